@@ -1,0 +1,1 @@
+"""Test where your Triton Inference Server models run."""
