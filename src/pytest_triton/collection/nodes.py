@@ -1,0 +1,144 @@
+"""A model repository as pytest nodes: the repository, its models, and their bundled checks.
+
+A model hangs on its config.pbtxt, so that ids such as `models/bert/config.pbtxt::test_config` can
+be typed again; without one it hangs on its model file, or on its directory as a last resort. The
+checks of a model are the functions of one module of this package, collected as pytest collects
+any test module: fixtures, marks, `-k`, `-m`, `--lf` and other plugins work as they always do.
+
+Inside a repository only its models, and test files that lie directly in the repository's or a
+model's directory, are collected: links that lead in circles are never followed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_triton.repository import Model
+    from pytest_triton.session import CheckedDeployment
+
+
+class RepositoryDirectory(pytest.Directory):
+    """A directory of models, one node each."""
+
+    checked: CheckedDeployment
+
+    def collect(self) -> Iterable[pytest.Collector]:
+        by_directory = {model.directory: model for model in self.checked.models_in(self.path)}
+        for path in _sorted_entries(self.path):
+            model = by_directory.pop(path, None)
+            if model is not None:
+                yield _model_node(self, model, self.checked)
+            else:
+                yield from _collect_file(self, path)
+
+
+class ModelDirectory(pytest.Directory):
+    """The directory of one model, or one of the directories down to the file it hangs on."""
+
+    model: Model
+    checked: CheckedDeployment
+
+    def collect(self) -> Iterable[pytest.Collector]:
+        anchor = self.model.anchor
+        for path in _sorted_entries(self.path):
+            if path == anchor:
+                yield ChecksModule.of(self, anchor, self.model, self.checked)
+            elif path in anchor.parents:
+                yield _directory(self, path, self.model, self.checked)
+            else:
+                yield from _collect_file(self, path)
+
+
+class ChecksModule(pytest.Module):
+    """The bundled checks, for one model."""
+
+    model: Model
+    checked: CheckedDeployment
+
+    @classmethod
+    def of(
+        cls, parent: pytest.Collector, path: Path, model: Model, checked: CheckedDeployment
+    ) -> ChecksModule:
+        node = cast(ChecksModule, cls.from_parent(parent, path=path))
+        node.model = model
+        node.checked = checked
+        return node
+
+    def _getobj(self) -> ModuleType:
+        from pytest_triton.checks import bundled
+
+        return bundled
+
+    def funcnamefilter(self, name: str) -> bool:
+        return name.startswith("test_")  # whatever the user's python_functions say
+
+    def classnamefilter(self, name: str) -> bool:
+        return False
+
+    def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
+        line = self.model.line
+        for item in super().collect():
+            # what `-v` and editors show as the place of a check: the config, not our module
+            item.__dict__["reportinfo"] = _ReportInfo(self.path, line, item.name)
+            yield item
+
+
+class _ReportInfo:
+    def __init__(self, path: Path, line: int | None, name: str) -> None:
+        self._place = (path, line, name)
+
+    def __call__(self) -> tuple[Path, int | None, str]:
+        return self._place
+
+
+def model_of(node: pytest.Item | pytest.Collector) -> tuple[Model, CheckedDeployment] | None:
+    """The model that a bundled check is about, with its deployment; None for other tests."""
+    checks = node.getparent(ChecksModule)
+    return (checks.model, checks.checked) if checks is not None else None
+
+
+def repository_node(
+    parent: pytest.Collector, path: Path, checked: CheckedDeployment
+) -> RepositoryDirectory:
+    node = cast(RepositoryDirectory, RepositoryDirectory.from_parent(parent, path=path))
+    node.checked = checked
+    return node
+
+
+def _model_node(parent: pytest.Collector, model: Model, checked: CheckedDeployment) -> Any:
+    if model.anchor == model.directory:
+        return ChecksModule.of(parent, model.directory, model, checked)
+    return _directory(parent, model.directory, model, checked)
+
+
+def _directory(
+    parent: pytest.Collector, path: Path, model: Model, checked: CheckedDeployment
+) -> ModelDirectory:
+    node = cast(ModelDirectory, ModelDirectory.from_parent(parent, path=path))
+    node.model = model
+    node.checked = checked
+    return node
+
+
+def _sorted_entries(directory: Path) -> list[Path]:
+    try:
+        return [directory / name for name in sorted(os.listdir(directory))]
+    except OSError:
+        return []  # an unreadable directory is a problem of its model, not of collecting
+
+
+def _collect_file(parent: pytest.Collector, path: Path) -> Iterator[pytest.Collector]:
+    """What other plugins make of a file, as `pytest.Dir` would ask them."""
+    if path.suffix != ".py" or not path.is_file():
+        return
+    if parent.ihook.pytest_ignore_collect(collection_path=path, config=parent.config):
+        return
+    for nodes in parent.ihook.pytest_collect_file(file_path=path, parent=parent):
+        yield from nodes if isinstance(nodes, list) else [nodes]

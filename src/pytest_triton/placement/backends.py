@@ -1,0 +1,94 @@
+"""What Triton's backends do with the kind of an instance group: one table of data.
+
+Sources: core's `model_config_utils.cc` and `constants.h` (platforms, model files, counts) and
+the backends' own `TRITONBACKEND_GetBackendAttribute` and instance constructors (preferred
+groups, refused kinds), releases 23.04 to 26.06.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from pytest_triton.placement.values import Kind
+
+RefusedReason = Literal["backend-cpu-only", "backend-gpu-only"]
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One backend; the defaults are those of a backend that has no peculiarities.
+
+    `preferred`: the kind it proposes for a model without instance_group ("" leaves it to
+    KIND_AUTO). `cpu_count`: instances of a CPU group that gives no count. `only`: the one kind
+    its instances may have (None: any), `reason` and `words` what a refused model says, with the
+    model's name for {model}. `completes`: the real backend completes a config that lacks inputs
+    and outputs, or a missing config. `model_files`: the file (or directory, with a "/") that
+    makes Triton guess this backend, and its platform, in a config that names neither.
+    `platforms`: what `platform:` may say; the first is filled in when it is empty.
+    """
+
+    name: str
+    platforms: tuple[str, ...] = ()
+    model_files: tuple[str, ...] = ()
+    preferred: Kind | Literal[""] = ""
+    cpu_count: int = 1
+    only: Kind | None = None
+    reason: RefusedReason | None = None
+    words: str = ""
+    completes: bool = False
+    note: str = ""
+
+
+# In the order in which Triton guesses backends from files. Keep a row a line, to read it as a table.
+# fmt: off
+_TABLE = (
+    Backend("tensorflow", ("tensorflow_savedmodel", "tensorflow_graphdef"), ("model.savedmodel/", "model.graphdef"), cpu_count=2, completes=True, note="single operations may be placed elsewhere (soft placement)"),
+    Backend("tensorrt", ("tensorrt_plan",), ("model.plan",), only="GPU", reason="backend-gpu-only", words="unable to load model '{model}', TensorRT backend supports only GPU device", completes=True),
+    Backend("onnxruntime", ("onnxruntime_onnx",), ("model.onnx",), cpu_count=2, completes=True, note="KIND_MODEL runs on the CPU; single nodes of a GPU instance may run on the CPU"),
+    Backend("openvino", (), ("model.xml",), preferred="CPU", only="CPU", reason="backend-cpu-only", words="unable to load model '{model}', Triton openVINO backend supports only CPU device", completes=True, note="its real device is the parameter TARGET_DEVICE"),
+    Backend("pytorch", ("pytorch_libtorch",), ("model.pt",)),
+    Backend("python", (), ("model.py",), preferred="GPU", completes=True, note="kind and device are only handed to model.py: whether it obeys is up to the code"),
+    # Written in Python on top of the python backend, whose preference they inherit.
+    Backend("vllm", preferred="GPU", completes=True, note="usually KIND_MODEL: vLLM places itself"),
+    Backend("tensorrtllm", note="places itself, whatever the kind says"),
+    Backend("dali", completes=True),
+    Backend("fil"),
+    Backend("identity", note="GPU instances load, but fail when they run"),
+)
+# fmt: on
+
+BACKENDS: dict[str, Backend] = {backend.name: backend for backend in _TABLE}
+_BACKEND_OF_PLATFORM = {platform: backend for backend in _TABLE for platform in backend.platforms}
+_BACKEND_OF_FILE = {file.rstrip("/"): backend for backend in _TABLE for file in backend.model_files}
+
+
+def backend_named(name: str) -> Backend:
+    """The table's row for this backend; an ordinary one for a name that isn't in the table."""
+    return BACKENDS.get(name) or Backend(name)
+
+
+def backend_of_platform(platform: str) -> Backend | None:
+    """The backend that `platform:` names (the older way to name a backend), or None."""
+    return _BACKEND_OF_PLATFORM.get(platform)
+
+
+def backend_of_file(file_name: str) -> Backend | None:
+    """The backend that Triton guesses from `default_model_filename:`, or None."""
+    return _BACKEND_OF_FILE.get(file_name)
+
+
+def backend_of_files(entries: Iterable[str]) -> Backend | None:
+    """The backend that Triton guesses from a version directory's entries, or None.
+
+    Directories end in "/". An ONNX model may be either, model.savedmodel is a directory,
+    the others are files; the first row of the table that fits wins.
+    """
+    found = frozenset(entries)
+    for backend in _TABLE:
+        for file in backend.model_files:
+            either = backend.name in ("onnxruntime", "openvino", "python")
+            if file in found or (either and file + "/" in found):
+                return backend
+    return None

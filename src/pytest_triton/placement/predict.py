@@ -1,0 +1,458 @@
+"""Triton's rules: from what a model declares and what hardware there is to where it runs.
+
+Source: core's `NormalizeInstanceGroup`, `ValidateInstanceGroup` and `PrepareInstances`
+(`model_config_utils.cc`, `backend_model.cc`), in the order in which they run:
+
+    flaws of the config  ->  backend library  ->  instance groups  ->  inputs and outputs
+    ->  instances (where a backend refuses kinds it doesn't take)
+
+The first refusal ends it: one bad group fails the whole model.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from pytest_triton.placement.backends import Backend, backend_named
+from pytest_triton.placement.declared import Declared, DeclaredGroup, OnDisk
+from pytest_triton.placement.hardware import Gpu, Hardware
+from pytest_triton.placement.refusal import Reason, Refusal
+from pytest_triton.placement.values import NOTHING, Instances, Kind, Placement
+
+if TYPE_CHECKING:
+    from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+# Releases in which a rule changed; before them:
+NUMBERED_INSTANCES = (2, 37, 0)  # a group's only instance had the group's name, without "_0"
+PREFERENCE_NEEDS_GPU = (2, 36, 0)  # a backend's preference for GPUs held without one as well
+BACKEND_LIBRARY_WORDS = (2, 42, 0)  # other words for a missing backend
+
+
+@dataclass(frozen=True)
+class ServerTraits:
+    """What of a server matters to placement: its release and its build.
+
+    `backends` are the names of those in its backend directory, None when all are there.
+    """
+
+    version: tuple[int, int, int] = (2, 51, 0)
+    gpu_support: bool = True
+    min_compute_capability: tuple[int, int] = (6, 0)
+    backends: frozenset[str] | None = None
+
+
+DEFAULT_TRAITS = ServerTraits()
+
+
+@dataclass(frozen=True)
+class ResolvedGroup:
+    """An instance group as Triton resolved it: `count` instances, on each of `gpus`."""
+
+    name: str
+    kind: Kind
+    count: int
+    gpus: tuple[int, ...] = ()
+    passive: bool = False
+    numbered: bool = True
+
+    @property
+    def instances(self) -> tuple[str, ...]:
+        """The instances' names, in order of creation; those on different GPUs share one."""
+        if self.numbered or self.count > 1:
+            names = [f"{self.name}_{k}" for k in range(self.count)]
+        else:
+            names = [self.name]
+        repeats = len(self.gpus) if self.kind == "GPU" else 1
+        return tuple(name for name in names for _ in range(repeats))
+
+    def runs(self) -> list[Instances]:
+        """The group's instances, a value for each device."""
+        if self.kind == "GPU":
+            return [Instances("GPU", gpu, self.count) for gpu in self.gpus]
+        return [Instances(self.kind, None, self.count)]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Where a model's instances will run, or why Triton will refuse it.
+
+    `placement` is that of each version that is served; a refused model has none. `fallback`:
+    instances are on the CPU only because the server has no GPU to use. `steps` are the rules
+    that led here, as sentences.
+    """
+
+    placement: Placement
+    groups: tuple[ResolvedGroup, ...] = ()
+    refusal: Refusal | None = None
+    fallback: bool = False
+    declared: Declared = field(default=Declared("", "", ""), compare=False, repr=False)
+    hardware: Hardware = field(default=Hardware((), False), compare=False, repr=False)
+    server: ServerTraits = field(default=DEFAULT_TRAITS, compare=False, repr=False)
+
+    @property
+    def ready(self) -> bool:
+        return self.refusal is None
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        return explain(self.declared, self.hardware, self.server)
+
+    def __str__(self) -> str:
+        """A table's cell: "GPU 0 · CPU", "CPU  <- fallback", "refused: no gpu"."""
+        if self.refusal is not None:
+            return str(self.refusal)
+        return f"{self.placement}{'  <- fallback' if self.fallback else ''}"
+
+
+Note = Callable[[str], None]
+
+
+def predict(
+    config: ModelConfig | Declared,
+    hardware: Hardware,
+    *,
+    server: ServerTraits = DEFAULT_TRAITS,
+    on_disk: OnDisk | None = None,
+) -> Prediction:
+    """What Triton makes of this config on this hardware.
+
+    An ensemble is looked at alone here; `predict_all` knows its models too.
+    """
+    declared = config if isinstance(config, Declared) else Declared.of(config, on_disk=on_disk)
+    return _resolve(declared, hardware, server, None)
+
+
+def explain(
+    config: ModelConfig | Declared,
+    hardware: Hardware,
+    server: ServerTraits = DEFAULT_TRAITS,
+    *,
+    on_disk: OnDisk | None = None,
+) -> tuple[str, ...]:
+    """The rules that `predict` applied, as sentences, in order."""
+    declared = config if isinstance(config, Declared) else Declared.of(config, on_disk=on_disk)
+    steps: list[str] = []
+    _resolve(declared, hardware, server, steps.append)
+    return tuple(steps)
+
+
+def predict_all(
+    models: Mapping[str, Declared], hardware: Hardware, *, server: ServerTraits = DEFAULT_TRAITS
+) -> dict[str, Prediction]:
+    """Predictions for all models of one server, by name: ensembles depend on their models."""
+    predictions = {name: _resolve(d, hardware, server, None) for name, d in models.items()}
+    waiting = [n for n, d in models.items() if d.is_ensemble and predictions[n].ready]
+    settled = {n for n, p in predictions.items() if n not in waiting}
+    while waiting:
+        decided = [n for n in waiting if settled.issuperset(_present(models[n], models))]
+        for name in decided or waiting:  # nobody can be decided: they wait for each other
+            broken = _broken_step(name, models, predictions, circular=not decided)
+            if broken is not None:
+                old = predictions[name]
+                predictions[name] = Prediction(
+                    NOTHING, (), broken, False, old.declared, hardware, server
+                )
+        settled.update(decided or waiting)
+        waiting = [n for n in waiting if n not in settled]
+    return predictions
+
+
+def _present(ensemble: Declared, models: Mapping[str, Declared]) -> list[str]:
+    return [step for step in ensemble.steps if step in models]
+
+
+def _broken_step(
+    name: str,
+    models: Mapping[str, Declared],
+    predictions: Mapping[str, Prediction],
+    *,
+    circular: bool,
+) -> Refusal | None:
+    if circular:
+        return Refusal("ensemble", f"circular dependency between ensembles: {name}", "poll")
+    for step in models[name].steps:
+        polled = step in models
+        refusal = predictions[step].refusal if polled else None
+        if not polled or (refusal is not None and refusal.stage == "poll"):
+            missing = f"ensemble {name} contains models that are not available or ambiguous: {step}"
+            return Refusal("ensemble", missing, "poll")
+        if refusal is not None:
+            return Refusal(
+                "ensemble",
+                f"ensemble '{name}' depends on '{step}' which has no loaded version. Model "
+                f"'{step}' loading failed with error: {refusal.text}",
+                "poll",
+            )
+    return None
+
+
+def refused_everywhere(
+    config: ModelConfig | Declared, *, server: ServerTraits = DEFAULT_TRAITS
+) -> Refusal | None:
+    """The refusal that no hardware can mend, or None: the config itself is wrong then."""
+    declared = config if isinstance(config, Declared) else Declared.of(config)
+    ids = {0}.union(*(group.gpus for group in declared.groups))
+    ample = Hardware(tuple(Gpu(i, (99, 0)) for i in sorted(ids) if i >= 0), simulated=False)
+    if predict(declared, Hardware((), simulated=False), server=server).ready:
+        return None
+    return predict(declared, ample, server=server).refusal
+
+
+def usable_gpus(hardware: Hardware, server: ServerTraits) -> tuple[int, ...]:
+    """The ids of the GPUs that Triton counts, ascending: those of a high enough capability."""
+    if not server.gpu_support:
+        return ()
+    minimum = _as_number(server.min_compute_capability) - 0.01
+    return tuple([g.index for g in hardware.gpus if _as_number(g.compute_capability) > minimum])
+
+
+def _as_number(capability: tuple[int, int]) -> float:
+    return capability[0] + capability[1] / 10
+
+
+def _resolve(
+    declared: Declared, hardware: Hardware, server: ServerTraits, note: Note | None
+) -> Prediction:
+    """All rules in order; `note`, if given, is told each one that applied."""
+    usable = usable_gpus(hardware, server)
+    if note:
+        note(_hardware_step(hardware, usable, server))
+    refusal = _early_refusal(declared, hardware, server, note)
+    if refusal is not None:
+        return _refused(declared, hardware, server, refusal, note)
+    if declared.is_ensemble:
+        if note:
+            note("An ensemble has no instances of its own: it runs where its models run.")
+        return Prediction(NOTHING, (), None, False, declared, hardware, server)
+
+    backend = backend_named(declared.backend)
+    groups = declared.groups
+    if not groups:
+        groups = (_undeclared_group(declared, backend, usable, server, note),)
+    resolved: list[ResolvedGroup] = []
+    unresolved: Refusal | None = None
+    fallback = False
+    for index, group in enumerate(groups):
+        name = group.name or f"{declared.name}_{index}"
+        kind = _resolved_kind(group, usable)
+        gpus = group.gpus or (usable if kind == "GPU" else ())
+        count = group.count if group.count >= 1 else backend.cpu_count if kind == "CPU" else 1
+        if note:
+            note(_group_step(name, group, kind, count, gpus, usable, backend))
+        if unresolved is None:
+            unresolved = _group_refusal(declared, group, name, kind, gpus, usable, server)
+        if kind != "UNKNOWN":
+            passive = group.passive
+            numbered = server.version >= NUMBERED_INSTANCES
+            resolved.append(ResolvedGroup(name, kind, count, gpus, passive, numbered))
+        fallback = fallback or (group.kind == "AUTO" and kind == "CPU")
+    refusal = unresolved or _late_refusal(declared, backend, resolved, server)
+    if refusal is not None:
+        return _refused(declared, hardware, server, refusal, note)
+    placement = Placement([instances for group in resolved for instances in group.runs()])
+    fallback = fallback and backend.only != "CPU"
+    if note:
+        if fallback:
+            note("So it comes up on the CPU without anyone having declared it: a fallback.")
+        note(f"The model is ready on {placement}.")
+        if backend.note:
+            note(f"Of the {backend.name} backend: {backend.note}.")
+    return Prediction(placement, tuple(resolved), None, fallback, declared, hardware, server)
+
+
+def _refused(
+    declared: Declared,
+    hardware: Hardware,
+    server: ServerTraits,
+    refusal: Refusal,
+    note: Note | None,
+) -> Prediction:
+    if note:
+        note(f"The whole model is refused: {refusal.text}")
+    return Prediction(NOTHING, (), refusal, False, declared, hardware, server)
+
+
+def _early_refusal(
+    declared: Declared, hardware: Hardware, server: ServerTraits, note: Note | None
+) -> Refusal | None:
+    for flaw in declared.flaws:
+        if flaw.since <= server.version < flaw.until:
+            if note:
+                note("Triton checks the config while it polls the repository, before any hardware.")
+            return Refusal(flaw.reason, flaw.text, "poll")
+    if declared.is_ensemble:
+        return None
+    backend = declared.backend
+    if server.backends is not None and backend not in server.backends:
+        if note:
+            note(f"The server has no {backend} backend: it says so before it looks at groups.")
+        return _load_refusal("backend-missing", _missing_backend_words(declared, server))
+    if hardware.cuda_error and server.gpu_support:
+        words = f"unable to get number of CUDA devices: {hardware.cuda_error}"
+        return Refusal("cuda", f"Internal: {words}")
+    return None
+
+
+def _missing_backend_words(declared: Declared, server: ServerTraits) -> str:
+    backend = declared.backend
+    if server.version >= BACKEND_LIBRARY_WORDS:
+        return (
+            f"unable to find backend library for backend '{backend}', try specifying runtime on "
+            "the model configuration."
+        )
+    return f"unable to find 'libtriton_{backend}.so' for model '{declared.name}'"
+
+
+def _undeclared_group(
+    declared: Declared,
+    backend: Backend,
+    usable: tuple[int, ...],
+    server: ServerTraits,
+    note: Note | None,
+) -> DeclaredGroup:
+    kind = backend.preferred or "AUTO"
+    if kind == "GPU" and not usable and server.version >= PREFERENCE_NEEDS_GPU:
+        kind = "AUTO"
+    if kind == "GPU" and not server.gpu_support:
+        kind = "CPU"  # such a server's python backend prefers the CPU
+    if note:
+        why = f"as the {backend.name} backend prefers" if kind != "AUTO" else "so that is AUTO"
+        note(f"No instance_group is declared: Triton adds one, of kind {kind}, {why}.")
+    return DeclaredGroup(name=declared.name, kind=kind)
+
+
+def _resolved_kind(
+    group: DeclaredGroup, usable: tuple[int, ...]
+) -> Literal["GPU", "CPU", "MODEL", "UNKNOWN"]:
+    if group.kind != "AUTO":
+        return group.kind
+    return "GPU" if usable and set(usable).issuperset(group.gpus) else "CPU"
+
+
+def _group_refusal(
+    declared: Declared,
+    group: DeclaredGroup,
+    name: str,
+    kind: str,
+    gpus: tuple[int, ...],
+    usable: tuple[int, ...],
+    server: ServerTraits,
+) -> Refusal | None:
+    """What core's `ValidateInstanceGroup` says of one group; kind first, then the profile."""
+    label = f"instance group {name} of model {declared.name}"
+    if kind == "GPU":
+        if not server.gpu_support:
+            return _load_refusal(
+                "no-gpu-support", f"{label} has kind KIND_GPU but server does not support GPUs"
+            )
+        if not gpus:
+            return _load_refusal("no-gpu", f"{label} has kind KIND_GPU but no GPUs are available")
+        for gpu in gpus:
+            if gpu not in usable:
+                minimum = _as_number(server.min_compute_capability)
+                return _load_refusal(
+                    "gpu-id",
+                    f"{label} specifies invalid or unsupported gpu id {gpu}. GPUs with at least "
+                    f"the minimum required CUDA compute compatibility of {minimum:.6f} are: "
+                    + ", ".join(map(str, usable)),
+                )
+    elif kind == "UNKNOWN":
+        return Refusal("kind", f"Internal: {label} has unexpected kind KIND_AUTO")
+    elif gpus:
+        reason: Reason = "cpu-with-gpus" if kind == "CPU" else "model-with-gpus"
+        return _load_refusal(reason, f"{label} has kind KIND_{kind} but specifies one or more GPUs")
+    if group.profile:
+        return _profile_refusal(label, declared.platform, group.profile)
+    return None
+
+
+def _profile_refusal(label: str, platform: str, profiles: tuple[str, ...]) -> Refusal | None:
+    if platform != "tensorrt_plan":
+        return _load_refusal(
+            "profile",
+            f"{label} and platform {platform}specifies profile field which is only supported "
+            "for TensorRT models",
+        )
+    for profile in profiles:
+        if not profile:
+            return _load_refusal("profile", "profile name must not be empty")
+        number = re.match(r"[ \t\n\v\f\r]*([+-]?\d+)", profile, re.ASCII)
+        if number is None:
+            return _load_refusal("profile", f"unable to parse '{profile}': stoi")
+        if int(number[1]) < 0:
+            return _load_refusal(
+                "profile",
+                f"{label} and platform {platform} specifies invalid profile {profile}. The field "
+                "should contain the string representation of a non-negative integer.",
+            )
+    return None
+
+
+def _late_refusal(
+    declared: Declared, backend: Backend, groups: list[ResolvedGroup], server: ServerTraits
+) -> Refusal | None:
+    """What comes after the groups: the config's inputs and outputs, then the backend's word."""
+    if not declared.has_config and not backend.completes:
+        return Refusal(
+            "no-config",
+            f"Not found: model configuration is not provided for model '{declared.name}'",
+        )
+    for flaw in declared.io_flaws:
+        if flaw.since <= server.version < flaw.until:
+            return _load_refusal(flaw.reason, flaw.text)
+    if backend.reason is not None and any(group.kind != backend.only for group in groups):
+        return _load_refusal(backend.reason, backend.words.format(model=declared.name))
+    return None
+
+
+def _load_refusal(reason: Reason, words: str) -> Refusal:
+    return Refusal(reason, f"Invalid argument: {words}")
+
+
+def _hardware_step(hardware: Hardware, usable: tuple[int, ...], server: ServerTraits) -> str:
+    release = ".".join(map(str, server.version))
+    if not server.gpu_support:
+        return f"Triton {release} is built without GPU support: it uses no GPU."
+    if not hardware.gpus:
+        return f"The server (Triton {release}) has no GPU."
+    ids = ", ".join(map(str, usable)) or "none"
+    text = f"The server (Triton {release}) has {hardware.label}; it can use: {ids}."
+    ignored = hardware.count - len(usable)
+    if ignored:
+        minimum = "{}.{}".format(*server.min_compute_capability)
+        text += f" It ignores {ignored} below compute capability {minimum}."
+    return text
+
+
+def _group_step(
+    name: str,
+    group: DeclaredGroup,
+    kind: str,
+    count: int,
+    gpus: tuple[int, ...],
+    usable: tuple[int, ...],
+    backend: Backend,
+) -> str:
+    text = f"Group {name}: "
+    if group.kind != "AUTO":
+        text += f"KIND_{kind}" if kind != "UNKNOWN" else f"kind {group.kind_number}"
+    elif kind == "GPU":
+        text += "KIND_AUTO becomes KIND_GPU, as there is a GPU"
+    elif not usable:
+        text += "KIND_AUTO becomes KIND_CPU, as there is no GPU to use"
+    else:
+        missing = ", ".join(str(gpu) for gpu in group.gpus if gpu not in usable)
+        text += f"KIND_AUTO becomes KIND_CPU, as GPU {missing} is not there"
+    if kind == "GPU" and not group.gpus and gpus:
+        text += "; no gpus are listed, so it takes all: " + ", ".join(map(str, gpus))
+    elif gpus:
+        text += "; gpus " + ", ".join(map(str, gpus))
+    if group.count < 1 and count > 1:
+        text += f"; no count, and on the CPU {backend.name} gets {count} instances"
+    else:
+        text += f"; {count} instance{'s' if count > 1 else ''}"
+        text += " on each GPU" if kind == "GPU" and len(gpus) > 1 else ""
+    return text + "."

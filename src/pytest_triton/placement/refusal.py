@@ -1,0 +1,134 @@
+"""Refusals: a model that Triton doesn't load, with the reason as a class and Triton's words.
+
+Triton's sentences change from release to release and are JSON-quoted in newer logs, so tests
+compare reasons, never sentences; people are shown the sentences.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Reason = Literal[
+    "no-gpu",  # KIND_GPU, and the server sees no GPU it can use
+    "no-gpu-support",  # KIND_GPU, and the server is a build without GPU support
+    "gpu-id",  # `gpus` names one that isn't there, or is below the minimum compute capability
+    "cpu-with-gpus",  # KIND_CPU with `gpus`; also KIND_AUTO with a gpu that isn't there
+    "model-with-gpus",  # KIND_MODEL with `gpus`
+    "kind",  # a kind that is a number Triton doesn't know
+    "profile",  # `profile` on anything but TensorRT, or one that is no number of 0 or more
+    "backend-cpu-only",  # the backend takes CPU instances only (openvino)
+    "backend-gpu-only",  # the backend takes GPU instances only (tensorrt)
+    "backend-missing",  # the backend's library isn't in the backend directory
+    "backend-load",  # the library is there and can't be loaded (its own libraries, say)
+    "no-backend",  # neither config nor files tell which backend the model is for
+    "no-config",  # no config.pbtxt, and the backend completes none
+    "config",  # the config can't be read or contradicts itself
+    "name",  # `name` differs from the directory's
+    "duplicate",  # the model stands in two repositories of one server
+    "version",  # no version directory that the version policy takes
+    "ensemble",  # the ensemble's own config, or one of its models, is refused
+    "model-file",  # the model's file is missing or can't be read
+    "cuda",  # CUDA can't be asked for its GPUs: every model is refused
+    "gpu-memory",  # no GPU memory left, or more used than the server allows
+    "rate-limit",  # rate limiter resources, with --rate-limit=execution_count only
+    "other",  # anything else; read Triton's words
+]
+
+REASONS: tuple[Reason, ...] = get_args(Reason)
+
+Stage = Literal["poll", "load"]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a model isn't served.
+
+    `stage` "load": the repository index has the model as UNAVAILABLE, with `text` as its reason.
+    "poll": the model never got that far, the index has no reason and only the log has `text`.
+    """
+
+    reason: Reason
+    text: str
+    stage: Stage = "load"
+
+    def __str__(self) -> str:
+        return f"refused: {self.reason.replace('-', ' ')}"
+
+
+# Tried in this order: the text of an ensemble quotes its models' refusals, so it comes first,
+# and a refusal of a group quotes nothing but names, so it comes before the vaguer ones.
+_PATTERNS: tuple[tuple[Reason, str], ...] = (
+    ("ensemble", r"\bensembles? .* (depends on|contains models?|which has no|which is not valid)"),
+    ("ensemble", r"circular dependency between ensembles"),
+    ("no-gpu-support", r"does not support gpus?\b|not (built|compiled) with gpu support"),
+    ("gpu-id", r"(invalid|unsupported|unknown|nonexistent) (or \w+ )?gpu ids?\b"),
+    ("no-gpu", r"no gpus? (is|are) available|specifies no gpus\b"),
+    ("cpu-with-gpus", r"kind_cpu but specifies .*gpus?"),
+    ("model-with-gpus", r"kind_model but specifies .*gpus?"),
+    ("kind", r"unexpected kind kind_|instance_group kind .* not supported"),
+    ("profile", r"profile (field|name)\b|invalid profile\b|unable to parse '.*': stoi"),
+    (
+        "backend-cpu-only",
+        r"supports? only (kind )?cpu\b|only supports? (kind_)?cpu\b|gpu instances? (is |are )?not supported",
+    ),
+    (
+        "backend-gpu-only",
+        r"supports? only (kind_)?gpus?\b|only supports? (kind_)?gpus?\b|cpu instances? (is |are )?not supported",
+    ),
+    ("cuda", r"unable to get number of cuda devices|unable to get cuda device properties"),
+    ("gpu-memory", r"memory limit set for .* exceeded|out of memory|cuda_?error_?out_?of_?memory"),
+    (
+        "rate-limit",
+        r"resource count for .* is limited|both global and device-specific resource",
+    ),
+    ("version", r"at least one version must be available"),
+    ("name", r"directory name must equal model name|unexpected directory name"),
+    ("duplicate", r"not unique across all model repositories"),
+    ("no-config", r"model configuration is not provided"),
+    (
+        "no-backend",
+        r"could not determine backend|unexpected platform type|must specify 'platform' or 'backend'"
+        r"|must specify 'backend' for|unknown platform",
+    ),
+    (
+        "backend-missing",
+        r"unable to find (python backend based )?backend librar"
+        r"|unable to find '[^']*libtriton_[^']*'|unable to find '[^']*/model\.py' for model"
+        r"|unable to find '[^']*' for model '[^']*', searched",
+    ),
+    ("backend-load", r"unable to load shared library|unable to (get|find) .*entrypoint"),
+    (
+        "ensemble",
+        r"\bensemble (scheduling|tensor|model|input|output|'|\w+ (allows|contains))"
+        r"|(of|for|in) ensemble\b|step of (model|ensemble)",
+    ),
+    (
+        "config",
+        r"failed to (read|parse) text proto|can't parse|error parsing|failed to open text file"
+        r"|unexpected 'platform' and 'backend' pair|must be non-negative value"
+        r"|preferred (batch )?size must|priority level|preserve_ordering"
+        r"|sequence batching|response cache does not|batch (input|output) (kind|data type)"
+        r"|model (input|output) |shape tensors are only|non-linear io format"
+        r"|(source input|target output) name|model configuration must specify|version policy"
+        r"|metric (control|identifier)|histogram options",
+    ),
+    (
+        "model-file",
+        r"unable to (find|open|read|stat) .*(model|file)|failed to (open|read|stat|load) .*file"
+        r"|no such file or directory|model file .*(missing|not found|does not exist)"
+        r"|model\.py does not exist|python model file not found",
+    ),
+)
+_COMPILED = tuple((reason, re.compile(pattern, re.DOTALL)) for reason, pattern in _PATTERNS)
+
+
+def classify(text: str) -> Reason:
+    """The class of a refusal, from Triton's words in any release, JSON-quoted or not."""
+    plain = re.sub(r"\\+(?=[\"'/])", "", text)  # JSON quoting of quotes and slashes
+    plain = re.sub(r"(\\+[nrt]|\s)+", " ", plain).lower()
+    for reason, pattern in _COMPILED:
+        if pattern.search(plain):
+            return reason
+    return "other"

@@ -1,0 +1,136 @@
+"""Placement as a value: which instances of a model run where.
+
+    gpu(0) + gpu(1, count=2) + cpu(count=2)
+
+A placement is frozen, hashable and normalised: equal instances are merged, GPUs stand in the
+order of their ids, then the CPU, then KIND_MODEL. `gpu(0) + gpu(0) == gpu(0, count=2)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple
+
+Kind = Literal["GPU", "CPU", "MODEL"]
+
+_ORDER: dict[str, int] = {"GPU": 0, "CPU": 1, "MODEL": 2}
+_FACTORY: dict[str, str] = {"CPU": "cpu", "MODEL": "on_model"}
+
+
+class Instances(NamedTuple):
+    """`count` equal instances: on GPU number `device`, on the CPU or of KIND_MODEL."""
+
+    kind: Kind
+    device: int | None
+    count: int
+
+    def __str__(self) -> str:
+        where = f"GPU {self.device}" if self.kind == "GPU" else self.kind
+        return where if self.count == 1 else f"{where} x{self.count}"
+
+    def __repr__(self) -> str:
+        arguments = [str(self.device)] if self.kind == "GPU" else []
+        if self.count != 1:
+            arguments.append(f"count={self.count}")
+        return f"{_FACTORY.get(self.kind, 'gpu')}({', '.join(arguments)})"
+
+
+class Placement:
+    """The instances of one model; add, compare, hash, print and iterate over it.
+
+    Make one with `gpu()`, `cpu()` and `on_model()`. `NOTHING` is the empty placement (an
+    ensemble has it: it has no instances of its own).
+    """
+
+    __slots__ = ("_instances",)
+    _instances: tuple[Instances, ...]
+
+    def __init__(self, instances: Iterable[Instances] = ()) -> None:
+        totals: dict[tuple[Kind, int | None], int] = {}
+        for kind, device, count in instances:
+            totals[kind, device] = totals.get((kind, device), 0) + count
+        merged = [Instances(kind, device, count) for (kind, device), count in totals.items()]
+        if len(merged) > 1:
+            merged.sort(key=_sort_key)
+        object.__setattr__(self, "_instances", tuple(merged))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a Placement can't be changed (tried to set {name!r}); add to it")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a Placement can't be changed (tried to delete {name!r})")
+
+    def __add__(self, other: object) -> Placement:
+        if not isinstance(other, Placement):
+            return NotImplemented
+        return Placement((*self._instances, *other._instances))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Placement):
+            return NotImplemented
+        return self._instances == other._instances
+
+    def __hash__(self) -> int:
+        return hash(self._instances)
+
+    def __bool__(self) -> bool:
+        return bool(self._instances)
+
+    def __iter__(self) -> Iterator[Instances]:
+        return iter(self._instances)
+
+    def __str__(self) -> str:
+        return " · ".join(map(str, self._instances)) or "nothing"
+
+    def __repr__(self) -> str:
+        return " + ".join(map(repr, self._instances)) or "NOTHING"
+
+    def __reduce__(self) -> tuple[type[Placement], tuple[tuple[Instances, ...]]]:
+        return Placement, (self._instances,)
+
+    @property
+    def devices(self) -> tuple[int, ...]:
+        """The ids of the GPUs in use, ascending, each once."""
+        return tuple(i.device for i in self._instances if i.device is not None)
+
+    @property
+    def total(self) -> int:
+        """The number of instances, on all devices together."""
+        return sum(i.count for i in self._instances)
+
+
+def _sort_key(instances: Instances) -> tuple[int, int]:
+    return _ORDER[instances.kind], instances.device or 0
+
+
+def gpu(id: int = 0, *, count: int = 1) -> Placement:
+    """`count` instances on the GPU with this id (as the server numbers its GPUs, from 0)."""
+    if isinstance(id, bool) or not isinstance(id, int):
+        raise TypeError(f"a GPU id is a number, as in gpu(1); got gpu({id!r})")
+    if id < 0:
+        raise ValueError(f"a GPU id is 0 or more; got gpu({id})")
+    return Placement((Instances("GPU", id, _checked("gpu", count)),))
+
+
+def cpu(*, count: int = 1) -> Placement:
+    """`count` instances on the CPU."""
+    return Placement((Instances("CPU", None, _checked("cpu", count)),))
+
+
+def on_model(*, count: int = 1) -> Placement:
+    """`count` instances of KIND_MODEL: the model or its backend decides where they run."""
+    return Placement((Instances("MODEL", None, _checked("on_model", count)),))
+
+
+def _checked(factory: str, count: int) -> int:
+    if isinstance(count, bool) or not isinstance(count, int):
+        raise TypeError(f"count is a number of instances, as in {factory}(count=2); got {count!r}")
+    if count < 1:
+        raise ValueError(
+            f"count is 1 or more; got {factory}(count={count}). "
+            "No instances at all is NOTHING, a refused model equals no placement"
+        )
+    return count
+
+
+NOTHING = Placement()

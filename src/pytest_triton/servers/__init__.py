@@ -1,0 +1,1 @@
+"""A running Triton server, wherever it runs, and what it takes to have one."""

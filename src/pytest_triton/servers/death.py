@@ -1,0 +1,113 @@
+"""Why a server ended: its last words, turned into a cause and a cure."""
+
+from __future__ import annotations
+
+import re
+import signal
+from typing import NamedTuple
+
+
+class Cause(NamedTuple):
+    """A named cause of death. `name` is stable, `cure` says what to do."""
+
+    name: str
+    meaning: str
+    cure: str
+
+
+_CAUSES: tuple[tuple[str, Cause], ...] = (
+    (
+        r"already in use|Address already in use|failed to start .* (service|Service).*address",
+        Cause(
+            "port taken",
+            "another process took one of the server's ports first",
+            "run again; if it persists, look for programs that listen on many ports",
+        ),
+    ),
+    (
+        r"error while loading shared libraries: (?P<what>\S+)",
+        Cause(
+            "missing library",
+            "tritonserver needs a shared library that is not there: {what}",
+            "use a complete tritonserver (python -m pytest_triton install), or add the library's "
+            "folder to LD_LIBRARY_PATH",
+        ),
+    ),
+    (
+        r"version `(?P<what>GLIBC\S*)' not found",
+        Cause(
+            "system too old",
+            "this tritonserver was built for a newer Linux: it needs {what}",
+            "use an older release, a newer system, or a container",
+        ),
+    ),
+    (
+        r"unrecognized option '?(?P<what>[^'\n]+)|unrecognized argument|unknown option",
+        Cause(
+            "unknown flag",
+            "this tritonserver does not know a flag that it was given: {what}",
+            "check the server arguments against `tritonserver --help` of this version",
+        ),
+    ),
+    (
+        r"(No space left on device|shm_open|shared memory (region|object)|/dev/shm).*",
+        Cause(
+            "no shared memory",
+            "python models need shared memory, and there is none left",
+            "free space in /dev/shm (64 MB an instance in older servers)",
+        ),
+    ),
+    (
+        r"failed to (open|stat|get).*(directory|repository)|"
+        r"(could not|failed to).*model repository|No such file or directory.*repository",
+        Cause(
+            "repository unreadable",
+            "the server could not read the model repository",
+            "check that the directory exists and that the user who runs pytest may read it",
+        ),
+    ),
+    (
+        r"Permission denied",
+        Cause(
+            "permission",
+            "the server was denied access to a file",
+            "check the permissions of the file named in the log",
+        ),
+    ),
+    (
+        r"std::bad_alloc|Cannot allocate memory|[Oo]ut of memory",
+        Cause(
+            "out of memory",
+            "the server ran out of memory",
+            "give it more memory or fewer models",
+        ),
+    ),
+)
+
+_UNKNOWN = Cause("unknown", "the log does not say why in words that are known here", "")
+
+
+def cause_of_death(returncode: int, log: str) -> Cause:
+    """Name the cause from the exit status (negative: killed by that signal) and the log."""
+    for pattern, cause in _CAUSES:
+        found = re.search(pattern, log)
+        if found:
+            what = (found.groupdict().get("what") or "see the log").strip()
+            return cause._replace(meaning=cause.meaning.format(what=what))
+    if returncode == -signal.SIGKILL:
+        return Cause(
+            "killed",
+            "somebody killed it, most often the system for want of memory",
+            "look at the system's log (dmesg) for 'Out of memory'",
+        )
+    return _UNKNOWN
+
+
+def describe_exit(returncode: int) -> str:
+    """`exit code 1`, or `signal SIGSEGV`."""
+    if returncode >= 0:
+        return f"exit code {returncode}"
+    try:
+        return f"signal {signal.Signals(-returncode).name}"
+    except ValueError:
+        return f"signal {-returncode}"

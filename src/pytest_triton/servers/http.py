@@ -1,0 +1,85 @@
+"""The few questions that the plugin itself asks a server, over Triton's HTTP/REST protocol.
+
+A plain `http.client` connection, since importing tritonclient takes longer than a whole run
+over a small repository. Users get tritonclient's own clients.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+from typing import Any
+from urllib.parse import quote
+
+from pytest_triton.errors import PytestTritonError
+
+
+class ServerSilent(PytestTritonError):
+    """The server did not answer, or not in Triton's protocol."""
+
+
+class HttpApi:
+    """One keep-alive connection to a server's HTTP endpoint, `host:port`. Not thread-safe."""
+
+    def __init__(self, address: str, *, timeout: float = 10.0) -> None:
+        self.address = address
+        host, _, port = address.rpartition(":")
+        self._connection = http.client.HTTPConnection(host, int(port), timeout=timeout)
+
+    def live(self) -> bool:
+        """Whether the server answers and says that it lives. Never raises."""
+        try:
+            status, _ = self._exchange("GET", "/v2/health/live")
+        except (OSError, http.client.HTTPException):
+            return False
+        return status == 200
+
+    def metadata(self) -> dict[str, Any]:
+        """Name, version and extensions of the server."""
+        answer = self._ask("GET", "/v2")
+        assert isinstance(answer, dict)
+        return answer
+
+    def index(self) -> list[dict[str, str]]:
+        """The repository index: name, and where known version, state and reason of each model."""
+        answer = self._ask("POST", "/v2/repository/index")
+        assert isinstance(answer, list)
+        return answer
+
+    def model_config(self, model: str) -> dict[str, Any]:
+        """The configuration of a READY model as core resolved it, as JSON."""
+        answer = self._ask("GET", f"/v2/models/{quote(model, safe='')}/config")
+        assert isinstance(answer, dict)
+        return answer
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _ask(self, method: str, path: str) -> object:
+        try:
+            status, body = self._exchange(method, path)
+        except (OSError, http.client.HTTPException) as error:
+            raise ServerSilent(
+                f"The server at {self.address} gave no answer to {method} {path}: {error!r}",
+                cure="it may have died or be stuck; its log tells (shown in the report)",
+            ) from error
+        try:
+            answer: object = json.loads(body)
+        except ValueError:
+            answer = None
+        if status != 200 or answer is None:
+            raise ServerSilent(
+                f"The server at {self.address} answered {method} {path} with status {status}: "
+                f"{body[:300].decode(errors='replace')}",
+                cure="check that this is a Triton server and that the model is still loaded",
+            )
+        return answer
+
+    def _exchange(self, method: str, path: str) -> tuple[int, bytes]:
+        try:
+            self._connection.request(method, path)
+            response = self._connection.getresponse()
+            return response.status, response.read()
+        except (OSError, http.client.HTTPException):
+            self._connection.close()  # so that the next request opens a fresh connection
+            raise

@@ -1,0 +1,33 @@
+"""What a server wrote, both streams in one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class ServerLog:
+    """A server's log file, which may still grow. Reading never fails: no file is an empty log."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def size(self) -> int:
+        """Bytes written so far: a mark for `since`."""
+        try:
+            return self.path.stat().st_size
+        except OSError:
+            return 0
+
+    def since(self, mark: int = 0) -> str:
+        """The text written after `mark` (in bytes)."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(mark)
+                return file.read().decode(errors="replace")
+        except OSError:
+            return ""
+
+    def tail(self, lines: int = 50) -> str:
+        """The last lines, read from the last 64 KiB."""
+        text = self.since(max(0, self.size() - 65536))
+        return "\n".join(text.splitlines()[-lines:])

@@ -1,0 +1,233 @@
+"""A tritonserver as a process of this machine: launch it, wait for it, end it.
+
+Launching and waiting are two steps, so that several servers can start side by side. From the
+launch on, a guard ends the server if pytest can't (see guard.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pytest_triton.errors import PytestTritonError
+from pytest_triton.servers.death import cause_of_death, describe_exit
+from pytest_triton.servers.finding import Tritonserver, find_tritonserver
+from pytest_triton.servers.guard import Guard
+from pytest_triton.servers.http import HttpApi
+from pytest_triton.servers.log import ServerLog
+from pytest_triton.servers.python_backend import assemble_python_backend
+from pytest_triton.servers.spec import ServerSpec
+
+_STEP = 0.01  # seconds between two looks at a starting server
+_GRACE = 10.0  # seconds from SIGTERM to SIGKILL
+_ATTEMPTS = 3  # starts, when others take the ports that were free a moment ago
+
+
+class ServerDied(PytestTritonError):
+    """A server ended while it was waited for or used. `cause` is a stable name."""
+
+    def __init__(self, what: str, *, cause: str, cure: str) -> None:
+        super().__init__(what, cure=cure)
+        self.cause = cause
+
+
+class ServerTimeout(PytestTritonError):
+    """A server did not become live in the given time."""
+
+
+class ProcessServer:
+    """A tritonserver process. Made by `launch`; usable after `wait_until_live`.
+
+    `http`, `grpc` and `metrics` are addresses, `127.0.0.1:port`.
+    """
+
+    def __init__(self, spec: ServerSpec, tritonserver: Tritonserver) -> None:
+        self.spec = spec
+        self.tritonserver = tritonserver
+        self.folder = Path(tempfile.mkdtemp(prefix="pytest-triton-"))
+        self.log = ServerLog(self.folder / "server.log")
+        self.http = self.grpc = self.metrics = ""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._guard: Guard | None = None
+        self._launched = 0.0
+        try:
+            self._backends, self._environment = _backends(spec, tritonserver, self.folder)
+            self._launch()
+        except BaseException:
+            self.stop()
+            raise
+
+    def __repr__(self) -> str:
+        state = "running" if self.running else "stopped"
+        return f"<{self.description}, {self.spec.hardware.label}, http {self.http}, {state}>"
+
+    @property
+    def description(self) -> str:
+        """Which server this is, for people: `tritonserver 2.51.0 (process, installed release)`."""
+        return describe(self.tritonserver)
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def wait_until_live(self) -> None:
+        """Return when the server answers; raise `ServerDied` or `ServerTimeout` otherwise."""
+        deadline = self._launched + self.spec.timeout
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                self._wait(deadline)
+                return
+            except ServerDied as death:
+                if death.cause != "port taken" or attempt == _ATTEMPTS:
+                    raise
+                self._end()
+                self._launch()
+
+    def _wait(self, deadline: float) -> None:
+        api = HttpApi(self.http, timeout=1.0)
+        try:
+            while not api.live():
+                self.check_alive()
+                if time.monotonic() > deadline:
+                    raise ServerTimeout(
+                        f"{self.description} was not live after {self.spec.timeout:g} s "
+                        f"(serving {_list(self.spec.repositories)} with "
+                        f"{self.spec.hardware.label}).\n"
+                        f"The last lines of its log:\n{_indent(self.log.tail())}",
+                        cure="raise --triton-timeout if it was still loading models; the log "
+                        "above shows what it was doing",
+                    )
+                time.sleep(_STEP)
+        finally:
+            api.close()
+
+    def check_alive(self) -> None:
+        """Raise `ServerDied`, with exit code, cause and the log's last lines, if it has ended."""
+        if self._process is None or self._process.poll() is None:
+            return
+        returncode = self._process.returncode
+        tail = self.log.tail()
+        cause = cause_of_death(returncode, tail)
+        raise ServerDied(
+            f"{self.description} ended with {describe_exit(returncode)} "
+            f"(serving {_list(self.spec.repositories)} with {self.spec.hardware.label}).\n"
+            f"Cause: {cause.name}: {cause.meaning}.\n"
+            f"The last lines of its log:\n{_indent(tail)}",
+            cause=cause.name,
+            cure=cause.cure or "read the log above; run the same binary by hand to see more",
+        )
+
+    def terminate(self) -> None:
+        """Ask the server to end, without waiting: `stop` waits."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+
+    def stop(self) -> None:
+        """End the server (SIGTERM, then SIGKILL) and remove its folder. Safe to call twice."""
+        self._end()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _launch(self) -> None:
+        self.http, self.grpc, self.metrics = _free_addresses(3)
+        command = _command(self)
+        with self.log.path.open("ab") as log:
+            try:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=self._environment,
+                    cwd=self.folder,
+                    start_new_session=True,  # Ctrl-C is pytest's to handle
+                )
+            except OSError as error:
+                raise ServerDied(
+                    f"{self.tritonserver.binary} could not be started: {error.strerror or error}",
+                    cause="not startable",
+                    cure="name a tritonserver built for this machine (--triton-binary), or fetch "
+                    "one: python -m pytest_triton install",
+                ) from error
+        self._guard = Guard(self._process.pid, self.folder, self._shared_memory)
+        self._launched = time.monotonic()
+
+    @property
+    def _shared_memory(self) -> str:
+        """Prefix of the shared memory files of this server's python models."""
+        return self.folder.name
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_GRACE)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # stubs that outlived it, or itself
+            process.wait()
+            for left in Path("/dev/shm").glob(self._shared_memory + "*"):
+                left.unlink(missing_ok=True)
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            guard.dismiss()
+
+
+def launch(spec: ServerSpec) -> ProcessServer:
+    """Start a server and return at once. `PytestTritonError` says why when it can't be done."""
+    return ProcessServer(spec, find_tritonserver(spec.binary, spec.version))
+
+
+def describe(tritonserver: Tritonserver) -> str:
+    """`tritonserver 2.51.0 (process, installed release)`; a value, so that headers may use it."""
+    version = f" {tritonserver.version}" if tritonserver.version else ""
+    return f"tritonserver{version} (process, {tritonserver.origin})"
+
+
+def _backends(
+    spec: ServerSpec, tritonserver: Tritonserver, folder: Path
+) -> tuple[Path, dict[str, str]]:
+    """The backend directory to serve from, and the environment that server and stubs need."""
+    python = assemble_python_backend(tritonserver, spec.python, folder / "backends")
+    environment = {**os.environ, **python.environment}
+    environment.update(_visible_gpus(spec))
+    return python.directory, environment
+
+
+def _visible_gpus(spec: ServerSpec) -> Mapping[str, str]:
+    return {"CUDA_VISIBLE_DEVICES": ""} if spec.hardware.kind == "none" else {}
+
+
+def _command(server: ProcessServer) -> list[str]:
+    command = [str(server.tritonserver.binary), "--exit-on-error=false"]
+    command += [f"--model-repository={path}" for path in server.spec.repositories]
+    command.append(f"--backend-directory={server._backends}")
+    command.append(f"--backend-config=python,shm-region-prefix-name={server._shared_memory}")
+    for endpoint in ("http", "grpc", "metrics"):
+        host, _, port = getattr(server, endpoint).rpartition(":")
+        command += [f"--{endpoint}-address={host}", f"--{endpoint}-port={port}"]
+    return command + list(server.spec.arguments)
+
+
+def _free_addresses(count: int) -> list[str]:
+    """Addresses on the loopback whose ports are free now; all held until all are chosen."""
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+
+
+def _list(paths: Sequence[Path]) -> str:
+    return ", ".join(str(path) for path in paths)
+
+
+def _indent(text: str) -> str:
+    return "\n".join("  " + line for line in text.splitlines()) or "  (empty)"
