@@ -202,12 +202,6 @@ class Settings:
     expect: tuple[Expectation, ...]
     sources: Mapping[str, Source] = field(default_factory=lambda: MappingProxyType({}))
 
-    @property
-    def active(self) -> bool:
-        """Whether a repository is to be checked."""
-        return bool(self.repo)
-
-
 def add_options(parser: pytest.Parser) -> None:
     """Make every row of the table known to pytest."""
     group = parser.getgroup("triton", "Triton Inference Server (pytest-triton)")
@@ -250,6 +244,11 @@ def _given(
         except ValueError as error:
             raise OptionError(f"not readable as shell words ({error})") from None
     return None, "default", here
+
+
+def is_active(config: pytest.Config, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether a repository is to be checked. Cheap: nothing is parsed."""
+    return bool(_given(OPTIONS[0], config, environ)[0])
 
 
 def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ) -> Settings:

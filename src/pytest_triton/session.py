@@ -1,23 +1,31 @@
 """What one run of pytest checks, and the servers that it does it with.
 
-The way of a model: directory -> Model (declared) -> predicted -> ServerSpec -> pool -> server ->
-observed -> Finding. Everything but the pool is a value; a Finding is computed once.
+The way of a model: directory -> Model -> Declared -> predicted -> ServerSpec -> pool -> server ->
+observed -> verdict. Everything but the pool is a value that is computed once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.options import Deployment, Settings
 from pytest_triton.placement.compare import Observed
+from pytest_triton.placement.declared import Declared, OnDisk
 from pytest_triton.placement.hardware import HardwareRequest
+from pytest_triton.placement.predict import Prediction, predict_all
 from pytest_triton.repository import Model, Repository, read_repository
 from pytest_triton.servers.pool import ServerPool
 from pytest_triton.servers.spec import ServerSpec
+
+
+class PatternUnused(PytestTritonError):
+    """A pattern of triton_allow_fallback or triton_expect that no model's name fits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +34,20 @@ class CheckedDeployment:
 
     deployment: Deployment
     repository: Repository
+
+    @cached_property
+    def declared(self) -> Mapping[str, Declared]:
+        """What each model with a readable config declares, by name."""
+        return {
+            model.name: Declared.of(
+                model.config,
+                on_disk=OnDisk(
+                    model.name, model.versions, has_config=model.config_file is not None
+                ),
+            )
+            for model in self.repository.models
+            if model.config_file is None or model.config_file.config is not None
+        }
 
     @cached_property
     def _by_repository(self) -> Mapping[Path, Sequence[Model]]:
@@ -39,13 +61,33 @@ class CheckedDeployment:
         return self._by_repository[repository]
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What one server made of a deployment, beside what was predicted of just that server.
+
+    `server` names it, `run` says whether it is a real run or a rehearsal.
+    """
+
+    server: str
+    run: str
+    observed: Mapping[str, Observed]
+    predicted: Mapping[str, Prediction]
+
+
+class PollRefusal(NamedTuple):
+    """Triton's words about a model that it did not even try to load."""
+
+    server: str
+    text: str
+
+
 class TritonSession:
     """The deployments of this run, their servers, and what those were seen to do."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.pool = ServerPool()
-        self._observed: dict[ServerSpec, Mapping[str, Observed] | PytestTritonError] = {}
+        self._seen: dict[ServerSpec, Seen | PytestTritonError] = {}
 
     @cached_property
     def deployments(self) -> tuple[CheckedDeployment, ...]:
@@ -54,6 +96,19 @@ class TritonSession:
             CheckedDeployment(deployment, read_repository(deployment.paths))
             for deployment in self.settings.repo
         )
+
+    def check_patterns(self) -> None:
+        """Raise PatternUnused for a pattern that names no model: most likely it is mistyped."""
+        names = [m.name for checked in self.deployments for m in checked.repository.models]
+        given = [("triton_allow_fallback", pattern) for pattern in self.settings.allow_fallback]
+        given += [("triton_expect", expectation.pattern) for expectation in self.settings.expect]
+        for option, pattern in given:
+            if not any(fnmatchcase(name, pattern) for name in names):
+                raise PatternUnused(
+                    f"{option}: no model is called {pattern!r}",
+                    tried=[f"the models that there are: {', '.join(names[:20])}"],
+                    cure="correct the pattern, or remove it if the model is gone",
+                )
 
     def spec(self, checked: CheckedDeployment, hardware: HardwareRequest) -> ServerSpec:
         """The server that checks a deployment on some hardware."""
@@ -66,27 +121,48 @@ class TritonSession:
             timeout=self.settings.timeout,
         )
 
-    def observed(
-        self, checked: CheckedDeployment, hardware: HardwareRequest
-    ) -> Mapping[str, Observed]:
-        """What a server with this hardware made of each model, by name.
+    def seen(self, checked: CheckedDeployment, hardware: HardwareRequest) -> Seen:
+        """What a server with this hardware made of the deployment's models.
 
         The first call starts the servers for all hardware of the run, side by side. Raises the
         PytestTritonError that kept the server from telling, at every call.
         """
-        from pytest_triton.witnesses.observe import observe
-
         spec = self.spec(checked, hardware)
-        if spec not in self._observed:
+        if spec not in self._seen:
             self.pool.launch([self.spec(checked, other) for other in self.settings.gpus])
             try:
-                self._observed[spec] = observe(self.pool.get(spec), checked.repository.models)
+                self._seen[spec] = self._look(checked, spec)
             except PytestTritonError as error:
-                self._observed[spec] = error
-        found = self._observed[spec]
-        if isinstance(found, PytestTritonError):
-            raise found.with_traceback(None)
-        return found
+                self._seen[spec] = error
+        seen = self._seen[spec]
+        if isinstance(seen, PytestTritonError):
+            raise seen.with_traceback(None)
+        return seen
+
+    def poll_refusal(self, checked: CheckedDeployment, model: str) -> PollRefusal | None:
+        """Triton's own word on a model's config; None if it took it, or no server can be had."""
+        for hardware in self.settings.gpus[:1]:
+            try:
+                seen = self.seen(checked, hardware)
+            except PytestTritonError:
+                return None  # test_placement fails with this error; the config is still looked at
+            refusal = seen.observed[model].refusal
+            if refusal is not None and refusal.stage == "poll" and refusal.reason != "ensemble":
+                return PollRefusal(seen.server, refusal.text)
+        return None
 
     def close(self) -> None:
         self.pool.close()
+
+    def _look(self, checked: CheckedDeployment, spec: ServerSpec) -> Seen:
+        from pytest_triton.witnesses.observe import observe, traits_of
+
+        server = self.pool.get(spec)
+        hardware = spec.hardware.hardware()
+        assert hardware is not None, "real GPUs are not offered yet"
+        return Seen(
+            server=server.description,
+            run="real run",
+            observed=observe(server, [model.name for model in checked.repository.models]),
+            predicted=predict_all(checked.declared, hardware, server=traits_of(server)),
+        )

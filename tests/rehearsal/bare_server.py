@@ -15,7 +15,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,6 @@ class BareServer:
     metrics_url: str
     log_path: Path
     control: Path
-    index: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def log(self) -> str:
@@ -71,7 +71,7 @@ class BareServer:
 
     def placement(self, model: str) -> str:
         """`gpu(0) gpu(1) cpu x2`, from the resolved groups; the reason when it was refused."""
-        entry = self.index[model] if model in self.index else self.read_index()[model]
+        entry = self.read_index()[model]
         if entry.get("state") != "READY":
             return str(entry.get("reason", "no state"))
         parts = []
@@ -87,6 +87,14 @@ class BareServer:
 
     def load(self, model: str) -> Any:
         return self.request(f"/v2/repository/models/{model}/load", {})
+
+    def unload(self, model: str) -> None:
+        """Unloads and waits until the index says so."""
+        self.request(f"/v2/repository/models/{model}/unload", {})
+        while (entry := self.read_index()[model]).get("state") != "UNAVAILABLE" or (
+            entry.get("reason") != "unloaded"
+        ):
+            time.sleep(0.01)
 
     def set_gpus(self, gpus: SimulatedGpus) -> None:
         write_control(self.control, gpus)
@@ -108,6 +116,15 @@ def server_libraries(binary: Path) -> list[Path]:
         for path in (tree / "external_libs", tree.parent.parent / "nvidia_pytriton.libs")
         if path.is_dir()
     ]
+
+
+@lru_cache
+def knows_metrics_address(binary: Path, library_path: str) -> bool:
+    """Does this server know --metrics-address? 2.33.0 doesn't, and would listen to the world."""
+    asked = subprocess.run(
+        [str(binary), "--help"], env={"LD_LIBRARY_PATH": library_path}, capture_output=True, text=True, check=False
+    )
+    return "--metrics-address" in asked.stdout + asked.stderr
 
 
 def free_ports(count: int) -> list[int]:
@@ -149,6 +166,10 @@ def bare_server(
         old = env.get("LD_LIBRARY_PATH")
         paths = [str(path) for path in server_libraries(binary)] + ([old] if old else [])
         env["LD_LIBRARY_PATH"] = ":".join(paths)
+        if knows_metrics_address(binary, env["LD_LIBRARY_PATH"]):
+            metrics_options = ["--metrics-address=127.0.0.1", f"--metrics-port={metrics}"]
+        else:
+            metrics_options = ["--allow-metrics=false"]
         log_path = scratch / "log"
         with log_path.open("wb") as log:
             process = subprocess.Popen(
@@ -159,10 +180,9 @@ def bare_server(
                     "--exit-on-error=false",
                     "--http-address=127.0.0.1",
                     "--grpc-address=127.0.0.1",
-                    "--metrics-address=127.0.0.1",
                     f"--http-port={http}",
                     f"--grpc-port={grpc}",
-                    f"--metrics-port={metrics}",
+                    *metrics_options,
                     *arguments,
                 ],
                 stdout=log,
@@ -178,7 +198,6 @@ def bare_server(
         )
         try:
             wait_until_live(server)
-            server.index = {}
             yield server
         finally:
             process.terminate()

@@ -83,18 +83,17 @@ class ChecksModule(pytest.Module):
         return False
 
     def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
-        line = self.model.line
         for item in super().collect():
             # what `-v` and editors show as the place of a check: the config, not our module
-            item.__dict__["reportinfo"] = _ReportInfo(self.path, line, item.name)
+            item.__dict__["reportinfo"] = _ReportInfo(self.path, item.name)
             yield item
 
 
 class _ReportInfo:
-    def __init__(self, path: Path, line: int | None, name: str) -> None:
-        self._place = (path, line, name)
+    def __init__(self, path: Path, name: str) -> None:
+        self._place = (path, None, name)
 
-    def __call__(self) -> tuple[Path, int | None, str]:
+    def __call__(self) -> tuple[Path, None, str]:
         return self._place
 
 

@@ -70,13 +70,12 @@ def _install(name: str | None, wheel: Path | None) -> int:
         return 0
     source = f"from {wheel}" if wheel else f"{release.size / 1e6:.0f} MB, with pip"
     print(f"installing {release}, {source}", flush=True)
-    on_terminal = sys.stdout.isatty()
     started = time.monotonic()
     done = releases.install(
         release,
         wheel=wheel,
-        say=_say if on_terminal else _say_nothing,
-        show_progress=on_terminal,
+        say=lambda text: print(text, flush=True),
+        show_progress=sys.stdout.isatty(),
     )
     seconds = time.monotonic() - started
     print(f"installed in {seconds:.1f} s ({done.size / 1e6:.0f} MB): {done.binary}")
@@ -106,11 +105,3 @@ def table() -> str:
 
 def _range(versions: tuple[str, ...]) -> str:
     return versions[0] if len(versions) == 1 else f"{versions[0]} to {versions[-1]}"
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
-
-
-def _say_nothing(text: str) -> None:
-    pass

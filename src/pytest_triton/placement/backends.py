@@ -41,23 +41,71 @@ class Backend:
     note: str = ""
 
 
-# In the order in which Triton guesses backends from files. Keep a row a line, to read it as a table.
-# fmt: off
+_CPU_ONLY = "unable to load model '{model}', Triton openVINO backend supports only CPU device"
+_GPU_ONLY = "unable to load model '{model}', TensorRT backend supports only GPU device"
+
+# In the order in which Triton guesses a backend from files.
 _TABLE = (
-    Backend("tensorflow", ("tensorflow_savedmodel", "tensorflow_graphdef"), ("model.savedmodel/", "model.graphdef"), cpu_count=2, completes=True, note="single operations may be placed elsewhere (soft placement)"),
-    Backend("tensorrt", ("tensorrt_plan",), ("model.plan",), only="GPU", reason="backend-gpu-only", words="unable to load model '{model}', TensorRT backend supports only GPU device", completes=True),
-    Backend("onnxruntime", ("onnxruntime_onnx",), ("model.onnx",), cpu_count=2, completes=True, note="KIND_MODEL runs on the CPU; single nodes of a GPU instance may run on the CPU"),
-    Backend("openvino", (), ("model.xml",), preferred="CPU", only="CPU", reason="backend-cpu-only", words="unable to load model '{model}', Triton openVINO backend supports only CPU device", completes=True, note="its real device is the parameter TARGET_DEVICE"),
-    Backend("pytorch", ("pytorch_libtorch",), ("model.pt",)),
-    Backend("python", (), ("model.py",), preferred="GPU", completes=True, note="kind and device are only handed to model.py: whether it obeys is up to the code"),
-    # Written in Python on top of the python backend, whose preference they inherit.
-    Backend("vllm", preferred="GPU", completes=True, note="usually KIND_MODEL: vLLM places itself"),
-    Backend("tensorrtllm", note="places itself, whatever the kind says"),
+    Backend(
+        "tensorflow",
+        platforms=("tensorflow_savedmodel", "tensorflow_graphdef"),
+        model_files=("model.savedmodel/", "model.graphdef"),
+        cpu_count=2,
+        completes=True,
+        note="single operations of a GPU instance may run on the CPU (soft placement)",
+    ),
+    Backend(
+        "tensorrt",
+        platforms=("tensorrt_plan",),
+        model_files=("model.plan",),
+        only="GPU",
+        reason="backend-gpu-only",
+        words=_GPU_ONLY,
+        completes=True,
+    ),
+    Backend(
+        "onnxruntime",
+        platforms=("onnxruntime_onnx",),
+        model_files=("model.onnx",),
+        cpu_count=2,
+        completes=True,
+        note="KIND_MODEL runs on the CPU; single nodes of a GPU instance may run on the CPU",
+    ),
+    Backend(
+        "openvino",
+        model_files=("model.xml",),
+        preferred="CPU",
+        only="CPU",
+        reason="backend-cpu-only",
+        words=_CPU_ONLY,
+        completes=True,
+        note="its real device is the parameter TARGET_DEVICE",
+    ),
+    Backend(
+        "pytorch",
+        platforms=("pytorch_libtorch", "torch_aoti"),
+        model_files=("model.pt",),
+        completes=False,
+    ),
+    Backend(
+        "python",
+        model_files=("model.py",),
+        preferred="GPU",
+        completes=True,
+        note="kind and device are only handed to model.py; whether it obeys is up to the code",
+    ),
+    # Written in Python on top of the python backend, so with its preference.
+    Backend(
+        "vllm",
+        preferred="GPU",
+        completes=True,
+        note="vLLM places itself, whatever the kind says",
+    ),
+    Backend("tensorrtllm", note="TensorRT-LLM places itself, whatever the kind says"),
     Backend("dali", completes=True),
     Backend("fil"),
     Backend("identity", note="GPU instances load, but fail when they run"),
 )
-# fmt: on
 
 BACKENDS: dict[str, Backend] = {backend.name: backend for backend in _TABLE}
 _BACKEND_OF_PLATFORM = {platform: backend for backend in _TABLE for platform in backend.platforms}

@@ -16,7 +16,7 @@ from pytest_triton.placement.backends import (
 from pytest_triton.placement.flaws import ENSEMBLE, Flaw, io_flaws, poll_flaws
 
 if TYPE_CHECKING:
-    from tritonclient.grpc.model_config_pb2 import ModelConfig
+    from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 DeclaredKind = Literal["AUTO", "GPU", "CPU", "MODEL", "UNKNOWN"]
 _KINDS: tuple[DeclaredKind, ...] = ("AUTO", "GPU", "CPU", "MODEL")
@@ -172,7 +172,7 @@ class Declared:
         return backend_named(self.backend)
 
 
-def _group(group: ModelConfig.InstanceGroup) -> DeclaredGroup:  # type: ignore[name-defined]
+def _group(group: ModelInstanceGroup) -> DeclaredGroup:
     number: int = group.kind
     return DeclaredGroup(
         group.name,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_triton.placement.backends import BACKENDS
+from pytest_triton.placement.backends import BACKENDS, backend_of_platform
 from pytest_triton.placement.refusal import Reason
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _platform_flaws(name: str, backend: str, platform: str) -> Iterator[Flaw]:
             yield pair
         elif platform == "torch_aoti":
             yield Flaw(pair.reason, pair.text, until=AOTI_PLATFORM)
-    elif any(platform in other.platforms for other in BACKENDS.values()):
+    elif backend_of_platform(platform) is not None:
         yield Flaw(pair.reason, pair.text, until=FREE_PLATFORM)
 
 

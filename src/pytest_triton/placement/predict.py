@@ -101,7 +101,7 @@ class Prediction:
         return explain(self.declared, self.hardware, self.server)
 
     def __str__(self) -> str:
-        """A table's cell: "GPU 0 · CPU", "CPU  <- fallback", "refused: no gpu"."""
+        """A table's cell: "GPU 0 · CPU", "CPU  <- fallback", "refused: no GPU"."""
         if self.refusal is not None:
             return str(self.refusal)
         return f"{self.placement}{'  <- fallback' if self.fallback else ''}"

@@ -54,7 +54,8 @@ class Refusal:
     stage: Stage = "load"
 
     def __str__(self) -> str:
-        return f"refused: {self.reason.replace('-', ' ')}"
+        words = self.reason.replace("-", " ").replace("gpu", "GPU").replace("cpu", "CPU")
+        return f"refused: {words.replace('GPUs', 'gpus')}"
 
 
 # Tried in this order: the text of an ensemble quotes its models' refusals, so it comes first,
@@ -71,11 +72,13 @@ _PATTERNS: tuple[tuple[Reason, str], ...] = (
     ("profile", r"profile (field|name)\b|invalid profile\b|unable to parse '.*': stoi"),
     (
         "backend-cpu-only",
-        r"supports? only (kind )?cpu\b|only supports? (kind_)?cpu\b|gpu instances? (is |are )?not supported",
+        r"supports? only (kind[ _])?cpu\b|only supports? (kind[ _])?cpu\b"
+        r"|gpu instances? (is |are )?not supported",
     ),
     (
         "backend-gpu-only",
-        r"supports? only (kind_)?gpus?\b|only supports? (kind_)?gpus?\b|cpu instances? (is |are )?not supported",
+        r"supports? only (kind[ _])?gpus?\b|only supports? (kind[ _])?gpus?\b"
+        r"|cpu instances? (is |are )?not supported",
     ),
     ("cuda", r"unable to get number of cuda devices|unable to get cuda device properties"),
     ("gpu-memory", r"memory limit set for .* exceeded|out of memory|cuda_?error_?out_?of_?memory"),

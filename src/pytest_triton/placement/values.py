@@ -9,7 +9,8 @@ order of their ids, then the CPU, then KIND_MODEL. `gpu(0) + gpu(0) == gpu(0, co
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal
 
 Kind = Literal["GPU", "CPU", "MODEL"]
 
@@ -17,7 +18,8 @@ _ORDER: dict[str, int] = {"GPU": 0, "CPU": 1, "MODEL": 2}
 _FACTORY: dict[str, str] = {"CPU": "cpu", "MODEL": "on_model"}
 
 
-class Instances(NamedTuple):
+@dataclass(frozen=True)
+class Instances:
     """`count` equal instances: on GPU number `device`, on the CPU or of KIND_MODEL."""
 
     kind: Kind
@@ -46,13 +48,12 @@ class Placement:
     _instances: tuple[Instances, ...]
 
     def __init__(self, instances: Iterable[Instances] = ()) -> None:
-        totals: dict[tuple[Kind, int | None], int] = {}
-        for kind, device, count in instances:
-            totals[kind, device] = totals.get((kind, device), 0) + count
-        merged = [Instances(kind, device, count) for (kind, device), count in totals.items()]
-        if len(merged) > 1:
-            merged.sort(key=_sort_key)
-        object.__setattr__(self, "_instances", tuple(merged))
+        merged: dict[tuple[Kind, int | None], Instances] = {}
+        for new in instances:
+            where = new.kind, new.device
+            old = merged.get(where)
+            merged[where] = new if old is None else Instances(*where, old.count + new.count)
+        object.__setattr__(self, "_instances", tuple(sorted(merged.values(), key=_sort_key)))
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a Placement can't be changed (tried to set {name!r}); add to it")

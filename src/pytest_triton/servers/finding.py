@@ -36,7 +36,7 @@ OPT_TRITONSERVER = Path("/opt/tritonserver")
 
 # ELF header: https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html
 _ELF_MACHINES = {62: "x86_64", 183: "aarch64", 3: "i386", 40: "arm", 243: "riscv64", 21: "ppc64le"}
-_SHARED_LIBPYTHON = re.compile(rb"\0(libpython3(?:-[0-9a-f]{8})?\.(\d+)([a-z]*)\.so[.0-9]*)\0")
+_LIBPYTHON = re.compile(rb"\0(libpython3(?:-[0-9a-f]+)?\.(\d+)([a-z]*)\.so[.0-9]*)(?=\0)")
 
 
 class TritonserverNotFound(PytestTritonError):
@@ -230,21 +230,22 @@ def _stubs(root: Path) -> tuple[tuple[str, Path], ...]:
     return tuple(sorted(stubs.items(), key=lambda item: _numbers(item[0])))
 
 
-def libpython_of_stub(stub: Path) -> tuple[str, str] | None:
-    """The Python version that a stub is built for and the file name of the libpython it loads.
+def libpython_of_stub(stub: Path) -> tuple[str, tuple[str, ...]] | None:
+    """The Python version that a stub is built for, and the file names its libpython may have.
 
-    ("3.12", "libpython3.12.so.1.0"); wheels may carry a renamed one
-    ("libpython3-419a3a08.13.so.1.0"). The name stands in the file's string table; None if it
-    doesn't, or the file can't be read.
+    ("3.12", ("libpython3.12.so.1.0",)). A wheel may carry a libpython under a name of its own;
+    then that name stands behind the usual one, of which the file keeps a trace
+    ("libpython3-419a3a08.13.so.1.0"). None if there is no such name, or the file can't be read.
     """
     try:
-        found = _SHARED_LIBPYTHON.search(stub.read_bytes())
+        found = _LIBPYTHON.findall(stub.read_bytes())
     except OSError:
         return None
-    if found is None:
+    if not found:
         return None
-    name, minor, flags = (part.decode() for part in found.groups())
-    return f"3.{minor}{flags}", name
+    names = tuple(sorted({name.decode() for name, _, _ in found}, key=lambda one: (len(one), one)))
+    _, minor, flags = found[0]
+    return f"3.{minor.decode()}{flags.decode()}", names
 
 
 def _numbers(version: str) -> tuple[int, ...]:

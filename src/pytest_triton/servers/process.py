@@ -78,6 +78,10 @@ class ProcessServer:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    def backend_names(self) -> frozenset[str]:
+        """The backends that this server can load, by the directories it was given."""
+        return frozenset(path.name for path in self._backends.iterdir() if path.is_dir())
+
     def wait_until_live(self) -> None:
         """Return when the server answers; raise `ServerDied` or `ServerTimeout` otherwise."""
         deadline = self._launched + self.spec.timeout

@@ -56,7 +56,8 @@ class Interpreter:
 
     `tag` is the version that a stub must be built for ("3.12"; "3.13t" is the free-threaded one).
     `libpython` is its shared library, None if it has none; `prefix` its environment's folder,
-    `numpy` the folder of the numpy package that it imports, None if there is none.
+    `numpy` the version of the numpy that it imports ("?" if that can't be told), None if there
+    is none.
     """
 
     executable: Path
@@ -64,7 +65,7 @@ class Interpreter:
     tag: str
     libpython: Path | None
     prefix: Path
-    numpy: Path | None
+    numpy: str | None
 
     def __str__(self) -> str:
         return f"Python {self.version} ({self.executable})"
@@ -76,12 +77,14 @@ class PythonBackend:
 
     `directory` is for `--backend-directory`. `environment` holds whole values, which replace those
     in the environment of the tritonserver process. `interpreter` is None when the server's own
-    stub is used as it is.
+    stub is used as it is. `caveat` says what doesn't work all the same (None: nothing known); to
+    be shown, and to be heeded by whatever sends inference requests.
     """
 
     directory: Path
     environment: Mapping[str, str] = field(default_factory=dict, hash=False)
     interpreter: Interpreter | None = None
+    caveat: str | None = None
 
 
 # Runs in the interpreter that is asked: any Python 3, nothing but the standard library.
@@ -97,8 +100,13 @@ folders = [get("LIBDIR"), os.path.join(get("LIBDIR") or "", get("MULTIARCH") or 
 folders += [os.path.join(base, "lib"), os.path.join(base, "lib", get("MULTIARCH") or "")]
 folders += [os.path.join(base, "lib64"), get("LIBPL")]
 files = [os.path.join(d, n) for n in names if n and ".so" in n for d in folders if d]
-numpy = find_spec("numpy")
-origin = getattr(numpy, "origin", None)
+numpy = None
+if getattr(find_spec("numpy"), "origin", None):
+    try:
+        from importlib.metadata import version
+        numpy = version("numpy")
+    except Exception:
+        numpy = "?"
 print("\n" + json.dumps({
     "implementation": sys.implementation.name,
     "executable": sys.executable,
@@ -106,8 +114,7 @@ print("\n" + json.dumps({
     "tag": "%d.%d%s" % (sys.version_info[0], sys.version_info[1], sys.abiflags),
     "libpython": next((f for f in files if os.path.isfile(f)), None),
     "prefix": sys.prefix,
-    "numpy": os.path.dirname(origin) if origin else None,
-    "looked_at": files,
+    "numpy": numpy,
 }))
 """
 _PROBE_SECONDS = 60
@@ -159,7 +166,7 @@ def _ask(path: str) -> Interpreter:
             tag=answer["tag"] if answer["implementation"] == "cpython" else "pypy" + answer["tag"],
             libpython=Path(answer["libpython"]) if answer["libpython"] else None,
             prefix=Path(answer["prefix"]),
-            numpy=Path(answer["numpy"]) if answer["numpy"] else None,
+            numpy=answer["numpy"],
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
@@ -225,10 +232,11 @@ def assemble_python_backend(
 
     # Only this one library, not its whole folder, so that a conda environment's other libraries
     # can't get in the server's way.
-    needed = libpython_of_stub(stub)
-    for name in {interpreter.libpython.name, needed[1] if needed else interpreter.libpython.name}:
+    known = libpython_of_stub(stub)
+    names = {interpreter.libpython.name, *(known[1] if known else ())}
+    for name in names:
         _link(interpreter.libpython, libraries / name)
-    if needed and any((folder / needed[1]).exists() for folder in server.library_dirs):
+    if any((folder / name).exists() for folder in server.library_dirs for name in names):
         # The stub would find the wheel's own libpython, relative to where it lies; a copy doesn't.
         shutil.copy(stub, target / STUB)
     else:
@@ -243,6 +251,27 @@ def assemble_python_backend(
             "PATH": _joined(_folder_of_python3(interpreter, into), environ.get("PATH")),
         },
         interpreter=interpreter,
+        caveat=_numpy_caveat(stub, interpreter),
+    )
+
+
+def _numpy_caveat(stub: Path, interpreter: Interpreter) -> str | None:
+    """What is wrong with tensors when a stub built for numpy 1 meets numpy 2.
+
+    pybind11 before 2.12, in the stubs of all installable releases, reads an element's size where
+    numpy 2 keeps something else: it gets 0. Models load and start; but every element of an input
+    tensor has the value of the first, and an output tensor is refused ("output tensor shape does
+    not match size of output"). Such a pybind11 names the module of numpy 1 in full.
+    """
+    if not (interpreter.numpy or "").startswith(tuple("23456789")):
+        return None
+    if b"numpy.core.multiarray\0" not in stub.read_bytes():
+        return None
+    return (
+        f"python models load, but inference on them is wrong: this server's python backend is "
+        f"built for numpy 1, and {interpreter.executable} has numpy {interpreter.numpy}. For "
+        "inference name an interpreter with numpy < 2 (Python 3.12 or older) by "
+        "--triton-python=PYTHON, or use a container."
     )
 
 
@@ -250,8 +279,8 @@ def _brings_its_own_python(server: Tritonserver, own: Path) -> bool:
     """Is the only stub one that lies beside the backend and loads the system's libpython?"""
     if [path for _, path in server.stubs] != [own / STUB]:
         return False
-    needed = libpython_of_stub(own / STUB)
-    return needed is not None and not needed[1].startswith("libpython3-")
+    known = libpython_of_stub(own / STUB)
+    return known is not None and not any(name.startswith("libpython3-") for name in known[1])
 
 
 def _fitting_stub(server: Tritonserver, interpreter: Interpreter) -> Path:

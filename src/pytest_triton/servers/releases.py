@@ -231,8 +231,8 @@ def install(
 ) -> InstalledRelease:
     """Put a release into the cache, unless it is there; from `wheel` or with pip.
 
-    `say` gets one line for each step that takes time. `show_progress` lets pip draw its bar on
-    standard output. Raises the errors of this module. Safe when several processes do it at once:
+    `say` gets a line when there is another process to wait for. `show_progress` lets pip draw its
+    bar on standard output. Raises the errors of this module. Safe when several processes do it at once:
     one works, the others wait and find it done. A process that is killed leaves a folder which
     nobody takes for a release, and which the next installation sweeps.
     """
@@ -248,7 +248,7 @@ def install(
             try:
                 source = wheel or download(release, work / "download", show_progress, environ)
                 unpacked = work / "release"
-                unpack(release, source, unpacked, say)
+                unpack(release, source, unpacked)
                 _check_that_it_starts(release, unpacked / BINARY)
                 _write_manifest(release, unpacked)
                 target = folder / release.version
@@ -479,7 +479,7 @@ def release_of_wheel(wheel: Path) -> Release:
     )
 
 
-def unpack(release: Release, wheel: Path, into: Path, say: Say = lambda text: None) -> None:
+def unpack(release: Release, wheel: Path, into: Path) -> None:
     """Check the wheel's hash and unpack what a server needs into the new folder `into`.
 
     Raises WrongWheel; OSError when `into` can't be written.
@@ -493,7 +493,6 @@ def unpack(release: Release, wheel: Path, into: Path, say: Say = lambda text: No
             cure="download it again (a proxy or a mirror may have cut or changed it); "
             "don't use this file.",
         )
-    say(f"unpacking {release.wheel}")
     try:
         with zipfile.ZipFile(wheel) as archive:
             for member in archive.infolist():

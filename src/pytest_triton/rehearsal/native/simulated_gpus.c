@@ -164,11 +164,12 @@ static void apply_visible_devices(struct settings *settings) {
     settings->visible = settings->count;
     return;
   }
-  for (const char *entry = variable; entry; entry = strchr(entry, ',')) {
-    if (*entry == ',') entry++;
-    while (*entry == ' ') entry++;
+  for (const char *next = variable; next;) {
+    const char *entry = next + strspn(next, " ");
     size_t length = strcspn(entry, ", ");
     int found = -1;
+    next = strchr(entry, ',');
+    if (next) next++;
     if (length >= 4 && strncasecmp(entry, "GPU-", 4) == 0) {
       for (int gpu = 0, matches = 0; gpu < settings->count; gpu++) {
         char uuid[64];

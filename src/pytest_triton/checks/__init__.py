@@ -1,0 +1,1 @@
+"""The tests that every model of a checked repository gets."""

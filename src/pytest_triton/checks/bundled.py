@@ -1,0 +1,34 @@
+"""The bundled checks: each model of a checked repository gets these tests.
+
+A failure is a text for the person who has to mend the model, without a traceback.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_triton.checks.model_check import ModelCheck
+    from pytest_triton.placement.hardware import HardwareRequest
+
+
+def test_config(triton_check: ModelCheck) -> None:
+    """The config parses, Triton accepts it, and some hardware exists that the model loads on."""
+    _expect_nothing(triton_check.config_failure())
+
+
+def test_explicit_placement(triton_check: ModelCheck) -> None:
+    """The model can't fall back to the CPU, or is allowed to, and declares what is expected."""
+    _expect_nothing(triton_check.explicit_placement_failure())
+
+
+def test_placement(triton_check: ModelCheck, triton_hardware: HardwareRequest) -> None:
+    """A real server places the model as Triton's rules say, or refuses it for that reason."""
+    _expect_nothing(triton_check.placement_failure(triton_hardware))
+
+
+def _expect_nothing(failure: str) -> None:
+    if failure:
+        pytest.fail(failure, pytrace=False)

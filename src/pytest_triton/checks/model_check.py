@@ -1,0 +1,228 @@
+"""What the bundled checks ask about one model, answered with the text of a failure, or nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_triton.placement.advice import Advice, cure, cure_refusal, cure_verdict
+from pytest_triton.placement.compare import Observed, compare
+from pytest_triton.placement.declared import Declared
+from pytest_triton.placement.hardware import NO_GPU, Gpu, Hardware, HardwareRequest
+from pytest_triton.placement.predict import Prediction, predict
+from pytest_triton.repository.problems import Effect
+
+if TYPE_CHECKING:
+    from pytest_triton.repository import Model
+    from pytest_triton.session import CheckedDeployment, TritonSession
+
+# Refusals that no hardware mends, and that the config alone can't be blamed for.
+_NOT_THE_CONFIG = frozenset({"backend-missing", "backend-load", "model-file", "ensemble"})
+
+
+class ModelCheck:
+    """One model under check. Each question returns "" when there is nothing to complain about.
+
+    `notes` collects what is worth telling in reports, as (name, text) pairs.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        checked: CheckedDeployment,
+        session: TritonSession,
+        start: Path,
+    ) -> None:
+        self.model = model
+        self.notes: list[tuple[str, str]] = []
+        self._checked = checked
+        self._session = session
+        self._start = start
+        declared = checked.declared.get(model.name)
+        self._note("model", model.name)
+        self._note("repository", checked.deployment.text)
+        self._note("declared", declared.summary if declared is not None else "unreadable")
+
+    # --- the three questions -----------------------------------------------------------------
+
+    def config_failure(self) -> str:
+        """Why Triton would not take the config on any hardware."""
+        problems = [p for p in self.model.problems if p.effect is not Effect.ACCEPTED]
+        said = self._triton_on_config()
+        if problems:
+            return "\n\n".join([*map(str, problems), *said])
+        declared = self._checked.declared.get(self.model.name)
+        if declared is None:
+            return "\n\n".join([f"{self._place}: the config can't be read", *said])
+        prediction = predict(declared, _ample(declared))
+        refusal = prediction.refusal
+        if refusal is not None and refusal.reason not in _NOT_THE_CONFIG:
+            advice = cure_refusal(declared, refusal, prediction.hardware, prediction.server)
+            return _text(
+                f"{self._place}: Triton refuses this model on any hardware",
+                [("declared", declared.summary), ("predicted", str(refusal))],
+                refusal.text,
+                advice,
+            )
+        return "\n\n".join(said)
+
+    def explicit_placement_failure(self) -> str:
+        """How the model could land where nobody declared it, or what it should have declared."""
+        declared = self._checked.declared.get(self.model.name)
+        if declared is None:
+            return self._nothing_to("check")
+        unexpected = self._unexpected_kinds(declared)
+        if unexpected:
+            return unexpected
+        if declared.is_explicit or self._allowed:
+            return ""
+        on_cpu = predict(declared, NO_GPU)
+        on_gpus = predict(declared, _ample(declared, at_least=2))
+        fallback = on_cpu.fallback
+        return _text(
+            f"{self._place}: {self.model.name} may fall back to the CPU unnoticed"
+            if fallback
+            else f"{self._place}: the config leaves the kind to Triton (KIND_AUTO)",
+            [
+                ("declared", _declaration(declared)),
+                ("no GPU", f"{on_cpu}"),
+                ("2 GPUs", f"{on_gpus}"),
+            ],
+            on_cpu.refusal.text if on_cpu.refusal else "",
+            cure(declared, on_cpu),
+            [
+                f"Or, if this model may run on the CPU: triton_allow_fallback = {self.model.name}",
+                "(in pytest's ini file; patterns such as tokenizer_* are allowed).",
+            ]
+            if fallback
+            else [],
+        )
+
+    def placement_failure(self, hardware: HardwareRequest) -> str:
+        """How what a server did differs from what Triton's rules say."""
+        self._note("hardware", hardware.label)
+        declared = self._checked.declared.get(self.model.name)
+        if declared is None or self.model.refusal is not None:
+            self._note("observed", "not served (see test_config)")
+            return self._nothing_to("place")
+        seen = self._session.seen(self._checked, hardware)
+        predicted = seen.predicted[self.model.name]
+        observed = seen.observed[self.model.name]
+        verdict = compare(declared, predicted, observed)
+        self._note("predicted", str(predicted))
+        self._note("observed", self._cell(predicted, observed))
+        self._note("run", seen.run)
+        self._note("server", seen.server)
+        if verdict.ok:
+            return ""
+        return _text(
+            f"{self._place}: {self.model.name} {verdict.headline}",
+            [
+                ("hardware", hardware.label),
+                ("declared", _declaration(declared)),
+                ("predicted", str(predicted)),
+                ("observed", f"{observed}  ({_witnesses(observed)})"),
+                ("server", f"{seen.server}, {seen.run}"),
+            ],
+            observed.refusal.text if observed.refusal else "",
+            cure_verdict(verdict),
+        )
+
+    # --- parts -------------------------------------------------------------------------------
+
+    @property
+    def _place(self) -> str:
+        return short_path(self.model.anchor, self._start)
+
+    @property
+    def _allowed(self) -> bool:
+        patterns = self._session.settings.allow_fallback
+        return any(fnmatchcase(self.model.name, pattern) for pattern in patterns)
+
+    def _note(self, name: str, text: str) -> None:
+        self.notes.append((f"triton_{name}", text))
+
+    def _cell(self, predicted: Prediction, observed: Observed) -> str:
+        if observed.ready and observed.placement == predicted.placement and predicted.fallback:
+            return f"{observed}  <- fallback" + (" (allowed)" if self._allowed else "")
+        return str(observed)
+
+    def _nothing_to(self, verb: str) -> str:
+        return (
+            f"{self._place}: there is nothing to {verb}, since Triton can't take the model as it "
+            f"is. Its test_config says why."
+        )
+
+    def _triton_on_config(self) -> Iterator[str]:
+        """Triton's own verdict on a config that it refused while polling, if a server is had."""
+        refusal = self._session.poll_refusal(self._checked, self.model.name)
+        if refusal is not None:
+            yield f"Triton ({refusal.server}) says:\n  {refusal.text}"
+
+    def _unexpected_kinds(self, declared: Declared) -> str:
+        kinds = {group.kind for group in declared.groups}
+        for expectation in self._session.settings.expect:
+            if not fnmatchcase(self.model.name, expectation.pattern) or kinds == expectation.kinds:
+                continue
+            wanted = " + ".join(sorted(expectation.kinds, reverse=True))
+            lines = "\n".join(f"  {{ kind: KIND_{k} }}" for k in wanted.split(" + "))
+            return _text(
+                f"{self._place}: {self.model.name} is expected to declare {wanted}",
+                [
+                    ("declared", _declaration(declared)),
+                    ("expected", f"{wanted} (triton_expect: {expectation.pattern})"),
+                ],
+                "",
+                Advice(
+                    "The project's own expectation isn't met: the config was changed, or the "
+                    "expectation is out of date.",
+                    "instance_group [\n" + lines.replace("}\n", "},\n") + "\n]",
+                ),
+            )
+        return ""
+
+
+def _ample(declared: Declared, at_least: int = 1) -> Hardware:
+    """GPUs enough for every id that a model names, of the newest kind."""
+    ids = {gpu for group in declared.groups for gpu in group.gpus if gpu >= 0}
+    ids.update(range(at_least))
+    return Hardware(tuple(Gpu(index, (99, 0)) for index in sorted(ids)), simulated=False)
+
+
+def _declaration(declared: Declared) -> str:
+    return "nothing (no instance_group)" if declared.summary == "nothing" else declared.summary
+
+
+def _witnesses(observed: Observed) -> str:
+    if not observed.witnesses:
+        return "no witness"
+    return "seen in the " + " and the ".join(observed.witnesses)
+
+
+def _text(
+    headline: str,
+    facts: Sequence[tuple[str, str]],
+    triton: str,
+    advice: Advice | None,
+    more: Sequence[str] = (),
+) -> str:
+    width = max(len(name) for name, _ in facts)
+    lines = [headline, "", *(f"  {name:{width}}  {text}" for name, text in facts)]
+    if triton:
+        lines += [f"  {'Triton':{width}}  {triton}"]
+    if advice is not None:
+        lines += ["", advice.cause]
+        if advice.lines:
+            lines += ["", *("    " + line for line in advice.lines.splitlines())]
+    if more:
+        lines += ["", *more]
+    return "\n".join(lines)
+
+
+def short_path(path: Path, start: Path) -> str:
+    """The path as seen from `start`, if that is not longer."""
+    relative = os.path.relpath(path, start)
+    return relative if len(relative) < len(str(path)) else str(path)

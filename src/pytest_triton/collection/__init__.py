@@ -1,0 +1,1 @@
+"""Model repositories as pytest nodes."""

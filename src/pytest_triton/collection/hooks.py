@@ -1,0 +1,162 @@
+"""The pytest hooks of a run that checks repositories. Registered only then."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_triton.collection.nodes import ChecksModule, model_of, repository_node
+from pytest_triton.errors import PytestTritonError
+from pytest_triton.options import OptionError, Settings, read_settings
+
+if TYPE_CHECKING:
+    from pytest_triton.checks.model_check import ModelCheck
+    from pytest_triton.session import CheckedDeployment, TritonSession
+
+
+class RepositoryChecks:
+    """Collects the repositories, hands the checks what they need, reports what they found."""
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        from pytest_triton.reports.terminal import PlacementTable
+        from pytest_triton.session import TritonSession
+
+        self.config = config
+        self.settings = settings
+        self.session: TritonSession = TritonSession(settings)
+        self.table = PlacementTable([hardware.label for hardware in settings.gpus])
+        self._collected: set[Path] = set()
+
+    @classmethod
+    def of(cls, config: pytest.Config) -> RepositoryChecks:
+        try:
+            settings = read_settings(config)
+        except OptionError as error:
+            raise pytest.UsageError(str(error)) from None
+        _check_directories(settings)
+        checks = cls(config, settings)
+        checks._add_arguments()
+        return checks
+
+    # --- what is collected -------------------------------------------------------------------
+
+    def _add_arguments(self) -> None:
+        """Make pytest collect the repositories, unless its arguments lead there already."""
+        config = self.config
+        here = config.invocation_params.dir
+        given = [Path(os.path.abspath(here / _path_part(arg))) for arg in config.args]
+        explicit = config.args_source is pytest.Config.ArgsSource.ARGS
+        if explicit and self.settings.sources["repo"] != "command line":
+            return  # somebody asks for certain tests, in a project that checks repositories too
+        for deployment in self.settings.repo:
+            for path in deployment.paths:
+                if any(path.is_relative_to(arg) or arg.is_relative_to(path) for arg in given):
+                    continue
+                config.args.append(str(path))
+
+    def _checked_at(self, path: Path) -> CheckedDeployment | None:
+        for checked in self.session.deployments:
+            if path in checked.deployment.paths:
+                return checked
+        return None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collect_directory(
+        self, path: Path, parent: pytest.Collector
+    ) -> pytest.Collector | None:
+        checked = self._checked_at(path)
+        if checked is None:
+            return None
+        self._collected.add(path)
+        return repository_node(parent, path, checked)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        return False if self._is_repository(collection_path) else None
+
+    def _is_repository(self, path: Path) -> bool:
+        return any(path in deployment.paths for deployment in self.settings.repo)
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        if model_of(metafunc.definition) and "triton_hardware" in metafunc.fixturenames:
+            hardware = self.settings.gpus
+            metafunc.parametrize("triton_hardware", hardware, ids=[each.id for each in hardware])
+
+    @pytest.fixture
+    def triton_check(self, request: pytest.FixtureRequest) -> Iterator[ModelCheck]:
+        """A model of the repository, with what is known and seen of it."""
+        from pytest_triton.checks.model_check import ModelCheck
+
+        found = model_of(request.node)
+        assert found is not None, "this fixture is for the bundled checks"
+        check = ModelCheck(*found, self.session, self.config.invocation_params.dir)
+        yield check
+        request.node.user_properties += check.notes
+
+    # --- the session -------------------------------------------------------------------------
+
+    def pytest_sessionstart(self) -> None:
+        try:
+            _ = self.session.deployments
+            self.session.check_patterns()
+        except PytestTritonError as error:
+            raise pytest.UsageError(str(error)) from None
+
+    def pytest_report_header(self) -> list[str]:
+        from pytest_triton.reports.terminal import header
+
+        return header(self.session, self.config.get_verbosity() > 0)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """A repository that was given and not reached is an error, never silence."""
+        if self.config.args_source is pytest.Config.ArgsSource.ARGS and (
+            self.settings.sources["repo"] != "command line"
+        ):
+            return
+        reached = {node.path for item in session.items for node in item.listchain()}
+        for deployment in self.settings.repo:
+            for path in deployment.paths:
+                selected = any(
+                    Path(os.path.abspath(self.config.invocation_params.dir / _path_part(arg)))
+                    .is_relative_to(path)
+                    for arg in self.config.args
+                )
+                if path not in self._collected and not selected and path not in reached:
+                    raise pytest.UsageError(
+                        f"The model repository {path} was given, but pytest did not collect it: "
+                        "a parent directory is ignored (norecursedirs, --ignore, a virtual "
+                        "environment). Name the repository as an argument as well: "
+                        f"pytest --triton-repo={deployment.text} {deployment.text}"
+                    )
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.table.add(report)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        self.table.write(terminalreporter)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        self.session.close()
+
+
+def _path_part(argument: str) -> str:
+    """The path of a command-line argument such as `tests/test_a.py::test_b[1]`."""
+    return argument.split("::", 1)[0]
+
+
+def _check_directories(settings: Settings) -> None:
+    seen: dict[Path, str] = {}
+    for deployment in settings.repo:
+        for path in deployment.paths:
+            if path in seen:
+                raise pytest.UsageError(
+                    f"--triton-repo={deployment.text} names {path} again, which "
+                    f"--triton-repo={seen[path]} has already. Name each repository once; "
+                    "directories that are served together are joined by ':'."
+                )
+            seen[path] = deployment.text

@@ -1,0 +1,310 @@
+"""What a colleague would say: the likely cause, and the config.pbtxt lines that mend it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+
+from pytest_triton.placement.backends import BACKENDS
+from pytest_triton.placement.compare import Verdict
+from pytest_triton.placement.declared import Declared, DeclaredGroup
+from pytest_triton.placement.hardware import Hardware
+from pytest_triton.placement.predict import Prediction, ServerTraits, usable_gpus
+from pytest_triton.placement.refusal import Refusal
+
+
+@dataclass(frozen=True)
+class Advice:
+    """The likely `cause` in plain words, and `lines` for config.pbtxt ("" when none mend it).
+
+    Lines of `instance_group` stand for all of them: they replace what the config has.
+    """
+
+    cause: str
+    lines: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.cause}\n\n{self.lines}" if self.lines else self.cause
+
+
+def cure(declared: Declared, prediction: Prediction) -> Advice | None:
+    """Advice on a predicted refusal or fallback; None for a model that runs as declared."""
+    if prediction.refusal is not None:
+        return cure_refusal(declared, prediction.refusal, prediction.hardware, prediction.server)
+    if prediction.fallback:
+        return _cure_fallback(declared)
+    return None
+
+
+def cure_verdict(verdict: Verdict) -> Advice | None:
+    """Advice on a verdict: on what was observed where it differs, else on what was predicted."""
+    predicted, observed = verdict.predicted, verdict.observed
+    if verdict.ok:
+        return cure(verdict.declared, predicted)
+    if observed.refusal is not None:
+        return cure_refusal(
+            verdict.declared, observed.refusal, predicted.hardware, predicted.server
+        )
+    if not observed.ready:
+        return Advice(
+            f"The server says only {observed.state!r}. Its log may say more; a model directory "
+            "without a usable version, for instance, is only mentioned there."
+        )
+    if predicted.refusal is not None:
+        return Advice(
+            "The server loaded what Triton's rules refuse. Most likely it has other hardware or "
+            f"another release than was assumed here: {predicted.hardware.label}, "
+            f"Triton {'.'.join(map(str, predicted.server.version))}."
+        )
+    return Advice(
+        "The server placed the model elsewhere. Most likely it sees other GPUs than was assumed "
+        f"here ({predicted.hardware.label}), or serves another config (an override, a variant "
+        "in configs/, one that the backend completed)."
+    )
+
+
+def _cure_fallback(declared: Declared) -> Advice:
+    what = (
+        "An instance group says no kind (or KIND_AUTO)"
+        if declared.groups
+        else "No instance_group is declared"
+    )
+    return Advice(
+        f"{what}, so Triton looks at the hardware: without a GPU the model comes up on the CPU, "
+        "slow and unnoticed. Say where it belongs; with KIND_GPU it is refused instead. If the "
+        "CPU is fine as well, allow the fallback by name (triton_allow_fallback).",
+        _groups_of_kind(declared, "KIND_GPU"),
+    )
+
+
+def cure_refusal(
+    declared: Declared, refusal: Refusal, hardware: Hardware, server: ServerTraits
+) -> Advice:
+    """Advice on a refusal, predicted or observed."""
+    reason = refusal.reason
+    usable = usable_gpus(hardware, server)
+    if reason == "no-gpu":
+        return _cure_no_gpu(declared, hardware, server)
+    if reason == "gpu-id":
+        return _cure_gpu_id(declared, usable)
+    if reason == "cpu-with-gpus":
+        return _cure_cpu_with_gpus(declared)
+    if reason in ("backend-cpu-only", "backend-gpu-only"):
+        kind = "CPU" if reason == "backend-cpu-only" else "GPU"
+        return _cure_backend_kind(declared, kind)
+    if reason == "backend-missing":
+        return _cure_backend_missing(declared, server)
+    if reason == "name":
+        directory = re.search(r"unexpected directory name '(.*?)' for model '", refusal.text)
+        return Advice(
+            "The name in the config has to be the directory's; it may also be left out.",
+            f'name: "{directory[1]}"' if directory else "",
+        )
+    if reason == "config" and "max_batch_size" in refusal.text:
+        return Advice(
+            "max_batch_size is 0 for a model that takes no batches, else the largest batch.",
+            "max_batch_size: 0",
+        )
+    cause, keep = _CAUSES.get(reason, ("", None))
+    lines = ""
+    if keep is not None and declared.groups:
+        lines = instance_group_lines(_without(group, keep) for group in declared.groups)
+    return Advice(cause or "Triton's own words are all there is to go by.", lines)
+
+
+# reason -> the cause, and the field of instance_group that has to go, if that mends it
+_CAUSES: dict[str, tuple[str, str | None]] = {
+    "no-gpu-support": (
+        "This tritonserver is built without GPU support, so no KIND_GPU model can load. Take a "
+        "GPU build; on a machine without a GPU it starts as well.",
+        None,
+    ),
+    "model-with-gpus": (
+        "With KIND_MODEL the model or its backend chooses the device: `gpus` can't be given.",
+        "gpus",
+    ),
+    "kind": (
+        "The kind is a number that Triton doesn't know. Write KIND_GPU, KIND_CPU or KIND_MODEL.",
+        "kind",
+    ),
+    "profile": (
+        "`profile` is for TensorRT models only, and holds numbers of 0 or more as strings.",
+        "profile",
+    ),
+    "backend-load": (
+        "The backend's library is there but can't be loaded. Often one of its own libraries is "
+        "missing: a GPU build of a backend in an image without CUDA, or LD_LIBRARY_PATH.",
+        None,
+    ),
+    "no-backend": (
+        'The config names no backend and no model file gives it away. Add `backend: "..."`.',
+        None,
+    ),
+    "no-config": (
+        "There is no config.pbtxt, and this backend doesn't complete one by itself.",
+        None,
+    ),
+    "config": ("The config contradicts itself; Triton refuses it on any hardware.", None),
+    "duplicate": (
+        "A model of this name stands in more than one of the server's repositories; Triton then "
+        "loads none of them. Rename one, or serve the repositories apart.",
+        None,
+    ),
+    "version": (
+        "No version directory is there that the version policy takes. Versions are directories "
+        "with a number for a name, like 1/, without a leading zero.",
+        None,
+    ),
+    "ensemble": (
+        "An ensemble is only as ready as its models, and it takes no instance_group, "
+        "optimization or warm-up of its own.",
+        None,
+    ),
+    "model-file": ("The model's file is missing in the version directory, or unreadable.", None),
+    "cuda": (
+        "CUDA itself fails when asked for its GPUs, and then Triton refuses every model, those "
+        "for the CPU as well. Look at the driver (nvidia-smi), or hide the GPUs with an empty "
+        "CUDA_VISIBLE_DEVICES.",
+        None,
+    ),
+    "gpu-memory": ("The GPU's memory is full, or --model-load-gpu-limit is reached.", None),
+    "rate-limit": (
+        "The server was started with --rate-limit=execution_count and too few resources.",
+        None,
+    ),
+}
+
+
+def _cure_no_gpu(declared: Declared, hardware: Hardware, server: ServerTraits) -> Advice:
+    if hardware.count:
+        minimum = "{}.{}".format(*server.min_compute_capability)
+        why = (
+            f"The server's GPUs are below compute capability {minimum}, which this Triton "
+            "needs: it ignores them."
+        )
+    else:
+        why = (
+            "The server sees no GPU. On a host without one, the refusal is what KIND_GPU is for. "
+            "Else: no --gpus for the container, an empty CUDA_VISIBLE_DEVICES, a driver that is "
+            "too old or a device that is lost."
+        )
+    if not declared.groups:
+        why += (
+            f" This Triton release gives a model of the {declared.backend} backend without "
+            "instance_group to the GPU, also where there is none."
+        )
+    others = [group for group in declared.groups if group.kind in ("CPU", "MODEL")]
+    if others:
+        why += " One group that can't be had is enough: the whole model is refused."
+    return Advice(
+        f"{why} For hosts without a GPU a variant of the config would say:",
+        instance_group_lines(others) if others else _groups_of_kind(declared, "KIND_CPU"),
+    )
+
+
+def _cure_gpu_id(declared: Declared, usable: tuple[int, ...]) -> Advice:
+    there = ", ".join(map(str, usable)) or "none"
+    groups = [
+        replace(group, gpus=tuple(gpu for gpu in group.gpus if gpu in usable))
+        for group in declared.groups
+    ]
+    return Advice(
+        "`gpus` counts from 0 and only those that the server was given (CUDA_VISIBLE_DEVICES, "
+        f"--gpus): it can use {there}. Without `gpus` the model takes all of them.",
+        instance_group_lines(groups),
+    )
+
+
+def _cure_cpu_with_gpus(declared: Declared) -> Advice:
+    if any(group.kind == "AUTO" and group.gpus for group in declared.groups):
+        return Advice(
+            "A group lists `gpus` but no kind. Where one of them is missing Triton turns it into "
+            "KIND_CPU, and then refuses it for its `gpus`. Say KIND_GPU.",
+            instance_group_lines(
+                replace(group, kind="GPU") if group.kind == "AUTO" and group.gpus else group
+                for group in declared.groups
+            ),
+        )
+    return Advice(
+        "A group of KIND_CPU lists `gpus`. Leave them out, or, if the GPU was meant, write "
+        "KIND_GPU instead.",
+        instance_group_lines(
+            replace(group, gpus=()) if group.kind == "CPU" else group for group in declared.groups
+        ),
+    )
+
+
+def _cure_backend_kind(declared: Declared, kind: str) -> Advice:
+    other = "GPU" if kind == "CPU" else "CPU"
+    why = f"The {declared.backend} backend takes {kind} instances only."
+    if kind == "GPU" and not any(group.kind == other for group in declared.groups):
+        why += " The server has no GPU it can use, so the model ended up on the CPU."
+    return Advice(why, _groups_of_kind(declared, f"KIND_{kind}"))
+
+
+def _cure_backend_missing(declared: Declared, server: ServerTraits) -> Advice:
+    known = set(BACKENDS) | (server.backends or frozenset())
+    close = get_close_matches(declared.backend, known - {declared.backend}, n=1, cutoff=0.7)
+    if close and declared.backend not in BACKENDS:
+        return Advice(
+            f"There is no backend {declared.backend!r}. Did you mean {close[0]!r}?",
+            f'backend: "{close[0]}"',
+        )
+    there = ", ".join(sorted(server.backends or ())) or "none that is known"
+    return Advice(
+        f"This server has no {declared.backend!r} backend ({there}). Take an image or a backend "
+        "directory that has it, or a rehearsal with stand-in backends.",
+    )
+
+
+def _without(group: DeclaredGroup, field: str) -> DeclaredGroup:
+    if field == "kind":
+        return replace(group, kind="GPU") if group.kind == "UNKNOWN" else group
+    if field == "profile":
+        return replace(group, profile=())
+    return replace(group, gpus=()) if group.kind == "MODEL" else group
+
+
+def _groups_of_kind(declared: Declared, kind: str) -> str:
+    """The groups with every kind that isn't yet as wanted changed to it."""
+    wanted = kind.removeprefix("KIND_")
+    groups: list[DeclaredGroup] = []
+    for group in declared.groups or (DeclaredGroup(),):
+        gpus = group.gpus if wanted == "GPU" else ()
+        groups.append(replace(group, kind="GPU" if wanted == "GPU" else "CPU", gpus=gpus))
+    return instance_group_lines(groups)
+
+
+def instance_group_lines(groups: Iterable[DeclaredGroup]) -> str:
+    """`instance_group [...]` as it stands in a config.pbtxt."""
+    blocks = []
+    for group in groups:
+        lines = []
+        if group.name:
+            lines.append(f'name: "{_escaped(group.name)}"')
+        if group.kind != "UNKNOWN":
+            lines.append(f"kind: KIND_{group.kind}")
+        if group.count:
+            lines.append(f"count: {group.count}")
+        if group.gpus:
+            lines.append(f"gpus: [ {', '.join(map(str, group.gpus))} ]")
+        if group.profile:
+            quoted = ", ".join(f'"{_escaped(profile)}"' for profile in group.profile)
+            lines.append(f"profile: [ {quoted} ]")
+        if group.passive:
+            lines.append("passive: true")
+        if group.host_policy:
+            lines.append(f'host_policy: "{_escaped(group.host_policy)}"')
+        for kind, device in group.secondary_devices:
+            name = "KIND_NVDLA" if kind == 0 else str(kind)
+            lines.append(f"secondary_devices {{ kind: {name} device_id: {device} }}")
+        body = "".join(f"    {line}\n" for line in lines)
+        blocks.append(f"  {{\n{body}  }}")
+    return "instance_group [\n" + ",\n".join(blocks) + "\n]" if blocks else ""
+
+
+def _escaped(text: str) -> str:
+    escapes = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+    return "".join(escapes.get(character, character) for character in text)

@@ -1,0 +1,1 @@
+"""Results, shown: values in, text out."""

@@ -1,0 +1,113 @@
+"""What is said in the terminal: the header line, and the table at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+    from pytest_triton.options import Settings
+    from pytest_triton.session import TritonSession
+
+_MOST_ROWS = 50
+
+
+def header(session: TritonSession, sources: bool) -> list[str]:
+    """`triton: real run on ... · hardware: ... · N models in DIR`, and where options came from."""
+    settings = session.settings
+    hardware = ", ".join(request.label for request in settings.gpus)
+    models = sum(len(checked.repository.models) for checked in session.deployments)
+    where = ", ".join(deployment.text for deployment in settings.repo[:3])
+    if len(settings.repo) > 3:
+        where += f", ... ({len(settings.repo)} deployments)"
+    lines = [
+        f"triton: real run on {_server(settings)} · hardware: {hardware} · "
+        f"{models} model{'s' if models != 1 else ''} in {where}"
+    ]
+    given = [f"{name} ({source})" for name, source in settings.sources.items() if source != "default"]
+    if sources:
+        lines.append("triton options: " + ", ".join(given))
+    return lines
+
+
+def _server(settings: Settings) -> str:
+    from pytest_triton.errors import PytestTritonError
+    from pytest_triton.servers.finding import find_tritonserver
+    from pytest_triton.servers.process import describe
+
+    try:
+        return describe(find_tritonserver(settings.binary, settings.version))
+    except PytestTritonError as error:
+        return f"no tritonserver ({error.what.splitlines()[0]})"
+
+
+@dataclass
+class _Row:
+    declared: str
+    cells: dict[str, str] = field(default_factory=dict)
+    failed: bool = False
+
+    @property
+    def deserves_attention(self) -> bool:
+        return self.failed or any("<- fallback" in cell for cell in self.cells.values())
+
+
+class PlacementTable:
+    """Collects what the reports of the checks tell, and writes models x hardware at the end."""
+
+    def __init__(self, hardware: Sequence[str]) -> None:
+        self._hardware = list(hardware)
+        self._rows: dict[tuple[str, str], _Row] = {}
+
+    def add(self, report: pytest.TestReport) -> None:
+        """Take in a report, of this process or of an xdist worker."""
+        told = {str(name): str(text) for name, text in report.user_properties}
+        if "triton_model" not in told:
+            return
+        key = (told["triton_repository"], told["triton_model"])
+        row = self._rows.setdefault(key, _Row(told.get("triton_declared", "")))
+        row.failed = row.failed or report.failed
+        if "triton_hardware" in told:
+            default = "not proven" if report.failed else ""
+            cell = told.get("triton_observed", default)
+            if report.failed and cell and "<-" not in cell:
+                cell += "  <- failed"
+            if cell:
+                row.cells[told["triton_hardware"]] = cell
+
+    def lines(self) -> list[str]:
+        """The table, without its title; empty when no check ran."""
+        rows = sorted(self._rows.items())
+        shown = rows
+        if len(rows) > _MOST_ROWS:
+            shown = [(key, row) for key, row in rows if row.deserves_attention][:_MOST_ROWS]
+        several = len({repository for repository, _ in self._rows}) > 1
+        head = ["model", "declared", *self._hardware]
+        table = [head]
+        for (repository, model), row in shown:
+            name = f"{repository}: {model}" if several else model
+            cells = [row.cells.get(hardware, "-") for hardware in self._hardware]
+            table.append([_printable(name), row.declared, *cells])
+        widths = [max(len(line[column]) for line in table) for column in range(len(head))]
+        lines = [
+            "   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            for line in (table if shown else [])
+        ]
+        if len(shown) < len(rows):
+            hidden = len(rows) - len(shown)
+            lines.append(f"... and {hidden} more models, of {len(rows)}")
+        return lines
+
+    def write(self, reporter: pytest.TerminalReporter) -> None:
+        if not self._rows:
+            return
+        reporter.section("triton placement")
+        for line in self.lines():
+            reporter.line(line, red="<-" in line and "(allowed)" not in line)
+
+
+def _printable(name: str) -> str:
+    return name if name.isprintable() else name.encode("unicode_escape").decode()

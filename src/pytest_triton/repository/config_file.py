@@ -1,0 +1,254 @@
+"""Read one config.pbtxt: its text, its message, or what is wrong with it and where."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_triton.repository.pbtxt import Fault, lexical_fault, line_and_column, walk
+from pytest_triton.repository.problems import ConfigProblem, Effect, shown_path
+from pytest_triton.repository.schema import model_config_type
+
+if TYPE_CHECKING:
+    from pytest_triton.repository.schema import ModelConfig
+
+__all__ = ["SIZE_LIMIT", "ConfigFile", "ConfigProblem", "position_of", "problem_at", "read_config"]
+
+SIZE_LIMIT = 4 * 1024 * 1024
+"""Bytes. Triton has no limit; real configs have some kilobytes, and memory must stay bounded."""
+
+_BYTE_ORDER_MARKS = (
+    (b"\xef\xbb\xbf", "UTF-8 with a byte order mark"),
+    (b"\xff\xfe", "UTF-16"),
+    (b"\xfe\xff", "UTF-16"),
+)
+_KINDS = (
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """A config.pbtxt as it was read.
+
+    `config` is the message it holds, untouched, or None; then `problem` says why. `text` is ""
+    if there was no reading it; bytes of a comment that aren't UTF-8 show as U+FFFD.
+    """
+
+    path: Path
+    text: str
+    config: ModelConfig | None
+    problem: ConfigProblem | None
+
+
+def read_config(path: Path | str) -> ConfigFile:
+    """Read a config.pbtxt. Bad input of any kind is a `problem`, never an exception.
+
+    Raises SchemaUnavailable if tritonclient isn't there to say what a config is.
+    """
+    path = Path(path)
+    data = _read_bytes(path)
+    if isinstance(data, ConfigProblem):
+        return ConfigFile(path, "", None, data)
+    return _parse(path, data)
+
+
+def position_of(text: str, field_path: str) -> tuple[int, int] | None:
+    """Line and column, from 1, at which a field stands in a config's text, or None.
+
+    Fields are written `max_batch_size`, `instance_group[1].kind`, `instance_group[0].gpus[2]`;
+    a repeated field without an index is the place where its name first stands.
+    """
+    offset = walk(text, model_config_type().DESCRIPTOR).positions.get(field_path)
+    return None if offset is None else line_and_column(text, offset)
+
+
+def problem_at(
+    file: ConfigFile,
+    field_path: str,
+    message: str,
+    *,
+    cure: str = "",
+    effect: Effect = Effect.POLL_FAILED,
+    triton: str = "",
+) -> ConfigProblem:
+    """A problem with a field of a config that could be read, pointing at it if it is there."""
+    position = position_of(file.text, field_path)
+    line, column = position if position else (None, None)
+    return ConfigProblem(
+        path=file.path,
+        message=message,
+        line=line,
+        column=column,
+        source_line=_line(file.text, line) if line else "",
+        cure=cure,
+        effect=effect,
+        triton=triton,
+    )
+
+
+def _read_bytes(path: Path) -> bytes | ConfigProblem:
+    try:
+        found = os.stat(path)
+        for is_kind, name in _KINDS:
+            if is_kind(found.st_mode):
+                # A directory makes Triton 2.51.0 abort, a pipe without a writer makes it wait
+                # for good; whatever is not a file isn't worth trying on a server.
+                return ConfigProblem(
+                    path=path,
+                    message=f"is {name}, not a file",
+                    cure="Put a text file in its place, or remove it: without a config.pbtxt "
+                    "Triton completes the configuration where the backend can.",
+                    effect=Effect.BREAKS_SERVER,
+                )
+        # O_NONBLOCK: should it have become a pipe since, opening must not wait for a writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:
+            data = file.read(SIZE_LIMIT + 1)
+    except (OSError, ValueError) as error:
+        return _unreadable(path, error)
+    if len(data) > SIZE_LIMIT:
+        return ConfigProblem(
+            path=path,
+            message=f"has {max(found.st_size, len(data)):,} bytes; up to {SIZE_LIMIT:,} are read",
+            cure="A config.pbtxt has some kilobytes: is this the model's file?",
+            effect=Effect.ACCEPTED,
+        )
+    return data
+
+
+def _unreadable(path: Path, error: OSError | ValueError) -> ConfigProblem:
+    code = error.errno if isinstance(error, OSError) else None
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    if os.path.islink(path) and code in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR):
+        target = os.readlink(path)
+        what = "leads in a circle" if code == errno.ELOOP else "leads nowhere"
+        return ConfigProblem(
+            path=path,
+            message=f"is a link to {shown_path(Path(target))}, which {what}",
+            cure="Mend or remove the link. In a checkout: was its target fetched too?",
+            triton=f"failed to stat file {path}",
+        )
+    cure = f"Let the user who runs the tests read it: chmod a+r {shown_path(path)}"
+    return ConfigProblem(
+        path=path,
+        message=f"can't be read: {reason}",
+        cure=cure if code in (errno.EACCES, errno.EPERM) else "",
+    )
+
+
+def _parse(path: Path, data: bytes) -> ConfigFile:
+    for mark, name in _BYTE_ORDER_MARKS:
+        if data.startswith(mark):
+            text = data.decode("utf-8", "replace") if mark[0] == 0xEF else ""
+            return _broken(
+                path,
+                text,
+                Fault(0, f"the file is {name}", "Save it as plain UTF-8 (without BOM)."),
+            )
+    text = data.decode("utf-8", "replace")
+    fault = _not_text(data, text)
+    if fault is not None:
+        return _broken(path, text, fault)
+    try:
+        config = _message(text)
+    except _NotParsedError as error:
+        found = walk(text, model_config_type().DESCRIPTOR).fault or error.fault
+        return _broken(path, text, found)
+    fault = lexical_fault(text)
+    if fault is not None:
+        return _broken(path, text, fault)
+    foreign = _foreign_bytes(data, text, config)
+    if foreign is not None:
+        return _broken(path, text, foreign, Effect.BREAKS_SERVER)
+    return ConfigFile(path, text, config, None)
+
+
+class _NotParsedError(Exception):
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.message)
+        self.fault = fault
+
+
+def _message(text: str) -> ModelConfig:
+    from google.protobuf import text_format
+
+    try:
+        return text_format.Parse(text, model_config_type()())
+    except text_format.ParseError as error:
+        offset = _offset(text, error.GetLine(), error.GetColumn())
+        words = str(error).rsplit(" : ", 1)[-1]
+        raise _NotParsedError(Fault(offset, f"not a model configuration: {words}")) from error
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+        words = f"{type(error).__name__}: {error}"
+        raise _NotParsedError(Fault(0, f"not a model configuration: {words}")) from error
+
+
+def _not_text(data: bytes, text: str) -> Fault | None:
+    """Data that no line and column would explain."""
+    nul = data.find(0)
+    if nul < 0:
+        return None
+    sample = data[:4096]
+    odd = sum(byte < 32 and byte not in b"\t\n\r\v\f" for byte in sample)
+    if odd <= len(sample) // 10:
+        return None  # a stray NUL: lexical_fault points at it
+    offset = text.find("\0")
+    return Fault(offset, "the file is binary, not text", "Is this the model's file, or UTF-16?")
+
+
+def _foreign_bytes(data: bytes, text: str, config: ModelConfig) -> Fault | None:
+    """A value that isn't UTF-8. Triton takes it, and then can't print a valid index any more."""
+    if "\ufffd" not in text:
+        return None
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if "\ufffd" not in str(config) and b"\xef\xbf\xbd" not in config.SerializeToString():
+            return None  # in comments only
+        start = len(data[: error.start].decode("utf-8", "replace"))
+        return Fault(
+            start,
+            f"byte 0x{data[error.start]:02X} is not UTF-8",
+            "Save the file as UTF-8. Triton passes such a name on as it is, and its clients "
+            "can't read the answer.",
+        )
+    return None
+
+
+def _broken(path: Path, text: str, fault: Fault, effect: Effect = Effect.POLL_FAILED) -> ConfigFile:
+    line, column = line_and_column(text, fault.offset)
+    problem = ConfigProblem(
+        path=path,
+        message=fault.message,
+        line=line,
+        column=column,
+        source_line=_line(text, line),
+        cure=fault.cure,
+        effect=effect,
+        triton=f"failed to read text proto from {path}" if effect is Effect.POLL_FAILED else "",
+    )
+    return ConfigFile(path, text, None, problem)
+
+
+def _line(text: str, number: int) -> str:
+    lines = text.split("\n", number)
+    return lines[number - 1].rstrip("\r") if number <= len(lines) else ""
+
+
+def _offset(text: str, line: int | None, column: int | None) -> int:
+    """The offset of a position that google.protobuf gives, kept within the text."""
+    start = 0
+    for _ in range((line or 1) - 1):
+        start = text.find("\n", start) + 1
+        if start == 0:
+            return len(text)
+    return min(start + max((column or 1) - 1, 0), len(text))

@@ -1,0 +1,580 @@
+"""A model repository on disk, as Triton sees it: models, their versions, what is wrong.
+
+The rules are core's (model_repository_manager.cc, model_lifecycle.cc, model_config_utils.cc;
+r24.10), held against a real server in tests:
+
+- Every directory directly in a repository is a model, hidden ones too; files are nothing.
+- A link that leads nowhere breaks what holds it: in a model's directory the model, in a
+  repository the whole repository.
+- Version directories are those whose name *starts* with a number without leading zeros.
+- A model's first subdirectory by name, whatever it is, is where core looks for a model file that
+  names the backend.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_triton.errors import PytestTritonError
+from pytest_triton.repository.completion import MODEL_FILES, complete
+from pytest_triton.repository.config_file import ConfigFile, problem_at, read_config
+from pytest_triton.repository.polling import refusals
+from pytest_triton.repository.problems import Effect, Problem, printable, shown_path
+from pytest_triton.repository.schema import model_config_type
+
+if TYPE_CHECKING:
+    from pytest_triton.repository.schema import ModelConfig
+
+__all__ = [
+    "Model",
+    "Repository",
+    "RepositoryEmpty",
+    "RepositoryError",
+    "RepositoryNotFound",
+    "RepositoryUnreadable",
+    "read_repository",
+]
+
+CONFIG_NAME = "config.pbtxt"
+VARIANTS_NAME = "configs"
+
+_NOT_VERSIONS = frozenset(("warmup", "initial_state", VARIANTS_NAME))
+# C++ std::stoll: leading spaces, a sign, digits; the rest of the name doesn't count.
+_LEADING_NUMBER = re.compile(r"[ \t\n\v\f\r]*([+-]?[0-9]+)")
+_INT64 = range(-(2**63), 2**63)
+
+
+class RepositoryError(PytestTritonError):
+    """A repository that can't be used at all."""
+
+
+class RepositoryNotFound(RepositoryError):
+    """No such directory."""
+
+
+class RepositoryUnreadable(RepositoryError):
+    """The directory is there and can't be listed."""
+
+
+class RepositoryEmpty(RepositoryError):
+    """The directory holds no model."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model of a repository.
+
+    `name` is its directory's name, `repository` the root as the user gave it, made absolute.
+    `config` is what Triton's core would start from: parsed, with name, backend, platform and
+    default_model_filename filled in as core does; if the file can't be read it holds no more than
+    the name. `config_file` is None if there is no config.pbtxt. `versions` are the numbers that
+    core takes for versions, ascending. `problems` come in Triton's order. `variants` are the
+    names in `configs/` that `--model-config-name` can choose.
+    """
+
+    name: str
+    directory: Path
+    repository: Path
+    config: ModelConfig
+    config_file: ConfigFile | None
+    versions: tuple[int, ...]
+    problems: tuple[Problem, ...] = ()
+    variants: tuple[str, ...] = ()
+    _anchor: Path = field(default=Path(), repr=False, compare=False)
+
+    @property
+    def backend(self) -> str:
+        """The backend's name; "" for an ensemble, or where nothing names one."""
+        return str(self.config.backend)
+
+    @property
+    def anchor(self) -> Path:
+        """The file this model's tests belong to: config.pbtxt, else its model file, else it."""
+        return self._anchor
+
+    @property
+    def refusal(self) -> Problem | None:
+        """The first problem for which Triton doesn't load the model, or None."""
+        return next((one for one in self.problems if one.effect is not Effect.ACCEPTED), None)
+
+    @property
+    def breaks_server(self) -> bool:
+        """Whether Triton, given this model, can't serve the others either."""
+        return any(one.effect is Effect.BREAKS_SERVER for one in self.problems)
+
+    @cached_property
+    def versions_to_load(self) -> tuple[int, ...]:
+        """The versions that the version policy chooses, ascending."""
+        return _chosen(self.config, self.versions)
+
+
+@dataclass(frozen=True)
+class Repository:
+    """The models of one deployment: one directory, or several that one server gets.
+
+    `models` are sorted by name; a name that stands in several directories is there several times,
+    each with the problem that Triton makes of it. `problems` belong to no model.
+    """
+
+    paths: tuple[Path, ...]
+    models: tuple[Model, ...]
+    problems: tuple[Problem, ...] = ()
+
+
+def read_repository(paths: Sequence[Path | str]) -> Repository:
+    """Read the models of one deployment. Broken models are problems, never exceptions.
+
+    Raises RepositoryNotFound, RepositoryUnreadable or RepositoryEmpty if one of `paths` isn't a
+    repository, and SchemaUnavailable if tritonclient can't be used.
+    """
+    roots = tuple(dict.fromkeys(Path(os.path.abspath(path)) for path in paths))
+    models: list[Model] = []
+    problems: list[Problem] = []
+    for root in roots:
+        names, found = _directories(root)
+        problems += found
+        here = [_read_model(root, name) for name in names]
+        if not any(_looks_like_model(model) for model in here):
+            raise _no_model(root, here)
+        models += here
+    models = _without_twins(models, roots)
+    models.sort(key=lambda model: (model.name, str(model.repository)))
+    return Repository(roots, tuple(models), tuple(problems))
+
+
+# Repositories
+
+
+def _directories(root: Path) -> tuple[list[str], list[Problem]]:
+    """The names of a repository's directories, and links that keep Triton from listing it."""
+    names: list[str] = []
+    problems: list[Problem] = []
+    try:
+        with os.scandir(root) as entries:
+            for entry in entries:
+                kind = _is_directory(entry)
+                if kind is None:
+                    problems.append(_dangling(Path(entry.path), in_repository=True))
+                elif kind:
+                    names.append(entry.name)
+    except FileNotFoundError as error:
+        raise _not_found(root) from error
+    except NotADirectoryError as error:
+        raise _not_a_directory(root) from error
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise RepositoryNotFound(
+                f"The model repository {shown_path(root)} is a link that leads in a circle",
+                cure="Mend the link, or name another directory.",
+            ) from error
+        raise RepositoryUnreadable(
+            f"The model repository {shown_path(root)} can't be listed: {error.strerror}",
+            cure=f"Let the user who runs pytest read it: chmod -R a+rX {shown_path(root)}",
+        ) from error
+    return names, problems
+
+
+def _is_directory(entry: os.DirEntry[str]) -> bool | None:
+    """Whether an entry is a directory, or leads to one; None if it can't be looked at."""
+    try:
+        if not entry.is_symlink():
+            return entry.is_dir()
+        return os.path.isdir(entry.path) if entry.stat() else None
+    except OSError:
+        return None
+
+
+def _dangling(path: Path, *, in_repository: bool = False) -> Problem:
+    try:
+        target = f"is a link to {printable(os.readlink(path))}, which leads nowhere"
+    except OSError:
+        target = "can't be looked at"
+    loss = "the whole repository" if in_repository else "the model"
+    return Problem(
+        path=path,
+        message=f"{target}; Triton refuses {loss} for it",
+        cure="Mend or remove the link. In a checkout: was its target fetched too?",
+        effect=Effect.BREAKS_SERVER if in_repository else Effect.POLL_FAILED,
+        triton=f"failed to stat file {path}",
+    )
+
+
+def _not_found(root: Path) -> RepositoryNotFound:
+    if os.path.islink(root):
+        return RepositoryNotFound(
+            f"The model repository {shown_path(root)} is a link to "
+            f"{printable(os.readlink(root))}, which leads nowhere",
+            cure="Mend the link, or name another directory.",
+        )
+    parent = root.parent
+    while not parent.is_dir():
+        parent = parent.parent
+    beside = sorted(one.name for one in parent.iterdir() if one.is_dir() and one.name[0] != ".")
+    missing = root.relative_to(parent).parts[0]
+    tried = [f"{shown_path(parent)} is there, and has no `{printable(missing)}`"]
+    if beside:
+        tried.append(f"its directories: {', '.join(printable(name) for name in beside[:10])}")
+    return RepositoryNotFound(
+        f"There is no model repository {shown_path(root)}",
+        tried=tried,
+        cure="Name the directory that holds your models' directories; relative paths count from "
+        "where pytest was started.",
+    )
+
+
+def _not_a_directory(root: Path) -> RepositoryNotFound:
+    cure = "Name the directory that holds your models' directories."
+    if root.name == CONFIG_NAME:
+        cure = f"Name the repository: {shown_path(root.parent.parent)}"
+    return RepositoryNotFound(f"{shown_path(root)} is not a directory", cure=cure)
+
+
+def _looks_like_model(model: Model) -> bool:
+    if model.config_file is not None:
+        return True
+    # Numbers alone may be a model's versions, seen from one level too low.
+    return bool(model.versions) and not _is_version_name(model.name)
+
+
+def _is_version_name(name: str) -> bool:
+    return name.isascii() and name.isdigit()
+
+
+def _no_model(root: Path, here: Sequence[Model]) -> RepositoryEmpty:
+    shown = shown_path(root)
+    if os.path.lexists(root / CONFIG_NAME) or (
+        here and all(_is_version_name(model.name) for model in here)
+    ):
+        return RepositoryEmpty(
+            f"{shown} is a model, not a model repository",
+            tried=[f"its directories: {', '.join(printable(one.name) for one in here) or 'none'}"],
+            cure=f"Did you mean its parent? {shown_path(root.parent)}",
+        )
+    if not here:
+        return RepositoryEmpty(
+            f"The model repository {shown} is empty",
+            tried=["look for directories in it: there is none"],
+            cure="A repository holds a directory for each model: <model>/config.pbtxt, <model>/1/",
+        )
+    names = ", ".join(printable(model.name) for model in here[:10])
+    below = [model.directory for model in here[:100] if _holds_models(model.directory)]
+    return RepositoryEmpty(
+        f"{shown} holds no model",
+        tried=[
+            f"look for {CONFIG_NAME} or version directories (1, 2, ...) in: {names}"
+            + (", ..." if len(here) > 10 else "")
+        ],
+        cure=f"Did you mean {' or '.join(shown_path(one) for one in below[:3])}?"
+        if below
+        else "Name the directory that holds <model>/config.pbtxt and <model>/1/.",
+    )
+
+
+def _holds_models(directory: Path) -> bool:
+    try:
+        return any((one / CONFIG_NAME).is_file() for one in directory.iterdir())
+    except OSError:
+        return False
+
+
+def _without_twins(models: list[Model], roots: Sequence[Path]) -> list[Model]:
+    """Models whose name stands in several of the directories get Triton's verdict on that."""
+    if len(roots) == 1:
+        return models
+    homes: dict[str, list[Path]] = {}
+    for model in models:
+        homes.setdefault(model.name, []).append(model.repository)
+    return [
+        replace(model, problems=(_twin(model, homes[model.name]), *model.problems))
+        if len(homes[model.name]) > 1
+        else model
+        for model in models
+    ]
+
+
+def _twin(model: Model, homes: Sequence[Path]) -> Problem:
+    others = ", ".join(shown_path(one) for one in homes if one != model.repository)
+    return Problem(
+        path=model.anchor,
+        message=f"a model `{printable(model.name)}` stands in {others} too; Triton loads neither",
+        cure="Rename one, or check the repositories one by one with a --triton-repo each.",
+        effect=Effect.POLL_FAILED,
+        triton=f"failed to poll model '{model.name}': not unique across all model repositories",
+    )
+
+
+# Models
+
+
+@dataclass
+class _Listing:
+    """What stands in a model's directory."""
+
+    directories: list[str] = field(default_factory=list)
+    has_config: bool = False
+    problems: list[Problem] = field(default_factory=list)
+
+
+def _read_model(root: Path, name: str) -> Model:
+    path = os.path.join(root, name)
+    directory = Path(path)
+    listing = _list_model(path)
+    config_file = read_config(os.path.join(path, CONFIG_NAME)) if listing.has_config else None
+    first = min(listing.directories, key=os.fsencode, default=None)
+    content = _content(path, first, listing.problems)
+    config = model_config_type()()
+    problems: list[Problem] = []
+    core_name = _core_name(name)
+    if config_file is not None and config_file.config is None:
+        config.name = core_name
+        problems += [config_file.problem] if config_file.problem else []
+    else:
+        if config_file is not None:
+            config.CopyFrom(config_file.config)
+        problems += listing.problems
+        if not any(one.effect is Effect.POLL_FAILED for one in problems):
+            problems += _polled(config, config_file, directory, core_name, first, content)
+    versions, odd = _versions(listing.directories, directory)
+    problems += odd
+    if not _chosen(config, versions):
+        problems.append(_no_version(config, config_file, directory, listing, versions))
+    problems += _odd_name(name, core_name, directory)
+    anchor = (
+        config_file.path if config_file else _model_file(directory, first, content) or directory
+    )
+    return Model(
+        name=name,
+        directory=directory,
+        repository=root,
+        config=config,
+        config_file=config_file,
+        versions=versions,
+        problems=tuple(problems),
+        variants=_variants(path) if VARIANTS_NAME in listing.directories else (),
+        _anchor=anchor,
+    )
+
+
+def _list_model(path: str) -> _Listing:
+    listing = _Listing()
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                kind = _is_directory(entry)
+                if entry.name == CONFIG_NAME:
+                    listing.has_config = True
+                if kind is None:
+                    listing.problems.append(_dangling(Path(entry.path)))
+                elif kind:
+                    listing.directories.append(entry.name)
+    except OSError as error:
+        listing.problems.append(_closed(path, error))
+    return listing
+
+
+def _closed(path: str, error: OSError) -> Problem:
+    return Problem(
+        path=Path(path),
+        message=f"can't be listed: {error.strerror}",
+        cure=f"Let the user who runs the tests read it: chmod a+rx {shown_path(Path(path))}",
+        triton=f"failed to open directory {path}",
+    )
+
+
+def _content(path: str, first: str | None, problems: list[Problem]) -> Mapping[str, bool] | None:
+    """What stands in the first subdirectory: name -> is it a directory (links to nowhere: no)."""
+    if first is None:
+        return None
+    first_path = os.path.join(path, first)
+    try:
+        with os.scandir(first_path) as entries:
+            return {entry.name: bool(_is_directory(entry)) for entry in entries}
+    except OSError as error:
+        problems.append(_closed(first_path, error))
+        return {}
+
+
+def _core_name(name: str) -> str:
+    """A directory's name as a message can hold it: bytes that aren't UTF-8 become U+FFFD."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(name).decode("utf-8", "replace")
+    return name
+
+
+def _polled(
+    config: ModelConfig,
+    config_file: ConfigFile | None,
+    directory: Path,
+    name: str,
+    first: str | None,
+    content: Mapping[str, bool] | None,
+) -> Iterator[Problem]:
+    """Complete `config` in place, and say what polling refuses about it."""
+    words = complete(config, name, content)
+    if words:
+        yield _no_backend(config_file, directory, first, words)
+        return
+    for refusal in refusals(config, name):
+        if config_file is None:
+            yield Problem(
+                path=directory, message=refusal.message, cure=refusal.cure, triton=refusal.triton
+            )
+        else:
+            yield problem_at(
+                config_file,
+                refusal.field,
+                refusal.message,
+                cure=refusal.cure,
+                triton=refusal.triton,
+            )
+
+
+def _no_backend(
+    config_file: ConfigFile | None, directory: Path, first: str | None, words: str
+) -> Problem:
+    if config_file is None and first is None:
+        return Problem(
+            path=directory,
+            message="is not a model: it has no config.pbtxt and no version directory",
+            cure="Triton takes every directory in a repository for a model, and is not ready as "
+            "long as one fails: move it elsewhere.",
+            triton=words,
+        )
+    where = f"`{printable(first)}`" if first else "a version directory, and there is none"
+    known = ", ".join(MODEL_FILES)
+    hint = "" if first is None or first[:1].isdigit() else " (the first subdirectory by name)"
+    return Problem(
+        path=config_file.path if config_file else directory,
+        message="nothing names a backend, neither config.pbtxt nor a file that Triton knows",
+        cure=f'Write backend: "..." into config.pbtxt. Triton looked into {where}{hint} for: '
+        f"{known}.",
+        triton=words,
+    )
+
+
+def _versions(names: Sequence[str], directory: Path) -> tuple[tuple[int, ...], list[Problem]]:
+    versions: set[int] = set()
+    problems: list[Problem] = []
+    for name in names:
+        if name in _NOT_VERSIONS or (len(name) > 1 and name[0] == "0"):
+            continue
+        number = _LEADING_NUMBER.match(name)
+        if number is None:
+            continue
+        # Python refuses to convert very long digits; twenty are too many for 64 bits anyway.
+        digits = number[1].lstrip("+-").lstrip("0")
+        value = int(number[1]) if len(digits) < 20 else None
+        if value is None or value not in _INT64:
+            problems.append(
+                Problem(
+                    path=directory / name,
+                    message="is a version number beyond 64 bits; Triton crashes on it",
+                    cure="Rename or remove the directory.",
+                    effect=Effect.BREAKS_SERVER,
+                )
+            )
+            continue
+        versions.add(value)
+        if str(value) != name and str(value) not in names:
+            problems.append(
+                Problem(
+                    path=directory / name,
+                    message=f"counts as version {value}, whose files Triton then looks for in "
+                    f"`{value}`, which isn't there",
+                    cure=f"Rename the directory to {value}, or to a name without a number first.",
+                    effect=Effect.ACCEPTED,
+                )
+            )
+    return tuple(sorted(versions)), problems
+
+
+def _chosen(config: ModelConfig, versions: Sequence[int]) -> tuple[int, ...]:
+    policy = config.version_policy
+    choice = policy.WhichOneof("policy_choice")
+    if choice == "specific":
+        return tuple(sorted(set(policy.specific.versions) & set(versions)))
+    if choice == "all":
+        return tuple(versions)
+    count = policy.latest.num_versions if choice == "latest" else 1
+    return tuple(versions[-count:]) if count else ()
+
+
+def _no_version(
+    config: ModelConfig,
+    config_file: ConfigFile | None,
+    directory: Path,
+    listing: _Listing,
+    versions: Sequence[int],
+) -> Problem:
+    words = (
+        "at least one version must be available under the version policy of model "
+        f"'{directory.name}'"
+    )
+    if versions and config_file is not None:
+        there = ", ".join(str(version) for version in versions[-10:])
+        return problem_at(
+            config_file,
+            "version_policy",
+            "the version policy chooses none of the versions that are there",
+            cure=f"There: {there}.",
+            effect=Effect.LOAD_FAILED,
+            triton=words,
+        )
+    cure = f"Make one: mkdir {shown_path(directory)}/1 (git keeps no empty directories: put a "
+    cure += ".gitkeep into it)."
+    zeros = sorted(name for name in listing.directories if re.fullmatch("0[0-9]+", name))
+    named = sorted(name for name in listing.directories if re.fullmatch("[vV][0-9]+", name))
+    if zeros:
+        cure = f"`{zeros[0]}` is ignored for its leading zero: rename it to "
+        cure += f"{zeros[0].lstrip('0') or '0'}."
+    elif named:
+        cure = f"`{named[0]}` is not a number: rename it to {named[0][1:].lstrip('0') or '0'}."
+    return Problem(
+        path=directory,
+        message="has no version directory",
+        cure=cure,
+        effect=Effect.LOAD_FAILED,
+        triton=words,
+    )
+
+
+def _odd_name(name: str, core_name: str, directory: Path) -> list[Problem]:
+    if name == core_name:
+        return []
+    return [
+        Problem(
+            path=directory,
+            message="the directory's name is not UTF-8; Triton's index, with this name in it, "
+            "can't be read by any client",
+            cure="Rename the directory.",
+            effect=Effect.BREAKS_SERVER,
+        )
+    ]
+
+
+def _model_file(
+    directory: Path, first: str | None, content: Mapping[str, bool] | None
+) -> Path | None:
+    """The model's file in the first version directory, if it has a name that core knows."""
+    if first is None or not content:
+        return None
+    return next((directory / first / name for name in MODEL_FILES if name in content), None)
+
+
+def _variants(path: str) -> tuple[str, ...]:
+    try:
+        names = os.listdir(os.path.join(path, VARIANTS_NAME))
+    except OSError:
+        return ()
+    return tuple(
+        sorted(name[:-6] for name in names if name.endswith(".pbtxt") and name != ".pbtxt")
+    )

@@ -1,0 +1,594 @@
+"""Protobuf text, seen as tokens: where each field stands, and what is wrong in plain words.
+
+google.protobuf decides whether a text is valid; its errors are terse, and it forgets where a
+field stood. This module walks the tokens along the message's descriptor, finds positions, and
+at the first thing out of place says what it is and how to mend it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+if TYPE_CHECKING:
+    from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+__all__ = ["Fault", "Walk", "lexical_fault", "line_and_column", "walk"]
+
+_TOKEN = re.compile(
+    r"""
+    (?P<space>[ \t\n\v\f\r]+|\#[^\n]*)
+  | (?P<name>[A-Za-z_][0-9A-Za-z_+-]*)
+  | (?P<number>[+-]?\.?[0-9][0-9A-Za-z_.+-]*|-(?=[A-Za-z_])[0-9A-Za-z_.+-]*)
+  | (?P<string>"(?:[^"\\\n]|\\[^\n])*"|'(?:[^'\\\n]|\\[^\n])*')
+  | (?P<open_string>["'][^\n]*)
+  | (?P<mark>[{}<>\[\]:,;=()/$%@*.&|!?`~^+-])
+  | (?P<odd>.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+# C++, and so Triton, refuses these; Python's parser lets them pass.
+_SUSPECT = re.compile(r"[^\t-\r -~]|\\|\d_")
+_ESCAPE = re.compile(
+    r"\\(?:[abfnrtv\\?'\"]|[0-7]|[xX][0-9a-fA-F]|u[0-9a-fA-F]{4}|U00[01][0-9a-fA-F]{5})"
+)
+_BACKSLASH = re.compile(r"\\.")
+_INTEGER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]+|[0-9]+)\Z")
+_PLACEHOLDER = re.compile(r"\$\{[^}\n]*\}|\$[A-Za-z_]\w*|\{\{.*?\}\}|\{%.*?%\}|<%.*?%>|@[A-Z_]+@")
+_QUOTES = "“”„‟‘’‚‛«»″′"
+
+# google.protobuf.descriptor.FieldDescriptor.CPPTYPE_*: written out, for it is imported late.
+_INTEGER_LIMITS = {
+    1: ("32-bit integer", -(2**31), 2**31 - 1),
+    2: ("64-bit integer", -(2**63), 2**63 - 1),
+    3: ("32-bit unsigned integer", 0, 2**32 - 1),
+    4: ("64-bit unsigned integer", 0, 2**64 - 1),
+}
+_FLOATS, _BOOL, _ENUM, _STRING, _MESSAGE = (5, 6), 7, 8, 9, 10
+_TRUE_AND_FALSE = ("true", "True", "t", "1", "false", "False", "f", "0")
+_CLOSING = {"{": "}", "<": ">", "[": "]"}
+
+
+class Token(NamedTuple):
+    """A piece of text: `kind` is a group's name in `_TOKEN`, or "end"."""
+
+    kind: str
+    text: str
+    offset: int
+
+
+@dataclass(frozen=True)
+class Fault:
+    """The first thing that is wrong in a text, at `offset` (in characters, from 0)."""
+
+    offset: int
+    message: str
+    cure: str = ""
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What a walk over a text found: where fields stand (offsets), and the first fault."""
+
+    positions: dict[str, int] = field(default_factory=dict)
+    fault: Fault | None = None
+
+
+def walk(text: str, message: Descriptor) -> Walk:
+    """Walk along `text` as a message of type `message`. Never raises."""
+    positions: dict[str, int] = {}
+    try:
+        _Walker(text, message, positions).read()
+    except _FaultError as found:
+        return Walk(positions, found.fault)
+    return Walk(positions)
+
+
+def lexical_fault(text: str) -> Fault | None:
+    """What Triton's parser (C++) refuses in the spelling although Python's accepts it."""
+    if _SUSPECT.search(text) is None:
+        return None
+    nul = text.find("\0")
+    for token in _tokens(text):
+        if 0 <= nul < token.offset + len(token.text):
+            return Fault(nul, "a NUL character", "Is this a text file? Write it again as UTF-8.")
+        fault = _odd_spelling(token)
+        if fault is not None:
+            return fault
+    if nul >= 0:  # in the comment that ends the text
+        return Fault(nul, "a NUL character", "Is this a text file? Write it again as UTF-8.")
+    return None
+
+
+def line_and_column(text: str, offset: int) -> tuple[int, int]:
+    """The line and column, from 1, of a character of `text`."""
+    return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
+
+
+def _tokens(text: str) -> Iterator[Token]:
+    for match in _TOKEN.finditer(text):
+        if match.lastgroup != "space":
+            yield Token(match.lastgroup or "odd", match.group(), match.start())
+    yield Token("end", "", len(text))
+
+
+def _odd_spelling(token: Token) -> Fault | None:
+    if token.kind == "odd":
+        return Fault(token.offset, *_odd_character(token.text))
+    if token.kind == "number" and "_" in token.text:
+        return Fault(
+            token.offset,
+            f"`{token.text}` is not a number",
+            f"Numbers have no underscores here: {token.text.replace('_', '')}",
+        )
+    if token.kind == "string" and "\\" in token.text:
+        for match in _BACKSLASH.finditer(token.text):
+            if not _ESCAPE.match(token.text, match.start()):
+                return Fault(
+                    token.offset + match.start(),
+                    f"`{match.group()}` is not an escape sequence",
+                    "Write a backslash as two: \\\\",
+                )
+    return None
+
+
+def _odd_character(character: str) -> tuple[str, str]:
+    code = f"U+{ord(character):04X}"
+    name = unicodedata.name(character, "").lower()
+    what = f"a character that can't stand here: {code}" + (f" ({name})" if name else "")
+    if character in _QUOTES:
+        return what, "Typographic quotes don't count: write \""
+    if character.isspace() or unicodedata.category(character) in ("Cf", "Zs", "Cc"):
+        return what, "It looks like a space or like nothing: delete it, type a plain space."
+    return what, 'Text stands in quotes ("…"), or after # as a comment.'
+
+
+def _repeated(spec: FieldDescriptor) -> bool:
+    # protobuf 6.31 brings is_repeated and later drops label; 4.25 has label only.
+    repeated = getattr(spec, "is_repeated", None)
+    return bool(getattr(spec, "label", 0) == 3 if repeated is None else repeated)
+
+
+def _message_type(spec: FieldDescriptor) -> Descriptor:
+    assert spec.message_type is not None  # asked of message fields only
+    return spec.message_type
+
+
+def _enum_values(spec: FieldDescriptor) -> list[str]:
+    assert spec.enum_type is not None  # asked of enum fields only
+    return list(spec.enum_type.values_by_name)
+
+
+class _FaultError(Exception):
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.message)
+        self.fault = fault
+
+
+class _Level(NamedTuple):
+    """A message that is being read: its type, and its field's name ("" for the whole)."""
+
+    message: Descriptor
+    name: str
+
+    @property
+    def shown(self) -> str:
+        return self.name or "the model configuration"
+
+
+class _Walker:
+    """Reads one text, once. Its depth is bounded by the schema: no message holds itself."""
+
+    def __init__(self, text: str, message: Descriptor, positions: dict[str, int]) -> None:
+        self.text = text
+        self.root = message
+        self.positions = positions
+        self.tokens = _tokens(text)
+        self.token = next(self.tokens)
+        self.levels: list[_Level] = []
+
+    def read(self) -> None:
+        if self.token.text == "{":
+            self._fail(*_JSON, self.token)
+        self._message(_Level(self.root, ""), "", None)
+
+    # Tokens
+
+    def _next(self) -> Token:
+        token = self.token
+        if token.kind != "end":
+            self.token = next(self.tokens)
+        return token
+
+    def _take(self, *texts: str) -> bool:
+        if self.token.kind == "mark" and self.token.text in texts:
+            self._next()
+            return True
+        return False
+
+    def _fail(self, message: str, cure: str, token: Token) -> NoReturn:
+        raise _FaultError(self._template(token) or Fault(token.offset, message, cure))
+
+    def _template(self, token: Token) -> Fault | None:
+        start = self.text.rfind("\n", 0, token.offset) + 1
+        end = self.text.find("\n", token.offset)
+        line = self.text[start : len(self.text) if end < 0 else end]
+        for match in _PLACEHOLDER.finditer(line):
+            if start + match.end() > token.offset >= start + match.start() - 1:
+                return Fault(
+                    start + match.start(),
+                    f"`{match.group()}` is a placeholder: this file is a template",
+                    "Render the template first (for TensorRT-LLM: tools/fill_template.py) and "
+                    "check the repository that comes out.",
+                )
+        return None
+
+    def _unexpected(self, wanted: str, cure: str = "") -> NoReturn:
+        token = self.token
+        if token.kind == "end":
+            self._fail(f"the file ends where {wanted} should stand", cure, token)
+        odd = _odd_spelling(token)
+        if odd is not None:
+            self._fail(odd.message, odd.cure, token)
+        if token.kind == "open_string":
+            self._open_string(token)
+        if token.text == "=":
+            self._fail("`=` can't stand here", "Write `:` between a field and its value.", token)
+        if token.text in ("/", "*"):
+            self._fail(f"`{token.text}` can't stand here", "Comments start with #.", token)
+        self._fail(f"`{_short(token.text)}` stands where {wanted} should", cure, token)
+
+    def _open_string(self, token: Token) -> NoReturn:
+        quote = token.text[0]
+        body = token.text.rstrip()
+        cure = f"Close it with {quote} on the same line."
+        if body.endswith("\\"):
+            cure = "A string can't go on after a line's end: close it, and open the rest anew."
+        self._fail(f"the string that starts here has no closing {quote}", cure, token)
+
+    # Messages
+
+    def _message(self, level: _Level, path: str, opened: Token | None) -> None:
+        """Fields up to the closing mark of `opened`, or the end of the text."""
+        self.levels.append(level)
+        seen: dict[str, Token] = {}
+        counts: dict[str, int] = {}
+        closing = _CLOSING[opened.text] if opened else ""
+        while True:
+            token = self.token
+            if opened and token.text == closing and token.kind == "mark":
+                self._next()
+                break
+            if token.kind == "end":
+                if opened:
+                    self._fail(
+                        f"`{opened.text}` of {level.shown} is never closed",
+                        f"A `{closing}` is missing.",
+                        opened,
+                    )
+                break
+            if token.kind == "mark" and token.text in "}>]":
+                self._stray(token, level, opened, closing)
+            self._field(level, path, seen, counts)
+            if not self._take(","):
+                self._take(";")
+        self.levels.pop()
+
+    def _stray(self, token: Token, level: _Level, opened: Token | None, closing: str) -> NoReturn:
+        if opened is None:
+            self._fail(
+                f"a `{token.text}` too many", "Delete it, or find the field it closes.", token
+            )
+        line, _ = line_and_column(self.text, opened.offset)
+        self._fail(
+            f"`{token.text}` stands where {level.shown} should be closed by `{closing}`",
+            f"`{opened.text}` was opened on line {line}.",
+            token,
+        )
+
+    def _field(
+        self, level: _Level, path: str, seen: dict[str, Token], counts: dict[str, int]
+    ) -> None:
+        token = self.token
+        if token.kind == "string":
+            self._next()
+            bare = token.text[1:-1]
+            if self.token.text == ":" and bare.isidentifier():
+                self._fail(
+                    f"{token.text} is a string where a field's name should stand",
+                    f"This is protobuf text, not JSON: write {bare} without quotes.",
+                    token,
+                )
+            self._fail(
+                f"{_short(token.text)} is a string where a field's name should stand",
+                "Is a quote missing, or `name:` before it?",
+                token,
+            )
+        if token.text == "[" and token.kind == "mark":
+            self._fail("`[` stands where a field's name should", "", token)
+        if token.kind != "name":
+            self._unexpected("a field's name")
+        self._next()
+        spec = level.message.fields_by_name.get(token.text)
+        if spec is None:
+            self._fail(
+                f"`{token.text}` is not a field of {level.shown}", self._advice(token.text), token
+            )
+        self._only_once(spec, token, seen)
+        self.positions.setdefault(_join(path, spec.name), token.offset)
+        self._value(spec, path, token, counts)
+
+    def _only_once(self, spec: FieldDescriptor, token: Token, seen: dict[str, Token]) -> None:
+        if not _repeated(spec) and spec.name in seen:
+            line, _ = line_and_column(self.text, seen[spec.name].offset)
+            self._fail(
+                f"`{spec.name}` stands here a second time",
+                f"It takes one value, and has it since line {line}: delete one of the two.",
+                token,
+            )
+        group = spec.containing_oneof
+        for other in group.fields if group else ():
+            if other.name in seen and other.name != spec.name:
+                line, _ = line_and_column(self.text, seen[other.name].offset)
+                self._fail(
+                    f"`{spec.name}` can't stand beside `{other.name}`",
+                    f"Only one of the two may be there; `{other.name}` is on line {line}.",
+                    token,
+                )
+        seen[spec.name] = token
+
+    # Values
+
+    def _value(self, spec: FieldDescriptor, path: str, name: Token, counts: dict[str, int]) -> None:
+        is_message = spec.cpp_type == _MESSAGE
+        colon = self._take(":")
+        if not colon and not is_message:
+            token = self.token
+            if token.text == "=":
+                self._unexpected("`:`")
+            self._fail(
+                f"`:` is missing after `{name.text}`", f"Write {name.text}: {_example(spec)}", token
+            )
+        opened = self.token
+        if opened.text != "[" or opened.kind != "mark":
+            self._element(spec, path, counts)
+            return
+        if not _repeated(spec):
+            self._fail(
+                f"`{spec.name}` takes one value, not a list",
+                f"Write {_usage(spec)} without the brackets.",
+                opened,
+            )
+        self._next()
+        if self._take("]"):
+            return
+        while True:
+            if self.token.text == "]" and self.token.kind == "mark":
+                self._fail(
+                    "a comma before `]`",
+                    "Delete the comma after the list's last value.",
+                    self.token,
+                )
+            if self.token.kind == "end":
+                self._fail(f"`[` of {spec.name} is never closed", "A `]` is missing.", opened)
+            self._element(spec, path, counts)
+            if self._take("]"):
+                return
+            if not self._take(","):
+                self._list_goes_wrong(spec, opened)
+
+    def _list_goes_wrong(self, spec: FieldDescriptor, opened: Token) -> NoReturn:
+        token = self.token
+        if token.kind == "end":
+            self._fail(f"`[` of {spec.name} is never closed", "A `]` is missing.", opened)
+        if token.kind in ("number", "string") or token.text in ("{", "<"):
+            self._fail(
+                f"`,` is missing between two values of {spec.name}", "Write a comma here.", token
+            )
+        line, _ = line_and_column(self.text, opened.offset)
+        self._unexpected(f"`,` or `]` of {spec.name}", f"`[` was opened on line {line}.")
+
+    def _element(self, spec: FieldDescriptor, path: str, counts: dict[str, int]) -> None:
+        here = _join(path, spec.name)
+        if _repeated(spec):
+            index = counts.get(spec.name, 0)
+            counts[spec.name] = index + 1
+            here = f"{here}[{index}]"
+            self.positions[here] = self.token.offset
+        if spec.cpp_type == _MESSAGE:
+            opened = self.token
+            if opened.kind != "mark" or opened.text not in ("{", "<"):
+                self._not_a_message(spec)
+            self._next()
+            self._message(_Level(_message_type(spec), spec.name), here, opened)
+            return
+        self._scalar(spec)
+
+    def _not_a_message(self, spec: FieldDescriptor) -> NoReturn:
+        token = self.token
+        cure = f"Write {_usage(spec)}"
+        fields = [one.name for one in _message_type(spec).fields]
+        if fields == ["string_value"] and token.kind == "string":
+            cure = f"Write {spec.name}: {{ string_value: {_short(token.text)} }}"
+        if token.kind in ("string", "number", "name"):
+            self._fail(f"`{spec.name}` has fields of its own and takes no plain value", cure, token)
+        self._unexpected(f"`{{` of {spec.name}", cure)
+
+    def _scalar(self, spec: FieldDescriptor) -> None:
+        token = self.token
+        kind = spec.cpp_type
+        if token.kind not in ("name", "number", "string"):
+            self._unexpected(f"the value of {spec.name}", f"Write {_usage(spec)}")
+        self._next()
+        if kind == _STRING:
+            if token.kind != "string":
+                self._fail(
+                    f"`{spec.name}` takes text in quotes",
+                    f'Write {spec.name}: "{token.text}"',
+                    token,
+                )
+            while self.token.kind == "string":
+                self._next()
+        elif kind == _ENUM:
+            self._enum_value(spec, token)
+        elif kind == _BOOL:
+            if token.text not in _TRUE_AND_FALSE:
+                self._fail(
+                    f"`{spec.name}` takes true or false, not {_short(token.text)}",
+                    f"Write {spec.name}: {_bool_guess(token.text)}",
+                    token,
+                )
+        elif kind in _FLOATS:
+            self._float_value(spec, token)
+        else:
+            self._integer_value(spec, token)
+
+    def _enum_value(self, spec: FieldDescriptor, token: Token) -> None:
+        values = _enum_values(spec)
+        bare = token.text.strip("\"'")
+        if token.kind == "name" and bare in values:
+            return
+        if token.kind == "number" and _INTEGER.match(token.text):
+            return
+        if token.kind == "string" and bare in values:
+            self._fail(
+                f"`{spec.name}` takes a name without quotes", f"Write {spec.name}: {bare}", token
+            )
+        guess = _enum_guess(bare, values)
+        self._fail(
+            f"`{_short(bare)}` is not a value of {spec.name}",
+            f"Did you mean {guess}?" if guess else f"Its values: {', '.join(values)}",
+            token,
+        )
+
+    def _float_value(self, spec: FieldDescriptor, token: Token) -> None:
+        try:
+            float(token.text.rstrip("fF") if token.kind == "number" else token.text)
+        except ValueError:
+            self._not_a_number(spec, token, "a number")
+
+    def _integer_value(self, spec: FieldDescriptor, token: Token) -> None:
+        if token.kind != "number" or not _INTEGER.match(token.text):
+            self._not_a_number(spec, token, "a whole number")
+        digits = token.text.lstrip("+-")
+        try:
+            octal = len(digits) > 1 and digits[0] == "0" and digits.isdigit()
+            value = int(digits, 8 if octal else 0)
+        except ValueError:
+            self._fail(
+                f"`{token.text}` is not a number: a leading 0 makes it octal",
+                f"Write {spec.name}: {digits.lstrip('0') or '0'}",
+                token,
+            )
+        name, low, high = _INTEGER_LIMITS[spec.cpp_type]
+        if not low <= (-value if token.text[0] == "-" else value) <= high:
+            self._fail(
+                f"{_short(token.text)} doesn't fit `{spec.name}`",
+                f"It is a {name}: {low} to {high}.",
+                token,
+            )
+
+    def _not_a_number(self, spec: FieldDescriptor, token: Token, wanted: str) -> NoReturn:
+        bare = token.text.strip("\"'")
+        example = bare if re.fullmatch(r"[+-]?\d+", bare) else _example(spec)
+        if re.fullmatch(r"[+-]?\d+\.0*", bare) and wanted == "a whole number":
+            example = bare.split(".")[0]
+        self._fail(
+            f"`{spec.name}` takes {wanted}, not {_short(token.text)}",
+            f"Write {spec.name}: {example}",
+            token,
+        )
+
+    # Advice
+
+    def _advice(self, name: str) -> str:
+        """What somebody may have meant who wrote the unknown field `name` at this place."""
+        here = self.levels[-1]
+        for outer in reversed(self.levels[:-1]):
+            if name in outer.message.fields_by_name:
+                return f"`{name}` is a field of {outer.shown}: is a `}}` missing before it?"
+        fields = list(here.message.fields_by_name)
+        close = difflib.get_close_matches(name.lower(), fields, n=1, cutoff=0.7)
+        if close:
+            return f"Did you mean `{close[0]}`?"
+        homes = _homes(name, self.root)
+        if homes:
+            return f"`{name}` is a field of {_listed(homes)}."
+        close = difflib.get_close_matches(name.lower(), fields, n=1, cutoff=0.5)
+        if close:
+            return f"Did you mean `{close[0]}`?"
+        return f"Its fields: {', '.join(fields)}"
+
+
+_JSON = (
+    "this is JSON, or a message in braces; config.pbtxt is protobuf text",
+    'Write fields without braces around them, names without quotes: backend: "python"',
+)
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _homes(name: str, root: Descriptor) -> list[str]:
+    """Where in the schema a field called `name` is, nearest the top first; three at most."""
+    found: list[str] = []
+    seen = {root.full_name}
+    level = [(root, "")]
+    while level and not found:
+        deeper = []
+        for message, path in level:
+            for spec in message.fields:
+                if spec.message_type is None or spec.message_type.full_name in seen:
+                    continue
+                seen.add(spec.message_type.full_name)
+                here = _join(path, spec.name)
+                deeper.append((spec.message_type, here))
+                if name in spec.message_type.fields_by_name:
+                    found.append(here)
+        level = deeper
+    return found[:3]
+
+
+def _enum_guess(value: str, values: list[str]) -> str:
+    upper = value.upper()
+    prefix = values[0].split("_")[0] + "_"
+    for guess in (upper, prefix + upper, prefix + upper.removeprefix("DT_")):
+        if guess in values:
+            return guess
+    close = difflib.get_close_matches(upper, values, n=1, cutoff=0.6)
+    close = close or difflib.get_close_matches(prefix + upper, values, n=1, cutoff=0.6)
+    return close[0] if close else ""
+
+
+def _bool_guess(value: str) -> str:
+    return "true" if value.strip("\"'").lower() in ("true", "yes", "on", "1", "y") else "false"
+
+
+def _example(spec: FieldDescriptor) -> str:
+    if spec.cpp_type == _STRING:
+        return '"..."'
+    if spec.cpp_type == _BOOL:
+        return "true"
+    if spec.cpp_type == _ENUM:
+        values = _enum_values(spec)
+        return next((one for one in values if not one.endswith("INVALID")), values[0])
+    return "1.0" if spec.cpp_type in _FLOATS else "1"
+
+
+def _usage(spec: FieldDescriptor) -> str:
+    if spec.cpp_type != _MESSAGE:
+        return f"{spec.name}: {_example(spec)}"
+    return f"{spec.name} [ {{ ... }} ]" if _repeated(spec) else f"{spec.name} {{ ... }}"

@@ -1,0 +1,1 @@
+"""What a server did, read from the server itself."""

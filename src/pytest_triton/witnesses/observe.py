@@ -1,0 +1,65 @@
+"""All witnesses together: what a server made of each model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from pytest_triton.placement.compare import Observed
+from pytest_triton.placement.predict import ServerTraits
+from pytest_triton.placement.refusal import Refusal, classify
+from pytest_triton.placement.values import NOTHING
+from pytest_triton.servers.http import HttpApi
+from pytest_triton.servers.process import ProcessServer
+from pytest_triton.witnesses.log_lines import refusals
+from pytest_triton.witnesses.resolved_config import placement_of
+
+
+def observe(server: ProcessServer, models: Iterable[str]) -> Mapping[str, Observed]:
+    """What the server made of each of these models, by name, after start-up loading has ended.
+
+    Raises ServerSilent if it can't be asked.
+    """
+    api = HttpApi(server.http)
+    try:
+        index: dict[str, dict[str, str]] = {}
+        for entry in api.index():
+            known = index.get(entry["name"])
+            if known is None or entry.get("state") == "READY":
+                index[entry["name"]] = entry
+        logged = refusals(server.log.since())
+        return {name: _observe_one(api, name, index.get(name), logged) for name in models}
+    finally:
+        api.close()
+
+
+def _observe_one(
+    api: HttpApi, name: str, entry: Mapping[str, str] | None, logged: Mapping[str, str]
+) -> Observed:
+    state = entry.get("state", "") if entry is not None else ""
+    if state == "READY":
+        placement = placement_of(api.model_config(name))
+        return Observed(placement, None, "READY", ("repository index", "resolved config"))
+    if entry is not None and entry.get("reason"):
+        refusal = Refusal(classify(entry["reason"]), entry["reason"], "load")
+        return Observed(NOTHING, refusal, state, ("repository index",))
+    if name in logged:
+        refusal = Refusal(classify(logged[name]), logged[name], "poll")
+        return Observed(NOTHING, refusal, state or "absent", ("server log",))
+    return Observed(NOTHING, None, state or "absent", ())
+
+
+def traits_of(server: ProcessServer) -> ServerTraits:
+    """What of this server Triton's rules depend on: its release, and the backends it has."""
+    api = HttpApi(server.http)
+    try:
+        version = str(api.metadata().get("version", ""))
+    finally:
+        api.close()
+    return ServerTraits(version=_release(version), backends=server.backend_names())
+
+
+def _release(version: str) -> tuple[int, int, int]:
+    numbers = [int(part) for part in re.findall(r"\d+", version)[:3]]
+    major, minor, patch = (numbers + [0, 0, 0])[:3]
+    return major, minor, patch

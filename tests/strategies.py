@@ -1,0 +1,305 @@
+"""Hypothesis strategies for model configs, and a way to draw thousands from them.
+
+A `Case` is one model directory: its config and what else Triton sees of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from tritonclient.grpc.model_config_pb2 import (
+    TYPE_FP32,
+    ModelConfig,
+    ModelInstanceGroup,
+    ModelQueuePolicy,
+)
+
+from pytest_triton.placement.backends import BACKENDS
+from pytest_triton.placement.declared import OnDisk
+
+T = TypeVar("T")
+
+NAME = "MODEL"  # stands in a drawn config where the model's name is to go
+STEP = "STEP"  # stands in an ensemble for a model of the same repository
+ABSENT_BACKEND = "nosuchbackend"
+CUSTOM_BACKENDS = ("mine", "x.y")
+MODEL_FILES = tuple(file for backend in BACKENDS.values() for file in backend.model_files)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model to be: `config` None is a directory without config.pbtxt."""
+
+    config: ModelConfig | None
+    versions: tuple[int, ...] = (1,)
+    files: frozenset[str] = frozenset()
+    suffix: str = ""  # what the directory's name ends in, ".mine" names a backend
+
+    def named(self, name: str, steps: tuple[str, ...] = ()) -> Case:
+        """The case as the model `name`, an ensemble's steps filled in with `steps`."""
+        if self.config is None:
+            return self
+        config = ModelConfig()
+        config.CopyFrom(self.config)
+        config.name = config.name.replace(NAME, name)
+        for group in config.instance_group:
+            group.name = group.name.replace(NAME, name)
+        for index, step in enumerate(config.ensemble_scheduling.step if steps else ()):
+            if step.model_name == STEP:
+                step.model_name = steps[index % len(steps)]
+        return replace(self, config=config)
+
+    def on_disk(self, name: str) -> OnDisk:
+        return OnDisk(
+            name,
+            self.versions,
+            self.files if self.versions else frozenset(),
+            has_config=self.config is not None,
+        )
+
+
+def _rarely(strategy: st.SearchStrategy[T], otherwise: T, often: int = 8) -> st.SearchStrategy[T]:
+    """`strategy` once in about `often`, else `otherwise`."""
+    return st.integers(1, often).flatmap(lambda n: strategy if n == often else st.just(otherwise))
+
+
+counts = st.one_of(st.just(0), st.integers(1, 3), st.sampled_from([-1, -(2**31), 7, 40]))
+gpu_ids = st.one_of(
+    st.integers(0, 2), st.integers(0, 5), st.sampled_from([-1, 2**31 - 1, -(2**31), 16])
+)
+profiles = st.sampled_from(
+    ["0", "1", "12", "-1", "", "one", " 2", "3x", "+4", "0x1", "-0", "٣", "1 2"]
+)
+
+
+@st.composite
+def instance_groups(draw: st.DrawFn) -> ModelInstanceGroup:
+    group = ModelInstanceGroup()
+    group.kind = draw(  # type: ignore[assignment]
+        _rarely(st.integers(0, 3) | st.sampled_from([4, 9, -1]), 1, 6) | st.integers(0, 3)
+    )
+    group.count = draw(counts)
+    if draw(st.integers(1, 3)) == 3 if group.kind <= 1 else draw(st.integers(1, 12)) == 12:
+        group.gpus.extend(draw(st.lists(gpu_ids, min_size=1, max_size=4)))
+    group.name = draw(
+        st.sampled_from(["", "", NAME, f"{NAME}_0", f"{NAME}-a b", f"{NAME}[x]", f"{NAME}é"])
+    )
+    group.passive = draw(_rarely(st.booleans(), False))
+    group.profile.extend(draw(_rarely(st.lists(profiles, max_size=2), [])))
+    group.host_policy = draw(_rarely(st.sampled_from(["numa_0", "gpu_0", "cpu"]), ""))
+    for device in draw(_rarely(st.lists(st.integers(0, 3), max_size=2), [])):
+        group.secondary_devices.add(device_id=device)
+    if draw(st.integers(0, 7)) == 0:
+        group.rate_limiter.priority = 2
+        group.rate_limiter.resources.add(name="R1", count=draw(st.integers(0, 9)))
+        group.rate_limiter.resources.add(**{"name": "R1", "global": True, "count": 2})
+    return group
+
+
+@st.composite
+def backend_fields(draw: st.DrawFn, config: ModelConfig) -> None:
+    """Backend, platform and model file name: mostly such as fit, now and then any."""
+    platforms = sorted({p for b in BACKENDS.values() for p in b.platforms if p != "torch_aoti"})
+    anything = [*BACKENDS, *CUSTOM_BACKENDS, ABSENT_BACKEND, ""]
+    how = draw(st.integers(0, 19))
+    if how < 15:
+        config.backend = draw(st.sampled_from([*BACKENDS, *CUSTOM_BACKENDS]))
+        if config.backend == "tensorflow":
+            config.platform = draw(st.sampled_from(["tensorflow_graphdef", "tensorflow_savedmodel"]))
+    elif how < 18:
+        config.platform = draw(st.sampled_from(platforms))
+    else:
+        config.backend = draw(st.sampled_from(anything))
+        config.platform = draw(st.sampled_from([*platforms, "", "", "mine", "ensemble"]))
+        config.default_model_filename = draw(
+            st.sampled_from(["", "", *(file.rstrip("/") for file in MODEL_FILES), "model.mine"])
+        )
+
+
+@st.composite
+def scheduling(draw: st.DrawFn, config: ModelConfig) -> None:
+    """Batching fields, right and wrong."""
+    sizes = st.lists(st.sampled_from([1, 4, 8, 9, 0, -1]), max_size=2)
+    if draw(st.booleans()):
+        batching = config.dynamic_batching
+        batching.SetInParent()
+        batching.preferred_batch_size.extend(draw(sizes))
+        batching.priority_levels = draw(st.integers(0, 3))
+        batching.default_priority_level = draw(st.integers(0, 3))
+        batching.preserve_ordering = draw(st.booleans())
+        if draw(st.booleans()):
+            policy = batching.priority_queue_policy[draw(st.integers(0, 3))]
+            policy.default_timeout_microseconds = draw(st.sampled_from([0, 5]))
+            policy.timeout_action = draw(
+                st.sampled_from([ModelQueuePolicy.REJECT, ModelQueuePolicy.DELAY])
+            )
+    else:
+        sequence = config.sequence_batching
+        sequence.SetInParent()
+        if draw(st.booleans()):
+            sequence.oldest.preferred_batch_size.extend(draw(sizes))
+            sequence.oldest.max_candidate_sequences = 4
+        elif draw(st.booleans()):
+            sequence.direct.minimum_slot_utilization = draw(st.sampled_from([0.0, 0.5, 1.0, 1.5]))
+        for number in range(draw(st.integers(0, 2))):
+            control = sequence.control_input.add(
+                name=draw(_rarely(st.sampled_from(["", "c0"]), f"c{number}", 4))
+            )
+            for _ in range(draw(st.integers(0, 2))):
+                _add_control(draw, control)
+    config.response_cache.enable = draw(_rarely(st.just(True), False))
+
+
+def _add_control(draw: st.DrawFn, tensor: Any) -> None:
+    control = tensor.control.add(kind=draw(st.integers(0, 3)))
+    if control.kind == 3:
+        control.data_type = draw(st.sampled_from([5, 9, 13, 11, 0]))
+    for field, value in (("int32_false_true", 1), ("fp32_false_true", 1.0)):
+        size = draw(st.sampled_from([0, 2, 2, 1] if control.kind != 3 else [0, 0, 0, 2]))
+        getattr(control, field).extend([value] * size)
+
+
+@st.composite
+def tensors(draw: st.DrawFn, tensor: Any) -> None:
+    """One input or output, right or wrong in one of the ways that Triton knows."""
+    tensor.name, tensor.data_type = "IN", TYPE_FP32
+    tensor.dims.extend([4])
+    wrong = draw(st.integers(-25, 5))
+    if wrong == 0:
+        tensor.name = ""
+    elif wrong == 1:
+        tensor.data_type = 0  # type: ignore[assignment]
+    elif wrong == 2:
+        del tensor.dims[:]
+    elif wrong == 3:
+        tensor.dims.append(draw(st.sampled_from([0, -2, -1, 7])))
+    elif wrong == 4:
+        tensor.reshape.shape.extend(draw(st.lists(st.sampled_from([1, 2, 4, -1]), max_size=2)))
+    elif wrong == 5:
+        tensor.is_shape_tensor = True
+
+
+@st.composite
+def ensembles(draw: st.DrawFn) -> ModelConfig:
+    """An ensemble over models of the repository (`STEP`), right or wrong."""
+    config = ModelConfig(platform="ensemble")
+    length = draw(st.integers(1, 3))
+    config.input.add(name="T0", data_type=TYPE_FP32, dims=[4])
+    config.output.add(name=f"T{length}", data_type=TYPE_FP32, dims=[4])
+    for index in range(length):
+        step = config.ensemble_scheduling.step.add(model_name=STEP, model_version=-1)
+        step.input_map["IN"] = f"T{index}"
+        step.output_map["OUT"] = f"T{index + 1}"
+    flaw = draw(st.integers(-20, 14))
+    steps = config.ensemble_scheduling.step
+    if flaw == 0:
+        config.instance_group.add(kind=draw(st.integers(0, 3)))
+    elif flaw == 1:
+        config.optimization.SetInParent()
+    elif flaw == 2:
+        del steps[:]
+        config.ensemble_scheduling.SetInParent()
+    elif flaw == 3:
+        steps[-1].model_name = ""
+    elif flaw == 4:
+        steps[-1].model_name = "nosuchmodel"
+    elif flaw == 5:
+        steps[0].input_map.clear()
+    elif flaw == 6:
+        steps[-1].output_map.clear()
+    elif flaw == 7:
+        steps[0].input_map["IN"] = "nowhere"
+    elif flaw == 8:
+        steps[-1].output_map["OUT"] = "T0"
+    elif flaw == 9:
+        config.input.add(name="unused", data_type=TYPE_FP32, dims=[4])
+    elif flaw == 10:
+        config.output.add(name="unwritten", data_type=TYPE_FP32, dims=[4])
+    elif flaw == 11:
+        config.backend = draw(st.sampled_from(["python", "mine", "tensorrt"]))
+    elif flaw == 12:
+        config.platform = draw(st.sampled_from(["", "onnxruntime_onnx"]))
+    elif flaw == 13:
+        config.ClearField("ensemble_scheduling")
+    elif flaw == 14:
+        config.model_warmup.add(name="w", batch_size=0)
+    return config
+
+
+@st.composite
+def model_configs(draw: st.DrawFn) -> ModelConfig:
+    """Any config that can be written down, ensembles aside."""
+    config = ModelConfig()
+    draw(backend_fields(config))
+    config.instance_group.extend(draw(st.lists(instance_groups(), max_size=3)))
+    config.max_batch_size = draw(st.sampled_from([0, 0, 0, 0, 8, 8, 8, 8, 8, -1]))
+    if draw(st.integers(1, 6)) == 6:
+        draw(scheduling(config))
+    if draw(st.integers(1, 3)) == 3:
+        for field in ("input", "output"):
+            draw(tensors(getattr(config, field).add()))
+        for output in config.output:
+            output.name = output.name and "OUT"
+    policy = draw(st.integers(-27, 2))
+    if policy == 0:
+        config.version_policy.latest.num_versions = draw(st.integers(0, 2))
+    elif policy == 1:
+        config.version_policy.specific.versions.extend(
+            draw(st.lists(st.integers(1, 3), max_size=2))
+        )
+    elif policy == 2:
+        config.version_policy.all.SetInParent()
+    config.model_transaction_policy.decoupled = draw(_rarely(st.just(True), False, 30))
+    return config
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    """Any model directory."""
+    kind = draw(st.integers(0, 19))
+    if kind == 0:
+        config = None
+    elif kind <= 2:
+        config = draw(ensembles())
+    else:
+        config = draw(model_configs())
+    if config is not None:
+        config.name = draw(
+            _rarely(st.sampled_from(["other", f"{NAME}x"]), NAME, 30) | st.sampled_from(["", NAME])
+        )
+    files = draw(
+        _rarely(
+            st.frozensets(st.sampled_from([*MODEL_FILES, "model.onnx/", "x.bin"]), max_size=2),
+            frozenset(),
+            4 if config is not None else 1,
+        )
+    )
+    return Case(
+        config,
+        draw(_rarely(st.sampled_from([(), (1, 2), (3,), (2, 10)]), (1,), 16)),
+        files - {"model.onnx/"} if "model.onnx" in files else files,
+        draw(_rarely(st.sampled_from([".mine", ".python", ".x.y", ".nosuchbackend"]), "")),
+    )
+
+
+def draw_many(strategy: st.SearchStrategy[T], number: int, seed_: int) -> list[T]:
+    """`number` examples of a strategy, the same ones for the same seed."""
+    drawn: list[T] = []
+
+    @seed(seed_)
+    @settings(
+        max_examples=number,
+        phases=[Phase.generate],
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(strategy)
+    def collect(example: T) -> None:
+        drawn.append(example)
+
+    collect()
+    return drawn
