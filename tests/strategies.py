@@ -256,6 +256,16 @@ def model_configs(draw: st.DrawFn) -> ModelConfig:
     return config
 
 
+def _keep_core_alive(config: ModelConfig) -> None:
+    """One group at most for backends of one kind.
+
+    Where such a backend makes one instance and refuses another, core itself crashes now and
+    then while it takes the model down (all releases from 2.33.0 to 2.51.0).
+    """
+    if config.backend in ("tensorrt", "openvino") or "tensorrt" in config.platform:
+        del config.instance_group[1:]
+
+
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
     """Any model directory."""
@@ -270,6 +280,7 @@ def cases(draw: st.DrawFn) -> Case:
         config.name = draw(
             _rarely(st.sampled_from(["other", f"{NAME}x"]), NAME, 30) | st.sampled_from(["", NAME])
         )
+        _keep_core_alive(config)
     files = draw(
         _rarely(
             st.frozensets(st.sampled_from([*MODEL_FILES, "model.onnx/", "x.bin"]), max_size=2),

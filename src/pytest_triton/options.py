@@ -123,7 +123,7 @@ def _parse_expectation(text: str, start: Path) -> Expectation:
             "expected PATTERN: KINDS, where KINDS is gpu, cpu, model or several joined by '+', "
             "such as 'fraud_*: gpu' or 'ranker: gpu + cpu'"
         )
-    return Expectation(pattern.strip(), frozenset(cast("list[Kind]", kinds)))
+    return Expectation(pattern.strip(), frozenset(cast(list[Kind], kinds)))
 
 
 OPTIONS: tuple[Option, ...] = (
@@ -201,6 +201,9 @@ class Settings:
     allow_fallback: tuple[str, ...]
     expect: tuple[Expectation, ...]
     sources: Mapping[str, Source] = field(default_factory=lambda: MappingProxyType({}))
+    repo_replaced: bool = False
+    """The ini file names repositories too, and others are checked instead of them."""
+
 
 def add_options(parser: pytest.Parser) -> None:
     """Make every row of the table known to pytest."""
@@ -278,7 +281,8 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
         sources[option.name] = source
     if values["gpus"] is None:
         values["gpus"] = _default_hardware()
-    return Settings(sources=MappingProxyType(sources), **values)
+    replaced = sources["repo"] == "command line" and config.getini(OPTIONS[0].ini) is not None
+    return Settings(sources=MappingProxyType(sources), repo_replaced=replaced, **values)
 
 
 def _default_hardware() -> tuple[HardwareRequest, ...]:

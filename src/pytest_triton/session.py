@@ -103,6 +103,9 @@ class TritonSession:
         given = [("triton_allow_fallback", pattern) for pattern in self.settings.allow_fallback]
         given += [("triton_expect", expectation.pattern) for expectation in self.settings.expect]
         for option, pattern in given:
+            source = self.settings.sources[option.removeprefix("triton_")]
+            if self.settings.repo_replaced and source == "ini file":
+                continue  # meant for the repositories of the ini file, which aren't checked now
             if not any(fnmatchcase(name, pattern) for name in names):
                 raise PatternUnused(
                     f"{option}: no model is called {pattern!r}",

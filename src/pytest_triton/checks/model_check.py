@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from pytest_triton.placement.compare import Observed, compare
 from pytest_triton.placement.declared import Declared
 from pytest_triton.placement.hardware import NO_GPU, Gpu, Hardware, HardwareRequest
 from pytest_triton.placement.predict import Prediction, predict
+from pytest_triton.repository.config_file import position_of
 from pytest_triton.repository.problems import Effect
 
 if TYPE_CHECKING:
@@ -23,10 +25,13 @@ if TYPE_CHECKING:
 _NOT_THE_CONFIG = frozenset({"backend-missing", "backend-load", "model-file", "ensemble"})
 
 
+_WIDTH = 92  # characters a line of prose
+
+
 class ModelCheck:
     """One model under check. Each question returns "" when there is nothing to complain about.
 
-    `notes` collects what is worth telling in reports, as (name, text) pairs.
+    `tell` is called with what reports should know, as (name, text) pairs.
     """
 
     def __init__(
@@ -35,9 +40,10 @@ class ModelCheck:
         checked: CheckedDeployment,
         session: TritonSession,
         start: Path,
+        tell: Callable[[tuple[str, str]], None],
     ) -> None:
         self.model = model
-        self.notes: list[tuple[str, str]] = []
+        self._tell = tell
         self._checked = checked
         self._session = session
         self._start = start
@@ -56,14 +62,14 @@ class ModelCheck:
             return "\n\n".join([*map(str, problems), *said])
         declared = self._checked.declared.get(self.model.name)
         if declared is None:
-            return "\n\n".join([f"{self._place}: the config can't be read", *said])
+            return "\n\n".join([f"the config can't be read: {self._place}", *said])
         prediction = predict(declared, _ample(declared))
         refusal = prediction.refusal
         if refusal is not None and refusal.reason not in _NOT_THE_CONFIG:
             advice = cure_refusal(declared, refusal, prediction.hardware, prediction.server)
             return _text(
-                f"{self._place}: Triton refuses this model on any hardware",
-                [("declared", declared.summary), ("predicted", str(refusal))],
+                "Triton refuses this model on any hardware",
+                [self._config_fact, ("declared", declared.summary), ("predicted", str(refusal))],
                 refusal.text,
                 advice,
             )
@@ -83,10 +89,11 @@ class ModelCheck:
         on_gpus = predict(declared, _ample(declared, at_least=2))
         fallback = on_cpu.fallback
         return _text(
-            f"{self._place}: {self.model.name} may fall back to the CPU unnoticed"
+            "may fall back to the CPU unnoticed"
             if fallback
-            else f"{self._place}: the config leaves the kind to Triton (KIND_AUTO)",
+            else "leaves the kind to Triton (KIND_AUTO)",
             [
+                self._config_fact,
                 ("declared", _declaration(declared)),
                 ("no GPU", f"{on_cpu}"),
                 ("2 GPUs", f"{on_gpus}"),
@@ -119,8 +126,9 @@ class ModelCheck:
         if verdict.ok:
             return ""
         return _text(
-            f"{self._place}: {self.model.name} {verdict.headline}",
+            verdict.headline,
             [
+                self._config_fact,
                 ("hardware", hardware.label),
                 ("declared", _declaration(declared)),
                 ("predicted", str(predicted)),
@@ -138,12 +146,19 @@ class ModelCheck:
         return short_path(self.model.anchor, self._start)
 
     @property
+    def _config_fact(self) -> tuple[str, str]:
+        """Where to look: the config, at the line of its first instance_group if it has one."""
+        config_file = self.model.config_file
+        position = position_of(config_file.text, "instance_group") if config_file else None
+        return ("config", f"{self._place}:{position[0]}" if position else self._place)
+
+    @property
     def _allowed(self) -> bool:
         patterns = self._session.settings.allow_fallback
         return any(fnmatchcase(self.model.name, pattern) for pattern in patterns)
 
     def _note(self, name: str, text: str) -> None:
-        self.notes.append((f"triton_{name}", text))
+        self._tell((f"triton_{name}", text))
 
     def _cell(self, predicted: Prediction, observed: Observed) -> str:
         if observed.ready and observed.placement == predicted.placement and predicted.fallback:
@@ -152,8 +167,8 @@ class ModelCheck:
 
     def _nothing_to(self, verb: str) -> str:
         return (
-            f"{self._place}: there is nothing to {verb}, since Triton can't take the model as it "
-            f"is. Its test_config says why."
+            f"nothing to {verb}, since Triton can't take the model as it is: its test_config says "
+            f"why\n\n  config  {self._place}"
         )
 
     def _triton_on_config(self) -> Iterator[str]:
@@ -170,8 +185,9 @@ class ModelCheck:
             wanted = " + ".join(sorted(expectation.kinds, reverse=True))
             lines = "\n".join(f"  {{ kind: KIND_{k} }}" for k in wanted.split(" + "))
             return _text(
-                f"{self._place}: {self.model.name} is expected to declare {wanted}",
+                f"is expected to declare {wanted}",
                 [
+                    self._config_fact,
                     ("declared", _declaration(declared)),
                     ("expected", f"{wanted} (triton_expect: {expectation.pattern})"),
                 ],
@@ -214,7 +230,7 @@ def _text(
     if triton:
         lines += [f"  {'Triton':{width}}  {triton}"]
     if advice is not None:
-        lines += ["", advice.cause]
+        lines += ["", *textwrap.wrap(advice.cause, _WIDTH)]
         if advice.lines:
             lines += ["", *("    " + line for line in advice.lines.splitlines())]
     if more:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,10 @@ from pytest_triton.options import OptionError, Settings, read_settings
 
 if TYPE_CHECKING:
     from pytest_triton.checks.model_check import ModelCheck
+    from pytest_triton.servers.spec import ServerSpec
     from pytest_triton.session import CheckedDeployment, TritonSession
+
+_LOG_LINES = 50  # at most, of a server's log in a failing report
 
 
 class RepositoryChecks:
@@ -30,6 +33,7 @@ class RepositoryChecks:
         self.session: TritonSession = TritonSession(settings)
         self.table = PlacementTable([hardware.label for hardware in settings.gpus])
         self._collected: set[Path] = set()
+        self._marks: dict[ServerSpec, int] = {}
 
     @classmethod
     def of(cls, config: pytest.Config) -> RepositoryChecks:
@@ -40,6 +44,7 @@ class RepositoryChecks:
         _check_directories(settings)
         checks = cls(config, settings)
         checks._add_arguments()
+        _warn_of_moved_rootdir(config, settings)
         return checks
 
     # --- what is collected -------------------------------------------------------------------
@@ -87,15 +92,14 @@ class RepositoryChecks:
             metafunc.parametrize("triton_hardware", hardware, ids=[each.id for each in hardware])
 
     @pytest.fixture
-    def triton_check(self, request: pytest.FixtureRequest) -> Iterator[ModelCheck]:
+    def triton_check(self, request: pytest.FixtureRequest) -> ModelCheck:
         """A model of the repository, with what is known and seen of it."""
         from pytest_triton.checks.model_check import ModelCheck
 
         found = model_of(request.node)
         assert found is not None, "this fixture is for the bundled checks"
-        check = ModelCheck(*found, self.session, self.config.invocation_params.dir)
-        yield check
-        request.node.user_properties += check.notes
+        start = self.config.invocation_params.dir
+        return ModelCheck(*found, self.session, start, request.node.user_properties.append)
 
     # --- the session -------------------------------------------------------------------------
 
@@ -121,8 +125,9 @@ class RepositoryChecks:
         for deployment in self.settings.repo:
             for path in deployment.paths:
                 selected = any(
-                    Path(os.path.abspath(self.config.invocation_params.dir / _path_part(arg)))
-                    .is_relative_to(path)
+                    Path(
+                        os.path.abspath(self.config.invocation_params.dir / _path_part(arg))
+                    ).is_relative_to(path)
                     for arg in self.config.args
                 )
                 if path not in self._collected and not selected and path not in reached:
@@ -132,6 +137,38 @@ class RepositoryChecks:
                         "environment). Name the repository as an argument as well: "
                         f"pytest --triton-repo={deployment.text} {deployment.text}"
                     )
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self) -> Generator[None, object, object]:
+        self._marks = {server.spec: server.log.size() for server in self.session.pool.running()}
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        if report.failed:
+            report.sections += self._log_sections(item)
+        return report
+
+    def _log_sections(self, item: pytest.Item) -> list[tuple[str, str]]:
+        """What the servers wrote: about the model that is checked, or else during the test."""
+        found = model_of(item)
+        callspec = getattr(item, "callspec", None)
+        hardware = callspec.params.get("triton_hardware") if callspec is not None else None
+        sections = []
+        for server in self.session.pool.running():
+            if found is None:
+                text = server.log.since(self._marks.get(server.spec, 0))
+            elif hardware is not None and server.spec == self.session.spec(found[1], hardware):
+                text = server.log.about(found[0].name)
+            else:
+                continue
+            if text.strip():
+                shown = "\n".join(text.splitlines()[-_LOG_LINES:])
+                sections.append((f"triton server log ({server.spec.hardware.label})", shown))
+        return sections
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.table.add(report)
@@ -160,3 +197,24 @@ def _check_directories(settings: Settings) -> None:
                     "directories that are served together are joined by ':'."
                 )
             seen[path] = deployment.text
+
+
+class PytestTritonWarning(pytest.PytestWarning):
+    """Something that works, and most likely not as it was meant."""
+
+
+def _warn_of_moved_rootdir(config: pytest.Config, settings: Settings) -> None:
+    """`--triton-repo DIR` makes pytest take DIR for a test path, and look for its ini from there."""
+    if "--triton-repo" not in config.invocation_params.args:
+        return
+    here = config.invocation_params.dir
+    outside = any(not p.is_relative_to(here) for one in settings.repo for p in one.paths)
+    if outside or not here.is_relative_to(config.rootpath):
+        config.issue_config_time_warning(
+            PytestTritonWarning(
+                "Write --triton-repo=DIR, with '=': with a space, pytest takes DIR for a test "
+                f"path and looks for its rootdir and ini file from there. It now uses rootdir "
+                f"{config.rootpath} and ini file {config.inipath or 'none'}."
+            ),
+            stacklevel=2,
+        )

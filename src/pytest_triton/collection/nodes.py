@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -66,7 +66,7 @@ class ChecksModule(pytest.Module):
     def of(
         cls, parent: pytest.Collector, path: Path, model: Model, checked: CheckedDeployment
     ) -> ChecksModule:
-        node = cast(ChecksModule, cls.from_parent(parent, path=path))
+        node = cls.from_parent(parent, path=path)
         node.model = model
         node.checked = checked
         return node
@@ -85,7 +85,7 @@ class ChecksModule(pytest.Module):
     def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
         for item in super().collect():
             # what `-v` and editors show as the place of a check: the config, not our module
-            item.__dict__["reportinfo"] = _ReportInfo(self.path, item.name)
+            item.__dict__["reportinfo"] = _ReportInfo(self.path, f"{self.model.name}::{item.name}")
             yield item
 
 
@@ -106,7 +106,7 @@ def model_of(node: pytest.Item | pytest.Collector) -> tuple[Model, CheckedDeploy
 def repository_node(
     parent: pytest.Collector, path: Path, checked: CheckedDeployment
 ) -> RepositoryDirectory:
-    node = cast(RepositoryDirectory, RepositoryDirectory.from_parent(parent, path=path))
+    node = RepositoryDirectory.from_parent(parent, path=path)
     node.checked = checked
     return node
 
@@ -120,7 +120,7 @@ def _model_node(parent: pytest.Collector, model: Model, checked: CheckedDeployme
 def _directory(
     parent: pytest.Collector, path: Path, model: Model, checked: CheckedDeployment
 ) -> ModelDirectory:
-    node = cast(ModelDirectory, ModelDirectory.from_parent(parent, path=path))
+    node = ModelDirectory.from_parent(parent, path=path)
     node.model = model
     node.checked = checked
     return node

@@ -73,8 +73,7 @@ def _cure_fallback(declared: Declared) -> Advice:
     )
     return Advice(
         f"{what}, so Triton looks at the hardware: without a GPU the model comes up on the CPU, "
-        "slow and unnoticed. Say where it belongs; with KIND_GPU it is refused instead. If the "
-        "CPU is fine as well, allow the fallback by name (triton_allow_fallback).",
+        "slow and unnoticed. Say where it belongs; with KIND_GPU it is refused instead.",
         _groups_of_kind(declared, "KIND_GPU"),
     )
 

@@ -97,9 +97,7 @@ def write_control(path: Path, gpus: SimulatedGpus) -> None:
         raise
 
 
-def environment(
-    control_path: Path, inherited: Mapping[str, str] | None = None
-) -> dict[str, str]:
+def environment(control_path: Path, inherited: Mapping[str, str] | None = None) -> dict[str, str]:
     """The variables that give a server the simulated GPUs of the control file.
 
     Ours is added behind the libraries that LD_PRELOAD of `inherited` (by default this process's

@@ -27,7 +27,9 @@ def header(session: TritonSession, sources: bool) -> list[str]:
         f"triton: real run on {_server(settings)} · hardware: {hardware} · "
         f"{models} model{'s' if models != 1 else ''} in {where}"
     ]
-    given = [f"{name} ({source})" for name, source in settings.sources.items() if source != "default"]
+    given = [
+        f"{name} ({source})" for name, source in settings.sources.items() if source != "default"
+    ]
     if sources:
         lines.append("triton options: " + ", ".join(given))
     return lines

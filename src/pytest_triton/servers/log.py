@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 
@@ -31,3 +32,10 @@ class ServerLog:
         """The last lines, read from the last 64 KiB."""
         text = self.since(max(0, self.size() - 65536))
         return "\n".join(text.splitlines()[-lines:])
+
+    def about(self, model: str) -> str:
+        """The lines that name a model."""
+        name = re.compile(
+            rf"(?<![\w.-]){re.escape(model)}(?![\w.-]|$)|(?<![\w.-]){re.escape(model)}_\d"
+        )
+        return "\n".join(line for line in self.since().splitlines() if name.search(line))
