@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
     import pytest
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Source = Literal["command line", "ini file", "environment", "default"]
 Kind = Literal["GPU", "CPU", "MODEL"]
+Backends = Literal["real", "stand-in", "auto"]
 
 
 class OptionError(ValueError):
@@ -115,6 +116,12 @@ def _parse_hardware(text: str, start: Path) -> HardwareRequest:
         raise OptionError(str(error)) from None
 
 
+def _parse_backends(text: str, start: Path) -> str:
+    if text not in get_args(Backends):
+        raise OptionError(f"expected one of {', '.join(get_args(Backends))}")
+    return text
+
+
 def _parse_expectation(text: str, start: Path) -> Expectation:
     pattern, colon, wanted = text.rpartition(":")
     kinds = [word.strip().upper() for word in wanted.split("+")]
@@ -123,7 +130,7 @@ def _parse_expectation(text: str, start: Path) -> Expectation:
             "expected PATTERN: KINDS, where KINDS is gpu, cpu, model or several joined by '+', "
             "such as 'fraud_*: gpu' or 'ranker: gpu + cpu'"
         )
-    return Expectation(pattern.strip(), frozenset(cast(list[Kind], kinds)))
+    return Expectation(pattern.strip(), frozenset(kind for kind in get_args(Kind) if kind in kinds))
 
 
 OPTIONS: tuple[Option, ...] = (
@@ -158,9 +165,19 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "gpus",
         "SPEC",
-        "GPUs to give a server: none. Repeatable, one hardware each (default: none)",
+        "GPUs to give a server: none, all, a count, ids or UUIDs (0,1), sim:N or sim:N@CC for "
+        "simulated ones. Repeatable, one hardware each (default: none and sim:2; with real "
+        "backends none)",
         _parse_hardware,
         repeatable=True,
+    ),
+    Option(
+        "backends",
+        "MODE",
+        "real, stand-in (a rehearsal: no framework, no weights), or auto: stand-in unless real "
+        "GPUs are named (default: auto)",
+        _parse_backends,
+        default="auto",
     ),
     Option(
         "timeout",
@@ -190,13 +207,17 @@ OPTIONS: tuple[Option, ...] = (
 
 @dataclass(frozen=True)
 class Settings:
-    """All options of this run, parsed. `sources` tells where each came from, by option name."""
+    """All options of this run, parsed. `sources` tells where each came from, by option name.
+
+    `backends` is decided here: "auto" has become one of the others.
+    """
 
     repo: tuple[Deployment, ...]
     binary: Path | None
     version: str | None
     python: Path | None
     gpus: tuple[HardwareRequest, ...]
+    backends: Backends
     timeout: float
     allow_fallback: tuple[str, ...]
     expect: tuple[Expectation, ...]
@@ -279,13 +300,17 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
             )
             raise OptionError(f"{name}={text} ({source}): {error}") from None
         sources[option.name] = source
+    if values["backends"] == "auto":
+        real = any(request.kind not in ("none", "sim") for request in values["gpus"] or ())
+        values["backends"] = "real" if real else "stand-in"
     if values["gpus"] is None:
-        values["gpus"] = _default_hardware()
+        values["gpus"] = _default_hardware(values["backends"])
     replaced = sources["repo"] == "command line" and config.getini(OPTIONS[0].ini) is not None
     return Settings(sources=MappingProxyType(sources), repo_replaced=replaced, **values)
 
 
-def _default_hardware() -> tuple[HardwareRequest, ...]:
+def _default_hardware(backends: Backends) -> tuple[HardwareRequest, ...]:
     from pytest_triton.placement.hardware import HardwareRequest
 
-    return (HardwareRequest.parse("none"),)
+    specs = ["none"] if backends == "real" else ["none", "sim:2"]
+    return tuple(HardwareRequest.parse(spec) for spec in specs)

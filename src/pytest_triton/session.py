@@ -19,6 +19,7 @@ from pytest_triton.placement.compare import Observed
 from pytest_triton.placement.declared import Declared, OnDisk
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.placement.predict import Prediction, predict_all
+from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS, is_backend_name
 from pytest_triton.repository import Model, Repository, read_repository
 from pytest_triton.servers.pool import ServerPool
 from pytest_triton.servers.spec import ServerSpec
@@ -48,6 +49,19 @@ class CheckedDeployment:
             for model in self.repository.models
             if model.config_file is None or model.config_file.config is not None
         }
+
+    @cached_property
+    def stand_ins(self) -> tuple[str, ...]:
+        """The backends that a rehearsal stands in for: all official ones, and the models' own."""
+        own = {declared.backend for declared in self.declared.values()}
+        return tuple(sorted({*OFFICIAL_BACKENDS, *filter(is_backend_name, own)}))
+
+    @cached_property
+    def left_out(self) -> tuple[Path, ...]:
+        """What no server must see, for it would not serve the other models either."""
+        broken = [model.directory for model in self.repository.models if model.breaks_server]
+        broken += [problem.path for problem in self.repository.problems]
+        return tuple(sorted(broken))
 
     @cached_property
     def _by_repository(self) -> Mapping[Path, Sequence[Model]]:
@@ -115,13 +129,16 @@ class TritonSession:
 
     def spec(self, checked: CheckedDeployment, hardware: HardwareRequest) -> ServerSpec:
         """The server that checks a deployment on some hardware."""
+        settings = self.settings
         return ServerSpec(
             repositories=checked.deployment.paths,
             hardware=hardware,
-            binary=self.settings.binary,
-            version=self.settings.version,
-            python=self.settings.python,
-            timeout=self.settings.timeout,
+            binary=settings.binary,
+            version=settings.version,
+            python=settings.python,
+            timeout=settings.timeout,
+            stand_ins=checked.stand_ins if settings.backends == "stand-in" else (),
+            left_out=checked.left_out,
         )
 
     def seen(self, checked: CheckedDeployment, hardware: HardwareRequest) -> Seen:
@@ -159,13 +176,13 @@ class TritonSession:
 
     def _look(self, checked: CheckedDeployment, spec: ServerSpec) -> Seen:
         from pytest_triton.witnesses.observe import observe, traits_of
+        from pytest_triton.witnesses.usable_gpus import real_hardware
 
         server = self.pool.get(spec)
-        hardware = spec.hardware.hardware()
-        assert hardware is not None, "real GPUs are not offered yet"
+        hardware = spec.hardware.hardware() or real_hardware(server)
         return Seen(
             server=server.description,
-            run="real run",
+            run=spec.run,
             observed=observe(server, [model.name for model in checked.repository.models]),
             predicted=predict_all(checked.declared, hardware, server=traits_of(server)),
         )

@@ -37,6 +37,7 @@ class BareServer:
 
     process: subprocess.Popen[bytes]
     url: str
+    grpc_url: str
     metrics_url: str
     log_path: Path
     control: Path
@@ -182,6 +183,7 @@ def bare_server(
                     "--grpc-address=127.0.0.1",
                     f"--http-port={http}",
                     f"--grpc-port={grpc}",
+                    "--metrics-interval-ms=100",  # the server waits for it when it stops
                     *metrics_options,
                     *arguments,
                 ],
@@ -192,6 +194,7 @@ def bare_server(
         server = BareServer(
             process,
             f"http://127.0.0.1:{http}",
+            f"127.0.0.1:{grpc}",
             f"http://127.0.0.1:{metrics}",
             log_path,
             control,

@@ -125,6 +125,11 @@ def library(name: str) -> Path:
     return path
 
 
+def is_backend_name(name: str) -> bool:
+    """Whether a backend can be called so: its name is that of a directory."""
+    return bool(name) and name not in (".", "..") and "/" not in name and "\0" not in name
+
+
 def assemble_backends(directory: Path, names: Iterable[str]) -> Path:
     """Makes `directory` a backend directory with a stand-in under each name, and returns it.
 
@@ -133,7 +138,7 @@ def assemble_backends(directory: Path, names: Iterable[str]) -> Path:
     """
     target = library(BACKEND_LIBRARY)
     for name in names:
-        if not name or name in (".", "..") or "/" in name or "\0" in name:
+        if not is_backend_name(name):
             raise ValueError(f"not a backend's name: {name!r}")
         place = directory / name
         place.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,7 @@ def header(session: TritonSession, sources: bool) -> list[str]:
     if len(settings.repo) > 3:
         where += f", ... ({len(settings.repo)} deployments)"
     lines = [
-        f"triton: real run on {_server(settings)} · hardware: {hardware} · "
+        f"triton: {_run(settings)} on {_server(settings)} · hardware: {hardware} · "
         f"{models} model{'s' if models != 1 else ''} in {where}"
     ]
     given = [
@@ -33,6 +33,15 @@ def header(session: TritonSession, sources: bool) -> list[str]:
     if sources:
         lines.append("triton options: " + ", ".join(given))
     return lines
+
+
+def _run(settings: Settings) -> str:
+    if settings.backends == "stand-in":
+        return "rehearsal"
+    simulated = [request.simulated for request in settings.gpus]
+    return (
+        "rehearsal" if all(simulated) else "real run, rehearsal" if any(simulated) else "real run"
+    )
 
 
 def _server(settings: Settings) -> str:

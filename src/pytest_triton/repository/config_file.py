@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_triton.repository.pbtxt import Fault, lexical_fault, line_and_column, walk
+from pytest_triton.repository.pbtxt import Fault, lexical_fault, line_and_column, tokens, walk
 from pytest_triton.repository.problems import ConfigProblem, Effect, shown_path
 from pytest_triton.repository.schema import model_config_type
 
@@ -161,8 +161,10 @@ def _parse(path: Path, data: bytes) -> ConfigFile:
     try:
         config = _message(text)
     except _NotParsedError as error:
-        found = walk(text, model_config_type().DESCRIPTOR).fault or error.fault
-        return _broken(path, text, found)
+        found = walk(text, model_config_type().DESCRIPTOR).fault
+        if found is None and error.not_utf8:
+            return _broken(path, text, _escaped_bytes(text), Effect.BREAKS_SERVER)
+        return _broken(path, text, found or error.fault)
     fault = lexical_fault(text)
     if fault is not None:
         return _broken(path, text, fault)
@@ -173,9 +175,12 @@ def _parse(path: Path, data: bytes) -> ConfigFile:
 
 
 class _NotParsedError(Exception):
-    def __init__(self, fault: Fault) -> None:
+    """google.protobuf's verdict; `not_utf8` if all it minds is what a string's escapes say."""
+
+    def __init__(self, fault: Fault, *, not_utf8: bool = False) -> None:
         super().__init__(fault.message)
         self.fault = fault
+        self.not_utf8 = not_utf8
 
 
 def _message(text: str) -> ModelConfig:
@@ -185,11 +190,35 @@ def _message(text: str) -> ModelConfig:
         return text_format.Parse(text, model_config_type()())
     except text_format.ParseError as error:
         offset = _offset(text, error.GetLine(), error.GetColumn())
-        words = str(error).rsplit(" : ", 1)[-1]
-        raise _NotParsedError(Fault(offset, f"not a model configuration: {words}")) from error
+        words = str(error).partition(" : ")[2] or str(error)
+        line = _line(text, error.GetLine() or 1)
+        words = words.removeprefix(f"'{line}': ")
+        fault = Fault(offset, f"not a model configuration: {words}")
+        raise _NotParsedError(fault, not_utf8="codec can't" in words) from error
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         words = f"{type(error).__name__}: {error}"
         raise _NotParsedError(Fault(0, f"not a model configuration: {words}")) from error
+
+
+_BREAKS_CLIENTS = "Triton passes it on as it is, and its clients can't read the answer."
+
+
+def _escaped_bytes(text: str) -> Fault:
+    from google.protobuf import text_encoding
+
+    offset = 0
+    for token in tokens(text):
+        if token.kind == "string" and "\\" in token.text:
+            offset = token.offset
+            try:
+                text_encoding.CUnescape(token.text[1:-1]).decode("utf-8")
+            except ValueError:
+                break
+    return Fault(
+        offset,
+        "the escapes in this string make bytes that are not UTF-8",
+        f"Write the characters themselves. {_BREAKS_CLIENTS}",
+    )
 
 
 def _not_text(data: bytes, text: str) -> Fault | None:
@@ -218,8 +247,7 @@ def _foreign_bytes(data: bytes, text: str, config: ModelConfig) -> Fault | None:
         return Fault(
             start,
             f"byte 0x{data[error.start]:02X} is not UTF-8",
-            "Save the file as UTF-8. Triton passes such a name on as it is, and its clients "
-            "can't read the answer.",
+            f"Save the file as UTF-8. {_BREAKS_CLIENTS}",
         )
     return None
 

@@ -100,6 +100,11 @@ class Model:
         return self._anchor
 
     @property
+    def readable(self) -> bool:
+        """Whether `config` is known: there is no config.pbtxt, or it could be read."""
+        return self.config_file is None or self.config_file.config is not None
+
+    @property
     def refusal(self) -> Problem | None:
         """The first problem for which Triton doesn't load the model, or None."""
         return next((one for one in self.problems if one.effect is not Effect.ACCEPTED), None)
@@ -318,6 +323,7 @@ class _Listing:
     """What stands in a model's directory."""
 
     directories: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
     has_config: bool = False
     problems: list[Problem] = field(default_factory=list)
 
@@ -346,6 +352,7 @@ def _read_model(root: Path, name: str) -> Model:
     if not _chosen(config, versions):
         problems.append(_no_version(config, config_file, directory, listing, versions))
     problems += _odd_name(name, core_name, directory)
+    problems += _circles(root, directory, listing.links)
     anchor = (
         config_file.path if config_file else _model_file(directory, first, content) or directory
     )
@@ -374,6 +381,8 @@ def _list_model(path: str) -> _Listing:
                     listing.problems.append(_dangling(Path(entry.path)))
                 elif kind:
                     listing.directories.append(entry.name)
+                    if entry.is_symlink():
+                        listing.links.append(entry.name)
     except OSError as error:
         listing.problems.append(_closed(path, error))
     return listing
@@ -559,6 +568,30 @@ def _odd_name(name: str, core_name: str, directory: Path) -> list[Problem]:
             effect=Effect.BREAKS_SERVER,
         )
     ]
+
+
+def _circles(root: Path, directory: Path, links: Sequence[str]) -> Iterator[Problem]:
+    """Links back to the model or above it. Triton follows every link to find the newest file:
+    one circle costs it 40 rounds, two cost it 2 to the 40th.
+    """
+    if not links:
+        return
+    real_directory, real_root = os.path.realpath(directory), os.path.realpath(root)
+    back = [name for name in links if _is_within(real_directory, directory / name)]
+    for name in back:
+        endless = len(back) > 1 or _is_within(real_root, directory / name)
+        yield Problem(
+            path=directory / name,
+            message="is a link back to the directory it stands in, or above",
+            cure="Remove the link: Triton follows it in circles"
+            + (", and with several of them it never ends." if endless else ", 40 times."),
+            effect=Effect.BREAKS_SERVER if endless else Effect.ACCEPTED,
+        )
+
+
+def _is_within(path: str, link: Path) -> bool:
+    target = os.path.realpath(link)
+    return path == target or path.startswith(target.rstrip(os.sep) + os.sep)
 
 
 def _model_file(

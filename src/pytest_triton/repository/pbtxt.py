@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-__all__ = ["Fault", "Walk", "lexical_fault", "line_and_column", "walk"]
+__all__ = ["Fault", "Token", "Walk", "lexical_fault", "line_and_column", "tokens", "walk"]
 
 _TOKEN = re.compile(
     r"""
@@ -93,7 +93,7 @@ def lexical_fault(text: str) -> Fault | None:
     if _SUSPECT.search(text) is None:
         return None
     nul = text.find("\0")
-    for token in _tokens(text):
+    for token in tokens(text):
         if 0 <= nul < token.offset + len(token.text):
             return Fault(nul, "a NUL character", "Is this a text file? Write it again as UTF-8.")
         fault = _odd_spelling(token)
@@ -109,7 +109,8 @@ def line_and_column(text: str, offset: int) -> tuple[int, int]:
     return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
 
 
-def _tokens(text: str) -> Iterator[Token]:
+def tokens(text: str) -> Iterator[Token]:
+    """The tokens of a text, whether they make sense or not; the last is of kind "end"."""
     for match in _TOKEN.finditer(text):
         if match.lastgroup != "space":
             yield Token(match.lastgroup or "odd", match.group(), match.start())
@@ -187,7 +188,7 @@ class _Walker:
         self.text = text
         self.root = message
         self.positions = positions
-        self.tokens = _tokens(text)
+        self.tokens = tokens(text)
         self.token = next(self.tokens)
         self.levels: list[_Level] = []
 
@@ -453,6 +454,7 @@ class _Walker:
         if token.kind == "name" and bare in values:
             return
         if token.kind == "number" and _INTEGER.match(token.text):
+            self._whole_number(spec, token, 1)
             return
         if token.kind == "string" and bare in values:
             self._fail(
@@ -470,10 +472,19 @@ class _Walker:
             float(token.text.rstrip("fF") if token.kind == "number" else token.text)
         except ValueError:
             self._not_a_number(spec, token, "a number")
+        if re.match(r"-?0[0-9]", token.text):
+            self._fail(
+                f"`{token.text}` is not a number: a leading 0 makes it octal",
+                f"Write {spec.name}: {token.text.lstrip('-0')}",
+                token,
+            )
 
     def _integer_value(self, spec: FieldDescriptor, token: Token) -> None:
         if token.kind != "number" or not _INTEGER.match(token.text):
             self._not_a_number(spec, token, "a whole number")
+        self._whole_number(spec, token, spec.cpp_type)
+
+    def _whole_number(self, spec: FieldDescriptor, token: Token, kind: int) -> None:
         digits = token.text.lstrip("+-")
         try:
             octal = len(digits) > 1 and digits[0] == "0" and digits.isdigit()
@@ -484,7 +495,7 @@ class _Walker:
                 f"Write {spec.name}: {digits.lstrip('0') or '0'}",
                 token,
             )
-        name, low, high = _INTEGER_LIMITS[spec.cpp_type]
+        name, low, high = _INTEGER_LIMITS[kind]
         if not low <= (-value if token.text[0] == "-" else value) <= high:
             self._fail(
                 f"{_short(token.text)} doesn't fit `{spec.name}`",

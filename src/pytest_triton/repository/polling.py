@@ -8,7 +8,9 @@ server. Each refusal carries Triton's own words.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from pytest_triton.repository.ensembles import Refusal, ensemble_refusals
 
 if TYPE_CHECKING:
     from pytest_triton.repository.schema import ModelConfig
@@ -21,15 +23,6 @@ _PLATFORMS = {
     "onnxruntime": ("onnxruntime_onnx",),
     "pytorch": ("pytorch_libtorch", "libtorch", "torch_aoti"),
 }
-
-
-class Refusal(NamedTuple):
-    """Why polling refuses a configuration: the field to look at, our words, the cure, Triton's."""
-
-    field: str
-    message: str
-    cure: str
-    triton: str
 
 
 def refusals(config: ModelConfig, directory: str) -> Iterator[Refusal]:
@@ -46,7 +39,7 @@ def refusals(config: ModelConfig, directory: str) -> Iterator[Refusal]:
         yield from _dynamic_batching(config)
     if config.WhichOneof("scheduling_choice") == "sequence_batching":
         yield from _sequence_batching(config)
-    yield from _ensemble(config)
+    yield from ensemble_refusals(config)
     if config.model_transaction_policy.decoupled and config.response_cache.enable:
         yield Refusal(
             "response_cache",
@@ -182,39 +175,4 @@ def _sequence_batching(config: ModelConfig) -> Iterator[Refusal]:
             "Write a number from 0.0 to 1.0.",
             "sequence batching minimum slot utilization must be in range (0.0, 1.0] for "
             f"{config.name}",
-        )
-
-
-def _ensemble(config: ModelConfig) -> Iterator[Refusal]:
-    if config.WhichOneof("scheduling_choice") != "ensemble_scheduling":
-        if config.platform == "ensemble":
-            yield Refusal(
-                "platform",
-                "an ensemble without ensemble_scheduling",
-                "Write ensemble_scheduling { step [ ... ] }.",
-                f"ensemble scheduling must be set for ensemble {config.name} whose platform is "
-                "ensemble",
-            )
-        return
-    if config.platform != "ensemble":
-        yield Refusal(
-            "ensemble_scheduling",
-            "ensemble_scheduling in a model that is no ensemble",
-            'Write platform: "ensemble" and no backend.',
-            f"ensemble scheduling cannot be set for model '{config.name}' whose platform is not "
-            "ensemble",
-        )
-    elif config.instance_group:
-        yield Refusal(
-            "instance_group",
-            "an ensemble with an instance_group",
-            "Delete it: an ensemble runs where its steps do.",
-            f"instance group should not be specified for ensemble '{config.name}'",
-        )
-    elif config.HasField("optimization"):
-        yield Refusal(
-            "optimization",
-            "an ensemble with optimization",
-            "Delete it: its steps have their own.",
-            f"optimization should not be specified for ensemble '{config.name}'",
         )

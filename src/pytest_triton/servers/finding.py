@@ -179,6 +179,8 @@ def flaw_of_binary(path: Path) -> str | None:
     try:
         if path.is_dir():
             return "is a folder"
+        if path.exists() and not path.is_file():
+            return "is not a file"  # opening a pipe would wait for ever
         with open(path, "rb") as stream:
             header = stream.read(20)
     except FileNotFoundError:

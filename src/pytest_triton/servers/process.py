@@ -15,9 +15,17 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pytest_triton.errors import PytestTritonError
+from pytest_triton.placement.hardware import HardwareRequest
+from pytest_triton.rehearsal.simulation import (
+    SimulatedGpus,
+    assemble_backends,
+    environment,
+    write_control,
+)
 from pytest_triton.servers.death import cause_of_death, describe_exit
 from pytest_triton.servers.finding import Tritonserver, find_tritonserver
 from pytest_triton.servers.guard import Guard
@@ -59,6 +67,7 @@ class ProcessServer:
         self._guard: Guard | None = None
         self._launched = 0.0
         try:
+            self._repositories = _without_left_out(spec, self.folder)
             self._backends, self._environment = _backends(spec, tritonserver, self.folder)
             self._launch()
         except BaseException:
@@ -199,19 +208,58 @@ def _backends(
     spec: ServerSpec, tritonserver: Tritonserver, folder: Path
 ) -> tuple[Path, dict[str, str]]:
     """The backend directory to serve from, and the environment that server and stubs need."""
-    python = assemble_python_backend(tritonserver, spec.python, folder / "backends")
-    environment = {**os.environ, **python.environment}
-    environment.update(_visible_gpus(spec))
-    return python.directory, environment
+    if spec.stand_ins:
+        directory = assemble_backends(folder / "backends", spec.stand_ins)
+        libraries = [*map(str, tritonserver.library_dirs), os.environ.get("LD_LIBRARY_PATH", "")]
+        added = {"LD_LIBRARY_PATH": os.pathsep.join(filter(None, libraries))}
+    else:
+        python = assemble_python_backend(tritonserver, spec.python, folder / "backends")
+        directory, added = python.directory, dict(python.environment)
+    variables = {**os.environ, **added}
+    if spec.hardware.simulated:
+        variables.pop("CUDA_VISIBLE_DEVICES", None)  # it would hide simulated GPUs as well
+        variables.update(_simulate(spec.hardware, folder))
+    else:
+        variables.update(_visible_gpus(spec.hardware))
+    return directory, variables
 
 
-def _visible_gpus(spec: ServerSpec) -> Mapping[str, str]:
-    return {"CUDA_VISIBLE_DEVICES": ""} if spec.hardware.kind == "none" else {}
+def _visible_gpus(hardware: HardwareRequest) -> Mapping[str, str]:
+    if hardware.kind == "all":
+        return {}
+    if hardware.kind == "count":
+        return {"CUDA_VISIBLE_DEVICES": ",".join(map(str, range(hardware.count or 0)))}
+    return {"CUDA_VISIBLE_DEVICES": ",".join(hardware.gpus)}  # empty for no GPU
+
+
+def _simulate(hardware: HardwareRequest, folder: Path) -> Mapping[str, str]:
+    control = folder / "simulated-gpus"
+    gpus = SimulatedGpus(hardware.count or 0)
+    if hardware.compute_capability is not None:
+        gpus = replace(gpus, compute_capability=hardware.compute_capability)
+    write_control(control, gpus)
+    return environment(control)
+
+
+def _without_left_out(spec: ServerSpec, folder: Path) -> tuple[Path, ...]:
+    """The repositories, or folders of links to all in them that isn't left out."""
+    served = []
+    for number, repository in enumerate(spec.repositories):
+        left_out = {path.name for path in spec.left_out if path.parent == repository}
+        if left_out:
+            links = folder / "repositories" / f"{number}-{repository.name}"
+            links.mkdir(parents=True)
+            for entry in os.listdir(repository):
+                if entry not in left_out:
+                    (links / entry).symlink_to(repository / entry)
+            repository = links
+        served.append(repository)
+    return tuple(served)
 
 
 def _command(server: ProcessServer) -> list[str]:
     command = [str(server.tritonserver.binary), "--exit-on-error=false"]
-    command += [f"--model-repository={path}" for path in server.spec.repositories]
+    command += [f"--model-repository={path}" for path in server._repositories]
     command.append(f"--backend-directory={server._backends}")
     command.append(f"--backend-config=python,shm-region-prefix-name={server._shared_memory}")
     for endpoint in ("http", "grpc", "metrics"):

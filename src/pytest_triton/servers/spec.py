@@ -14,7 +14,9 @@ class ServerSpec:
 
     `repositories` are served together, `timeout` is in seconds and bounds the start,
     `python` is the interpreter for python models (None: the running one), `arguments` are
-    added to tritonserver's command line.
+    added to tritonserver's command line. With `stand_ins`, the names of backends, none of the
+    real ones is loaded. `left_out` are entries of the repositories that Triton must not see, for
+    it would serve nothing else either.
     """
 
     repositories: tuple[Path, ...]
@@ -24,6 +26,22 @@ class ServerSpec:
     python: Path | None = None
     timeout: float = 120.0
     arguments: tuple[str, ...] = ()
+    stand_ins: tuple[str, ...] = ()
+    left_out: tuple[Path, ...] = ()
+
+    @property
+    def is_rehearsal(self) -> bool:
+        """Whether anything is simulated: what such a server does is never shown as a real run."""
+        return bool(self.stand_ins) or self.hardware.simulated
+
+    @property
+    def run(self) -> str:
+        """`real run`, or `rehearsal (simulated GPUs, stand-in backends)`."""
+        if not self.is_rehearsal:
+            return "real run"
+        parts = ["simulated GPUs"] * self.hardware.simulated
+        parts += ["stand-in backends"] * bool(self.stand_ins)
+        return f"rehearsal ({', '.join(parts)})"
 
     def __str__(self) -> str:
         repositories = ":".join(str(path) for path in self.repositories)
