@@ -27,7 +27,7 @@ except ImportError:  # run by hand, outside a build
 ROOT = Path(__file__).resolve().parent
 NATIVE = ROOT / "src" / "pytest_triton" / "rehearsal" / "native"
 LIBRARIES = {
-    "libpytest_triton_gpus.so": ("simulated_gpus.c",),
+    "libpytest_triton_gpus.so": ("simulated_gpus.c", "simulated_dcgm.c"),
     "libpytest_triton_backend.so": ("stand_in_backend.c", "json.c"),
 }
 # No -Werror here: a compiler that warns about more than ours must not cost users the library.

@@ -102,6 +102,7 @@ class TritonSession:
         self.settings = settings
         self.pool = ServerPool()
         self._seen: dict[ServerSpec, Seen | PytestTritonError] = {}
+        self._told: set[str] = set()
 
     @cached_property
     def deployments(self) -> tuple[CheckedDeployment, ...]:
@@ -170,6 +171,12 @@ class TritonSession:
             if refusal is not None and refusal.stage == "poll" and refusal.reason != "ensemble":
                 return PollRefusal(seen.server, refusal.text)
         return None
+
+    def is_told(self, error: PytestTritonError) -> bool:
+        """Whether this error has been told before; asking tells it."""
+        known = str(error) in self._told
+        self._told.add(str(error))
+        return known
 
     def close(self) -> None:
         self.pool.close()

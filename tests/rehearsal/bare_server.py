@@ -29,6 +29,8 @@ from pytest_triton.rehearsal.simulation import (
 )
 
 START_SECONDS = 120.0
+# Read when tests are collected: while they run, our variables are hidden from them.
+NAMED_BINARY = os.environ.get("PYTEST_TRITON_BINARY")
 
 
 @dataclass
@@ -102,11 +104,12 @@ class BareServer:
 
 
 def tritonserver() -> Path:
-    """The server to test with, from PYTEST_TRITON_BINARY. Raises when there is none."""
-    named = os.environ.get("PYTEST_TRITON_BINARY")
-    if not named:
-        raise RuntimeError("no tritonserver: set PYTEST_TRITON_BINARY to its path")
-    return Path(named)
+    """The server to test with: PYTEST_TRITON_BINARY, else what the package finds."""
+    if NAMED_BINARY:
+        return Path(NAMED_BINARY)
+    from pytest_triton.servers.finding import find_tritonserver
+
+    return find_tritonserver().binary
 
 
 def server_libraries(binary: Path) -> list[Path]:
@@ -123,7 +126,11 @@ def server_libraries(binary: Path) -> list[Path]:
 def knows_metrics_address(binary: Path, library_path: str) -> bool:
     """Does this server know --metrics-address? 2.33.0 doesn't, and would listen to the world."""
     asked = subprocess.run(
-        [str(binary), "--help"], env={"LD_LIBRARY_PATH": library_path}, capture_output=True, text=True, check=False
+        [str(binary), "--help"],
+        env={"LD_LIBRARY_PATH": library_path},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return "--metrics-address" in asked.stdout + asked.stderr
 

@@ -12,26 +12,30 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from bare_server import BareServer, bare_server
 from google.protobuf import text_format
-from tests.rehearsal.bare_server import BareServer, bare_server
-from tests.strategies import Case
 
+from pytest_triton.placement.predict import Prediction
+from pytest_triton.placement.refusal import classify
 from pytest_triton.rehearsal.simulation import SimulatedGpus, assemble_backends
+from strategies import Case
 
 SERVERS_VARIABLE = "PYTEST_TRITON_TEST_SERVERS"
+# Read when this module is imported: tests run in an environment without such variables.
+_NAMED_SERVERS = os.environ.get(SERVERS_VARIABLE)
 
 
 def server_of_release(version: str) -> Path | None:
     """The tritonserver of this release to test with, or None when there is none here."""
-    named = os.environ.get(SERVERS_VARIABLE)
-    if named is not None:
-        pairs = (entry.split("=", 1) for entry in named.split(os.pathsep) if "=" in entry)
+    if _NAMED_SERVERS is not None:
+        entries = _NAMED_SERVERS.split(os.pathsep)
+        pairs = (entry.split("=", 1) for entry in entries if "=" in entry)
         return {release: Path(path) for release, path in pairs}.get(version)
     from pytest_triton.servers.releases import find_release, installed_release
 
@@ -147,9 +151,9 @@ def _read_log(log: str, outcomes: dict[str, CoreOutcome]) -> None:
         ):
             match = pattern.search(line)
             if match is not None:
-                outcome = outcomes.get(match[name_at])
-                if outcome is not None and not outcome.words and not outcome.ready:
-                    outcome.words, outcome.stage = _unquoted(line, match[words_at]), "poll"
+                refused = outcomes.get(match[name_at])
+                if refused is not None and not refused.words and not refused.ready:
+                    refused.words, refused.stage = _unquoted(line, match[words_at]), "poll"
                 break
 
 
@@ -158,3 +162,63 @@ def _unquoted(line: str, text: str) -> str:
     if not line.endswith('"'):
         return text
     return str(json.loads(f'"{text.removesuffix(chr(34))}"'))
+
+
+def disagreements(
+    models: Mapping[str, Case],
+    predictions: Mapping[str, Prediction],
+    outcomes: Mapping[str, CoreOutcome],
+    *,
+    words: bool,
+) -> Iterator[str]:
+    """Where prediction and core differ, each with all that is needed to see why.
+
+    Compared are outcome, reason class and stage; groups and instances of ready models; and
+    Triton's very `words` where they are asked for (an ensemble's quote what only a server knows).
+    """
+    for name, case in models.items():
+        predicted, outcome = predictions[name], outcomes[name]
+        what = _difference(case, predicted, outcome, words=words)
+        if what:
+            yield (
+                f"{what} of {name}\npredicted: {predicted}\n  "
+                f"{predicted.groups or predicted.refusal!r}\ncore: {outcome}\n"
+                f"on disk: {case.on_disk(name)}\n{case.config}"
+            )
+
+
+def _difference(case: Case, predicted: Prediction, outcome: CoreOutcome, *, words: bool) -> str:
+    refusal = predicted.refusal
+    if (refusal is None) != outcome.ready:
+        return "outcome"
+    if refusal is not None:
+        if refusal.reason != classify(outcome.words):
+            return "reason"
+        if refusal.stage != outcome.stage:
+            return "stage"
+        if words and refusal.reason != "ensemble" and refusal.text != outcome.words:
+            return "words"
+        return ""
+    groups = [(g.name, g.kind, g.count, g.gpus) for g in predicted.groups]
+    if groups != outcome.groups:
+        return "groups"
+    instances: Counter[tuple[str, str, int]] = Counter()
+    for group in predicted.groups:
+        devices = (group.gpus if group.kind == "GPU" else (0,)) * group.count
+        for instance, device in zip(group.instances, devices, strict=True):
+            instances[instance, group.kind, device] += _served_versions(case)
+    return "instances" if instances != outcome.instances else ""
+
+
+def _served_versions(case: Case) -> int:
+    """How many of the directory's versions the policy takes; each has all the instances."""
+    if case.config is None:
+        return 1
+    policy = case.config.version_policy
+    choice = policy.WhichOneof("policy_choice")
+    if choice == "latest":
+        return min(len(case.versions), int(policy.latest.num_versions))
+    if choice == "specific":
+        wanted = list(policy.specific.versions)
+        return len({v for v in wanted if v in case.versions or wanted.count(v) > 1})
+    return 1 if choice is None else len(case.versions)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -82,7 +82,7 @@ class Cuda:
 
 
 @pytest.fixture
-def cuda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cuda]:
+def cuda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cuda:
     control = tmp_path / "gpus"
     monkeypatch.setenv("PYTEST_TRITON_GPUS_FILE", str(control))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -90,7 +90,7 @@ def cuda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cuda]:
     assert cuda.set(SimulatedGpus(1)) == SUCCESS
     assert cuda.calls.cudaSetDevice(0) == SUCCESS
     cuda.calls.cudaGetLastError()
-    yield cuda
+    return cuda
 
 
 def as_int(raw: bytes, size: int = 4) -> int:
@@ -346,7 +346,9 @@ assert calls.cudaIpcCloseMemHandle(address) == 0
 wrong = Handle.from_buffer_copy(bytes(64))
 assert calls.cudaIpcOpenMemHandle(ctypes.byref(address), wrong, 1) == {INVALID_VALUE}
 """
-    done = subprocess.run([sys.executable, "-c", child], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", child], capture_output=True, text=True, check=False
+    )
     assert (done.stdout, done.stderr) == ("from the parent\n", "")
     assert ctypes.string_at(address, 15) == b"from the child!"
     cuda.calls.cudaFree(ctypes.c_void_p(address))
@@ -379,7 +381,7 @@ def test_host_functions_run_and_events_tell_time(cuda: Cuda) -> None:
 
 def test_kernels_are_refused(cuda: Cuda) -> None:
     class Dim3(ctypes.Structure):
-        _fields_ = [(axis, ctypes.c_uint) for axis in "xyz"]  # noqa: RUF012
+        _fields_ = [(axis, ctypes.c_uint) for axis in "xyz"]
 
     one = Dim3(1, 1, 1)
     assert cuda.calls.cudaLaunchKernel(None, one, one, None, 0, None) == NOT_SUPPORTED
@@ -437,7 +439,7 @@ def test_a_missing_library_names_the_cure() -> None:
 # ---- a real server ----------------------------------------------------------------------------
 
 
-def test_every_cuda_function_that_a_server_asks_for_is_there() -> None:
+def test_every_function_that_a_server_asks_for_is_there() -> None:
     binary = tritonserver()
     tree = binary.parent.parent
     files = [binary, *tree.rglob("libtriton_python.so"), *tree.rglob("*_python_backend_stub")]
@@ -450,12 +452,39 @@ def test_every_cuda_function_that_a_server_asks_for_is_there() -> None:
             ["nm", "-D", kind, str(path)], capture_output=True, text=True, check=True
         ).stdout
         symbols = {line.split()[-1].partition("@")[0] for line in listed.splitlines()}
-        return {name for name in symbols if name.lstrip("_").startswith("cuda")}
+        return {name for name in symbols if name.lstrip("_").startswith(("cuda", "dcgm"))}
 
     offered = names("--defined-only", library(GPUS_LIBRARY))
     asked = set().union(*(names("--undefined-only", path) for path in files))
-    assert len(asked) > 30
+    assert len([name for name in asked if name.startswith("cuda")]) > 30
+    assert len([name for name in asked if name.startswith("dcgm")]) > 10
     assert asked - offered == set()
+
+
+def test_metrics_name_the_simulated_gpus(tmp_path: Path) -> None:
+    """gpu_uuid labels, after CUDA_VISIBLE_DEVICES, and DCGM's gauges."""
+    io = 'input { name: "x" data_type: TYPE_FP32 dims: [1] }'
+    write_model(tmp_path, "m", f'backend: "identity" instance_group {{ kind: KIND_GPU }} {io}')
+    uuids = [f"GPU-51300000-0000-0000-0000-{n:012x}" for n in range(3)]
+    with bare_server(
+        tmp_path,
+        SimulatedGpus(3, memory_mib=1024),
+        variables={"CUDA_VISIBLE_DEVICES": "2,0"},
+        arguments=["--model-control-mode=explicit"],
+    ) as server:
+        server.load("m")
+        for _ in range(8):
+            server.infer("m", [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}])
+        metrics = server.metrics()
+        assert "Collecting metrics for GPU 1: Simulated GPU" in server.log
+    for uuid in (uuids[0], uuids[2]):
+        assert f'nv_gpu_memory_total_bytes{{gpu_uuid="{uuid}"}} 1073741824' in metrics
+        assert f'nv_gpu_memory_used_bytes{{gpu_uuid="{uuid}"}} 67108864' in metrics
+        assert f'nv_gpu_power_limit{{gpu_uuid="{uuid}"}} 400' in metrics
+    assert uuids[1] not in metrics
+    counts = re.findall(r'nv_inference_count{gpu_uuid="([^"]+)",model="m",[^}]*} (\d+)', metrics)
+    assert {uuid for uuid, _ in counts} == {uuids[0], uuids[2]}
+    assert sum(int(count) for _, count in counts) == 8
 
 
 NO_GPUS = "has kind KIND_GPU but no GPUs are available"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from pytest_triton.repository.config_file import position_of
 from pytest_triton.repository.problems import Effect
 
 if TYPE_CHECKING:
+    from pytest_triton.errors import PytestTritonError
     from pytest_triton.repository import Model
     from pytest_triton.session import CheckedDeployment, TritonSession
 
@@ -85,8 +87,9 @@ class ModelCheck:
             return unexpected
         if declared.is_explicit or self._allowed:
             return ""
-        on_cpu = predict(declared, NO_GPU)
-        on_gpus = predict(declared, _ample(declared, at_least=2))
+        sound = replace(declared, flaws=(), io_flaws=())  # those are test_config's
+        on_cpu = predict(sound, NO_GPU)
+        on_gpus = predict(sound, _ample(sound, at_least=2))
         fallback = on_cpu.fallback
         return _text(
             "may fall back to the CPU unnoticed"
@@ -138,6 +141,13 @@ class ModelCheck:
             observed.refusal.text if observed.refusal else "",
             cure_verdict(verdict),
         )
+
+    def no_answer(self, error: PytestTritonError) -> str:
+        """Why no server could be asked: in full the first time, then in a line."""
+        self._note("observed", "not proven")
+        if self._session.is_told(error):
+            return f"no server to ask: {error.what.splitlines()[0]} (told in full above)"
+        return f"no server to ask\n\n{error}"
 
     # --- parts -------------------------------------------------------------------------------
 

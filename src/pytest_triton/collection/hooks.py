@@ -50,18 +50,43 @@ class RepositoryChecks:
     # --- what is collected -------------------------------------------------------------------
 
     def _add_arguments(self) -> None:
-        """Make pytest collect the repositories, unless its arguments lead there already."""
-        config = self.config
-        here = config.invocation_params.dir
-        given = [Path(os.path.abspath(here / _path_part(arg))) for arg in config.args]
-        explicit = config.args_source is pytest.Config.ArgsSource.ARGS
-        if explicit and self.settings.sources["repo"] != "command line":
-            return  # somebody asks for certain tests, in a project that checks repositories too
+        """Make pytest collect the repositories, unless its arguments lead there already.
+
+        Arguments that lie inside a repository select from what there is: nothing is added then.
+        """
+        given = [self._absolute(argument) for argument in self.config.args]
+        if self._is_selection():
+            return
         for deployment in self.settings.repo:
             for path in deployment.paths:
-                if any(path.is_relative_to(arg) or arg.is_relative_to(path) for arg in given):
-                    continue
-                config.args.append(str(path))
+                if not any(self._reaches(argument, path) for argument in given):
+                    self.config.args.append(str(path))
+
+    def _is_selection(self) -> bool:
+        """Whether the arguments ask for certain tests, and not for the whole repositories."""
+        if self.config.args_source is not pytest.Config.ArgsSource.ARGS:
+            return False
+        if self.settings.sources["repo"] != "command line":
+            return True  # certain tests, in a project that checks repositories as well
+        paths = [path for deployment in self.settings.repo for path in deployment.paths]
+        given = [self._absolute(argument) for argument in self.config.args]
+        return any(argument.is_relative_to(path) for argument in given for path in paths)
+
+    def _reaches(self, argument: Path, path: Path) -> bool:
+        """Whether pytest, told to collect `argument`, comes to `path` by itself."""
+        if not path.is_relative_to(argument):
+            return False
+        between = [parent for parent in path.parents if parent.is_relative_to(argument)]
+        return not any(
+            self.config.hook.pytest_ignore_collect(collection_path=directory, config=self.config)
+            for directory in between
+            if directory != argument
+        )
+
+    def _absolute(self, argument: str) -> Path:
+        """The path of an argument such as `tests/test_a.py::test_b[1]`."""
+        start = self.config.invocation_params.dir
+        return Path(os.path.abspath(start / argument.split("::", 1)[0]))
 
     def _checked_at(self, path: Path) -> CheckedDeployment | None:
         for checked in self.session.deployments:
@@ -115,27 +140,18 @@ class RepositoryChecks:
 
         return header(self.session, self.config.get_verbosity() > 0)
 
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """A repository that was given and not reached is an error, never silence."""
-        if self.config.args_source is pytest.Config.ArgsSource.ARGS and (
-            self.settings.sources["repo"] != "command line"
-        ):
+    def pytest_collection_finish(self) -> None:
+        """A repository that was given and not collected is an error, never silence."""
+        if self._is_selection():
             return
-        reached = {node.path for item in session.items for node in item.listchain()}
         for deployment in self.settings.repo:
             for path in deployment.paths:
-                selected = any(
-                    Path(
-                        os.path.abspath(self.config.invocation_params.dir / _path_part(arg))
-                    ).is_relative_to(path)
-                    for arg in self.config.args
-                )
-                if path not in self._collected and not selected and path not in reached:
+                if path not in self._collected:
                     raise pytest.UsageError(
                         f"The model repository {path} was given, but pytest did not collect it: "
-                        "a parent directory is ignored (norecursedirs, --ignore, a virtual "
-                        "environment). Name the repository as an argument as well: "
-                        f"pytest --triton-repo={deployment.text} {deployment.text}"
+                        "it or a parent directory is ignored (--ignore, norecursedirs, a "
+                        "conftest.py). Name the repository as an argument as well: "
+                        f"pytest --triton-repo={deployment.text} {path}"
                     )
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -179,11 +195,6 @@ class RepositoryChecks:
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:
         self.session.close()
-
-
-def _path_part(argument: str) -> str:
-    """The path of a command-line argument such as `tests/test_a.py::test_b[1]`."""
-    return argument.split("::", 1)[0]
 
 
 def _check_directories(settings: Settings) -> None:

@@ -66,7 +66,7 @@ class ChecksModule(pytest.Module):
     def of(
         cls, parent: pytest.Collector, path: Path, model: Model, checked: CheckedDeployment
     ) -> ChecksModule:
-        node = cls.from_parent(parent, path=path)
+        node = cls.from_parent(parent, path=path, nodeid=_node_id(parent, path))
         node.model = model
         node.checked = checked
         return node
@@ -106,7 +106,7 @@ def model_of(node: pytest.Item | pytest.Collector) -> tuple[Model, CheckedDeploy
 def repository_node(
     parent: pytest.Collector, path: Path, checked: CheckedDeployment
 ) -> RepositoryDirectory:
-    node = RepositoryDirectory.from_parent(parent, path=path)
+    node = RepositoryDirectory.from_parent(parent, path=path, nodeid=_node_id(parent, path))
     node.checked = checked
     return node
 
@@ -120,10 +120,15 @@ def _model_node(parent: pytest.Collector, model: Model, checked: CheckedDeployme
 def _directory(
     parent: pytest.Collector, path: Path, model: Model, checked: CheckedDeployment
 ) -> ModelDirectory:
-    node = ModelDirectory.from_parent(parent, path=path)
+    node = ModelDirectory.from_parent(parent, path=path, nodeid=_node_id(parent, path))
     node.model = model
     node.checked = checked
     return node
+
+
+def _node_id(parent: pytest.Collector, path: Path) -> str:
+    """The path as seen from rootdir, `../store/models` too: it names the node unmistakably."""
+    return os.path.relpath(path, parent.config.rootpath).replace(os.sep, "/")
 
 
 def _sorted_entries(directory: Path) -> list[Path]:

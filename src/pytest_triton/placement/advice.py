@@ -169,6 +169,11 @@ _CAUSES: dict[str, tuple[str, str | None]] = {
         None,
     ),
     "gpu-memory": ("The GPU's memory is full, or --model-load-gpu-limit is reached.", None),
+    "crash": (
+        "Triton doesn't survive this config: the whole server ends, with all its models. A "
+        "profile has to be a number that fits into 32 bits.",
+        "profile",
+    ),
     "rate-limit": (
         "The server was started with --rate-limit=execution_count and too few resources.",
         None,

@@ -37,7 +37,7 @@ class OnDisk:
     has_config: bool = True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class DeclaredGroup:
     """One `instance_group` as written; `name` and `count` are empty and 0 when left out.
 
@@ -66,7 +66,7 @@ class DeclaredGroup:
         return words + (" (passive)" if self.passive else "")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Declared:
     """What one model's config says about where it runs.
 
@@ -237,6 +237,7 @@ def _has_version(config: ModelConfig, on_disk: OnDisk | None) -> bool:
     if policy == "latest" and config.version_policy.latest.num_versions == 0:
         return False
     if policy == "specific":
-        wanted = config.version_policy.specific.versions
-        return any(on_disk is None or v in on_disk.versions for v in wanted)
+        wanted = list(config.version_policy.specific.versions)
+        # Core takes a version that is named twice for one that is there, whether it is or not.
+        return any(on_disk is None or v in on_disk.versions or wanted.count(v) > 1 for v in wanted)
     return on_disk is None or bool(on_disk.versions)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from pytest_triton.placement.backends import Backend, backend_named
@@ -47,7 +47,7 @@ class ServerTraits:
 DEFAULT_TRAITS = ServerTraits()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ResolvedGroup:
     """An instance group as Triton resolved it: `count` instances, on each of `gpus`."""
 
@@ -75,7 +75,7 @@ class ResolvedGroup:
         return [Instances(self.kind, None, self.count)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """Where a model's instances will run, or why Triton will refuse it.
 
@@ -98,7 +98,11 @@ class Prediction:
 
     @property
     def steps(self) -> tuple[str, ...]:
-        return explain(self.declared, self.hardware, self.server)
+        steps = explain(self.declared, self.hardware, self.server)
+        if self.refusal is not None and self.refusal.text not in steps[-1]:
+            # Only predict_all knows what an ensemble's models come to.
+            return (*steps[:-1], f"The whole model is refused: {self.refusal.text}")
+        return steps
 
     def __str__(self) -> str:
         """A table's cell: "GPU 0 · CPU", "CPU  <- fallback", "refused: no GPU"."""
@@ -144,49 +148,72 @@ def predict_all(
 ) -> dict[str, Prediction]:
     """Predictions for all models of one server, by name: ensembles depend on their models."""
     predictions = {name: _resolve(d, hardware, server, None) for name, d in models.items()}
-    waiting = [n for n, d in models.items() if d.is_ensemble and predictions[n].ready]
-    settled = {n for n, p in predictions.items() if n not in waiting}
+    polled = {name for name, prediction in predictions.items() if _was_polled(prediction)}
+    waiting = [name for name, d in models.items() if d.is_ensemble and name in polled]
+    settled = {name for name in predictions if name not in waiting}
     while waiting:
         decided = [n for n in waiting if settled.issuperset(_present(models[n], models))]
-        for name in decided or waiting:  # nobody can be decided: they wait for each other
-            broken = _broken_step(name, models, predictions, circular=not decided)
+        # When none can be decided, they wait for each other, or for those that do.
+        for name in decided or waiting:
+            broken = _missing_step(models[name], polled)
+            if broken is None and decided:
+                broken = _refused_step(name, models, predictions)
+            elif broken is None:
+                broken = _circle(name, models)
             if broken is not None:
-                old = predictions[name]
-                predictions[name] = Prediction(
-                    NOTHING, (), broken, False, old.declared, hardware, server
+                predictions[name] = replace(
+                    predictions[name], placement=NOTHING, groups=(), refusal=broken, fallback=False
                 )
         settled.update(decided or waiting)
-        waiting = [n for n in waiting if n not in settled]
+        waiting = [name for name in waiting if name not in settled]
     return predictions
+
+
+def _was_polled(prediction: Prediction) -> bool:
+    """Whether core took the model's config in; it looks for versions only when it loads it."""
+    refusal = prediction.refusal
+    return refusal is None or refusal.stage == "load" or refusal.reason == "version"
 
 
 def _present(ensemble: Declared, models: Mapping[str, Declared]) -> list[str]:
     return [step for step in ensemble.steps if step in models]
 
 
-def _broken_step(
-    name: str,
-    models: Mapping[str, Declared],
-    predictions: Mapping[str, Prediction],
-    *,
-    circular: bool,
+def _missing_step(ensemble: Declared, polled: set[str]) -> Refusal | None:
+    missing = sorted(set(ensemble.steps) - polled)
+    if not missing:
+        return None
+    words = f"ensemble {ensemble.name} contains models that are not available or ambiguous: "
+    return Refusal("ensemble", words + ", ".join(missing), "poll")
+
+
+def _refused_step(
+    name: str, models: Mapping[str, Declared], predictions: Mapping[str, Prediction]
 ) -> Refusal | None:
-    if circular:
-        return Refusal("ensemble", f"circular dependency between ensembles: {name}", "poll")
     for step in models[name].steps:
-        polled = step in models
-        refusal = predictions[step].refusal if polled else None
-        if not polled or (refusal is not None and refusal.stage == "poll"):
-            missing = f"ensemble {name} contains models that are not available or ambiguous: {step}"
-            return Refusal("ensemble", missing, "poll")
+        refusal = predictions[step].refusal
         if refusal is not None:
-            return Refusal(
-                "ensemble",
+            words = (
                 f"ensemble '{name}' depends on '{step}' which has no loaded version. Model "
-                f"'{step}' loading failed with error: {refusal.text}",
-                "poll",
+                f"'{step}' loading failed with error: {refusal.text}"
             )
+            return Refusal("ensemble", words, "poll")
     return None
+
+
+def _circle(name: str, models: Mapping[str, Declared]) -> Refusal:
+    """Of an ensemble that is part of a circle, or that only uses one."""
+    reached: set[str] = set()
+    ahead = _present(models[name], models)
+    while ahead:
+        step = ahead.pop()
+        if step not in reached:
+            reached.add(step)
+            ahead += _present(models[step], models)
+    if name in reached:
+        return Refusal("ensemble", f"circular dependency between ensembles: {name} -> ...", "poll")
+    # Core follows the circle for ever, until its stack is full (seen on 2.33.0 to 2.51.0).
+    return Refusal("crash", "(no words: the server ends with signal 11)", "poll")
 
 
 def refused_everywhere(
@@ -382,6 +409,10 @@ def _profile_refusal(label: str, platform: str, profiles: tuple[str, ...]) -> Re
         number = re.match(r"[ \t\n\v\f\r]*([+-]?\d+)", profile, re.ASCII)
         if number is None:
             return _load_refusal("profile", f"unable to parse '{profile}': stoi")
+        if not -(2**31) <= int(number[1]) < 2**31:
+            # Nothing in core catches this: the whole server ends (seen on 2.33.0 to 2.51.0).
+            words = "terminate called after throwing an instance of 'std::out_of_range': stoi"
+            return Refusal("crash", words)
         if int(number[1]) < 0:
             return _load_refusal(
                 "profile",

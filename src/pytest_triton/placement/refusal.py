@@ -33,6 +33,7 @@ Reason = Literal[
     "cuda",  # CUDA can't be asked for its GPUs: every model is refused
     "gpu-memory",  # no GPU memory left, or more used than the server allows
     "rate-limit",  # rate limiter resources, with --rate-limit=execution_count only
+    "crash",  # Triton itself dies of this config, and takes all its other models along
     "other",  # anything else; read Triton's words
 ]
 
@@ -63,6 +64,7 @@ class Refusal:
 _PATTERNS: tuple[tuple[Reason, str], ...] = (
     ("ensemble", r"\bensembles? .* (depends on|contains models?|which has no|which is not valid)"),
     ("ensemble", r"circular dependency between ensembles"),
+    ("crash", r"terminate called|std::out_of_range|signal \(?(6|11)\)?"),
     ("no-gpu-support", r"does not support gpus?\b|not (built|compiled) with gpu support"),
     ("gpu-id", r"(invalid|unsupported|unknown|nonexistent) (or \w+ )?gpu ids?\b"),
     ("no-gpu", r"no gpus? (is|are) available|specifies no gpus\b"),
@@ -101,7 +103,10 @@ _PATTERNS: tuple[tuple[Reason, str], ...] = (
         r"|unable to find '[^']*libtriton_[^']*'|unable to find '[^']*/model\.py' for model"
         r"|unable to find '[^']*' for model '[^']*', searched",
     ),
-    ("backend-load", r"unable to load shared library|unable to (get|find) .*entrypoint"),
+    (
+        "backend-load",
+        r"unable to load shared library|python_backend_stub|unable to (get|find) .*entrypoint",
+    ),
     (
         "ensemble",
         r"\bensemble (scheduling|tensor|model|input|output|'|\w+ (allows|contains))"
@@ -112,7 +117,8 @@ _PATTERNS: tuple[tuple[Reason, str], ...] = (
         r"failed to (read|parse) text proto|can't parse|error parsing|failed to open text file"
         r"|unexpected 'platform' and 'backend' pair|must be non-negative value"
         r"|preferred (batch )?size must|priority level|preserve_ordering"
-        r"|sequence batching|data type for control|response cache does not|batch (input|output) (kind|data type)"
+        r"|sequence batching|data type for control|response cache does not"
+        r"|batch (input|output) (kind|data type)"
         r"|model (input|output) |shape tensors are only|non-linear io format"
         r"|(source input|target output) name|model configuration must specify|version policy"
         r"|metric (control|identifier)|histogram options",

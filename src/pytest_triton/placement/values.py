@@ -18,7 +18,7 @@ _ORDER: dict[str, int] = {"GPU": 0, "CPU": 1, "MODEL": 2}
 _FACTORY: dict[str, str] = {"CPU": "cpu", "MODEL": "on_model"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Instances:
     """`count` equal instances: on GPU number `device`, on the CPU or of KIND_MODEL."""
 

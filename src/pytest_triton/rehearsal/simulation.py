@@ -105,7 +105,7 @@ def environment(control_path: Path, inherited: Mapping[str, str] | None = None) 
     """
     inherited = os.environ if inherited is None else inherited
     ours = str(library(GPUS_LIBRARY))
-    preloads = [entry for entry in inherited.get("LD_PRELOAD", "").replace(":", " ").split()]
+    preloads = inherited.get("LD_PRELOAD", "").replace(":", " ").split()
     if ours not in preloads:
         preloads.append(ours)
     return {"LD_PRELOAD": ":".join(preloads), CONTROL_VARIABLE: str(control_path.absolute())}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SIZE_LIMIT", "ConfigFile", "ConfigProblem", "position_of", "problem_at", "read_config"]
 
-SIZE_LIMIT = 4 * 1024 * 1024
+SIZE_LIMIT = 1024 * 1024
 """Bytes. Triton has no limit; real configs have some kilobytes, and memory must stay bounded."""
 
 _BYTE_ORDER_MARKS = (
@@ -26,6 +26,7 @@ _BYTE_ORDER_MARKS = (
     (b"\xff\xfe", "UTF-16"),
     (b"\xfe\xff", "UTF-16"),
 )
+_CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\v\f"))
 _KINDS = (
     (stat.S_ISDIR, "a directory"),
     (stat.S_ISFIFO, "a named pipe"),
@@ -155,9 +156,10 @@ def _parse(path: Path, data: bytes) -> ConfigFile:
                 Fault(0, f"the file is {name}", "Save it as plain UTF-8 (without BOM)."),
             )
     text = data.decode("utf-8", "replace")
-    fault = _not_text(data, text)
+    fault = _not_text(data, text) or lexical_fault(text)
     if fault is not None:
-        return _broken(path, text, fault)
+        earlier = walk(text, model_config_type().DESCRIPTOR).fault
+        return _broken(path, text, min(fault, earlier or fault, key=lambda one: one.offset))
     try:
         config = _message(text)
     except _NotParsedError as error:
@@ -165,9 +167,6 @@ def _parse(path: Path, data: bytes) -> ConfigFile:
         if found is None and error.not_utf8:
             return _broken(path, text, _escaped_bytes(text), Effect.BREAKS_SERVER)
         return _broken(path, text, found or error.fault)
-    fault = lexical_fault(text)
-    if fault is not None:
-        return _broken(path, text, fault)
     foreign = _foreign_bytes(data, text, config)
     if foreign is not None:
         return _broken(path, text, foreign, Effect.BREAKS_SERVER)
@@ -223,15 +222,11 @@ def _escaped_bytes(text: str) -> Fault:
 
 def _not_text(data: bytes, text: str) -> Fault | None:
     """Data that no line and column would explain."""
-    nul = data.find(0)
-    if nul < 0:
-        return None
     sample = data[:4096]
-    odd = sum(byte < 32 and byte not in b"\t\n\r\v\f" for byte in sample)
-    if odd <= len(sample) // 10:
-        return None  # a stray NUL: lexical_fault points at it
-    offset = text.find("\0")
-    return Fault(offset, "the file is binary, not text", "Is this the model's file, or UTF-16?")
+    odd = len(sample) - len(sample.translate(None, _CONTROLS))
+    if odd < 8 or odd <= len(sample) // 10:
+        return None
+    return Fault(0, "the file is binary, not text", "Is this the model's file, or UTF-16?")
 
 
 def _foreign_bytes(data: bytes, text: str, config: ModelConfig) -> Fault | None:

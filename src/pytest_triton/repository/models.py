@@ -349,7 +349,8 @@ def _read_model(root: Path, name: str) -> Model:
             problems += _polled(config, config_file, directory, core_name, first, content)
     versions, odd = _versions(listing.directories, directory)
     problems += odd
-    if not _chosen(config, versions):
+    known = config_file is None and problems  # what is no model needs no second reason
+    if not _chosen(config, versions) and not known:
         problems.append(_no_version(config, config_file, directory, listing, versions))
     problems += _odd_name(name, core_name, directory)
     problems += _circles(root, directory, listing.links)
@@ -447,17 +448,22 @@ def _polled(
             )
 
 
+def _not_a_model(directory: Path, effect: Effect, words: str) -> Problem:
+    return Problem(
+        path=directory,
+        message="is not a model: it has no config.pbtxt and no version directory",
+        cure="Triton takes every directory in a repository for a model, and is not ready as long "
+        "as one fails: move it elsewhere.",
+        effect=effect,
+        triton=words,
+    )
+
+
 def _no_backend(
     config_file: ConfigFile | None, directory: Path, first: str | None, words: str
 ) -> Problem:
     if config_file is None and first is None:
-        return Problem(
-            path=directory,
-            message="is not a model: it has no config.pbtxt and no version directory",
-            cure="Triton takes every directory in a repository for a model, and is not ready as "
-            "long as one fails: move it elsewhere.",
-            triton=words,
-        )
+        return _not_a_model(directory, Effect.POLL_FAILED, words)
     where = f"`{printable(first)}`" if first else "a version directory, and there is none"
     known = ", ".join(MODEL_FILES)
     hint = "" if first is None or first[:1].isdigit() else " (the first subdirectory by name)"
@@ -528,7 +534,9 @@ def _no_version(
         "at least one version must be available under the version policy of model "
         f"'{directory.name}'"
     )
-    if versions and config_file is not None:
+    if config_file is None:  # a hidden directory, `.git`, names backend `git` and gets this far
+        return _not_a_model(directory, Effect.LOAD_FAILED, words)
+    if versions:
         there = ", ".join(str(version) for version in versions[-10:])
         return problem_at(
             config_file,

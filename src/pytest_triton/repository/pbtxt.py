@@ -32,9 +32,10 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 # C++, and so Triton, refuses these; Python's parser lets them pass.
-_SUSPECT = re.compile(r"[^\t-\r -~]|\\|\d_")
+_SUSPECT = re.compile(r"[^\t-\r -~]|\\|\d_|\+[0-9.]")
 _ESCAPE = re.compile(
-    r"\\(?:[abfnrtv\\?'\"]|[0-7]|[xX][0-9a-fA-F]|u[0-9a-fA-F]{4}|U00[01][0-9a-fA-F]{5})"
+    r"\\(?:[abfnrtv\\?'\"]|[0-3][0-7]{0,2}|[4-7][0-7]?(?![0-7])|[xX][0-9a-fA-F]"
+    r"|u[0-9a-fA-F]{4}|U00[01][0-9a-fA-F]{5})"
 )
 _BACKSLASH = re.compile(r"\\.")
 _INTEGER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]+|[0-9]+)\Z")
@@ -92,16 +93,12 @@ def lexical_fault(text: str) -> Fault | None:
     """What Triton's parser (C++) refuses in the spelling although Python's accepts it."""
     if _SUSPECT.search(text) is None:
         return None
-    nul = text.find("\0")
-    for token in tokens(text):
-        if 0 <= nul < token.offset + len(token.text):
-            return Fault(nul, "a NUL character", "Is this a text file? Write it again as UTF-8.")
+    nul = text.find("\0")  # refused even in comments
+    for token in tokens(text if nul < 0 else text[:nul]):
         fault = _odd_spelling(token)
         if fault is not None:
             return fault
-    if nul >= 0:  # in the comment that ends the text
-        return Fault(nul, "a NUL character", "Is this a text file? Write it again as UTF-8.")
-    return None
+    return Fault(nul, *_odd_character("\0")) if nul >= 0 else None
 
 
 def line_and_column(text: str, offset: int) -> tuple[int, int]:
@@ -120,6 +117,8 @@ def tokens(text: str) -> Iterator[Token]:
 def _odd_spelling(token: Token) -> Fault | None:
     if token.kind == "odd":
         return Fault(token.offset, *_odd_character(token.text))
+    if token.kind == "number" and token.text[0] == "+":
+        return Fault(token.offset, "a `+` before a number", f"Write {token.text[1:]}")
     if token.kind == "number" and "_" in token.text:
         return Fault(
             token.offset,
@@ -138,6 +137,8 @@ def _odd_spelling(token: Token) -> Fault | None:
 
 
 def _odd_character(character: str) -> tuple[str, str]:
+    if character == "\0":
+        return "a NUL character", "Is this a text file? Write it again as UTF-8."
     code = f"U+{ord(character):04X}"
     name = unicodedata.name(character, "").lower()
     what = f"a character that can't stand here: {code}" + (f" ({name})" if name else "")
@@ -215,9 +216,9 @@ class _Walker:
         raise _FaultError(self._template(token) or Fault(token.offset, message, cure))
 
     def _template(self, token: Token) -> Fault | None:
-        start = self.text.rfind("\n", 0, token.offset) + 1
-        end = self.text.find("\n", token.offset)
-        line = self.text[start : len(self.text) if end < 0 else end]
+        # A window, for minified lines are long and placeholders are short.
+        start = max(self.text.rfind("\n", 0, token.offset) + 1, token.offset - 200)
+        line = self.text[start : token.offset + 200].split("\n", 1)[0]
         for match in _PLACEHOLDER.finditer(line):
             if start + match.end() > token.offset >= start + match.start() - 1:
                 return Fault(
@@ -317,7 +318,9 @@ class _Walker:
         spec = level.message.fields_by_name.get(token.text)
         if spec is None:
             self._fail(
-                f"`{token.text}` is not a field of {level.shown}", self._advice(token.text), token
+                f"`{_short(token.text)}` is not a field of {level.shown}",
+                self._advice(token.text),
+                token,
             )
         self._only_once(spec, token, seen)
         self.positions.setdefault(_join(path, spec.name), token.offset)
@@ -429,7 +432,7 @@ class _Walker:
             if token.kind != "string":
                 self._fail(
                     f"`{spec.name}` takes text in quotes",
-                    f'Write {spec.name}: "{token.text}"',
+                    f'Write {spec.name}: "{_short(token.text)}"',
                     token,
                 )
             while self.token.kind == "string":

@@ -18,6 +18,10 @@ class ServerSilent(PytestTritonError):
     """The server did not answer, or not in Triton's protocol."""
 
 
+class NotAddressable(PytestTritonError):
+    """A model whose name can't be said over HTTP."""
+
+
 class HttpApi:
     """One keep-alive connection to a server's HTTP endpoint, `host:port`. Not thread-safe."""
 
@@ -47,8 +51,14 @@ class HttpApi:
         return answer
 
     def model_config(self, model: str) -> dict[str, Any]:
-        """The configuration of a READY model as core resolved it, as JSON."""
-        answer = self._ask("GET", f"/v2/models/{quote(model, safe='')}/config")
+        """The configuration of a READY model as core resolved it, as JSON.
+
+        Raises NotAddressable for a name that Triton's HTTP endpoint can't find: it takes the path
+        as it is, and a URL has no way to say a space, for instance.
+        """
+        if quote(model, safe="") != model:
+            raise NotAddressable(f"{model!r} can't stand in a URL", cure="ask over gRPC")
+        answer = self._ask("GET", f"/v2/models/{model}/config")
         assert isinstance(answer, dict)
         return answer
 

@@ -67,7 +67,7 @@ class ServerPool:
     def close(self) -> None:
         """End all servers, at the same time."""
         for server in self._servers.values():
-            server.terminate()
+            server.begin_stop()
         while self._servers:
             _, server = self._servers.popitem()
             server.stop()

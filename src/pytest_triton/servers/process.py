@@ -138,13 +138,17 @@ class ProcessServer:
             cure=cause.cure or "read the log above; run the same binary by hand to see more",
         )
 
-    def terminate(self) -> None:
-        """Ask the server to end, without waiting: `stop` waits."""
+    def begin_stop(self) -> None:
+        """Tell the server to end, without waiting: `stop` waits.
+
+        Models get SIGTERM and time to finish. Stand-ins have nothing to finish, and Triton takes
+        a second or more to end properly, so they are killed.
+        """
         if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
+            self._process.send_signal(signal.SIGKILL if self.spec.stand_ins else signal.SIGTERM)
 
     def stop(self) -> None:
-        """End the server (SIGTERM, then SIGKILL) and remove its folder. Safe to call twice."""
+        """End the server (in the end with SIGKILL) and remove its folder. Safe to call twice."""
         self._end()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -178,9 +182,9 @@ class ProcessServer:
         return self.folder.name
 
     def _end(self) -> None:
+        self.begin_stop()
         process, self._process = self._process, None
         if process is not None:
-            process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_GRACE)
             with contextlib.suppress(ProcessLookupError):

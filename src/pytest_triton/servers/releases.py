@@ -232,9 +232,11 @@ def install(
     """Put a release into the cache, unless it is there; from `wheel` or with pip.
 
     `say` gets a line when there is another process to wait for. `show_progress` lets pip draw its
-    bar on standard output. Raises the errors of this module. Safe when several processes do it at once:
-    one works, the others wait and find it done. A process that is killed leaves a folder which
-    nobody takes for a release, and which the next installation sweeps.
+    bar on standard output. Raises the errors of this module.
+
+    Safe when several processes do it at once: one works, the others wait and find it done. A
+    process that is killed leaves a folder which nobody takes for a release, and which the next
+    installation sweeps.
     """
     check_platform(release)
     folder = releases_dir(environ)
@@ -392,7 +394,7 @@ def download(
             cure=(
                 "check the network, the proxy and pip's index (`pip config list`), or "
                 if offline
-                else f"check that pip's index (`pip config list`) has {PACKAGE} "
+                else f"check the network, and that pip's index (`pip config list`) has {PACKAGE} "
                 f"{release.pytriton}, or "
             )
             + by_hand,
@@ -621,7 +623,7 @@ def _telling_about_the_cache(folder: Path) -> Iterator[None]:
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         raise CannotWriteCache(
-            f"The disk is full: a release needs 250 MB while it is unpacked in {folder}."
+            f"The disk is full: a release needs 180 MB while it is unpacked in {folder}."
             if full
             else f"The cache folder {folder} can't be written: {error.strerror or error}.",
             tried=[f"{error.strerror}: {error.filename}"] if error.filename else [],

@@ -19,6 +19,7 @@ _ABOUT = (
         r"(?P<words>(?:Invalid argument: )?ensemble '?(?P<model>[^' ]+)'? (?:depends|contains).*)",
         re.DOTALL,
     ),
+    re.compile(r"(?P<words>(?:Invalid argument: )?in ensemble (?P<model>[^ ,]+), .*)", re.DOTALL),
     re.compile(r"failed to load model '(?P<model>.*?)': (?P<words>.*)", re.DOTALL),
     re.compile(r"failed to load '(?P<model>.*?)' version \d+: (?P<words>.*)", re.DOTALL),
 )

@@ -9,10 +9,10 @@ from pytest_triton.placement.compare import Observed
 from pytest_triton.placement.predict import ServerTraits
 from pytest_triton.placement.refusal import Refusal, classify
 from pytest_triton.placement.values import NOTHING
-from pytest_triton.servers.http import HttpApi
+from pytest_triton.servers.http import HttpApi, NotAddressable
 from pytest_triton.servers.process import ProcessServer
 from pytest_triton.witnesses.log_lines import refusals
-from pytest_triton.witnesses.resolved_config import placement_of
+from pytest_triton.witnesses.resolved_config import grpc_model_config, placement_of
 
 
 def observe(server: ProcessServer, models: Iterable[str]) -> Mapping[str, Observed]:
@@ -28,17 +28,23 @@ def observe(server: ProcessServer, models: Iterable[str]) -> Mapping[str, Observ
             if known is None or entry.get("state") == "READY":
                 index[entry["name"]] = entry
         logged = refusals(server.log.since())
-        return {name: _observe_one(api, name, index.get(name), logged) for name in models}
+        return {name: _observe_one(server, api, name, index.get(name), logged) for name in models}
     finally:
         api.close()
 
 
 def _observe_one(
-    api: HttpApi, name: str, entry: Mapping[str, str] | None, logged: Mapping[str, str]
+    server: ProcessServer,
+    api: HttpApi,
+    name: str,
+    entry: Mapping[str, str] | None, logged: Mapping[str, str]
 ) -> Observed:
     state = entry.get("state", "") if entry is not None else ""
     if state == "READY":
-        placement = placement_of(api.model_config(name))
+        try:
+            placement = placement_of(api.model_config(name))
+        except NotAddressable:
+            placement = placement_of(grpc_model_config(server.grpc, name))
         return Observed(placement, None, "READY", ("repository index", "resolved config"))
     if entry is not None and entry.get("reason"):
         refusal = Refusal(classify(entry["reason"]), entry["reason"], "load")

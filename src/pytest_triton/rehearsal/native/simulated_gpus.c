@@ -31,6 +31,7 @@
 #include <unistd.h>
 
 #include "cuda_interface.h"
+#include "simulated_gpus.h"
 
 #define EXPORT __attribute__((visibility("default")))
 #define MAX_GPUS 16
@@ -358,6 +359,14 @@ EXPORT cudaError_t cudaDeviceGetPCIBusId(char *text, int size, int device) {
   return cudaSuccess;
 }
 
+void simulated_gpu_uuid(int device, char *text, size_t size) {
+  char uuid[64] = "";
+  struct settings settings = get_settings(false);
+  if (check_device(&settings, device) == cudaSuccess)
+    uuid_text(settings.machine_id[device], uuid);
+  snprintf(text, size, "%s", uuid);
+}
+
 EXPORT cudaError_t cudaDeviceCanAccessPeer(int *can, int device, int peer) {
   struct settings settings = get_settings(false);
   cudaError_t error = can ? check_device(&settings, device) : cudaErrorInvalidValue;
@@ -571,6 +580,14 @@ EXPORT cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes) {
   *total_bytes = settings.memory_bytes;
   *free_bytes = used < settings.memory_bytes ? settings.memory_bytes - used : 0;
   return cudaSuccess;
+}
+
+cudaError_t simulated_gpu_memory(int device, size_t *used, size_t *total) {
+  struct settings settings = get_settings(false);
+  cudaError_t error = check_device(&settings, device);
+  *used = error == cudaSuccess ? used_memory(device) : 0;
+  *total = settings.memory_bytes;
+  return error;
 }
 
 EXPORT cudaError_t cudaPointerGetAttributes(struct cudaPointerAttributes *attributes,

@@ -1,0 +1,36 @@
+# Everything a newcomer types. `make demo` shows what the plugin does, `make test` runs the suite.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RELEASES := 2.33.0 2.36.0 2.39.0 2.42.0 2.51.0
+
+.PHONY: demo test lint matrix benchmarks clean
+
+# The main job on the example project, against a real tritonserver.
+demo: $(VENV)/.ready
+	$(BIN)/python -m pytest_triton install
+	cd example_project && ../$(BIN)/python -m pytest --triton-repo=models
+
+# The whole suite, on all releases of tritonserver that the plugin can install.
+test: $(VENV)/.ready
+	for release in $(RELEASES); do $(BIN)/python -m pytest_triton install $$release || exit 1; done
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# The plugin on the oldest and newest Python and pytest, and on the lowest dependencies.
+matrix: $(VENV)/.ready
+	scripts/matrix $(BIN)/uv
+
+$(VENV)/.ready: pyproject.toml hatch_build.py $(wildcard src/pytest_triton/rehearsal/native/*.[ch])
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	touch $@
+
+clean:
+	rm -rf $(VENV) .venv-* .cache dist build

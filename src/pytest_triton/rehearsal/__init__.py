@@ -1,0 +1,1 @@
+"""Rehearsals: a real Triton core with simulated GPUs and stand-in backends."""

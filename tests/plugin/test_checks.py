@@ -1,0 +1,210 @@
+"""`pytest --triton-repo=DIR` as a user sees it, on a real tritonserver."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from builders import RepositoryBuilder
+
+
+def run(pytester: pytest.Pytester, *arguments: str | Path) -> pytest.RunResult:
+    return pytester.runpytest("-p", "no:cacheprovider", "-p", "no:randomly", *arguments)
+
+
+def outcomes(result: pytest.RunResult) -> dict[str, str]:
+    """`-v` lines: the end of each node id -> its outcome."""
+    found = {}
+    for line in result.outlines:
+        node, _, rest = line.partition(" ")
+        if "::" in node and rest.split(maxsplit=1)[:1]:
+            name = node.replace("/config.pbtxt", "").rsplit("/", 1)[-1]
+            found.setdefault(name, rest.split()[0])
+    return found
+
+
+def test_each_declaration_gets_the_outcome_that_it_deserves(
+    pytester: pytest.Pytester, repository: RepositoryBuilder, folders_left: None
+) -> None:
+    repository.add("pinned", "{ kind: KIND_GPU }")
+    repository.add("mixed", "{ kind: KIND_GPU }, { kind: KIND_CPU count: 2 }")
+    repository.add("cpu", "{ kind: KIND_CPU }")
+    repository.add("second", "{ kind: KIND_GPU gpus: [ 1 ] }", backend="onnxruntime")
+    repository.add("undeclared", backend="onnxruntime")
+    repository.add("never", "{ kind: KIND_CPU gpus: [ 0 ] }")
+    result = run(pytester, "-v", f"--triton-repo={repository.path}")
+    assert outcomes(result) == {
+        f"{model}::{check}": "PASSED"
+        for model in ("cpu", "mixed", "never", "pinned", "second", "undeclared")
+        for check in (
+            "test_config",
+            "test_explicit_placement",
+            "test_placement[no-gpu]",
+            "test_placement[sim-2]",
+        )
+    } | {"undeclared::test_explicit_placement": "FAILED", "never::test_config": "FAILED"}
+    table = result.outlines[result.outlines.index(_title(result)) + 1 :]
+    assert [line.split("   ") for line in map(_squeezed, table[:7])] == [
+        ["model", "declared", "no GPU", "2 GPUs (simulated)"],
+        ["cpu", "CPU", "CPU", "CPU"],
+        ["mixed", "GPU + CPU x2", "refused: no GPU", "GPU 0 · GPU 1 · CPU x2"],
+        ["never", "CPU 0", "refused: KIND_CPU with gpus", "refused: KIND_CPU with gpus"],
+        ["pinned", "GPU", "refused: no GPU", "GPU 0 · GPU 1"],
+        ["second", "GPU 1", "refused: no such GPU", "GPU 1"],
+        ["undeclared", "nothing", "CPU x2  <- fallback", "GPU 0 · GPU 1"],
+    ]
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+
+
+def _title(result: pytest.RunResult) -> str:
+    return next(line for line in result.outlines if "triton placement" in line)
+
+
+def _squeezed(line: str) -> str:
+    import re
+
+    return re.sub(r" {3,}", "   ", line.strip())
+
+
+def test_a_fallback_is_explained_with_the_lines_that_mend_it(
+    pytester: pytest.Pytester, repository: RepositoryBuilder
+) -> None:
+    config = repository.add("legacy", "{ count: 2 }", backend="onnxruntime")
+    result = run(pytester, f"--triton-repo={repository.path}")
+    result.stdout.fnmatch_lines(
+        [
+            "*legacy::test_explicit_placement*",
+            "may fall back to the CPU unnoticed",
+            f"  config    *legacy{'/'}config.pbtxt:5",
+            "  declared  AUTO x2",
+            "  no GPU    CPU x2  <- fallback",
+            "  2 GPUs    GPU 0 x2 · GPU 1 x2",
+            "*kind: KIND_GPU*",
+            "*count: 2*",
+            "*triton_allow_fallback = legacy*",
+        ]
+    )
+    config.write_text(config.read_text().replace("{ count", "{ kind: KIND_GPU count"))
+    run(pytester, f"--triton-repo={repository.path}").assert_outcomes(passed=4)
+
+
+def test_a_fallback_that_is_allowed_by_name_passes_and_is_still_shown(
+    pytester: pytest.Pytester, repository: RepositoryBuilder
+) -> None:
+    repository.add("tokenizer_en")
+    pytester.makeini("[pytest]\ntriton_allow_fallback = tokenizer_*")
+    result = run(pytester, f"--triton-repo={repository.path}")
+    result.assert_outcomes(passed=4)
+    result.stdout.fnmatch_lines(["tokenizer_en*CPU  <- fallback (allowed)*GPU 0 · GPU 1"])
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected", "passes"),
+    [
+        ("{ kind: KIND_GPU }", "gpu", True),
+        ("{ kind: KIND_GPU }, { kind: KIND_CPU }", "gpu + cpu", True),
+        ("{ kind: KIND_GPU }, { kind: KIND_CPU }", "gpu", False),
+        ("{ kind: KIND_CPU }", "gpu", False),
+        ("", "gpu", False),
+    ],
+)
+def test_expectations(
+    pytester: pytest.Pytester,
+    repository: RepositoryBuilder,
+    groups: str,
+    expected: str,
+    passes: bool,
+) -> None:
+    repository.add("fraud_a", groups)
+    pytester.makeini(f"[pytest]\ntriton_expect = fraud_*: {expected}")
+    result = run(
+        pytester, f"--triton-repo={repository.path}", "-k", "explicit", "--triton-gpus=none"
+    )
+    assert result.ret == (pytest.ExitCode.OK if passes else pytest.ExitCode.TESTS_FAILED)
+    if not passes:
+        result.stdout.fnmatch_lines(["is expected to declare *", "*(triton_expect: fraud_[*])"])
+
+
+def test_a_config_that_cannot_be_parsed_is_one_failure_and_stops_nobody(
+    pytester: pytest.Pytester, repository: RepositoryBuilder
+) -> None:
+    repository.add("good", "{ kind: KIND_CPU }")
+    repository.add("typo", "{ kind: KIND_GPU gpu: [ 0 ] }")
+    repository.add_config("binary", b"\x00\xff\xfe" * 100)
+    repository.add_config("other_name", 'name: "somebody" backend: "python"')
+    result = run(pytester, "-v", f"--triton-repo={repository.path}", "--triton-gpus=none")
+    found = outcomes(result)
+    assert {name for name, outcome in found.items() if outcome == "PASSED"} == {
+        "good::test_config",
+        "good::test_explicit_placement",
+        "good::test_placement[no-gpu]",
+    }
+    result.stdout.fnmatch_lines(
+        [
+            "*typo/config.pbtxt:5:35: `gpu` is not a field of instance_group*",
+            "*Did you mean `gpus`?*",
+            "Triton (tritonserver * says:*",
+            "*has no field named *gpu*",
+            "nothing to place, since Triton can't take the model as it is*",
+        ]
+    )
+
+
+def test_the_mended_config_of_a_broken_ensemble_step_mends_the_ensemble(
+    pytester: pytest.Pytester, repository: RepositoryBuilder
+) -> None:
+    repository.add("step", "{ kind: KIND_GPU }")
+    repository.add_config(
+        "chain",
+        'platform: "ensemble"\nmax_batch_size: 8\n'
+        'input [ { name: "X" data_type: TYPE_FP32 dims: [ 4 ] } ]\n'
+        'output [ { name: "Y" data_type: TYPE_FP32 dims: [ 4 ] } ]\n'
+        'ensemble_scheduling { step [ { model_name: "step" model_version: -1 '
+        'input_map { key: "X" value: "X" } output_map { key: "Y" value: "Y" } } ] }\n',
+    )
+    result = run(pytester, f"--triton-repo={repository.path}")
+    result.assert_outcomes(passed=8)
+    result.stdout.fnmatch_lines(["chain*ensemble*refused: one of its models is refused*ready*"])
+
+
+def test_results_reach_junit_with_what_was_declared_predicted_and_observed(
+    pytester: pytest.Pytester, repository: RepositoryBuilder
+) -> None:
+    repository.add("pinned", "{ kind: KIND_GPU }")
+    run(pytester, f"--triton-repo={repository.path}", "--junitxml=report.xml")
+    cases = {
+        case.get("name"): {p.get("name"): p.get("value") for p in case.iter("property")}
+        for case in ElementTree.parse(pytester.path / "report.xml").iter("testcase")
+    }
+    told = cases["test_placement[sim-2]"]
+    assert told["triton_model"] == "pinned"
+    assert told["triton_hardware"] == "2 GPUs (simulated)"
+    assert (told["triton_declared"], told["triton_predicted"], told["triton_observed"]) == (
+        "GPU",
+        "GPU 0 · GPU 1",
+        "GPU 0 · GPU 1",
+    )
+    assert told["triton_run"] == "rehearsal (simulated GPUs, stand-in backends)"
+
+
+def test_a_failing_placement_shows_what_the_server_wrote_about_the_model(
+    pytester: pytest.Pytester, repository: RepositoryBuilder
+) -> None:
+    # The real server has only the python backend; the library below is none that it can load.
+    repository.add("odd", "{ kind: KIND_CPU }", backend="fil")
+    result = run(pytester, f"--triton-repo={repository.path}", "--triton-backends=real")
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(["odd*CPU*refused: backend missing"])
+
+
+def test_xdist_workers_report_to_one_table(
+    pytester: pytest.Pytester, repository: RepositoryBuilder
+) -> None:
+    pytest.importorskip("xdist")
+    for number in range(4):
+        repository.add(f"model_{number}", "{ kind: KIND_CPU }")
+    result = run(pytester, f"--triton-repo={repository.path}", "-n", "2", "--triton-gpus=none")
+    result.assert_outcomes(passed=12)
+    result.stdout.fnmatch_lines([f"model_{number}*CPU*CPU" for number in range(4)])

@@ -1,0 +1,241 @@
+"""Which nodes a repository becomes, how they are selected, and what can't get lost."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from builders import RepositoryBuilder
+
+
+def node_ids(result: pytest.RunResult) -> list[str]:
+    return [line for line in result.outlines if "::" in line]
+
+
+@pytest.fixture
+def models(pytester: pytest.Pytester) -> RepositoryBuilder:
+    repository = RepositoryBuilder(pytester.path / "models")
+    repository.add("a", "{ kind: KIND_CPU }")
+    repository.add("b", "{ kind: KIND_GPU }")
+    return repository
+
+
+def collect(pytester: pytest.Pytester, *arguments: str | Path) -> list[str]:
+    result = pytester.runpytest("--collect-only", "-q", "-p", "no:randomly", *arguments)
+    assert result.ret in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED), result.errlines
+    return node_ids(result)
+
+
+ALL = [
+    f"models/{model}/config.pbtxt::{check}"
+    for model in "ab"
+    for check in (
+        "test_config",
+        "test_explicit_placement",
+        "test_placement[no-gpu]",
+        "test_placement[sim-2]",
+    )
+]
+
+
+def test_node_ids(pytester: pytest.Pytester, models: RepositoryBuilder) -> None:
+    assert collect(pytester, "--triton-repo=models") == ALL
+
+
+@pytest.mark.parametrize("selected", [ALL[3], ALL[4]])
+def test_a_node_id_selects_that_test(
+    pytester: pytest.Pytester, models: RepositoryBuilder, selected: str
+) -> None:
+    assert collect(pytester, "--triton-repo=models", selected) == [selected]
+
+
+def test_a_directory_selects_its_models(
+    pytester: pytest.Pytester, models: RepositoryBuilder
+) -> None:
+    assert collect(pytester, "--triton-repo=models", "models/b") == ALL[4:]
+
+
+def test_keywords_and_lf_select(pytester: pytest.Pytester, models: RepositoryBuilder) -> None:
+    assert collect(pytester, "--triton-repo=models", "-k", "explicit") == [ALL[1], ALL[5]]
+    models.add("c")
+    pytester.runpytest("--triton-repo=models", "--triton-gpus=none").assert_outcomes(
+        passed=8, failed=1
+    )
+    assert collect(pytester, "--triton-repo=models", "--triton-gpus=none", "--lf") == [
+        "models/c/config.pbtxt::test_explicit_placement"
+    ]
+
+
+def test_users_names_for_tests_do_not_switch_the_checks_off(
+    pytester: pytest.Pytester, models: RepositoryBuilder
+) -> None:
+    pytester.makeini("[pytest]\npython_functions = check_*\npython_files = check_*.py\n")
+    assert collect(pytester, "--triton-repo=models") == ALL
+
+
+def test_explicit_arguments_and_the_repository(
+    pytester: pytest.Pytester, models: RepositoryBuilder
+) -> None:
+    pytester.mkdir("tests").joinpath("test_own.py").write_text("def test_own(): pass\n")
+    own = "tests/test_own.py::test_own"
+    assert collect(pytester, "--triton-repo=models", "tests") == [own, *ALL]
+    assert collect(pytester, "--triton-repo=models", ".") == [*ALL, own]
+    assert collect(pytester, "--triton-repo=models", "models", "tests") == [*ALL, own]
+    pytester.makeini("[pytest]\ntriton_repo = models\ntestpaths = tests\n")
+    assert collect(pytester) == [own, *ALL], "testpaths don't keep the repository out"
+    assert collect(pytester, "tests") == [own], "the ini file must not add to what was asked for"
+
+
+def test_repositories_outside_rootdir_have_ids_of_their_own(
+    pytester: pytest.Pytester, tmp_path: Path
+) -> None:
+    pytester.makeini("[pytest]\n")
+    for name in ("one", "two"):
+        RepositoryBuilder(tmp_path / name).add("same", "{ kind: KIND_CPU }")
+    ids = collect(pytester, f"--triton-repo={tmp_path / 'one'}", f"--triton-repo={tmp_path / 'two'}")
+    assert len(ids) == len(set(ids)) == 8
+    shown = os.path.relpath(tmp_path / "two", pytester.path)
+    selected = f"{shown}/same/config.pbtxt::test_config"
+    assert selected in ids
+    arguments = [f"--triton-repo={tmp_path / 'one'}", f"--triton-repo={tmp_path / 'two'}"]
+    assert collect(pytester, *arguments, selected) == [selected]
+
+
+def test_a_model_without_config_hangs_on_its_model_file(
+    pytester: pytest.Pytester, models: RepositoryBuilder
+) -> None:
+    (models.path / "c" / "1").mkdir(parents=True)
+    (models.path / "c" / "1" / "model.onnx").touch()
+    selected = "models/c/1/model.onnx::test_config"
+    assert selected in collect(pytester, "--triton-repo=models")
+    assert collect(pytester, "--triton-repo=models", selected) == [selected]
+
+
+def test_own_tests_inside_a_repository_are_kept(
+    pytester: pytest.Pytester, models: RepositoryBuilder
+) -> None:
+    (models.path / "a" / "test_a.py").write_text("def test_it(): pass\n")
+    (models.path / "test_all.py").write_text("def test_it(): pass\n")
+    ids = collect(pytester, "--triton-repo=models")
+    assert {"models/a/test_a.py::test_it", "models/test_all.py::test_it", *ALL} == set(ids)
+
+
+def test_links_in_circles_and_odd_names(
+    pytester: pytest.Pytester, models: RepositoryBuilder
+) -> None:
+    (models.path / "a" / "loop").symlink_to(models.path)
+    models.add("with space", "{ kind: KIND_CPU }")
+    models.add("with[bracket]", "{ kind: KIND_CPU }")
+    result = pytester.runpytest("--triton-repo=models")
+    result.assert_outcomes(passed=13, failed=3)
+    result.stdout.fnmatch_lines(["*a/loop: is a link back to the directory it stands in*"])
+    result.stdout.fnmatch_lines(["with space *CPU *CPU*"])
+
+
+def test_a_repository_in_an_ignored_directory_is_not_lost_silently(
+    pytester: pytest.Pytester,
+) -> None:
+    RepositoryBuilder(pytester.path / "build" / "models").add("a", "{ kind: KIND_CPU }")
+    repo = "--triton-repo=build/models"
+    for arguments in ([], ["."], ["build/models"]):
+        assert len(collect(pytester, repo, *arguments)) == 4
+    result = pytester.runpytest(repo, "--ignore=build/models")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "was given, but pytest did not collect it" in result.stderr.str()
+
+
+@pytest.mark.parametrize("name", ["build", ".hidden", "venv", "CVS"])
+def test_models_with_names_that_pytest_ignores(
+    pytester: pytest.Pytester, models: RepositoryBuilder, name: str
+) -> None:
+    models.add(name, "{ kind: KIND_CPU }")
+    ids = collect(pytester, "--triton-repo=models")
+    assert f"models/{name}/config.pbtxt::test_config" in ids
+
+
+def test_collecting_starts_no_server(
+    pytester: pytest.Pytester, models: RepositoryBuilder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_server(*arguments: object) -> None:
+        raise AssertionError("a server was started")
+
+    monkeypatch.setattr("pytest_triton.servers.process.ProcessServer.__init__", no_server)
+    assert collect(pytester, "--triton-repo=models") == ALL
+    pytester.runpytest("--triton-repo=models", "-k", "explicit").assert_outcomes(passed=2)
+
+
+def test_two_deployments_each_have_a_server_and_a_pair_has_one(
+    pytester: pytest.Pytester, models: RepositoryBuilder
+) -> None:
+    other = RepositoryBuilder(pytester.path / "other")
+    other.add("a", "{ kind: KIND_CPU count: 2 }")
+    apart = pytester.runpytest("--triton-repo=models", "--triton-repo=other")
+    apart.assert_outcomes(passed=12)
+    apart.stdout.fnmatch_lines(["models: a *CPU *CPU*", "other: a *CPU x2*CPU x2*"])
+    together = pytester.runpytest("--triton-repo=models:other", "--triton-gpus=none")
+    together.assert_outcomes(passed=5, failed=4)
+    together.stdout.fnmatch_lines(["*a model `a` stands in * too; Triton loads neither*"])
+
+
+def test_many_deployments_run_with_few_servers(pytester: pytest.Pytester) -> None:
+    arguments = []
+    for number in range(12):
+        RepositoryBuilder(pytester.path / f"repo_{number}").add("m", "{ kind: KIND_GPU }")
+        arguments.append(f"--triton-repo=repo_{number}")
+    pytester.runpytest(*arguments).assert_outcomes(passed=48)
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--triton-repo=missing", "There is no model repository *missing"),
+        ("--triton-repo=models/a", "*models/a is a model, not a model repository"),
+        ("--triton-repo=models/a/config.pbtxt", "*config.pbtxt is not a directory"),
+        ("--triton-repo=empty", "*empty is empty"),
+    ],
+)
+def test_a_repository_that_is_none_is_a_usage_error(
+    pytester: pytest.Pytester, models: RepositoryBuilder, argument: str, message: str
+) -> None:
+    pytester.mkdir("empty")
+    result = pytester.runpytest(argument)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: *{message}*"])
+    result.stderr.fnmatch_lines(["What to do: *"])
+
+
+def test_the_same_repository_twice_is_a_usage_error(
+    pytester: pytest.Pytester, models: RepositoryBuilder
+) -> None:
+    result = pytester.runpytest("--triton-repo=models", "--triton-repo=./models:other")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --triton-repo=./models:other names * again*"])
+
+
+@pytest.mark.parametrize("option", ["--triton-allow-fallback=nobody", "--triton-expect=nobody:gpu"])
+def test_a_pattern_that_fits_no_model_is_an_error(
+    pytester: pytest.Pytester, models: RepositoryBuilder, option: str
+) -> None:
+    result = pytester.runpytest("--triton-repo=models", option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*no model is called 'nobody'*", "*the models that there are: a, b"])
+
+
+def test_patterns_for_other_repositories_do_not_count(
+    pytester: pytest.Pytester, models: RepositoryBuilder
+) -> None:
+    pytester.makeini("[pytest]\ntriton_repo = elsewhere\ntriton_allow_fallback = nobody\n")
+    assert collect(pytester, "--triton-repo=models") == ALL
+
+
+def test_the_space_form_that_moves_rootdir_is_warned_about(
+    pytester: pytest.Pytester, tmp_path: Path
+) -> None:
+    RepositoryBuilder(tmp_path / "store").add("a", "{ kind: KIND_CPU }")
+    pytester.makeini("[pytest]\n")
+    moved = pytester.runpytest("--triton-repo", tmp_path / "store", "-k", "explicit")
+    moved.stdout.fnmatch_lines(["*PytestTritonWarning: Write --triton-repo=DIR, with '='*"])
+    result = pytester.runpytest(f"--triton-repo={tmp_path / 'store'}", "-k", "explicit")
+    result.stdout.no_fnmatch_line("*PytestTritonWarning*")

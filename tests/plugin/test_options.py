@@ -1,0 +1,145 @@
+"""Every option from every source, and what is said of values that can't be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_triton.options import OPTIONS, Deployment, Expectation, OptionError, read_settings
+from pytest_triton.placement.hardware import HardwareRequest
+
+# option -> the text given, and the value expected for the directory that relative paths start from
+VALUES = {
+    "repo": ("one:two", lambda start: (Deployment("one:two", (start / "one", start / "two")),)),
+    "binary": ("bin/tritonserver", lambda start: start / "bin/tritonserver"),
+    "version": ("2.42.0", lambda start: "2.42.0"),
+    "python": ("/usr/bin/python3", lambda start: Path("/usr/bin/python3")),
+    "gpus": ("sim:3@7.5", lambda start: (HardwareRequest.parse("sim:3@7.5"),)),
+    "backends": ("real", lambda start: "real"),
+    "timeout": ("2.5", lambda start: 2.5),
+    "allow_fallback": ("tok*", lambda start: ("tok*",)),
+    "expect": ("a: gpu+cpu", lambda start: (Expectation("a", frozenset({"GPU", "CPU"})),)),
+}
+
+
+def test_every_option_is_tested_here() -> None:
+    assert {option.name for option in OPTIONS} == set(VALUES)
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+@pytest.mark.parametrize("source", ["command line", "ini file", "TOML", "environment"])
+def test_each_option_from_each_source(pytester: pytest.Pytester, option, source) -> None:  # type: ignore[no-untyped-def]
+    text, expected = VALUES[option.name]
+    arguments, environ, start = [], {}, pytester.path
+    if source == "command line":
+        arguments.append(f"{option.flag}={text}")
+    elif source == "environment":
+        environ[option.environment] = f"'{text}'" if option.repeatable else text
+    else:
+        start = pytester.mkdir("project")
+        if source == "ini file":
+            (start / "pytest.ini").write_text(f"[pytest]\n{option.ini} = {text}\n")
+            arguments += ["-c", "project/pytest.ini"]
+        else:
+            value = f"['{text}']" if option.repeatable else f"'{text}'"
+            table = "[tool.pytest.ini_options]"
+            (start / "pyproject.toml").write_text(f"{table}\n{option.ini} = {value}\n")
+            arguments += ["-c", "project/pyproject.toml"]
+    settings = read_settings(pytester.parseconfig(*arguments), environ)
+    assert getattr(settings, option.name) == expected(start)
+    assert settings.sources[option.name] == {"TOML": "ini file"}.get(source, source)
+
+
+def test_native_toml_of_pytest_9(pytester: pytest.Pytester) -> None:
+    if pytest.version_tuple < (9,):
+        pytest.skip("pytest reads [tool.pytest] from version 9 on")
+    pytester.makepyprojecttoml(
+        "[tool.pytest]\ntriton_repo = ['models']\ntriton_timeout = '7'\n"
+    )
+    settings = read_settings(pytester.parseconfig(), {})
+    assert [deployment.text for deployment in settings.repo] == ["models"]
+    assert settings.timeout == 7
+
+
+def test_the_command_line_beats_the_ini_file_which_beats_the_environment(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makeini("[pytest]\ntriton_timeout = 2\ntriton_allow_fallback =\n")
+    environ = {
+        "PYTEST_TRITON_TIMEOUT": "3",
+        "PYTEST_TRITON_VERSION": "2.42.0",
+        "PYTEST_TRITON_ALLOW_FALLBACK": "all_of_them",
+    }
+    settings = read_settings(pytester.parseconfig("--triton-timeout=1"), environ)
+    assert settings.timeout == 1
+    assert settings.version == "2.42.0"
+    assert settings.allow_fallback == (), "an empty value in the ini file counts as given"
+    assert read_settings(pytester.parseconfig(), environ).timeout == 2
+
+
+def test_repeatable_options_collect_in_order(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\ntriton_expect =\n  a: gpu\n  b_*: cpu\n")
+    config = pytester.parseconfig("--triton-repo=one", "--triton-repo=two:three")
+    settings = read_settings(config, {"PYTEST_TRITON_GPUS": "sim:1 'sim:2@7.5'"})
+    assert [deployment.text for deployment in settings.repo] == ["one", "two:three"]
+    assert [expectation.pattern for expectation in settings.expect] == ["a", "b_*"]
+    assert [str(request) for request in settings.gpus] == ["sim:1", "sim:2@7.5"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--triton-gpus=two", "'two' names no hardware. Valid forms"),
+        ("--triton-gpus=sim:99", "at most 16"),
+        ("--triton-timeout=soon", "expected a number of seconds above zero"),
+        ("--triton-timeout=-1", "expected a number of seconds above zero"),
+        ("--triton-timeout=nan", "expected a number of seconds above zero"),
+        ("--triton-backends=fake", "expected one of real, stand-in, auto"),
+        ("--triton-expect=gpu", "expected PATTERN: KINDS"),
+        ("--triton-expect=a: tpu", "expected PATTERN: KINDS"),
+        ("--triton-repo=", "expected a directory"),
+        ("--triton-repo=a:", "expected a directory"),
+        ("--triton-allow-fallback= ", "expected a name or pattern"),
+    ],
+)
+def test_a_value_that_cannot_be_is_named_with_its_source(
+    pytester: pytest.Pytester, argument: str, message: str
+) -> None:
+    with pytest.raises(OptionError) as raised:
+        read_settings(pytester.parseconfig(argument), {})
+    assert str(raised.value).startswith(f"{argument} (command line): ")
+    assert message in str(raised.value)
+
+
+def test_malformed_values_end_the_run_as_usage_errors(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTEST_TRITON_TIMEOUT", "soon")
+    pytester.mkdir("models")
+    result = pytester.runpytest("--triton-repo=models")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: PYTEST_TRITON_TIMEOUT=soon (environment): expected *"])
+    help_result = pytester.runpytest("--triton-repo=models", "--help")
+    assert help_result.ret == 0, "a broken setting must not break --help"
+    help_result.stdout.fnmatch_lines(["*--triton-gpus=SPEC*"])
+
+
+def test_an_environment_that_is_no_shell_words(pytester: pytest.Pytester) -> None:
+    with pytest.raises(OptionError, match="PYTEST_TRITON_GPUS=none 'sim:2.*shell words"):
+        read_settings(pytester.parseconfig(), {"PYTEST_TRITON_GPUS": "none 'sim:2"})
+
+
+def test_without_named_hardware_backends_decide(pytester: pytest.Pytester) -> None:
+    def gpus_and_backends(*arguments: str) -> tuple[list[str], str]:
+        settings = read_settings(pytester.parseconfig(*arguments), {})
+        return [str(request) for request in settings.gpus], settings.backends
+
+    assert gpus_and_backends() == (["none", "sim:2"], "stand-in")
+    assert gpus_and_backends("--triton-backends=real") == (["none"], "real")
+    assert gpus_and_backends("--triton-gpus=all") == (["all"], "real")
+    assert gpus_and_backends("--triton-gpus=none") == (["none"], "stand-in")
+    assert gpus_and_backends("--triton-gpus=2", "--triton-backends=stand-in") == (
+        ["2"],
+        "stand-in",
+    )

@@ -1,0 +1,148 @@
+"""`python -m pytest_triton`: choosing a command, errors, exit codes. No server, no network."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import pytest_triton
+from pytest_triton import __main__ as program
+from pytest_triton._version import __version__
+from pytest_triton.errors import PytestTritonError
+
+SOURCES = str(Path(pytest_triton.__file__).parents[1])
+
+
+def run(
+    *arguments: str, python: tuple[str, ...] = ("-m", "pytest_triton"), **environ: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *python, *arguments],
+        env={**os.environ, "PYTHONPATH": SOURCES, **environ},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_help_names_every_command_and_imports_none() -> None:
+    script = (
+        "import sys; from pytest_triton.__main__ import main\n"
+        "try: main(['--help'])\n"
+        "finally: print([name for name in sys.modules if name.startswith('pytest_triton.')])"
+    )
+    done = run(python=("-c", script))
+    assert done.returncode == 0
+    assert all(name in done.stdout for name in program.COMMANDS)
+    assert done.stdout.splitlines()[-1] == ("['pytest_triton.errors', 'pytest_triton.__main__']")
+
+
+@pytest.mark.parametrize("name", sorted(program.COMMANDS))
+def test_every_command_explains_itself(name: str) -> None:
+    done = run(name, "--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"usage: python -m pytest_triton {name}")
+
+
+def test_version() -> None:
+    assert run("--version").stdout == f"pytest-triton {__version__}\n"
+
+
+def test_without_a_command_it_shows_help() -> None:
+    done = run()
+    assert done.returncode == 2
+    assert "commands:" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["instal"], "install"),
+        (["install", "--nonsense"], "--nonsense"),
+        (["install", "--list", "--remove", "2.51.0"], "not allowed with"),
+        (["install", "2.51.0", "2.42.0"], "unrecognized arguments: 2.42.0"),
+    ],
+)
+def test_wrong_usage(arguments: list[str], words: str) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_error_is_told_without_a_traceback() -> None:
+    done = run("install", "1.0")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: There is no tritonserver release '1.0'")
+    assert "What to do: name one of these" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_install_needs_only_the_standard_library(tmp_path: Path) -> None:
+    done = run(
+        *("install", "--list"),
+        python=("-S", "-m", "pytest_triton"),
+        PYTEST_TRITON_CACHE=str(tmp_path / "cache"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 6
+    assert not (tmp_path / "cache").exists()
+
+
+class _Command(ModuleType):
+    """A command that raises."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__("pytest_triton.commands.raising")
+        self.error = error
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--flag", action="store_true")
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        assert arguments.flag
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+        (
+            PytestTritonError("It broke.", tried=["a", "b"], cure="mend it."),
+            1,
+            "error: It broke.\nTried:\n  - a\n  - b\nWhat to do: mend it.\n",
+        ),
+    ],
+)
+def test_exit_codes(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    code: int,
+    said: str,
+) -> None:
+    monkeypatch.setitem(program.COMMANDS, "raising", "raise")
+    monkeypatch.setitem(sys.modules, "pytest_triton.commands.raising", _Command(error))
+    assert program.main(["raising", "--flag"]) == code
+    assert capsys.readouterr().err == said
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest_triton", "install", "--list"],
+        env={**os.environ, "PYTHONPATH": SOURCES, "PYTEST_TRITON_CACHE": str(tmp_path)},
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
