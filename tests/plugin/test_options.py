@@ -54,9 +54,7 @@ def test_each_option_from_each_source(pytester: pytest.Pytester, option, source)
 def test_native_toml_of_pytest_9(pytester: pytest.Pytester) -> None:
     if pytest.version_tuple < (9,):
         pytest.skip("pytest reads [tool.pytest] from version 9 on")
-    pytester.makepyprojecttoml(
-        "[tool.pytest]\ntriton_repo = ['models']\ntriton_timeout = '7'\n"
-    )
+    pytester.makepyprojecttoml("[tool.pytest]\ntriton_repo = ['models']\ntriton_timeout = '7'\n")
     settings = read_settings(pytester.parseconfig(), {})
     assert [deployment.text for deployment in settings.repo] == ["models"]
     assert settings.timeout == 7

@@ -48,6 +48,10 @@ class BareServer:
     def log(self) -> str:
         return self.log_path.read_text(errors="replace")
 
+    def version(self) -> tuple[int, ...]:
+        """The server's own version, (2, 51, 0)."""
+        return tuple(int(part) for part in self.request("/v2")["version"].split("."))
+
     def request(self, path: str, body: object | None = None) -> Any:
         """The JSON answer to a GET, or to a POST when there is a body. HTTP errors too."""
         data = None if body is None else json.dumps(body).encode()

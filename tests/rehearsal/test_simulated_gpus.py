@@ -472,6 +472,8 @@ def test_metrics_name_the_simulated_gpus(tmp_path: Path) -> None:
         variables={"CUDA_VISIBLE_DEVICES": "2,0"},
         arguments=["--model-control-mode=explicit"],
     ) as server:
+        if server.version() < (2, 34):
+            pytest.skip("2.33.0 can't bind its metrics to one address: they are off in tests")
         server.load("m")
         for _ in range(8):
             server.infer("m", [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}])

@@ -87,17 +87,20 @@ def test_placement_under_every_name(placements: Path, count: int) -> None:
     }
     with bare_server(placements, SimulatedGpus(count)) as server:
         found = {name: server.placement(name) for name in server.read_index()}
-        log = server.log
+        log, version = server.log, server.version()
         maps = Path(f"/proc/{server.process.pid}/maps").read_text()
     assert set(found) == set(expected)
+    if version < (2, 34) and count == 0:  # core took a preferred GPU group without any GPU
+        expected.update(dict.fromkeys(("python_nothing", "vllm_nothing", "bare_py"), NO_GPUS))
+    single = "_0" if version >= (2, 37) else ""  # older ones don't number a group's only instance
     for name, outcome in expected.items():
         is_refusal = " " in outcome and "(" not in outcome and " x" not in outcome
         assert (outcome in found[name]) if is_refusal else (found[name] == outcome), name
     # Each instance is logged as real backends do, also one that is refused.
     assert "TRITONBACKEND_ModelInstanceInitialize: onnxruntime_cpu_0_1 (CPU device 0)" in log
-    assert "TRITONBACKEND_ModelInstanceInitialize: openvino_model_0_0 (MODEL device 0)" in log
+    assert f"ModelInstanceInitialize: openvino_model_0{single} (MODEL device 0)" in log
     for device in range(count):
-        assert f"ModelInstanceInitialize: python_gpu_0_0 (GPU device {device})" in log
+        assert f"ModelInstanceInitialize: python_gpu_0{single} (GPU device {device})" in log
     # All the links are one library to the dynamic linker.
     assert {line.split()[-1] for line in maps.splitlines() if "pytest_triton_backend" in line} == {
         str(library(BACKEND_LIBRARY))
@@ -308,17 +311,18 @@ def test_a_decoupled_model_answers_once_and_finally(serving: BareServer) -> None
     from tritonclient import grpc
 
     answers: list[Any] = []
+    marks_final = serving.version() >= (2, 34)
     given = grpc.InferInput("x", [1], "BYTES")
     given.set_data_from_numpy(np.array([b"prompt"], dtype=np.object_))
     with grpc.InferenceServerClient(serving.grpc_url) as client:
         client.start_stream(lambda result, error: answers.append(error or result))
         for _ in range(3):
-            client.async_stream_infer("decoupled", [given], enable_empty_final_response=True)
+            client.async_stream_infer("decoupled", [given], enable_empty_final_response=marks_final)
         client.stop_stream()
     assert len(answers) == 3
     for answer in answers:
         response = answer.get_response()
-        assert response.parameters["triton_final_response"].bool_param
+        assert not marks_final or response.parameters["triton_final_response"].bool_param
         assert [list(output.shape) for output in response.outputs] == [[1]]
 
 

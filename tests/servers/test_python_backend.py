@@ -56,6 +56,7 @@ class TritonPythonModel:
             "libpython": sorted({word for word in maps if "libpython" in word}),
             "numpy": numpy.__version__,
             "greeting": getattr(sys, "greeting_of_this_environment", None),
+            "path": sys.path,
         }
         with open(os.environ["FACTS_FILE"], "w") as file:
             json.dump(facts, file)
@@ -208,6 +209,21 @@ def test_models_see_a_virtual_environment_as_it_sees_itself(
     assert facts["greeting"] == "hi"
 
 
+def test_models_import_from_pythonpath_in_its_order(
+    newest: Tritonserver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [tmp_path / "b", tmp_path / "it's {a}"]  # what could end a string or a format
+    for folder in folders:
+        folder.mkdir()
+    venv.create(tmp_path / "venv", symlinks=True)
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([*map(str, folders), str(Path(numpy.__file__).parents[1])])
+    )
+    facts = check_for_real(newest, tmp_path / "venv/bin/python", tmp_path)
+    seen = [entry for entry in facts["path"] if entry in map(str, folders)]
+    assert seen == list(map(str, folders))
+
+
 def test_an_interpreter_of_another_name(
     newest: Tritonserver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -341,6 +357,7 @@ def fake_python(folder: Path, **answer: object) -> Path:
         "libpython": str(folder / "libpython3.12.so.1.0"),
         "prefix": str(folder),
         "numpy": "1.26.4",
+        "path": ["/some/packages"],
     }
     path.write_text(f"#!/bin/sh\necho sitecustomize says hello\necho '{json.dumps(said | answer)}'")
     path.chmod(0o755)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,7 +59,7 @@ class RepositoryChecks:
             return
         for deployment in self.settings.repo:
             for path in deployment.paths:
-                if not any(self._reaches(argument, path) for argument in given):
+                if not any(path.is_relative_to(argument) for argument in given):
                     self.config.args.append(str(path))
 
     def _is_selection(self) -> bool:
@@ -71,17 +71,6 @@ class RepositoryChecks:
         paths = [path for deployment in self.settings.repo for path in deployment.paths]
         given = [self._absolute(argument) for argument in self.config.args]
         return any(argument.is_relative_to(path) for argument in given for path in paths)
-
-    def _reaches(self, argument: Path, path: Path) -> bool:
-        """Whether pytest, told to collect `argument`, comes to `path` by itself."""
-        if not path.is_relative_to(argument):
-            return False
-        between = [parent for parent in path.parents if parent.is_relative_to(argument)]
-        return not any(
-            self.config.hook.pytest_ignore_collect(collection_path=directory, config=self.config)
-            for directory in between
-            if directory != argument
-        )
 
     def _absolute(self, argument: str) -> Path:
         """The path of an argument such as `tests/test_a.py::test_b[1]`."""
@@ -106,10 +95,29 @@ class RepositoryChecks:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
-        return False if self._is_repository(collection_path) else None
+        """Lead pytest to the repositories, also through directories that it ignores (build, .x).
 
-    def _is_repository(self, path: Path) -> bool:
-        return any(path in deployment.paths for deployment in self.settings.repo)
+        What else lies in such a directory stays ignored.
+        """
+        path = collection_path
+        paths = [path for deployment in self.settings.repo for path in deployment.paths]
+        if any(repository.is_relative_to(path) for repository in paths):
+            return False
+        on_the_way = [parent for parent in path.parents if self._leads_on(parent, paths)]
+        return True if any(map(self._is_ignored, on_the_way)) else None
+
+    def _leads_on(self, directory: Path, repositories: Sequence[Path]) -> bool:
+        inside = directory.is_relative_to(self.config.rootpath) and (
+            directory != self.config.rootpath
+        )
+        return inside and any(
+            path != directory and path.is_relative_to(directory) for path in repositories
+        )
+
+    def _is_ignored(self, directory: Path) -> bool:
+        """Whether pytest, without this plugin, would ignore a directory."""
+        others = self.config.pluginmanager.subset_hook_caller("pytest_ignore_collect", [self])
+        return bool(others(collection_path=directory, config=self.config))
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if model_of(metafunc.definition) and "triton_hardware" in metafunc.fixturenames:
@@ -149,8 +157,7 @@ class RepositoryChecks:
                 if path not in self._collected:
                     raise pytest.UsageError(
                         f"The model repository {path} was given, but pytest did not collect it: "
-                        "it or a parent directory is ignored (--ignore, norecursedirs, a "
-                        "conftest.py). Name the repository as an argument as well: "
+                        "something keeps it from getting there. Name it as an argument: "
                         f"pytest --triton-repo={deployment.text} {path}"
                     )
 

@@ -8,9 +8,13 @@ is assembled here, outside site-packages; nothing is written into the server's o
 
 How the stub becomes the user's interpreter: Python looks for the program `python3` on PATH to
 find out where it is at home, and, if that is a virtual environment, which one. With the
-interpreter's own folder first on PATH the models see exactly the packages that the interpreter
-sees, editable installations too. Only if there is no such `python3`, a folder with a link of that
-name stands in. https://docs.python.org/3/c-api/init_config.html#python-path-configuration
+interpreter's own folder first on PATH the models see the packages of its environment, editable
+installations too. Only if there is no such `python3`, a folder with a link of that name stands in.
+https://docs.python.org/3/c-api/init_config.html#python-path-configuration
+
+Stubs for Python 3.11 and newer start in isolated mode: they ignore PYTHONPATH, PYTHONHOME and the
+user's own site-packages. What the interpreter has on sys.path because of those is added by a few
+lines at the head of `triton_python_backend_utils.py`, the first module that a stub imports.
 """
 
 from __future__ import annotations
@@ -57,7 +61,7 @@ class Interpreter:
     `tag` is the version that a stub must be built for ("3.12"; "3.13t" is the free-threaded one).
     `libpython` is its shared library, None if it has none; `prefix` its environment's folder,
     `numpy` the version of the numpy that it imports ("?" if that can't be told), None if there
-    is none.
+    is none. `path` is its sys.path, without the current folder.
     """
 
     executable: Path
@@ -66,6 +70,7 @@ class Interpreter:
     libpython: Path | None
     prefix: Path
     numpy: str | None
+    path: tuple[str, ...]
 
     def __str__(self) -> str:
         return f"Python {self.version} ({self.executable})"
@@ -90,6 +95,7 @@ class PythonBackend:
 # Runs in the interpreter that is asked: any Python 3, nothing but the standard library.
 _PROBE = r"""
 import json, os, sys, sysconfig
+path = [entry for entry in sys.path if entry]
 from importlib.util import find_spec
 get = sysconfig.get_config_var
 names = [get("INSTSONAME"), get("LDLIBRARY")]
@@ -115,9 +121,19 @@ print("\n" + json.dumps({
     "libpython": next((f for f in files if os.path.isfile(f)), None),
     "prefix": sys.prefix,
     "numpy": numpy,
+    "path": [os.path.abspath(entry) for entry in path],
 }))
 """
 _PROBE_SECONDS = 60
+
+_UTILS = "triton_python_backend_utils.py"
+_SAME_PATH = """\
+# Added by pytest-triton, so that models can import what the interpreter can.
+import sys
+
+sys.path[:0] = [entry for entry in {path!r} if entry not in sys.path]
+
+"""
 
 
 def inspect_interpreter(python: Path | None = None) -> Interpreter:
@@ -167,6 +183,7 @@ def _ask(path: str) -> Interpreter:
             libpython=Path(answer["libpython"]) if answer["libpython"] else None,
             prefix=Path(answer["prefix"]),
             numpy=answer["numpy"],
+            path=tuple(answer["path"]),
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
@@ -224,8 +241,12 @@ def assemble_python_backend(
     target.mkdir(parents=True, exist_ok=True)
     libraries.mkdir(exist_ok=True)
     for file in own.iterdir():
-        if file.name != STUB:
+        if file.name not in (STUB, _UTILS):
             _link(file, target / file.name)
+    utils = (own / _UTILS).read_text("utf-8")
+    head = _SAME_PATH.format(path=list(interpreter.path))
+    (target / _UTILS).unlink(missing_ok=True)  # never write through a link
+    (target / _UTILS).write_text(head + utils, "utf-8")
     for folder in own.parent.iterdir():
         if folder.name != "python":
             _link(folder, into / folder.name)

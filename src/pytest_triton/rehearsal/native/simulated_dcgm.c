@@ -2,8 +2,8 @@
  *
  * With them the metrics of GPU instances carry gpu_uuid labels and nv_gpu_* metrics appear, as
  * on a machine with GPUs. Power, energy and utilisation are constants of an idle GPU. The
- * structures have the same layout in DCGM 2.4 to 4.6; a server that was built for another
- * version of them is answered with DCGM_ST_VER_MISMATCH, and then has no GPU metrics.
+ * members used here lie at the same places in DCGM 2.1 to 4.6; a server that was built for other
+ * versions of the structures is answered with DCGM_ST_VER_MISMATCH, and has no GPU metrics.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -21,7 +21,7 @@ enum { DCGM_ST_OK = 0, DCGM_ST_BADPARAM = -1, DCGM_ST_NOT_SUPPORTED = -6,
 enum { POWER_USAGE = 155, TOTAL_ENERGY = 156, POWER_LIMIT = 160, GPU_UTILISATION = 203,
        MEMORY_TOTAL = 250, MEMORY_USED = 252 };
 
-/* dcgmDeviceAttributes_v3: what lies between the members that core reads is skipped. */
+/* dcgmDeviceAttributes_v2 (5216 bytes) and _v3 (5220), up to the last member that core reads. */
 struct device_attributes {
   uint32_t version;
   char clocks_and_limits[3116];
@@ -31,10 +31,9 @@ struct device_attributes {
   char pci_bus_id[DCGM_TEXT];
   char serial[DCGM_TEXT];
   char uuid[DCGM_TEXT];
-  char rest[5220 - 3120 - 4 - 5 * DCGM_TEXT];
 };
-_Static_assert(sizeof(struct device_attributes) == 5220, "dcgmDeviceAttributes_v3");
-#define ATTRIBUTES_VERSION (sizeof(struct device_attributes) | 3u << 24)
+#define ATTRIBUTES_V2 (5216u | 2u << 24) /* DCGM's version words: size and number */
+#define ATTRIBUTES_V3 (5220u | 3u << 24)
 
 /* dcgmFieldValue_v1 */
 struct field_value {
@@ -86,7 +85,9 @@ EXPORT int dcgmGetDeviceAttributes(uintptr_t handle, unsigned int id,
                                    struct device_attributes *attributes) {
   (void)handle;
   char bus[32];
-  if (!attributes || attributes->version != ATTRIBUTES_VERSION) return DCGM_ST_VER_MISMATCH;
+  if (!attributes) return DCGM_ST_BADPARAM;
+  if (attributes->version != ATTRIBUTES_V2 && attributes->version != ATTRIBUTES_V3)
+    return DCGM_ST_VER_MISMATCH;
   if (cudaDeviceGetPCIBusId(bus, sizeof bus, (int)id) != cudaSuccess) return DCGM_ST_BADPARAM;
   snprintf(attributes->pci_bus_id, DCGM_TEXT, "0000%s", bus); /* eight digits of domain */
   snprintf(attributes->name, DCGM_TEXT, "Simulated GPU");
