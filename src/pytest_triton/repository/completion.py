@@ -109,7 +109,7 @@ def _pytorch(config: ModelConfig) -> None:
     _fill(config, platform="pytorch_libtorch")
     if config.platform == "torch_aoti":
         _fill(config, default_model_filename="model.pt2")
-    elif config.runtime != "model.py":
+    elif getattr(config, "runtime", "") != "model.py":  # a field since tritonclient 2.42
         _fill(config, default_model_filename="model.pt")
 
 

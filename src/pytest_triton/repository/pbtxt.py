@@ -535,7 +535,9 @@ class _Walker:
         close = difflib.get_close_matches(name.lower(), fields, n=1, cutoff=0.5)
         if close:
             return f"Did you mean `{close[0]}`?"
-        return f"Its fields: {', '.join(fields)}"
+        return (
+            f"Its fields: {', '.join(fields)}. A newer Triton's field needs a newer tritonclient."
+        )
 
 
 _JSON = (

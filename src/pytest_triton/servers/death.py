@@ -8,11 +8,15 @@ from typing import NamedTuple
 
 
 class Cause(NamedTuple):
-    """A named cause of death. `name` is stable, `cure` says what to do."""
+    """A named cause of death. `name` is stable, `cure` says what to do.
+
+    `line` is the line of the log that tells it, "" if none does.
+    """
 
     name: str
     meaning: str
     cure: str
+    line: str = ""
 
 
 _CAUSES: tuple[tuple[str, Cause], ...] = (
@@ -93,7 +97,9 @@ def cause_of_death(returncode: int, log: str) -> Cause:
         found = re.search(pattern, log)
         if found:
             what = (found.groupdict().get("what") or "see the log").strip()
-            return cause._replace(meaning=cause.meaning.format(what=what))
+            start = log.rfind("\n", 0, found.start()) + 1
+            line = log[start:].split("\n", 1)[0].strip()
+            return cause._replace(meaning=cause.meaning.format(what=what), line=line)
     if returncode == -signal.SIGKILL:
         return Cause(
             "killed",

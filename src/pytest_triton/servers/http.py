@@ -30,6 +30,12 @@ class HttpApi:
         host, _, port = address.rpartition(":")
         self._connection = http.client.HTTPConnection(host, int(port), timeout=timeout)
 
+    def __enter__(self) -> HttpApi:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
     def live(self) -> bool:
         """Whether the server answers and says that it lives. Never raises."""
         try:

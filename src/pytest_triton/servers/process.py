@@ -66,6 +66,7 @@ class ProcessServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: Guard | None = None
         self._launched = 0.0
+        self._log_start = 0
         try:
             self._repositories = _without_left_out(spec, self.folder)
             self._backends, self._environment = _backends(spec, tritonserver, self.folder)
@@ -105,8 +106,7 @@ class ProcessServer:
                 self._launch()
 
     def _wait(self, deadline: float) -> None:
-        api = HttpApi(self.http, timeout=1.0)
-        try:
+        with HttpApi(self.http, timeout=1.0) as api:
             while not api.live():
                 self.check_alive()
                 if time.monotonic() > deadline:
@@ -119,8 +119,6 @@ class ProcessServer:
                         "above shows what it was doing",
                     )
                 time.sleep(_STEP)
-        finally:
-            api.close()
 
     def check_alive(self) -> None:
         """Raise `ServerDied`, with exit code, cause and the log's last lines, if it has ended."""
@@ -128,11 +126,12 @@ class ProcessServer:
             return
         returncode = self._process.returncode
         tail = self.log.tail()
-        cause = cause_of_death(returncode, tail)
+        cause = cause_of_death(returncode, self.log.since(self._log_start))
+        said = f"It said: {cause.line}\n" if cause.line and cause.line not in tail else ""
         raise ServerDied(
             f"{self.description} ended with {describe_exit(returncode)} "
             f"(serving {_list(self.spec.repositories)} with {self.spec.hardware.label}).\n"
-            f"Cause: {cause.name}: {cause.meaning}.\n"
+            f"Cause: {cause.name}: {cause.meaning}.\n{said}"
             f"The last lines of its log:\n{_indent(tail)}",
             cause=cause.name,
             cure=cause.cure or "read the log above; run the same binary by hand to see more",
@@ -154,6 +153,7 @@ class ProcessServer:
 
     def _launch(self) -> None:
         self.http, self.grpc, self.metrics = _free_addresses(3)
+        self._log_start = self.log.size()  # of this attempt, if ports had to be chosen again
         command = _command(self)
         with self.log.path.open("ab") as log:
             try:

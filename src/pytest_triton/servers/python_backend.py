@@ -95,7 +95,7 @@ class PythonBackend:
 # Runs in the interpreter that is asked: any Python 3, nothing but the standard library.
 _PROBE = r"""
 import json, os, sys, sysconfig
-path = [entry for entry in sys.path if entry]
+path = [entry for entry in sys.path if entry and os.path.exists(entry)]
 from importlib.util import find_spec
 get = sysconfig.get_config_var
 names = [get("INSTSONAME"), get("LDLIBRARY")]

@@ -20,8 +20,7 @@ def observe(server: ProcessServer, models: Iterable[str]) -> Mapping[str, Observ
 
     Raises ServerSilent if it can't be asked.
     """
-    api = HttpApi(server.http)
-    try:
+    with HttpApi(server.http) as api:
         index: dict[str, dict[str, str]] = {}
         for entry in api.index():
             known = index.get(entry["name"])
@@ -29,8 +28,6 @@ def observe(server: ProcessServer, models: Iterable[str]) -> Mapping[str, Observ
                 index[entry["name"]] = entry
         logged = refusals(server.log.since())
         return {name: _observe_one(server, api, name, index.get(name), logged) for name in models}
-    finally:
-        api.close()
 
 
 def _observe_one(
@@ -57,11 +54,8 @@ def _observe_one(
 
 def traits_of(server: ProcessServer) -> ServerTraits:
     """What of this server Triton's rules depend on: its release, and the backends it has."""
-    api = HttpApi(server.http)
-    try:
+    with HttpApi(server.http) as api:
         version = str(api.metadata().get("version", ""))
-    finally:
-        api.close()
     return ServerTraits(version=_release(version), backends=server.backend_names())
 
 

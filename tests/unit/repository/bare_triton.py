@@ -48,10 +48,9 @@ class Verdict:
 
     def missing_backends(self) -> dict[str, str]:
         """Model name -> the backend that the server looked for in vain."""
-        ways = (  # of saying so: from 2.42.0 on, up to 2.36.0, 2.39.0
+        ways = (  # of saying so: from 2.42.0 on, and up to 2.36.0
             "library for backend '(.*?)'",
             r"unable to find 'libtriton_(.*?)\.so'",
-            "failed to stat file .*/no-backends/(.*)$",
         )
         found = re.findall(
             rf"failed to load '(.*?)' version -?\d+: .*?(?:{'|'.join(ways)})", self.log, re.M

@@ -241,7 +241,7 @@ def test_bytes_that_are_no_text(case: str, tmp_path: Path) -> None:
 
 
 def test_escaped_bytes_are_pointed_at(tmp_path: Path) -> None:
-    problem = problem_of(tmp_path, 'runtime: "\\n"\nname: "\\377"\nbackend: "b"')
+    problem = problem_of(tmp_path, 'platform: "\\n"\nname: "\\377"\nbackend: "b"')
     assert (problem.line, problem.column) == (2, 7)
 
 
@@ -254,7 +254,7 @@ ACCEPTED = {
     "open enum": b"instance_group { kind: 9 }",
     "angle brackets": b"instance_group < kind: KIND_CPU >",
     "text in two": b"backend: \"py\" 'thon'",
-    "a real replacement character": 'runtime: "\ufffd"'.encode(),
+    "a real replacement character": 'platform: "\ufffd"'.encode(),
     "underscore in a name": b'backend: "resnet_50_1"',
     "a template in text": b'parameters { key: "a" value { string_value: "${x}" } }',
 }

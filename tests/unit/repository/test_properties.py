@@ -77,7 +77,7 @@ _NUMBERS = {
     6: st.floats(allow_nan=False, width=32),
     7: st.booleans(),
 }
-_TEXTS = st.text(st.characters(codec="utf-8"), max_size=8)
+_TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
 
 
 def _repeated(field: FieldDescriptor) -> bool:

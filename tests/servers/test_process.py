@@ -1,0 +1,294 @@
+"""The process server against the real tritonserver: it starts, dies loudly, and leaves nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from builders import RepositoryBuilder
+from pytest_triton.placement.hardware import HardwareRequest
+from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
+from pytest_triton.servers import process
+from pytest_triton.servers.finding import Tritonserver
+from pytest_triton.servers.http import HttpApi
+from pytest_triton.servers.pool import ServerPool
+from pytest_triton.servers.process import ProcessServer, ServerDied, ServerTimeout, launch
+from pytest_triton.servers.spec import ServerSpec
+
+pytestmark = pytest.mark.usefixtures("folders_left")
+
+
+def spec_of(repository: RepositoryBuilder, gpus: str = "none", **changes: object) -> ServerSpec:
+    values = {"stand_ins": OFFICIAL_BACKENDS, **changes}
+    return ServerSpec((repository.path,), HardwareRequest.parse(gpus), **values)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def start(repository: RepositoryBuilder) -> Iterator[Callable[..., ProcessServer]]:
+    """Start servers on the test's repository; all are stopped at the end."""
+    servers = []
+
+    def start(gpus: str = "none", **changes: object) -> ProcessServer:
+        servers.append(launch(spec_of(repository, gpus, **changes)))
+        servers[-1].wait_until_live()
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+def states(server: ProcessServer) -> dict[str, str]:
+    with HttpApi(server.http) as api:
+        return {entry["name"]: entry.get("state", "") for entry in api.index()}
+
+
+def processes_about(folder: Path) -> list[str]:
+    found = subprocess.run(["ps", "-ewwo", "args"], capture_output=True, text=True, check=True)
+    return [line for line in found.stdout.splitlines() if str(folder) in line]
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain: {what}"
+        time.sleep(0.05)
+
+
+def test_a_started_server_answers_and_a_stopped_one_is_gone(
+    repository: RepositoryBuilder, start: Callable[..., ProcessServer]
+) -> None:
+    repository.add("cpu", "{ kind: KIND_CPU }")
+    repository.add("pinned", "{ kind: KIND_GPU }")
+    server = start()
+    assert states(server) == {"cpu": "READY", "pinned": "UNAVAILABLE"}
+    assert "running" in repr(server)
+    for address in (server.http, server.grpc, server.metrics):
+        assert address.startswith("127.0.0.1:")
+    server.stop()
+    server.stop()
+    assert not server.folder.exists()
+    assert processes_about(server.folder) == []
+
+
+def test_a_real_python_model_runs_and_its_stub_and_shared_memory_go_with_the_server(
+    repository: RepositoryBuilder, start: Callable[..., ProcessServer]
+) -> None:
+    repository.add("cpu", "{ kind: KIND_CPU }")
+    server = start(stand_ins=())
+    assert states(server) == {"cpu": "READY"}
+    assert list(Path("/dev/shm").glob(server.folder.name + "*")), "the prefix is ours"
+    server.stop()
+    assert processes_about(server.folder) == []
+
+
+def test_simulated_gpus_are_there_and_none_hides_what_there_is(
+    repository: RepositoryBuilder,
+    start: Callable[..., ProcessServer],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    repository.add("pinned", "{ kind: KIND_GPU }")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert states(start("sim:2")) == {"pinned": "READY"}, "a setting for real GPUs hides no others"
+    assert states(start("sim:2@5.2")) == {"pinned": "UNAVAILABLE"}, "too old for this server"
+    assert states(start("none")) == {"pinned": "UNAVAILABLE"}
+
+
+def test_what_is_left_out_is_not_served(
+    repository: RepositoryBuilder, start: Callable[..., ProcessServer]
+) -> None:
+    repository.add("good", "{ kind: KIND_CPU }")
+    (repository.path / "dangling").symlink_to("nowhere")
+    assert states(start(left_out=(repository.path / "dangling",))) == {"good": "READY"}
+
+
+def test_an_unknown_flag_ends_the_waiting_at_once(repository: RepositoryBuilder) -> None:
+    repository.add("cpu", "{ kind: KIND_CPU }")
+    server = launch(spec_of(repository, arguments=("--frobnicate",)))
+    try:
+        with pytest.raises(ServerDied) as raised:
+            server.wait_until_live()
+    finally:
+        server.stop()
+    text = str(raised.value)
+    assert raised.value.cause == "unknown flag"
+    assert "exit code" in text
+    assert "unrecognized option '--frobnicate'" in text, "the log's last lines"
+    assert "What to do:" in text
+
+
+def test_a_lost_race_for_a_port_is_run_again(
+    repository: RepositoryBuilder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import socket
+
+    repository.add("cpu", "{ kind: KIND_CPU }")
+    free = process._free_addresses
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        offers = [[address, *free(2)], free(3)]
+        monkeypatch.setattr(process, "_free_addresses", lambda count: offers.pop(0))
+        server = launch(spec_of(repository))
+        try:
+            server.wait_until_live()
+            assert states(server) == {"cpu": "READY"}
+            assert not offers
+        finally:
+            server.stop()
+
+
+def fake_server(spec: ServerSpec, tmp_path: Path, script: str) -> ProcessServer:
+    """A script instead of a tritonserver, for failures that can't be had from the real one here."""
+    binary = tmp_path / "bin" / "tritonserver"
+    binary.parent.mkdir()
+    binary.write_text(f"#!/bin/sh\n{script}\n")
+    binary.chmod(0o755)
+    return ProcessServer(spec, Tritonserver(binary, (), None, (), "0.0.0", "named"))
+
+
+@pytest.mark.parametrize(
+    ("script", "cause", "words"),
+    [
+        (
+            "echo 'tritonserver: error while loading shared libraries: libfoo.so.1: cannot open' "
+            ">&2; exit 127",
+            "missing library",
+            "libfoo.so.1",
+        ),
+        ("echo \"/lib/libc.so.6: version \\`GLIBC_2.99' not found\"; exit 1", "system too old", ""),
+        ("echo 'No space left on device: /dev/shm'; exit 1", "no shared memory", "exit code 1"),
+        ("echo 'Permission denied'; exit 1", "permission", ""),
+        ("kill -KILL $$", "killed", "signal SIGKILL"),
+        ("kill -SEGV $$", "unknown", "signal SIGSEGV"),
+        ("exit 3", "unknown", "exit code 3"),
+    ],
+)
+def test_causes_of_death_are_named(
+    repository: RepositoryBuilder, tmp_path: Path, script: str, cause: str, words: str
+) -> None:
+    repository.add("cpu")
+    server = fake_server(spec_of(repository), tmp_path, script)
+    try:
+        with pytest.raises(ServerDied, match="What to do") as raised:
+            server.wait_until_live()
+    finally:
+        server.stop()
+    assert raised.value.cause == cause
+    assert words in str(raised.value)
+
+
+def test_a_server_that_is_never_live_runs_out_of_time(
+    repository: RepositoryBuilder, tmp_path: Path
+) -> None:
+    repository.add("cpu")
+    script = "echo 'loading, loading'; exec sleep 600"
+    server = fake_server(spec_of(repository, timeout=0.3), tmp_path, script)
+    try:
+        with pytest.raises(ServerTimeout) as raised:
+            server.wait_until_live()
+    finally:
+        server.stop()
+    assert "not live after 0.3 s" in str(raised.value)
+    assert "loading, loading" in str(raised.value)
+
+
+def test_a_server_that_ignores_sigterm_is_killed(
+    repository: RepositoryBuilder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_GRACE", 0.3)
+    script = "trap '' TERM; while true; do sleep 0.1; done"
+    server = fake_server(spec_of(repository), tmp_path, script)
+    monkeypatch.setattr(
+        type(server), "begin_stop", lambda self: self._process and self._process.terminate()
+    )
+    group = server._process
+    assert group is not None
+    server.stop()
+    assert group.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("backends", ["stand-in", "real"])
+def test_nothing_is_left_when_pytest_is_ended(
+    repository: RepositoryBuilder, tmp_path: Path, way: signal.Signals, backends: str
+) -> None:
+    """The suite is a real pytest in a process of its own, ended in the middle of a test."""
+    repository.add("cpu", "{ kind: KIND_CPU }")
+    (tmp_path / "conftest.py").write_text(
+        "import pytest, time, pathlib\n"
+        "@pytest.hookimpl(trylast=True)\n"
+        "def pytest_runtest_call(item):\n"
+        "    if 'test_placement' in item.name:\n"
+        "        pool = item.config.pluginmanager.get_plugin('triton-repository-checks').session.pool\n"
+        "        folders = [str(server.folder) for server in pool.running()]\n"
+        "        pathlib.Path('seen').write_text('\\n'.join(folders))\n"
+        "        time.sleep(60)\n"
+    )
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    arguments = [f"--triton-repo={repository.path}", f"--triton-backends={backends}"]
+    suite = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "--triton-gpus=none", *arguments],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    seen = tmp_path / "seen"
+    try:
+        wait_until(lambda: seen.exists() and bool(seen.read_text()), "a server", 60)
+        folder = Path(seen.read_text())
+        assert processes_about(folder)
+        os.kill(suite.pid, way)
+        suite.wait(30)
+    finally:
+        if suite.poll() is None:
+            suite.kill()
+            suite.wait()
+    wait_until(lambda: not processes_about(folder), "the server's processes are gone")
+    wait_until(lambda: not folder.exists(), "its folder is gone")
+    wait_until(lambda: not list(Path("/dev/shm").glob(folder.name + "*")), "shared memory is gone")
+
+
+def test_the_pool_shares_remembers_and_limits(repository: RepositoryBuilder) -> None:
+    repository.add("cpu", "{ kind: KIND_CPU }")
+    pool = ServerPool(max_running=2)
+    try:
+        first = pool.get(spec_of(repository))
+        assert pool.get(spec_of(repository)) is first, "equal specs share a server"
+        second = pool.get(spec_of(repository, "sim:1"))
+        pool.get(spec_of(repository))  # now the second is the least recently used
+        pool.get(spec_of(repository, "sim:2"))
+        assert first.running
+        assert not second.running
+        bad = spec_of(repository, arguments=("--frobnicate",))
+        errors = []
+        for _ in range(2):
+            with pytest.raises(ServerDied) as raised:
+                pool.get(bad)
+            errors.append(raised.value)
+        assert errors[0] is errors[1], "the failure is remembered"
+    finally:
+        pool.close()
+    assert pool.running() == ()
+
+
+def test_a_server_that_dies_later_is_noticed(repository: RepositoryBuilder) -> None:
+    repository.add("cpu", "{ kind: KIND_CPU }")
+    pool = ServerPool()
+    try:
+        server = pool.get(spec_of(repository))
+        assert server._process is not None
+        server._process.kill()
+        server._process.wait()
+        with pytest.raises(ServerDied, match="killed"):
+            pool.get(spec_of(repository))
+    finally:
+        pool.close()
