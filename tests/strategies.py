@@ -7,7 +7,9 @@ draws the directories of a whole repository at once, for tests that ask a real s
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, TypeVar
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -329,7 +331,8 @@ def draw_many(strategy: st.SearchStrategy[T], number: int, seed_: int) -> list[T
     return drawn
 
 
-def bulk_cases(number: int, seed_: int) -> list[Case]:
+@cache
+def bulk_cases(number: int, seed_: int) -> tuple[Case, ...]:
     """`number` different cases, quickly: drawn configs crossed with drawn instance groups."""
     configs = draw_many(cases(), min(number, 800), seed_)
     groups = draw_many(group_lists, min(number, 800), seed_)
@@ -345,10 +348,10 @@ def bulk_cases(number: int, seed_: int) -> list[Case]:
             case = _keep_core_alive(replace(case, config=config))
         written = None if case.config is None else case.config.SerializeToString()
         found.setdefault((written, case.versions, case.files, case.suffix), case)
-    return list(found.values())
+    return tuple(found.values())
 
 
-def named(drawn: list[Case]) -> dict[str, Case]:
+def named(drawn: Sequence[Case]) -> dict[str, Case]:
     """The cases as the models of one repository, m0, m1, ...; ensembles get some of them."""
     names = [f"m{index}{case.suffix}" for index, case in enumerate(drawn)]
     steps = [name for name, case in zip(names, drawn, strict=True) if _fits_a_step(case)]

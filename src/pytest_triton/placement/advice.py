@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from typing import Literal
 
 from pytest_triton.placement.backends import BACKENDS
 from pytest_triton.placement.compare import Verdict
@@ -74,7 +75,10 @@ def _cure_fallback(declared: Declared) -> Advice:
     return Advice(
         f"{what}, so Triton looks at the hardware: without a GPU the model comes up on the CPU, "
         "slow and unnoticed. Say where it belongs; with KIND_GPU it is refused instead.",
-        _groups_of_kind(declared, "KIND_GPU"),
+        instance_group_lines(
+            replace(group, kind="GPU") if group.kind == "AUTO" else group
+            for group in declared.groups or (DeclaredGroup(),)
+        ),
     )
 
 
@@ -91,8 +95,7 @@ def cure_refusal(
     if reason == "cpu-with-gpus":
         return _cure_cpu_with_gpus(declared)
     if reason in ("backend-cpu-only", "backend-gpu-only"):
-        kind = "CPU" if reason == "backend-cpu-only" else "GPU"
-        return _cure_backend_kind(declared, kind)
+        return _cure_backend_kind(declared, "CPU" if reason == "backend-cpu-only" else "GPU")
     if reason == "backend-missing":
         return _cure_backend_missing(declared, server)
     if reason == "name":
@@ -204,7 +207,7 @@ def _cure_no_gpu(declared: Declared, hardware: Hardware, server: ServerTraits) -
         why += " One group that can't be had is enough: the whole model is refused."
     return Advice(
         f"{why} For hosts without a GPU a variant of the config would say:",
-        instance_group_lines(others) if others else _groups_of_kind(declared, "KIND_CPU"),
+        instance_group_lines(others) if others else _groups_of_kind(declared, "CPU"),
     )
 
 
@@ -240,12 +243,12 @@ def _cure_cpu_with_gpus(declared: Declared) -> Advice:
     )
 
 
-def _cure_backend_kind(declared: Declared, kind: str) -> Advice:
+def _cure_backend_kind(declared: Declared, kind: Literal["GPU", "CPU"]) -> Advice:
     other = "GPU" if kind == "CPU" else "CPU"
     why = f"The {declared.backend} backend takes {kind} instances only."
     if kind == "GPU" and not any(group.kind == other for group in declared.groups):
         why += " The server has no GPU it can use, so the model ended up on the CPU."
-    return Advice(why, _groups_of_kind(declared, f"KIND_{kind}"))
+    return Advice(why, _groups_of_kind(declared, kind))
 
 
 def _cure_backend_missing(declared: Declared, server: ServerTraits) -> Advice:
@@ -271,14 +274,12 @@ def _without(group: DeclaredGroup, field: str) -> DeclaredGroup:
     return replace(group, gpus=()) if group.kind == "MODEL" else group
 
 
-def _groups_of_kind(declared: Declared, kind: str) -> str:
-    """The groups with every kind that isn't yet as wanted changed to it."""
-    wanted = kind.removeprefix("KIND_")
-    groups: list[DeclaredGroup] = []
-    for group in declared.groups or (DeclaredGroup(),):
-        gpus = group.gpus if wanted == "GPU" else ()
-        groups.append(replace(group, kind="GPU" if wanted == "GPU" else "CPU", gpus=gpus))
-    return instance_group_lines(groups)
+def _groups_of_kind(declared: Declared, kind: Literal["GPU", "CPU"]) -> str:
+    """All groups, or the one that isn't written, as groups of this kind."""
+    return instance_group_lines(
+        replace(group, kind=kind, gpus=group.gpus if kind == "GPU" else ())
+        for group in declared.groups or (DeclaredGroup(),)
+    )
 
 
 def instance_group_lines(groups: Iterable[DeclaredGroup]) -> str:

@@ -66,8 +66,8 @@ WORDS: list[tuple[Reason, str]] = [
     ),
     (
         "backend-load",
-        "Not found: unable to load shared library: libcudart.so.12: cannot open shared object file: "
-        "No such file or directory",
+        "Not found: unable to load shared library: libcudart.so.12: cannot open shared object "
+        "file: No such file or directory",
     ),
     ("backend-load", "Not found: triton_python_backend_stub is not found. Searched paths: /b"),
     (

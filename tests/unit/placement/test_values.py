@@ -47,7 +47,7 @@ def test_counts_and_devices() -> None:
         ("CPU", None, 4),
     ]
     assert not NOTHING
-    assert NOTHING == Placement()
+    assert Placement() == NOTHING
     assert placement
 
 

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import pytest
+from google.protobuf import text_format
+from hypothesis import given
+from hypothesis import strategies as st
+from short_configs import config, declared, groups
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
+
+from pytest_triton.placement.advice import (
+    Advice,
+    cure,
+    cure_refusal,
+    cure_verdict,
+    instance_group_lines,
+)
+from pytest_triton.placement.compare import UNAVAILABLE, Observed, compare
+from pytest_triton.placement.declared import Declared, OnDisk
+from pytest_triton.placement.hardware import NO_GPU, simulated_gpus
+from pytest_triton.placement.predict import DEFAULT_TRAITS, Prediction, ServerTraits, predict
+from pytest_triton.placement.refusal import REASONS, Reason, Refusal
+from pytest_triton.placement.values import NOTHING
+from strategies import group_lists
+
+
+def mended(text: str, advice: Advice | None) -> ModelConfig:
+    """The config with the advised lines in place of its own."""
+    assert advice is not None
+    assert advice.lines
+    changes = text_format.Parse(advice.lines, ModelConfig())
+    config_ = config(text)
+    if changes.instance_group:
+        del config_.instance_group[:]
+    config_.MergeFrom(changes)
+    return config_
+
+
+@pytest.mark.parametrize(
+    ("text", "gpus", "then"),
+    [
+        ("", 0, "refused: no GPU"),
+        (groups("count: 2"), 0, "refused: no GPU"),
+        (groups("kind: KIND_GPU"), 0, "CPU"),
+        (groups("kind: KIND_GPU", "kind: KIND_CPU count: 2"), 0, "CPU x2"),
+        (groups("kind: KIND_GPU gpus: [0, 5]"), 1, "GPU 0"),
+        (groups("kind: KIND_GPU gpus: [5]"), 2, "GPU 0 · GPU 1"),
+        (groups("gpus: [0]"), 0, "refused: GPU id"),
+        (groups("kind: KIND_CPU gpus: [0]"), 1, "CPU"),
+        (groups("kind: KIND_MODEL gpus: [0]"), 1, "MODEL"),
+        (groups("kind: 9"), 1, "GPU 0"),
+        (groups('kind: KIND_CPU profile: "1"'), 1, "CPU"),
+        (groups("kind: KIND_GPU") + 'backend: "openvino"', 1, "CPU"),
+        (groups("kind: KIND_CPU") + 'backend: "tensorrt"', 1, "GPU 0"),
+    ],
+)
+def test_the_lines_mend_it(text: str, gpus: int, then: str) -> None:
+    read = declared(text)
+    advice = cure(read, predict(read, simulated_gpus(gpus)))
+    assert str(predict(mended(text, advice), simulated_gpus(gpus))) == then
+
+
+def test_the_fallbacks_cure_leaves_the_placement_on_gpus_alone() -> None:
+    for text in ("", groups("count: 3 name: 'a'", "kind: KIND_CPU")):
+        read = declared(text)
+        cured = mended(text, cure(read, predict(read, NO_GPU)))
+        before, after = predict(read, simulated_gpus(2)), predict(cured, simulated_gpus(2))
+        assert after.placement.devices == before.placement.devices
+        assert Declared.of(cured).is_explicit
+
+
+def test_a_cpu_group_beside_an_undeclared_one_stays_on_the_cpu() -> None:
+    text = groups("count: 3", "kind: KIND_CPU")
+    read = declared(text)
+    cured = mended(text, cure(read, predict(read, NO_GPU)))
+    assert predict(cured, simulated_gpus(2)).placement == (
+        predict(read, simulated_gpus(2)).placement
+    )
+
+
+def test_no_advice_for_what_runs_as_declared() -> None:
+    read = declared(groups("kind: KIND_CPU"))
+    assert cure(read, predict(read, NO_GPU)) is None
+
+
+def test_name_of_the_directory() -> None:
+    read = declared('name: "other"', on_disk=OnDisk("detector"))
+    advice = cure(read, predict(read, NO_GPU))
+    assert advice is not None
+    assert advice.lines == 'name: "detector"'
+
+
+def test_negative_batch_size() -> None:
+    read = declared("max_batch_size: -1")
+    advice = cure(read, predict(read, NO_GPU))
+    assert advice is not None
+    assert advice.lines == "max_batch_size: 0"
+
+
+def test_misspelt_backend() -> None:
+    read = declared('backend: "onnxruntme"')
+    server = ServerTraits(backends=frozenset({"onnxruntime"}))
+    advice = cure(read, predict(read, NO_GPU, server=server))
+    assert advice is not None
+    assert advice.lines == 'backend: "onnxruntime"'
+
+
+def test_a_server_with_old_gpus_is_told_apart_from_one_without() -> None:
+    read = declared(groups("kind: KIND_GPU"))
+    old = cure(read, predict(read, simulated_gpus(1, (5, 2))))
+    none = cure(read, predict(read, NO_GPU))
+    assert old is not None
+    assert none is not None
+    assert "below compute capability 6.0" in old.cause
+    assert "sees no GPU" in none.cause
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_every_reason_has_a_cause(reason: Reason) -> None:
+    read = declared(groups("kind: KIND_GPU gpus: [1]"))
+    advice = cure_refusal(read, Refusal(reason, "Triton's words"), NO_GPU, DEFAULT_TRAITS)
+    assert advice.cause.endswith((".", ":"))
+
+
+def test_an_observed_refusal_is_advised_on_before_the_predicted_one() -> None:
+    read = declared(groups("kind: KIND_GPU"))
+    seen = Observed(NOTHING, Refusal("cuda", "words"), UNAVAILABLE)
+    advice = cure_verdict(compare(read, predict(read, NO_GPU), seen))
+    assert advice is not None
+    assert "CUDA itself fails" in advice.cause
+
+
+def instance_groups_of(group_list: list[ModelInstanceGroup]) -> Declared:
+    read = config("")
+    read.instance_group.extend(group_list)
+    return Declared.of(read)
+
+
+@given(group_lists)
+def test_lines_say_what_was_declared(group_list: list[ModelInstanceGroup]) -> None:
+    read = instance_groups_of([g for g in group_list if 0 <= g.kind <= 3])
+    lines = instance_group_lines(read.groups)
+    again = Declared.of(config(lines))
+    assert again.groups == read.groups
+
+
+@given(group_lists, st.integers(0, 3), st.sampled_from(["mine", "openvino", "tensorrt"]))
+def test_advice_is_never_worse_than_the_disease(
+    group_list: list[ModelInstanceGroup], gpus: int, backend: str
+) -> None:
+    """Following advice, at most a few times, ends where there is nothing left to mend."""
+    read = config("", backend=backend)
+    read.instance_group.extend(group_list)
+    prediction: Prediction = predict(read, simulated_gpus(gpus))
+    for _ in range(8):
+        advice = cure(Declared.of(read), prediction)
+        if advice is None:
+            break
+        changes = text_format.Parse(advice.lines, ModelConfig())
+        assert changes.instance_group
+        del read.instance_group[:]
+        read.MergeFrom(changes)
+        prediction = predict(read, simulated_gpus(gpus))
+        if gpus == 0 and backend == "tensorrt":
+            return  # nothing but a GPU can help
+    assert prediction.ready
+    assert not prediction.fallback

@@ -1,0 +1,140 @@
+"""Flaws of the config's text; the drawn configs of tests/rehearsal ask core about them."""
+
+from __future__ import annotations
+
+import pytest
+from short_configs import declared, ensemble
+
+CONTROL = "sequence_batching { control_input { name: 'C' control { kind: CONTROL_SEQUENCE_START "
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("max_batch_size: -1", "'max_batch_size' must be non-negative value for m"),
+        ('platform: "nowhere"', "unexpected platform type 'nowhere' for m"),
+        (
+            'backend: "tensorrt" platform: "onnxruntime_onnx"',
+            "unexpected 'platform' and 'backend' pair, got:onnxruntime_onnx, tensorrt",
+        ),
+        (
+            'backend: "mine" platform: "ensemble"',
+            "Ensemble model 'm' must have platform type 'ensemble' and empty backend type",
+        ),
+        (
+            'platform: "ensemble"',
+            "ensemble scheduling must be set for ensemble m whose platform is ensemble",
+        ),
+        (
+            "max_batch_size: 4 dynamic_batching { preferred_batch_size: [ 8 ] }",
+            "dynamic batching preferred size must be <= max batch size for m",
+        ),
+        (
+            "dynamic_batching { preferred_batch_size: [ 0 ] }",
+            "dynamic batching preferred size must be positive for m",
+        ),
+        (
+            "dynamic_batching { priority_levels: 2 }",
+            "default priority level must be in range [1, 2] for m",
+        ),
+        (
+            "dynamic_batching { priority_levels: 2 default_priority_level: 1 "
+            "preserve_ordering: true }",
+            "Only one priority level is allowed when 'preserve_ordering' is true for m",
+        ),
+        (
+            "dynamic_batching { preserve_ordering: true default_queue_policy { "
+            "timeout_action: DELAY default_timeout_microseconds: 1 } }",
+            "Queue policy can not have DELAY as timeout action when 'preserve_ordering' is true "
+            "for m",
+        ),
+        (
+            CONTROL + "} } }",
+            "sequence batching must specify either 'int32_false_true', 'fp32_false_true' or "
+            "'bool_false_true' for CONTROL_SEQUENCE_START for m",
+        ),
+        (
+            CONTROL + "int32_false_true: [ 0 ] } } }",
+            "sequence batching control 'int32_false_true' must have exactly 2 entries for "
+            "CONTROL_SEQUENCE_START for m",
+        ),
+        (
+            "sequence_batching { direct { minimum_slot_utilization: 1.5 } }",
+            "sequence batching minimum slot utilization must be in range (0.0, 1.0] for m",
+        ),
+        (
+            ensemble("a") + "optimization { }",
+            "optimization should not be specified for ensemble 'm'",
+        ),
+        (
+            ensemble("a", "b").replace('"T1"', '"T9"', 1),
+            "output 'T2' for ensemble 'm' is not written",
+        ),
+        (
+            "model_transaction_policy { decoupled: true } response_cache { enable: true }",
+            "Response Cache does not currently support model m with 'decoupled' transaction "
+            "policy. Please disable the response cache.",
+        ),
+    ],
+)
+def test_polling_stops_at(text: str, words: str) -> None:
+    assert [flaw.text for flaw in declared(text).flaws][:1] == [words]
+
+
+def test_scheduling_of_an_ensemble_without_its_platform() -> None:
+    text = ensemble("a").replace('platform: "ensemble"', 'backend: "mine"')
+    assert [flaw.text for flaw in declared(text).flaws] == [
+        "ensemble scheduling cannot be set for model 'm' whose platform is not ensemble"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ("", "model input must specify 'name' for m"),
+        ("name: 'I'", "model input 'I' must specify 'data_type' for m"),
+        ("name: 'I' data_type: TYPE_FP32", "model input 'I' must specify 'dims' for m"),
+        (
+            "name: 'I' data_type: TYPE_FP32 dims: [ 0 ]",
+            "model input 'I' dimension must be integer >= 1, or -1 to indicate a variable-size "
+            "dimension for m",
+        ),
+        (
+            "name: 'I' data_type: TYPE_FP32 dims: [ 4 ] reshape { shape: [ 3 ] }",
+            "model input 'I' has different size for dims and reshape for m",
+        ),
+        (
+            "name: 'I' data_type: TYPE_FP32 dims: [ 1 ] reshape { shape: [ ] }",
+            "model input 'I' cannot have empty reshape for non-batching model as scalar tensors "
+            "are not supported for m",
+        ),
+        (
+            "name: 'I' data_type: TYPE_FP32 dims: [ 4 ] is_shape_tensor: true",
+            "shape tensors are only supported for TensorRT platform for m",
+        ),
+        (
+            "name: 'I' data_type: TYPE_FP32 dims: [ 4 ] format: FORMAT_NCHW",
+            "model input NHWC/NCHW require 3 dims for m",
+        ),
+    ],
+)
+def test_inputs(fields: str, words: str) -> None:
+    output = 'output { name: "O" data_type: TYPE_FP32 dims: [ 1 ] }'
+    read = declared(f"input {{ {fields} }} {output}")
+    assert [flaw.text for flaw in read.io_flaws] == [words]
+    assert not read.flaws
+
+
+@pytest.mark.parametrize(
+    ("dims", "shape", "fits"),
+    [
+        ("2, 4, -1, 6", "8, -1, 1, 6", True),
+        ("2, -1", "-1, 2", False),
+        ("-1, -1", "-1", False),
+        ("4", "2, 2", True),
+    ],
+)
+def test_reshapes_with_variable_dimensions(dims: str, shape: str, fits: bool) -> None:
+    fields = f"data_type: TYPE_FP32 dims: [ {dims} ] reshape {{ shape: [ {shape} ] }}"
+    read = declared(f'input {{ name: "I" {fields} }} output {{ name: "O" {fields} }}')
+    assert bool(read.io_flaws) != fits

@@ -1,0 +1,451 @@
+"""The rules, row by row; the real core is asked about all of them in tests/rehearsal."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from short_configs import config, declared, ensemble, groups
+
+from pytest_triton.placement.declared import Declared, OnDisk
+from pytest_triton.placement.hardware import NO_GPU, Gpu, Hardware, simulated_gpus
+from pytest_triton.placement.predict import (
+    ServerTraits,
+    explain,
+    predict,
+    predict_all,
+    refused_everywhere,
+)
+from pytest_triton.placement.values import NOTHING, Placement, cpu, gpu, on_model
+from strategies import Case, cases
+
+GPU, CPU = "kind: KIND_GPU", "kind: KIND_CPU"
+BOTH = gpu(0) + gpu(1)
+Outcome = Placement | str  # a placement, or the reason of a refusal
+
+# What a config declares -> what becomes of it with 0, 1 and 2 GPUs.
+ROWS: list[tuple[str, str, str, tuple[Outcome, Outcome, Outcome]]] = [
+    ("nothing", "mine", "", (cpu(), gpu(0), BOTH)),
+    ("nothing, python", "python", "", (cpu(), gpu(0), BOTH)),
+    ("nothing, vllm", "vllm", "", (cpu(), gpu(0), BOTH)),
+    ("nothing, openvino", "openvino", "", (cpu(), cpu(), cpu())),
+    ("nothing, onnxruntime", "onnxruntime", "", (cpu(count=2), gpu(0), BOTH)),
+    ("nothing, tensorflow", "tensorflow", "", (cpu(count=2), gpu(0), BOTH)),
+    ("nothing, pytorch", "pytorch", "", (cpu(), gpu(0), BOTH)),
+    ("nothing, tensorrt", "tensorrt", "", ("backend-gpu-only", gpu(0), BOTH)),
+    ("an empty group", "mine", groups(""), (cpu(), gpu(0), BOTH)),
+    ("AUTO", "mine", groups("kind: KIND_AUTO"), (cpu(), gpu(0), BOTH)),
+    ("AUTO, openvino", "openvino", groups(""), (cpu(), "backend-cpu-only", "backend-cpu-only")),
+    ("AUTO gpus [0]", "mine", groups("gpus: [0]"), ("cpu-with-gpus", gpu(0), gpu(0))),
+    (
+        "AUTO gpus [0,1,2,3]",
+        "mine",
+        groups("gpus: [0, 1, 2, 3]"),
+        ("cpu-with-gpus", "cpu-with-gpus", "cpu-with-gpus"),
+    ),
+    ("GPU", "mine", groups(GPU), ("no-gpu", gpu(0), BOTH)),
+    (
+        "GPU x2",
+        "mine",
+        groups(f"{GPU} count: 2"),
+        ("no-gpu", gpu(0, count=2), gpu(0, count=2) + gpu(1, count=2)),
+    ),
+    ("GPU, onnxruntime", "onnxruntime", groups(GPU), ("no-gpu", gpu(0), BOTH)),
+    ("GPU gpus [1]", "mine", groups(f"{GPU} gpus: [1]"), ("gpu-id", "gpu-id", gpu(1))),
+    (
+        "GPU gpus [0,0]",
+        "mine",
+        groups(f"{GPU} gpus: [0, 0]"),
+        ("gpu-id", gpu(0, count=2), gpu(0, count=2)),
+    ),
+    ("GPU gpus [-1]", "mine", groups(f"{GPU} gpus: [-1]"), ("gpu-id", "gpu-id", "gpu-id")),
+    ("CPU", "mine", groups(CPU), (cpu(), cpu(), cpu())),
+    ("CPU x3", "mine", groups(f"{CPU} count: 3"), (cpu(count=3), cpu(count=3), cpu(count=3))),
+    ("CPU count -1", "mine", groups(f"{CPU} count: -1"), (cpu(), cpu(), cpu())),
+    (
+        "CPU, onnxruntime",
+        "onnxruntime",
+        groups(CPU),
+        (cpu(count=2), cpu(count=2), cpu(count=2)),
+    ),
+    ("CPU x1, onnxruntime", "onnxruntime", groups(f"{CPU} count: 1"), (cpu(), cpu(), cpu())),
+    (
+        "CPU gpus [0]",
+        "mine",
+        groups(f"{CPU} gpus: [0]"),
+        ("cpu-with-gpus", "cpu-with-gpus", "cpu-with-gpus"),
+    ),
+    ("CPU, tensorrt", "tensorrt", groups(CPU), ("backend-gpu-only",) * 3),
+    ("GPU, openvino", "openvino", groups(GPU), ("no-gpu", "backend-cpu-only", "backend-cpu-only")),
+    ("MODEL", "mine", groups("kind: KIND_MODEL"), (on_model(), on_model(), on_model())),
+    ("MODEL, openvino", "openvino", groups("kind: KIND_MODEL"), ("backend-cpu-only",) * 3),
+    ("MODEL, tensorrt", "tensorrt", groups("kind: KIND_MODEL"), ("backend-gpu-only",) * 3),
+    ("MODEL gpus [0]", "mine", groups("kind: KIND_MODEL gpus: [0]"), ("model-with-gpus",) * 3),
+    ("GPU + CPU", "mine", groups(GPU, CPU), ("no-gpu", gpu(0) + cpu(), BOTH + cpu())),
+    ("CPU + GPU", "mine", groups(CPU, GPU), ("no-gpu", gpu(0) + cpu(), BOTH + cpu())),
+    (
+        "GPU + CPU, tensorrt",
+        "tensorrt",
+        groups(GPU, CPU),
+        ("no-gpu", "backend-gpu-only", "backend-gpu-only"),
+    ),
+    (
+        "CPU, passive GPU",
+        "mine",
+        groups(CPU, f"{GPU} passive: true"),
+        ("no-gpu", cpu() + gpu(0), cpu() + BOTH),
+    ),
+    ("an unknown kind", "mine", groups("kind: 9"), ("kind", "kind", "kind")),
+    (
+        "the first bad group speaks",
+        "mine",
+        groups("kind: KIND_MODEL gpus: [0]", f"{CPU} gpus: [0]"),
+        ("model-with-gpus",) * 3,
+    ),
+    ("a profile, not tensorrt", "mine", groups(f'{CPU} profile: "0"'), ("profile",) * 3),
+    (
+        "kind before profile",
+        "mine",
+        groups(f'{GPU} profile: "0"'),
+        ("no-gpu", "profile", "profile"),
+    ),
+    (
+        "a profile, tensorrt",
+        "tensorrt",
+        groups(f'{GPU} profile: "0"'),
+        ("no-gpu", gpu(0), BOTH),
+    ),
+    (
+        "a negative profile",
+        "tensorrt",
+        groups(f'{GPU} profile: "-1"'),
+        ("no-gpu", "profile", "profile"),
+    ),
+    (
+        "secondary devices and host policies place nothing",
+        "mine",
+        groups(f'{CPU} host_policy: "gpu_0" secondary_devices {{ kind: KIND_NVDLA device_id: 1 }}'),
+        (cpu(), cpu(), cpu()),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("backend", "text", "outcomes"), [r[1:] for r in ROWS], ids=[r[0] for r in ROWS]
+)
+@pytest.mark.parametrize("gpus", [0, 1, 2])
+def test_outcome_by_declaration_and_hardware(
+    backend: str, text: str, outcomes: tuple[Outcome, ...], gpus: int
+) -> None:
+    prediction = predict(config(text, backend=backend), simulated_gpus(gpus))
+    expected = outcomes[gpus]
+    if isinstance(expected, str):
+        assert prediction.refusal is not None
+        assert prediction.refusal.reason == expected
+        assert not prediction.ready
+        assert prediction.placement == NOTHING
+    else:
+        assert prediction.refusal is None
+        assert prediction.placement == expected
+        assert prediction.ready
+
+
+@pytest.mark.parametrize(
+    ("text", "gpus", "words"),
+    [
+        (
+            groups(GPU),
+            0,
+            "Invalid argument: instance group m_0 of model m has kind KIND_GPU but no GPUs are "
+            "available",
+        ),
+        (
+            groups(CPU, f"{GPU} gpus: [7]"),
+            2,
+            "Invalid argument: instance group m_1 of model m specifies invalid or unsupported gpu "
+            "id 7. GPUs with at least the minimum required CUDA compute compatibility of 6.000000 "
+            "are: 0, 1",
+        ),
+        (
+            groups(f"name: 'a' {CPU} gpus: [0]"),
+            0,
+            "Invalid argument: instance group a of model m has kind KIND_CPU but specifies one or "
+            "more GPUs",
+        ),
+    ],
+)
+def test_tritons_own_words(text: str, gpus: int, words: str) -> None:
+    refusal = predict(config(text), simulated_gpus(gpus)).refusal
+    assert refusal is not None
+    assert refusal.text == words
+    assert refusal.stage == "load"
+
+
+class TestFallback:
+    @pytest.mark.parametrize("text", ["", groups(""), groups(CPU, "")])
+    def test_without_a_gpu_and_without_a_word(self, text: str) -> None:
+        assert predict(config(text), NO_GPU).fallback
+        assert not predict(config(text), simulated_gpus(1)).fallback
+
+    @pytest.mark.parametrize(
+        ("text", "backend"),
+        [
+            (groups(CPU), "mine"),
+            (groups(GPU), "mine"),
+            (groups("kind: KIND_MODEL"), "mine"),
+            ("", "openvino"),
+            ("", "tensorrt"),
+            (groups("", CPU + " gpus: [0]"), "mine"),
+        ],
+    )
+    def test_never_of_what_is_declared_or_refused(self, text: str, backend: str) -> None:
+        for gpus in (0, 1):
+            assert not predict(config(text, backend=backend), simulated_gpus(gpus)).fallback
+
+    def test_shows_in_the_table(self) -> None:
+        assert str(predict(config(""), NO_GPU)) == "CPU  <- fallback"
+        assert str(predict(config(groups(GPU)), NO_GPU)) == "refused: no GPU"
+        assert str(predict(config(groups(GPU)), simulated_gpus(2))) == "GPU 0 · GPU 1"
+
+
+class TestNames:
+    def test_of_groups_and_instances(self) -> None:
+        prediction = predict(
+            config(groups(f"{GPU} count: 2", f"name: 'slow' {CPU}")), simulated_gpus(2)
+        )
+        assert [group.name for group in prediction.groups] == ["m_0", "slow"]
+        assert [group.instances for group in prediction.groups] == [
+            ("m_0_0", "m_0_0", "m_0_1", "m_0_1"),
+            ("slow_0",),
+        ]
+
+    def test_of_an_undeclared_model(self) -> None:
+        (group,) = predict(config(""), NO_GPU).groups
+        assert (group.name, group.instances) == ("m", ("m_0",))
+
+    def test_before_2_37_a_single_instance_has_the_groups_name(self) -> None:
+        old = ServerTraits(version=(2, 36, 0))
+        text = groups(CPU, f"{CPU} count: 2")
+        first, second = predict(config(text), NO_GPU, server=old).groups
+        assert first.instances == ("m_0",)
+        assert second.instances == ("m_1_0", "m_1_1")
+
+
+class TestHardware:
+    def test_gpus_below_the_minimum_capability_do_not_count(self) -> None:
+        mixed = Hardware((Gpu(0, (5, 2)), Gpu(1, (6, 0)), Gpu(2, (12, 1))), simulated=True)
+        assert predict(config(groups(GPU)), mixed).placement == gpu(1) + gpu(2)
+        refusal = predict(config(groups(f"{GPU} gpus: [0]")), mixed).refusal
+        assert refusal is not None
+        assert refusal.reason == "gpu-id"
+        assert refusal.text.endswith("are: 1, 2")
+
+    def test_minimum_of_other_builds(self) -> None:
+        server = ServerTraits(min_compute_capability=(7, 5))
+        assert predict(config(""), simulated_gpus(1, (7, 0)), server=server).fallback
+        assert predict(config(""), simulated_gpus(1, (7, 5)), server=server).placement == gpu(0)
+        refusal = predict(config(groups(GPU + " gpus: [0]")), NO_GPU, server=server).refusal
+        assert refusal is not None
+        assert "compatibility of 7.500000 are: " in refusal.text
+
+    def test_a_build_without_gpu_support(self) -> None:
+        server = ServerTraits(gpu_support=False)
+        refusal = predict(config(groups(GPU + " gpus: [0]")), simulated_gpus(2), server=server)
+        assert refusal.refusal is not None
+        assert refusal.refusal.reason == "no-gpu-support"
+        for backend in ("mine", "python"):
+            undeclared = predict(config("", backend=backend), simulated_gpus(2), server=server)
+            assert undeclared.placement == cpu()
+            assert undeclared.fallback
+
+    def test_a_cuda_error_refuses_every_model(self) -> None:
+        broken = Hardware((), simulated=False, cuda_error="unknown error")
+        for text in (groups(CPU), groups(GPU), ""):
+            refusal = predict(config(text), broken).refusal
+            assert refusal is not None
+            assert refusal.reason == "cuda"
+            assert refusal.text == ("Internal: unable to get number of CUDA devices: unknown error")
+
+
+class TestReleases:
+    def test_before_2_36_a_preference_for_gpus_holds_without_one(self) -> None:
+        old, new = ServerTraits(version=(2, 33, 0)), ServerTraits(version=(2, 36, 0))
+        refusal = predict(config("", backend="python"), NO_GPU, server=old).refusal
+        assert refusal is not None
+        assert refusal.reason == "no-gpu"
+        assert predict(config("", backend="python"), NO_GPU, server=new).fallback
+        assert predict(config(groups(""), backend="python"), NO_GPU, server=old).fallback
+
+    def test_before_2_36_no_backend_of_ones_own_on_a_known_platform(self) -> None:
+        text = 'backend: "mine" platform: "onnxruntime_onnx"'
+        old = predict(config(text), NO_GPU, server=ServerTraits(version=(2, 33, 0))).refusal
+        assert old is not None
+        assert (old.reason, old.stage) == ("config", "poll")
+        assert predict(config(text), NO_GPU).ready
+
+
+class TestOrder:
+    """flaws of the config -> backend library -> groups -> inputs -> the backend's own word"""
+
+    def test_backend_library_before_groups(self) -> None:
+        server = ServerTraits(backends=frozenset({"python"}))
+        prediction = predict(config(groups(GPU)), NO_GPU, server=server)
+        assert prediction.refusal is not None
+        assert prediction.refusal.reason == "backend-missing"
+        assert "unable to find backend library for backend 'mine'" in prediction.refusal.text
+
+    def test_config_before_backend_library(self) -> None:
+        server = ServerTraits(backends=frozenset())
+        prediction = predict(config("max_batch_size: -1"), NO_GPU, server=server)
+        assert prediction.refusal is not None
+        assert (prediction.refusal.reason, prediction.refusal.stage) == ("config", "poll")
+
+    def test_groups_before_inputs_before_instances(self) -> None:
+        bad_input = 'input { name: "IN" } output { name: "OUT" }'
+        for text, gpus, reason in (
+            (groups(GPU) + bad_input, 0, "no-gpu"),
+            (groups(GPU) + bad_input, 1, "config"),
+            (groups(CPU) + bad_input, 1, "config"),
+            (groups(CPU), 1, "backend-gpu-only"),
+        ):
+            refusal = predict(config(text, backend="tensorrt"), simulated_gpus(gpus)).refusal
+            assert refusal is not None
+            assert (refusal.reason, refusal.stage) == (reason, "load")
+
+
+class TestOnDisk:
+    def refused(self, text: str, on_disk: OnDisk) -> str:
+        read = config(text)
+        if "name" not in text:
+            read.name = ""
+        refusal = predict(read, NO_GPU, on_disk=on_disk).refusal
+        return refusal.reason if refusal else "ready"
+
+    def test_name(self) -> None:
+        assert self.refused('name: "m"', OnDisk("m")) == "ready"
+        assert self.refused('name: "m"', OnDisk("other")) == "name"
+        assert self.refused("", OnDisk("other")) == "ready"
+
+    def test_versions(self) -> None:
+        def policy(text: str, *versions: int) -> str:
+            return self.refused(f"version_policy {{ {text} }}", OnDisk("m", versions))
+
+        assert self.refused("", OnDisk("m", ())) == "version"
+        assert policy("latest { num_versions: 0 }", 1) == "version"
+        assert policy("latest { num_versions: 2 }", 1) == "ready"
+        assert policy("all { }", 1) == "ready"
+        assert policy("specific { versions: [ 2 ] }", 1) == "version"
+        assert policy("specific { versions: [ 2, 1 ] }", 1) == "ready"
+        assert policy("specific { }", 1) == "version"
+
+    def test_no_config(self) -> None:
+        from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+        def alone(file: str, name: str = "m") -> str:
+            on_disk = OnDisk(name, files=frozenset({file}), has_config=False)
+            refusal = predict(ModelConfig(), NO_GPU, on_disk=on_disk).refusal
+            return refusal.reason if refusal else "ready"
+
+        assert alone("model.onnx") == "ready"
+        assert alone("model.onnx/") == "ready"
+        assert alone("model.py") == "ready"
+        assert alone("model.pt") == "no-config"
+        assert alone("model.plan/") == "no-backend"
+        assert alone("other.bin") == "no-backend"
+        assert alone("other.bin", "m.mine") == "no-config"
+
+
+class TestEnsembles:
+    def outcome(self, gpus: int = 0, **texts: str) -> dict[str, str]:
+        models = {n: Declared.of(config(text, name=n)) for n, text in texts.items()}
+        predictions = predict_all(models, simulated_gpus(gpus))
+        return {n: p.refusal.reason if p.refusal else "ready" for n, p in predictions.items()}
+
+    def test_alone_it_has_no_instances(self) -> None:
+        prediction = predict(config(ensemble("a")), NO_GPU)
+        assert prediction.ready
+        assert prediction.placement == NOTHING
+        assert not prediction.fallback
+
+    def test_with_an_instance_group(self) -> None:
+        refusal = predict(config(ensemble("a") + groups(CPU)), NO_GPU).refusal
+        assert refusal is not None
+        assert (refusal.reason, refusal.stage) == ("ensemble", "poll")
+        assert refusal.text == "instance group should not be specified for ensemble 'm'"
+
+    def test_falls_with_its_models(self) -> None:
+        models = {"pinned": groups(GPU), "e": ensemble("pinned"), "ee": ensemble("e")}
+        assert self.outcome(0, **models) == {"pinned": "no-gpu", "e": "ensemble", "ee": "ensemble"}
+        assert self.outcome(1, **models) == {"pinned": "ready", "e": "ready", "ee": "ready"}
+
+    def test_needs_its_models(self) -> None:
+        assert self.outcome(e=ensemble("gone"), ee=ensemble("e")) == {
+            "e": "ensemble",
+            "ee": "ensemble",
+        }
+
+    def test_why_it_fell_is_among_the_steps(self) -> None:
+        models = {"p": declared(groups(GPU)), "e": Declared.of(config(ensemble("p"), name="e"))}
+        steps = predict_all(models, NO_GPU)["e"].steps
+        assert "'e' depends on 'p'" in steps[-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "backend", "reason"),
+    [
+        (groups(f"{CPU} gpus: [0]"), "mine", "cpu-with-gpus"),
+        (groups("kind: KIND_MODEL gpus: [0]"), "mine", "model-with-gpus"),
+        (groups(f"{GPU} gpus: [-1]"), "mine", "gpu-id"),
+        (groups(GPU), "openvino", "backend-cpu-only"),
+        (groups(CPU), "tensorrt", "backend-gpu-only"),
+        ("max_batch_size: -1", "mine", "config"),
+        (groups(GPU), "mine", None),
+        (groups(f"{GPU} gpus: [2147483647]"), "mine", None),
+        (groups("gpus: [3]"), "mine", None),
+        (groups(""), "openvino", None),
+        ("", "tensorrt", None),
+    ],
+)
+def test_refused_everywhere(text: str, backend: str, reason: str | None) -> None:
+    refusal = refused_everywhere(config(text, backend=backend))
+    assert (refusal.reason if refusal else None) == reason
+
+
+def test_explanation_names_the_rules() -> None:
+    steps = explain(config("", backend="onnxruntime"), NO_GPU)
+    text = "\n".join(steps)
+    assert "has no GPU" in steps[0]
+    assert "No instance_group is declared" in text
+    assert "KIND_AUTO becomes KIND_CPU" in text
+    assert "onnxruntime gets 2 instances" in text
+    assert "fallback" in text
+    refused = explain(config(groups("gpus: [0, 5]")), simulated_gpus(1))
+    assert "GPU 5 is not there" in "\n".join(refused)
+    assert refused[-1].startswith("The whole model is refused: Invalid argument:")
+
+
+@given(cases(), st.integers(0, 4), st.sampled_from([(2, 33, 0), (2, 51, 0)]))
+def test_whatever_is_declared(case: Case, gpus: int, version: tuple[int, int, int]) -> None:
+    from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+    named = case.named("m")
+    read = Declared.of(named.config or ModelConfig(), on_disk=named.on_disk("m"))
+    hardware = simulated_gpus(gpus)
+    server = ServerTraits(version=version)
+    prediction = predict(read, hardware, server=server)
+    assert prediction == predict(read, hardware, server=server)
+    assert prediction.ready == (prediction.refusal is None)
+    assert set(prediction.placement.devices) <= set(range(gpus))
+    assert prediction.placement.total == sum(len(group.instances) for group in prediction.groups)
+    if prediction.fallback:
+        assert gpus == 0
+        assert read.can_fall_back
+        assert not read.is_explicit
+        richer = predict(read, simulated_gpus(1), server=server)
+        assert richer.refusal is not None or richer.placement.devices
+    if read.pins_gpu:
+        assert not prediction.ready or prediction.placement.devices
+    everywhere = refused_everywhere(read, server=server)
+    if everywhere is not None:
+        assert not prediction.ready
+    assert len(prediction.steps) >= 2

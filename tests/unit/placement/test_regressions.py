@@ -1,0 +1,100 @@
+"""Disagreements between `predict` and the real core, each found by asking it.
+
+Found with tests/rehearsal/test_predict_against_core.py, or by hand with the same servers.
+"""
+
+from __future__ import annotations
+
+import pytest
+from short_configs import config, ensemble, groups
+
+from pytest_triton.placement.declared import Declared, OnDisk
+from pytest_triton.placement.hardware import NO_GPU, simulated_gpus
+from pytest_triton.placement.predict import ServerTraits, predict, predict_all
+from pytest_triton.placement.refusal import classify
+
+
+def test_a_version_named_twice_counts_as_there() -> None:
+    """Core inserts a wanted version into those it found, so the second mention finds it."""
+    on_disk = OnDisk("m", versions=(1,))
+    once = config("version_policy { specific { versions: [ 2 ] } }")
+    twice = config("version_policy { specific { versions: [ 2, 2 ] } }")
+    assert predict(once, NO_GPU, on_disk=on_disk).refusal is not None
+    assert predict(twice, NO_GPU, on_disk=on_disk).ready
+
+
+def test_an_ensembles_models_come_before_its_versions() -> None:
+    models = {
+        "gone": Declared.of(config("", name="gone"), on_disk=OnDisk("gone", ())),
+        "e": Declared.of(config(ensemble("gone"), name="e"), on_disk=OnDisk("e", ())),
+        "f": Declared.of(config(ensemble("fine"), name="f"), on_disk=OnDisk("f", ())),
+        "fine": Declared.of(config("", name="fine")),
+    }
+    predictions = predict_all(models, NO_GPU)
+    reasons = {name: p.refusal.reason for name, p in predictions.items() if p.refusal}
+    assert reasons == {"gone": "version", "e": "ensemble", "f": "version"}
+
+
+def test_an_ensemble_that_uses_a_circle_ends_the_server() -> None:
+    """Core follows the circle until its stack is full; ensembles of the circle are refused."""
+    steps = {"a": "b", "b": "a", "self": "self", "uses": "a", "uses_uses": "uses"}
+    models = {n: Declared.of(config(ensemble(step), name=n)) for n, step in steps.items()}
+    predictions = predict_all(models, NO_GPU)
+    reasons = {name: p.refusal.reason for name, p in predictions.items() if p.refusal}
+    assert reasons == {
+        "a": "ensemble",
+        "b": "ensemble",
+        "self": "ensemble",
+        "uses": "crash",
+        "uses_uses": "crash",
+    }
+
+
+@pytest.mark.parametrize(
+    ("profile", "reason"),
+    [
+        (" 2", None),
+        ("3x", None),
+        ("+4", None),
+        ("0x1", None),
+        ("-0", None),
+        ("1 2", None),
+        ("-1", "profile"),
+        ("", "profile"),
+        ("one", "profile"),
+        ("٣", "profile"),
+        ("2147483647", None),
+        ("2147483648", "crash"),
+        ("-2147483649", "crash"),
+    ],
+)
+def test_profiles_are_read_as_stoi_reads_them(profile: str, reason: str | None) -> None:
+    """A number that doesn't fit into an int is an exception that nobody catches in core."""
+    text = groups(f'kind: KIND_GPU profile: "{profile}"')
+    refusal = predict(config(text, backend="tensorrt"), simulated_gpus(1)).refusal
+    assert (refusal.reason if refusal else None) == reason
+
+
+def test_an_undeclared_python_model_is_refused_by_2_33_without_a_gpu() -> None:
+    """Its backend's preference for GPUs, which later releases drop where there is none."""
+    old = ServerTraits(version=(2, 33, 0))
+    refusal = predict(config("", backend="python"), NO_GPU, server=old).refusal
+    assert refusal is not None
+    assert refusal.text == (
+        "Invalid argument: instance group m of model m has kind KIND_GPU but no GPUs are available"
+    )
+
+
+def test_a_gpu_named_twice_gets_its_instances_twice() -> None:
+    text = groups("kind: KIND_GPU gpus: [ 1, 0, 1 ] count: 2")
+    prediction = predict(config(text), simulated_gpus(2))
+    assert str(prediction.placement) == "GPU 0 x2 · GPU 1 x4"
+    assert prediction.groups[0].gpus == (1, 0, 1)
+
+
+def test_the_data_type_of_a_control_is_a_matter_of_the_config() -> None:
+    words = (
+        "unexpected data type for control CONTROL_SEQUENCE_CORRID for m. Allowed data types are "
+        "TYPE_UINT64, TYPE_INT64, TYPE_UINT32, TYPE_INT32 and TYPE_STRING"
+    )
+    assert classify(words) == "config"
