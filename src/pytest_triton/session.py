@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pytest_triton.errors import PytestTritonError
-from pytest_triton.options import Deployment, Settings
 from pytest_triton.placement.compare import Observed
 from pytest_triton.placement.declared import Declared, OnDisk
 from pytest_triton.placement.hardware import HardwareRequest
@@ -23,6 +22,7 @@ from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS, is_backend_nam
 from pytest_triton.repository import Model, Repository, read_repository
 from pytest_triton.servers.pool import ServerPool
 from pytest_triton.servers.spec import ServerSpec
+from pytest_triton.settings import Deployment, Settings
 
 
 class PatternUnused(PytestTritonError):

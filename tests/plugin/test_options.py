@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_triton.options import OPTIONS, Deployment, Expectation, OptionError, read_settings
+from pytest_triton.options import OPTIONS
 from pytest_triton.placement.hardware import HardwareRequest
+from pytest_triton.settings import Deployment, Expectation, OptionError, read_settings
 
 # option -> the text given, and the value expected for the directory that relative paths start from
 VALUES = {

@@ -107,6 +107,20 @@ def test_placement_under_every_name(placements: Path, count: int) -> None:
     }
 
 
+def test_mixed_groups_that_a_backend_refuses_do_not_crash_the_server(tmp_path: Path) -> None:
+    """Refused when the instance is made, about one such model in a hundred crashed core."""
+    both = "instance_group [{ kind: KIND_GPU }, { kind: KIND_CPU }]"
+    for number in range(200):
+        for backend in ("tensorrt", "openvino"):
+            write_model(tmp_path, f"{backend}_{number}", f'backend: "{backend}" {both}')
+    with bare_server(tmp_path, SimulatedGpus(1)) as server:
+        index = server.read_index()
+    assert len(index) == 400
+    for name, entry in index.items():
+        words = ONLY_GPU if name.startswith("tensorrt") else ONLY_CPU
+        assert words.format(name) in entry["reason"]
+
+
 def test_a_model_that_completes_nothing_keeps_its_config(tmp_path: Path) -> None:
     """A config with inputs and outputs is served as it was written."""
     write_model(

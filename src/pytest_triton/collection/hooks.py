@@ -11,7 +11,7 @@ import pytest
 
 from pytest_triton.collection.nodes import ChecksModule, model_of, repository_node
 from pytest_triton.errors import PytestTritonError
-from pytest_triton.options import OptionError, Settings, read_settings
+from pytest_triton.settings import OptionError, Settings, read_settings
 
 if TYPE_CHECKING:
     from pytest_triton.checks.model_check import ModelCheck

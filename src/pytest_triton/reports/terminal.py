@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pytest
 
-    from pytest_triton.options import Settings
     from pytest_triton.session import TritonSession
+    from pytest_triton.settings import Settings
 
 _MOST_ROWS = 50
 

@@ -485,10 +485,8 @@ def _versions(names: Sequence[str], directory: Path) -> tuple[tuple[int, ...], l
         number = _LEADING_NUMBER.match(name)
         if number is None:
             continue
-        # Python refuses to convert very long digits; twenty are too many for 64 bits anyway.
-        digits = number[1].lstrip("+-").lstrip("0")
-        value = int(number[1]) if len(digits) < 20 else None
-        if value is None or value not in _INT64:
+        value = int(number[1])
+        if value not in _INT64:
             problems.append(
                 Problem(
                     path=directory / name,

@@ -36,6 +36,7 @@ from pytest_triton.servers.spec import ServerSpec
 
 _STEP = 0.01  # seconds between two looks at a starting server
 _GRACE = 10.0  # seconds from SIGTERM to SIGKILL
+_WITHOUT_METRICS_ADDRESS = ("2.33.0",)  # releases that know no --metrics-address
 _ATTEMPTS = 3  # starts, when others take the ports that were free a moment ago
 
 
@@ -266,7 +267,11 @@ def _command(server: ProcessServer) -> list[str]:
     command += [f"--model-repository={path}" for path in server._repositories]
     command.append(f"--backend-directory={server._backends}")
     command.append(f"--backend-config=python,shm-region-prefix-name={server._shared_memory}")
-    for endpoint in ("http", "grpc", "metrics"):
+    endpoints = ("http", "grpc", "metrics")
+    if server.tritonserver.version in _WITHOUT_METRICS_ADDRESS:
+        endpoints = ("http", "grpc")
+        command.append("--allow-metrics=false")  # else they would be open to other machines
+    for endpoint in endpoints:
         host, _, port = getattr(server, endpoint).rpartition(":")
         command += [f"--{endpoint}-address={host}", f"--{endpoint}-port={port}"]
     return command + list(server.spec.arguments)

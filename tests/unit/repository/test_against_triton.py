@@ -93,6 +93,7 @@ ENSEMBLES = {
     f"ensemble_scheduling {{ {STEP} }}",
     "circle": 'output { name: "X" data_type: TYPE_FP32 dims: 1 } '
     + f"ensemble_scheduling {{ {STEP} {BACK} }}",
+    "circle_from_an_input": ENDS + f"ensemble_scheduling {{ {STEP} {BACK} }}",
     "tensor_unused": 'input { name: "X" data_type: TYPE_FP32 dims: 1 } '
     f"ensemble_scheduling {{ {STEP} }}",
 }

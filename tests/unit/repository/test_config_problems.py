@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -273,7 +274,12 @@ def test_a_file_beyond_the_limit_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "config.pbtxt"
     path.write_bytes(b'backend: "python"\n# ')
     os.truncate(path, 50_000_000)  # sparse: a large file that costs no disk
+    read_config(tmp_path / "warm-up")
+    tracemalloc.start()
     file = read_config(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 * SIZE_LIMIT
     assert file.text == ""
     assert file.problem is not None
     assert "50,000,000 bytes" in file.problem.message

@@ -147,10 +147,46 @@ static TRITONSERVER_Error *complete_config(TRITONBACKEND_Model *model) {
   return error;
 }
 
+static TRITONSERVER_Error *refusal(const struct behaviour *behaviour, const char *model_name) {
+  return new_error(TRITONSERVER_ERROR_INVALID_ARG, "unable to load model '%s', %s", model_name,
+                   behaviour->refusal);
+}
+
+/* Do the resolved groups hold both the one kind that the backend runs on and others? */
+static TRITONSERVER_Error *has_mixed_kinds(TRITONBACKEND_Model *model,
+                                           const struct behaviour *behaviour, bool *mixed) {
+  const char *only = behaviour->only == GPU ? "KIND_GPU" : "KIND_CPU", *text;
+  TRITONSERVER_Message *config;
+  size_t size;
+  bool wanted = false, refused = false;
+  TRY(TRITONBACKEND_ModelConfig(model, 1, &config));
+  TRITONSERVER_Error *error = TRITONSERVER_MessageSerializeToJson(config, &text, &size);
+  if (!error) {
+    struct json groups = json_member(json_text(text, size), "instance_group");
+    for (struct json group = json_first(groups); group.start; group = json_next(group)) {
+      char kind[32] = "";
+      json_string(json_member(group, "kind"), kind, sizeof kind);
+      if (strcmp(kind, only) == 0) wanted = true;
+      else refused = true;
+    }
+  }
+  forget(TRITONSERVER_MessageDelete(config));
+  *mixed = wanted && refused;
+  return error;
+}
+
+/* Real backends refuse a kind when its instance is made, and so do we. But when other instances
+ * of the model have been made before, core often crashes on cleaning them up (seen in 2.33.0 to
+ * 2.51.0). One such model must not end a rehearsal, so here the model is refused beforehand. */
 EXPORT TRITONSERVER_Error *TRITONBACKEND_ModelInitialize(TRITONBACKEND_Model *model) {
   const struct behaviour *behaviour;
+  const char *model_name;
+  bool mixed = false;
+  TRY(TRITONBACKEND_ModelName(model, &model_name));
   TRY(backend_of(model, &behaviour));
-  return behaviour->completes ? complete_config(model) : NULL;
+  if (behaviour->completes) TRY(complete_config(model));
+  if (behaviour->only != ANY) TRY(has_mixed_kinds(model, behaviour, &mixed));
+  return mixed ? refusal(behaviour, model_name) : NULL;
 }
 
 EXPORT TRITONSERVER_Error *TRITONBACKEND_ModelInstanceInitialize(
@@ -170,10 +206,8 @@ EXPORT TRITONSERVER_Error *TRITONBACKEND_ModelInstanceInitialize(
   snprintf(where, sizeof where, " (%s device %d)", TRITONSERVER_InstanceGroupKindString(kind),
            (int)device);
   log_info("TRITONBACKEND_ModelInstanceInitialize", name, where);
-  if (behaviour->only != ANY && kind != behaviour->only)
-    return new_error(TRITONSERVER_ERROR_INVALID_ARG, "unable to load model '%s', %s", model_name,
-                     behaviour->refusal);
-  return NULL;
+  bool refused = behaviour->only != ANY && kind != behaviour->only;
+  return refused ? refusal(behaviour, model_name) : NULL;
 }
 
 /* ---- what inference needs of the model's config --------------------------------------------- */
