@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from pytest_triton import NO_GPU, Declared, cpu, gpu, predict, read_repository, simulated_gpus
+from pytest_triton import NO_GPU, cpu, gpu, predict, read_repository, simulated_gpus
 
 MODELS = {
-    model.name: Declared.of(model.config)
+    model.name: model.config
     for model in read_repository([Path(__file__).parent.parent / "models"]).models
 }
 

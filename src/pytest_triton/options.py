@@ -129,12 +129,10 @@ def add_options(parser: pytest.Parser) -> None:
             metavar=option.metavar,
             help=f"{option.help} [ini: {option.ini}, environment: {option.environment}]",
         )
-        parser.addini(
-            option.ini,
-            f"as {option.flag}",
-            "linelist" if option.repeatable else "string",
-            default=None,
-        )
+        if option.repeatable:
+            parser.addini(option.ini, f"as {option.flag}", type="linelist", default=None)
+        else:
+            parser.addini(option.ini, f"as {option.flag}", type="string", default=None)
 
 
 class Given(NamedTuple):

@@ -267,9 +267,9 @@ def _command(server: ProcessServer) -> list[str]:
     command += [f"--model-repository={path}" for path in server._repositories]
     command.append(f"--backend-directory={server._backends}")
     command.append(f"--backend-config=python,shm-region-prefix-name={server._shared_memory}")
-    endpoints = ("http", "grpc", "metrics")
+    endpoints = ["http", "grpc", "metrics"]
     if server.tritonserver.version in _WITHOUT_METRICS_ADDRESS:
-        endpoints = ("http", "grpc")
+        endpoints.remove("metrics")
         command.append("--allow-metrics=false")  # else they would be open to other machines
     for endpoint in endpoints:
         host, _, port = getattr(server, endpoint).rpartition(":")
