@@ -72,9 +72,9 @@ class ChecksModule(pytest.Module):
         return node
 
     def _getobj(self) -> ModuleType:
-        from pytest_triton.checks import bundled
+        from pytest_triton.checks.bundled import CHECKS
 
-        return bundled
+        return CHECKS
 
     def funcnamefilter(self, name: str) -> bool:
         return name.startswith("test_")  # whatever the user's python_functions say

@@ -13,7 +13,13 @@ from pytest_triton.placement.backends import (
     backend_of_files,
     backend_of_platform,
 )
-from pytest_triton.placement.flaws import ENSEMBLE, Flaw, io_flaws, poll_flaws
+from pytest_triton.placement.flaws import (
+    ENSEMBLE,
+    ONLY_PASSIVE_SEQUENCE,
+    Flaw,
+    io_flaws,
+    poll_flaws,
+)
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
@@ -72,7 +78,7 @@ class Declared:
 
     `backend` and `platform` are completed as Triton completes them while polling. `flaws` is
     what Triton refuses while polling, whatever the hardware; `io_flaws` what it refuses after
-    the instance groups.
+    the instance groups, `scheduler_flaws` after the instances.
     """
 
     name: str
@@ -84,6 +90,7 @@ class Declared:
     has_config: bool = True
     flaws: tuple[Flaw, ...] = field(default=(), repr=False)
     io_flaws: tuple[Flaw, ...] = field(default=(), repr=False)
+    scheduler_flaws: tuple[Flaw, ...] = field(default=(), repr=False)
 
     @classmethod
     def of(cls, config: ModelConfig, *, on_disk: OnDisk | None = None) -> Declared:
@@ -119,11 +126,12 @@ class Declared:
             )
         is_ensemble = scheduling == "ensemble_scheduling" or platform == ENSEMBLE
         complete = len(config.input) and len(config.output)
+        groups = tuple([_group(group) for group in config.instance_group])
         return cls(
             name=name,
             backend=backend,
             platform=platform,
-            groups=tuple([_group(group) for group in config.instance_group]),
+            groups=groups,
             is_ensemble=is_ensemble,
             steps=(
                 tuple(step.model_name for step in config.ensemble_scheduling.step)
@@ -133,6 +141,11 @@ class Declared:
             has_config=on_disk is None or on_disk.has_config,
             flaws=tuple(flaws),
             io_flaws=tuple(io_flaws(config, name, platform)) if complete else (),
+            scheduler_flaws=(
+                (ONLY_PASSIVE_SEQUENCE,)
+                if scheduling == "sequence_batching" and groups and all(g.passive for g in groups)
+                else ()
+            ),
         )
 
     @property

@@ -26,6 +26,7 @@ ENSEMBLE = "ensemble"
 FREE_PLATFORM: Version = (2, 36, 0)
 AOTI_PLATFORM: Version = (2, 66, 0)
 RESPONSE_CACHE_CHECK: Version = (2, 39, 0)
+PASSIVE_SEQUENCES: Version = (2, 37, 0)
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,14 @@ class Flaw:
     text: str
     since: Version = _FIRST
     until: Version = _NEVER
+
+
+# Older sequence batchers need an instance that isn't passive.
+ONLY_PASSIVE_SEQUENCE = Flaw(
+    "config",
+    "Initialization failed for all sequence-batch scheduler threads",
+    until=PASSIVE_SEQUENCES,
+)
 
 
 def poll_flaws(config: ModelConfig, name: str, backend: str, platform: str) -> Iterator[Flaw]:

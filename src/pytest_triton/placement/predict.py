@@ -4,7 +4,7 @@ Source: core's `NormalizeInstanceGroup`, `ValidateInstanceGroup` and `PrepareIns
 (`model_config_utils.cc`, `backend_model.cc`), in the order in which they run:
 
     flaws of the config  ->  backend library  ->  instance groups  ->  inputs and outputs
-    ->  instances (where a backend refuses kinds it doesn't take)
+    ->  instances (where a backend refuses kinds it doesn't take)  ->  scheduler
 
 The first refusal ends it: one bad group fails the whole model.
 """
@@ -436,6 +436,9 @@ def _late_refusal(
             return _load_refusal(flaw.reason, flaw.text)
     if backend.reason is not None and any(group.kind != backend.only for group in groups):
         return _load_refusal(backend.reason, backend.words.format(model=declared.name))
+    for flaw in declared.scheduler_flaws:
+        if flaw.since <= server.version < flaw.until:
+            return Refusal(flaw.reason, f"Internal: {flaw.text}")
     return None
 
 

@@ -117,7 +117,7 @@ _PATTERNS: tuple[tuple[Reason, str], ...] = (
         r"failed to (read|parse) text proto|can't parse|error parsing|failed to open text file"
         r"|unexpected 'platform' and 'backend' pair|must be non-negative value"
         r"|preferred (batch )?size must|priority level|preserve_ordering"
-        r"|sequence batching|data type for control|response cache does not"
+        r"|sequence.batch(ing| scheduler)|data type for control|response cache does not"
         r"|batch (input|output) (kind|data type)"
         r"|model (input|output) |shape tensors are only|non-linear io format"
         r"|(source input|target output) name|model configuration must specify|version policy"

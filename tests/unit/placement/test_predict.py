@@ -194,6 +194,7 @@ class TestFallback:
             (groups(GPU), "mine"),
             (groups("kind: KIND_MODEL"), "mine"),
             ("", "openvino"),
+            (groups(""), "openvino"),
             ("", "tensorrt"),
             (groups("", CPU + " gpus: [0]"), "mine"),
         ],

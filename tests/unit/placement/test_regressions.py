@@ -98,3 +98,12 @@ def test_the_data_type_of_a_control_is_a_matter_of_the_config() -> None:
         "TYPE_UINT64, TYPE_INT64, TYPE_UINT32, TYPE_INT32 and TYPE_STRING"
     )
     assert classify(words) == "config"
+
+
+def test_a_sequence_model_of_passive_instances_only_is_refused_before_2_37() -> None:
+    text = "sequence_batching { } " + groups("kind: KIND_CPU passive: true")
+    old = predict(config(text), NO_GPU, server=ServerTraits(version=(2, 36, 0))).refusal
+    assert old is not None
+    assert (old.reason, old.stage) == ("config", "load")
+    assert classify(old.text) == old.reason
+    assert predict(config(text), NO_GPU, server=ServerTraits(version=(2, 37, 0))).ready

@@ -1,0 +1,108 @@
+"""What a rehearsal costs beside its floor: both servers bare, plus as many empty tests.
+
+    python benchmarks/rehearsal.py [MODELS]
+
+Ratios of one run count; machines are noisy. Prints seconds, and memory in MB.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from pytest_triton.placement.hardware import HardwareRequest
+from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
+from pytest_triton.servers.process import launch
+from pytest_triton.servers.spec import ServerSpec
+
+BACKENDS = ("onnxruntime", "tensorrt", "pytorch", "python")
+GROUPS = ("{ kind: KIND_GPU }", "{ kind: KIND_CPU }", "{ kind: KIND_GPU }, { kind: KIND_CPU }", "")
+TENSORS = """\
+max_batch_size: 8
+input [ { name: "X" data_type: TYPE_FP32 dims: [ 4 ] } ]
+output [ { name: "Y" data_type: TYPE_FP32 dims: [ 4 ] } ]
+"""
+PLAIN = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:xdist")
+CHECKS = 4  # tests a model: config, explicit placement, placement on two hardwares
+
+
+def write_repository(path: Path, models: int) -> None:
+    for number in range(models):
+        backend = BACKENDS[number % 4]
+        groups = GROUPS[number // 4 % 4]
+        if backend == "tensorrt":
+            groups = GROUPS[0]  # it takes nothing else
+        platform = 'platform: "pytorch_libtorch"\n' if backend == "pytorch" else ""
+        model = path / f"model_{number:05}"
+        (model / "1").mkdir(parents=True)
+        (model / "config.pbtxt").write_text(
+            f'backend: "{backend}"\n{platform}{TENSORS}'
+            + (f"instance_group [ {groups} ]\n" if groups else "")
+        )
+
+
+def bare_servers(repository: Path) -> float:
+    """Both servers, started side by side, until both are live."""
+    start = time.perf_counter()
+    specs = [
+        ServerSpec((repository,), HardwareRequest.parse(gpus), stand_ins=OFFICIAL_BACKENDS)
+        for gpus in ("none", "sim:2")
+    ]
+    servers = [launch(spec) for spec in specs]
+    try:
+        for server in servers:
+            server.wait_until_live()
+        return time.perf_counter() - start
+    finally:
+        for server in servers:
+            server.stop()
+
+
+def run_pytest(folder: Path, *arguments: str) -> tuple[float, float, str]:
+    """Seconds, peak memory of pytest in MB, and its last line."""
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-q", *PLAIN, *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    output = process.stdout.read()
+    _, _, usage = os.wait4(process.pid, 0)
+    return time.perf_counter() - start, usage.ru_maxrss / 1024, output.splitlines()[-1]
+
+
+def main(models: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_repository(folder / "models", models)
+        tests = folder / "empty"
+        tests.mkdir()
+        for number in range(models):  # a file a model, as the repository has
+            body = "".join(f"def test_{check}(): pass\n" for check in range(CHECKS))
+            (tests / f"test_{number:05}.py").write_text(body)
+        (folder / "pytest.ini").write_text("[pytest]\ntriton_allow_fallback = *\n")
+        one = tests / "test_one.py"
+        one.write_text("import pytest\n@pytest.mark.parametrize('n', range(%d))\n"
+                       "def test_it(n): pass\n" % (CHECKS * models))  # fmt: skip
+        print(f"{models} models, {CHECKS * models} tests")
+        for turn in range(3):
+            servers = bare_servers(folder / "models")
+            empty, _, _ = run_pytest(folder, str(one))
+            ours, memory, last = run_pytest(folder, "--triton-repo=models", "models")
+            print(
+                f"bare servers {servers:.2f}  empty tests {empty:.2f}  rehearsal {ours:.2f}  "
+                f"ratio {ours / (servers + empty):.2f}  pytest {memory:.0f} MB  ({last})"
+            )
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(f"largest process: {children:.0f} MB")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
