@@ -22,7 +22,7 @@ from tritonclient.grpc.model_config_pb2 import (
 )
 
 from pytest_triton.placement.backends import BACKENDS
-from pytest_triton.placement.declared import Declared, OnDisk
+from pytest_triton.placement.declared import OnDisk
 
 T = TypeVar("T")
 
@@ -269,19 +269,6 @@ def model_configs(draw: st.DrawFn) -> ModelConfig:
     return config
 
 
-def _keep_core_alive(case: Case) -> Case:
-    """One group at most for backends of one kind.
-
-    Where such a backend makes one instance and refuses another, core itself crashes now and
-    then while it takes the model down (all releases from 2.33.0 to 2.51.0).
-    """
-    if case.config is not None:
-        backend = Declared.of(case.config, on_disk=case.on_disk("m")).backend
-        if backend in BACKENDS and BACKENDS[backend].only is not None:
-            del case.config.instance_group[1:]
-    return case
-
-
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
     """Any model directory."""
@@ -345,7 +332,7 @@ def bulk_cases(number: int, seed_: int) -> tuple[Case, ...]:
             config.CopyFrom(case.config)
             del config.instance_group[:]
             config.instance_group.extend(chance.choice(groups))
-            case = _keep_core_alive(replace(case, config=config))
+            case = replace(case, config=config)
         written = None if case.config is None else case.config.SerializeToString()
         found.setdefault((written, case.versions, case.files, case.suffix), case)
     return tuple(found.values())

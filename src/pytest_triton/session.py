@@ -101,7 +101,9 @@ class TritonSession:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.pool = ServerPool()
-        self._seen: dict[ServerSpec, Seen | PytestTritonError] = {}
+        self._seen: dict[
+            tuple[CheckedDeployment, HardwareRequest], Seen | PytestTritonError
+        ] = {}
         self._told: set[str] = set()
 
     @cached_property
@@ -148,14 +150,14 @@ class TritonSession:
         The first call starts the servers for all hardware of the run, side by side. Raises the
         PytestTritonError that kept the server from telling, at every call.
         """
-        spec = self.spec(checked, hardware)
-        if spec not in self._seen:
+        key = (checked, hardware)
+        if key not in self._seen:
             self.pool.launch([self.spec(checked, other) for other in self.settings.gpus])
             try:
-                self._seen[spec] = self._look(checked, spec)
+                self._seen[key] = self._look(checked, self.spec(checked, hardware))
             except PytestTritonError as error:
-                self._seen[spec] = error
-        seen = self._seen[spec]
+                self._seen[key] = error
+        seen = self._seen[key]
         if isinstance(seen, PytestTritonError):
             raise seen.with_traceback(None)
         return seen

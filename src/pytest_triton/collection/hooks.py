@@ -33,6 +33,7 @@ class RepositoryChecks:
         self.session: TritonSession = TritonSession(settings)
         self.table = PlacementTable([hardware.label for hardware in settings.gpus])
         self._collected: set[Path] = set()
+        self._running: pytest.Item | None = None
         self._marks: dict[ServerSpec, int] = {}
 
     @classmethod
@@ -125,14 +126,17 @@ class RepositoryChecks:
             metafunc.parametrize("triton_hardware", hardware, ids=[each.id for each in hardware])
 
     @pytest.fixture
-    def triton_check(self, request: pytest.FixtureRequest) -> ModelCheck:
+    def triton_check(self) -> ModelCheck:
         """A model of the repository, with what is known and seen of it."""
         from pytest_triton.checks.model_check import ModelCheck
 
-        found = model_of(request.node)
+        # not by the `request` fixture, which would be made anew for each of thousands of tests
+        item = self._running
+        assert item is not None
+        found = model_of(item)
         assert found is not None, "this fixture is for the bundled checks"
         start = self.config.invocation_params.dir
-        return ModelCheck(*found, self.session, start, request.node.user_properties.append)
+        return ModelCheck(*found, self.session, start, item.user_properties.append)
 
     # --- the session -------------------------------------------------------------------------
 
@@ -161,10 +165,10 @@ class RepositoryChecks:
                         f"pytest --triton-repo={deployment.text} {path}"
                     )
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self) -> Generator[None, object, object]:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        self._running = item
         self._marks = {server.spec: server.log.size() for server in self.session.pool.running()}
-        return (yield)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

@@ -25,7 +25,7 @@ ENSEMBLE = "ensemble"
 # From this release on, `platform` is free where the backend isn't one of the platforms' own.
 FREE_PLATFORM: Version = (2, 36, 0)
 AOTI_PLATFORM: Version = (2, 66, 0)
-RESPONSE_CACHE_CHECK: Version = (2, 39, 0)
+RESPONSE_CACHE_CHECK: Version = (2, 38, 0)
 PASSIVE_SEQUENCES: Version = (2, 37, 0)
 
 
