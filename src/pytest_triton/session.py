@@ -6,23 +6,30 @@ observed -> verdict. Everything but the pool is a value that is computed once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_triton.errors import PytestTritonError
+from pytest_triton.placement.backends import backend_named
 from pytest_triton.placement.compare import Observed
 from pytest_triton.placement.declared import Declared, OnDisk
+from pytest_triton.placement.flaws import Flaw
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.placement.predict import Prediction, predict_all
+from pytest_triton.placement.refusal import classify
+from pytest_triton.rehearsal.completion import as_json, completions
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS, is_backend_name
 from pytest_triton.repository import Model, Repository, read_repository
 from pytest_triton.servers.pool import ServerPool
 from pytest_triton.servers.spec import ServerSpec
 from pytest_triton.settings import Deployment, Settings
+
+if TYPE_CHECKING:
+    from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 
 class PatternUnused(PytestTritonError):
@@ -38,17 +45,31 @@ class CheckedDeployment:
 
     @cached_property
     def declared(self) -> Mapping[str, Declared]:
-        """What each model with a readable config declares, by name."""
-        return {
-            model.name: Declared.of(
-                model.config,
-                on_disk=OnDisk(
-                    model.name, model.versions, has_config=model.config_file is not None
-                ),
-            )
-            for model in self.repository.models
-            if model.config_file is None or model.config_file.config is not None
-        }
+        """What each model with a readable config declares, by name.
+
+        What Triton refuses on sight, for what is on disk, is part of it (a flaw).
+        """
+        found = {}
+        for model in self._readable:
+            config = self.completed.get(model.name, model.config)
+            on_disk = OnDisk(model.name, model.versions, has_config=model.config_file is not None)
+            declared = Declared.of(config, on_disk=on_disk)
+            if model.refusal is not None and not declared.flaws:
+                text = model.refusal.triton or model.refusal.message
+                declared = replace(declared, flaws=(Flaw(classify(text), text),))
+            found[model.name] = declared
+        return found
+
+    @cached_property
+    def completed(self) -> Mapping[str, ModelConfig]:
+        """The configs that real backends would complete, completed, by the models' names."""
+        models = {model.name: model.config for model in self._readable}
+        completing = {name for name, config in models.items() if _completes(config.backend)}
+        return completions(models, frozenset(completing))
+
+    @property
+    def _readable(self) -> Iterator[Model]:
+        return (model for model in self.repository.models if model.readable)
 
     @cached_property
     def stand_ins(self) -> tuple[str, ...]:
@@ -101,9 +122,7 @@ class TritonSession:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.pool = ServerPool()
-        self._seen: dict[
-            tuple[CheckedDeployment, HardwareRequest], Seen | PytestTritonError
-        ] = {}
+        self._seen: dict[tuple[CheckedDeployment, HardwareRequest], Seen | PytestTritonError] = {}
         self._told: set[str] = set()
 
     @cached_property
@@ -141,6 +160,7 @@ class TritonSession:
             python=settings.python,
             timeout=settings.timeout,
             stand_ins=checked.stand_ins if settings.backends == "stand-in" else (),
+            completed=as_json(checked.completed) if settings.backends == "stand-in" else (),
             left_out=checked.left_out,
         )
 
@@ -195,3 +215,7 @@ class TritonSession:
             observed=observe(server, [model.name for model in checked.repository.models]),
             predicted=predict_all(checked.declared, hardware, server=traits_of(server)),
         )
+
+
+def _completes(backend: str) -> bool:
+    return backend_named(backend).completes

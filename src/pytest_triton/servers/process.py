@@ -20,6 +20,7 @@ from pathlib import Path
 
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.placement.hardware import HardwareRequest
+from pytest_triton.rehearsal.completion import write_completions
 from pytest_triton.rehearsal.simulation import (
     SimulatedGpus,
     assemble_backends,
@@ -217,6 +218,7 @@ def _backends(
         directory = assemble_backends(folder / "backends", spec.stand_ins)
         libraries = [*map(str, tritonserver.library_dirs), os.environ.get("LD_LIBRARY_PATH", "")]
         added = {"LD_LIBRARY_PATH": os.pathsep.join(filter(None, libraries))}
+        added |= write_completions(folder / "completions", spec.completed)
     else:
         python = assemble_python_backend(tritonserver, spec.python, folder / "backends")
         directory, added = python.directory, dict(python.environment)

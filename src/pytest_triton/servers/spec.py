@@ -15,7 +15,8 @@ class ServerSpec:
     `repositories` are served together, `timeout` is in seconds and bounds the start,
     `python` is the interpreter for python models (None: the running one), `arguments` are
     added to tritonserver's command line. With `stand_ins`, the names of backends, none of the
-    real ones is loaded. `left_out` are entries of the repositories that Triton must not see, for
+    real ones is loaded; `completed` is what those would have completed (rehearsal/completion.py).
+    `left_out` are entries of the repositories that Triton must not see, for
     it would serve nothing else either.
     """
 
@@ -27,6 +28,7 @@ class ServerSpec:
     timeout: float = 120.0
     arguments: tuple[str, ...] = ()
     stand_ins: tuple[str, ...] = ()
+    completed: tuple[tuple[str, str], ...] = ()
     left_out: tuple[Path, ...] = ()
 
     @property

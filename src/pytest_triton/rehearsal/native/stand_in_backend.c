@@ -124,24 +124,65 @@ static TRITONSERVER_Error *backend_of(TRITONBACKEND_Model *model,
   return NULL;
 }
 
-/* A model without config.pbtxt must get one from its backend. Placement needs no inputs and
- * outputs, so the config that core has put together is handed back as it is. */
+/* The whole text of a file, which the caller frees; NULL if it can't be read. */
+static char *text_of_file(const char *path, size_t *size) {
+  FILE *file = fopen(path, "rb");
+  if (!file) return NULL;
+  char *text = NULL;
+  long end;
+  if (fseek(file, 0, SEEK_END) == 0 && (end = ftell(file)) >= 0 && fseek(file, 0, SEEK_SET) == 0) {
+    *size = (size_t)end;
+    text = malloc(*size + 1);
+    if (text && fread(text, 1, *size, file) != *size) {
+      free(text);
+      text = NULL;
+    }
+  }
+  fclose(file);
+  return text;
+}
+
+/* The config that Python has completed for this model, in the folder that is named by
+ * PYTEST_TRITON_COMPLETIONS; empty if there is none. */
+static TRITONSERVER_Error *completed_config(TRITONBACKEND_Model *model,
+                                            TRITONSERVER_Message **config) {
+  const char *folder = getenv("PYTEST_TRITON_COMPLETIONS"), *name;
+  char *path = NULL;
+  size_t size = 0;
+  *config = NULL;
+  if (!folder) return NULL;
+  TRY(TRITONBACKEND_ModelName(model, &name));
+  if (asprintf(&path, "%s/%s.json", folder, name) < 0)
+    return new_error(TRITONSERVER_ERROR_INTERNAL, "out of memory%s%s", "", "");
+  char *text = text_of_file(path, &size);
+  free(path);
+  if (!text) return NULL;
+  TRITONSERVER_Error *error = TRITONSERVER_MessageNewFromSerializedJson(config, text, size);
+  free(text);
+  return error;
+}
+
+/* A model without config.pbtxt, or with half of one, must get the rest from its backend. What
+ * clients and ensembles need to know of its inputs and outputs is for Python to guess; where
+ * nothing is known, the config that core has put together is handed back as it is. */
 static TRITONSERVER_Error *complete_config(TRITONBACKEND_Model *model) {
   bool wanted = false;
   TRITONBACKEND_ArtifactType type;
   const char *directory;
   char *path = NULL;
+  TRITONSERVER_Message *config;
   TRY(TRITONBACKEND_ModelAutoCompleteConfig(model, &wanted));
   if (!wanted) return NULL;
-  TRY(TRITONBACKEND_ModelRepository(model, &type, &directory));
-  if (asprintf(&path, "%s/config.pbtxt", directory) < 0)
-    return new_error(TRITONSERVER_ERROR_INTERNAL, "out of memory%s%s", "", "");
-  bool written_down = access(path, F_OK) == 0;
-  free(path);
-  if (written_down) return NULL;
-
-  TRITONSERVER_Message *config;
-  TRY(TRITONBACKEND_ModelConfig(model, 1, &config));
+  TRY(completed_config(model, &config));
+  if (!config) {
+    TRY(TRITONBACKEND_ModelRepository(model, &type, &directory));
+    if (asprintf(&path, "%s/config.pbtxt", directory) < 0)
+      return new_error(TRITONSERVER_ERROR_INTERNAL, "out of memory%s%s", "", "");
+    bool written_down = access(path, F_OK) == 0;
+    free(path);
+    if (written_down) return NULL;
+    TRY(TRITONBACKEND_ModelConfig(model, 1, &config));
+  }
   TRITONSERVER_Error *error = TRITONBACKEND_ModelSetConfig(model, 1, config);
   forget(TRITONSERVER_MessageDelete(config));
   return error;
