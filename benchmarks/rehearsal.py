@@ -84,15 +84,14 @@ def main(models: int) -> None:
         write_repository(folder / "models", models)
         tests = folder / "empty"
         tests.mkdir()
-        for number in range(models):  # a file a model, as the repository has
-            body = "".join(f"def test_{check}(): pass\n" for check in range(CHECKS))
-            (tests / f"test_{number:05}.py").write_text(body)
         (folder / "pytest.ini").write_text("[pytest]\ntriton_allow_fallback = *\n")
         one = tests / "test_one.py"
-        one.write_text("import pytest\n@pytest.mark.parametrize('n', range(%d))\n"
-                       "def test_it(n): pass\n" % (CHECKS * models))  # fmt: skip
+        one.write_text(
+            f"import pytest\n@pytest.mark.parametrize('n', range({CHECKS * models}))\n"
+            "def test_it(n): pass\n"
+        )
         print(f"{models} models, {CHECKS * models} tests")
-        for turn in range(3):
+        for _ in range(3):
             servers = bare_servers(folder / "models")
             empty, _, _ = run_pytest(folder, str(one))
             ours, memory, last = run_pytest(folder, "--triton-repo=models", "models")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pytest_triton.options import OPTIONS
+from pytest_triton.options import OPTIONS, Option
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.settings import Deployment, Expectation, OptionError, read_settings
 
 # option -> the text given, and the value expected for the directory that relative paths start from
-VALUES = {
+VALUES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "repo": ("one:two", lambda start: (Deployment("one:two", (start / "one", start / "two")),)),
     "binary": ("bin/tritonserver", lambda start: start / "bin/tritonserver"),
     "version": ("2.42.0", lambda start: "2.42.0"),
@@ -30,9 +31,13 @@ def test_every_option_is_tested_here() -> None:
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
 @pytest.mark.parametrize("source", ["command line", "ini file", "TOML", "environment"])
-def test_each_option_from_each_source(pytester: pytest.Pytester, option, source) -> None:  # type: ignore[no-untyped-def]
+def test_each_option_from_each_source(
+    pytester: pytest.Pytester, option: Option, source: str
+) -> None:
     text, expected = VALUES[option.name]
-    arguments, environ, start = [], {}, pytester.path
+    arguments: list[str] = []
+    environ: dict[str, str] = {}
+    start = pytester.path
     if source == "command line":
         arguments.append(f"{option.flag}={text}")
     elif source == "environment":
@@ -125,7 +130,7 @@ def test_malformed_values_end_the_run_as_usage_errors(
 
 
 def test_an_environment_that_is_no_shell_words(pytester: pytest.Pytester) -> None:
-    with pytest.raises(OptionError, match="PYTEST_TRITON_GPUS=none 'sim:2.*shell words"):
+    with pytest.raises(OptionError, match=r"PYTEST_TRITON_GPUS=none 'sim:2.*shell words"):
         read_settings(pytester.parseconfig(), {"PYTEST_TRITON_GPUS": "none 'sim:2"})
 
 

@@ -164,7 +164,7 @@ def fake_server(spec: ServerSpec, tmp_path: Path, script: str) -> ProcessServer:
             "missing library",
             "libfoo.so.1",
         ),
-        ("echo \"/lib/libc.so.6: version \\`GLIBC_2.99' not found\"; exit 1", "system too old", ""),
+        ('echo "/lib/libc.so.6: version \\`GLIBC_2.99\' not found"; exit 1', "system too old", ""),
         ("echo 'No space left on device: /dev/shm'; exit 1", "no shared memory", "exit code 1"),
         ("echo 'Permission denied'; exit 1", "permission", ""),
         ("kill -KILL $$", "killed", "signal SIGKILL"),
@@ -228,8 +228,8 @@ def test_nothing_is_left_when_pytest_is_ended(
         "@pytest.hookimpl(trylast=True)\n"
         "def pytest_runtest_call(item):\n"
         "    if 'test_placement' in item.name:\n"
-        "        pool = item.config.pluginmanager.get_plugin('triton-repository-checks').session.pool\n"
-        "        folders = [str(server.folder) for server in pool.running()]\n"
+        "        checks = item.config.pluginmanager.get_plugin('triton-repository-checks')\n"
+        "        folders = [str(server.folder) for server in checks.session.pool.running()]\n"
         "        pathlib.Path('seen').write_text('\\n'.join(folders))\n"
         "        time.sleep(60)\n"
     )

@@ -39,7 +39,9 @@ def test_help_names_every_command_and_imports_none() -> None:
     done = run(python=("-c", script))
     assert done.returncode == 0
     assert all(name in done.stdout for name in program.COMMANDS)
-    assert done.stdout.splitlines()[-1] == ("['pytest_triton.errors', 'pytest_triton.__main__']")
+    assert done.stdout.splitlines()[-1] == (
+        "['pytest_triton._version', 'pytest_triton.errors', 'pytest_triton.__main__']"
+    )
 
 
 @pytest.mark.parametrize("name", sorted(program.COMMANDS))

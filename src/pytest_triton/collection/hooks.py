@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_triton.collection.nodes import ChecksModule, model_of, repository_node
+from pytest_triton.collection.nodes import model_of, repository_node
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.settings import OptionError, Settings, read_settings
 
@@ -226,7 +226,7 @@ class PytestTritonWarning(pytest.PytestWarning):
 
 
 def _warn_of_moved_rootdir(config: pytest.Config, settings: Settings) -> None:
-    """`--triton-repo DIR` makes pytest take DIR for a test path, and look for its ini from there."""
+    """`--triton-repo DIR` makes pytest take DIR for a test path and look for its ini there."""
     if "--triton-repo" not in config.invocation_params.args:
         return
     here = config.invocation_params.dir

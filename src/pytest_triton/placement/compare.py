@@ -36,7 +36,9 @@ class Observed:
     def __str__(self) -> str:
         if self.refusal is not None:
             return str(self.refusal)
-        return str(self.placement) if self.ready else f"not ready ({self.state})"
+        if not self.ready:
+            return f"not ready ({self.state})"
+        return str(self.placement) if self.placement else "ready"  # an ensemble has no instances
 
 
 @dataclass(frozen=True)

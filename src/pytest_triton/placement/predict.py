@@ -108,7 +108,8 @@ class Prediction:
         """A table's cell: "GPU 0 · CPU", "CPU  <- fallback", "refused: no GPU"."""
         if self.refusal is not None:
             return str(self.refusal)
-        return f"{self.placement}{'  <- fallback' if self.fallback else ''}"
+        where = str(self.placement) if self.placement else "ready"  # an ensemble has no instances
+        return f"{where}{'  <- fallback' if self.fallback else ''}"
 
 
 Note = Callable[[str], None]

@@ -55,8 +55,22 @@ class Refusal:
     stage: Stage = "load"
 
     def __str__(self) -> str:
-        words = self.reason.replace("-", " ").replace("gpu", "GPU").replace("cpu", "CPU")
-        return f"refused: {words.replace('GPUs', 'gpus')}"
+        return f"refused: {_IN_A_CELL.get(self.reason, self.reason.replace('-', ' '))}"
+
+
+# Reasons that read better in other words than their names, where there is room for a few only.
+_IN_A_CELL: dict[Reason, str] = {
+    "no-gpu": "no GPU",
+    "no-gpu-support": "server without GPU support",
+    "gpu-id": "no such GPU",
+    "cpu-with-gpus": "KIND_CPU with gpus",
+    "model-with-gpus": "KIND_MODEL with gpus",
+    "backend-cpu-only": "backend takes CPU only",
+    "backend-gpu-only": "backend takes GPU only",
+    "no-config": "no config.pbtxt",
+    "cuda": "CUDA error",
+    "gpu-memory": "GPU memory",
+}
 
 
 # Tried in this order: the text of an ensemble quotes its models' refusals, so it comes first,
@@ -112,6 +126,7 @@ _PATTERNS: tuple[tuple[Reason, str], ...] = (
         r"\bensemble (scheduling|tensor|model|input|output|'|\w+ (allows|contains))"
         r"|(of|for|in) ensemble\b|step of (model|ensemble)",
     ),
+    ("model-file", r"failed to open text file for read (?!.*config\.pbtxt)"),
     (
         "config",
         r"failed to (read|parse) text proto|can't parse|error parsing|failed to open text file"

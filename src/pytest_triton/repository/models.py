@@ -353,6 +353,8 @@ def _read_model(root: Path, name: str) -> Model:
     if not _chosen(config, versions) and not known:
         problems.append(_no_version(config, config_file, directory, listing, versions))
     problems += _odd_name(name, core_name, directory)
+    if config_file is not None:
+        problems += _missing_labels(config, config_file, directory)
     problems += _circles(root, directory, listing.links)
     anchor = (
         config_file.path if config_file else _model_file(directory, first, content) or directory
@@ -368,6 +370,24 @@ def _read_model(root: Path, name: str) -> Model:
         variants=_variants(path) if VARIANTS_NAME in listing.directories else (),
         _anchor=anchor,
     )
+
+
+def _missing_labels(
+    config: ModelConfig, config_file: ConfigFile, directory: Path
+) -> Iterator[Problem]:
+    for number, output in enumerate(config.output):
+        labels = directory / output.label_filename
+        if output.label_filename and not labels.is_file():
+            yield problem_at(
+                config_file,
+                f"output[{number}].label_filename",
+                f"there is no label file `{printable(output.label_filename)}` in the model's "
+                "directory",
+                cure="Add the file, or leave label_filename out.",
+                effect=Effect.LOAD_FAILED,
+                triton=f"Internal: failed to open text file for read {labels}: No such file or "
+                "directory",
+            )
 
 
 def _list_model(path: str) -> _Listing:

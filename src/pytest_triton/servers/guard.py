@@ -8,6 +8,7 @@ which holds the python backend's stubs as well, and removes the server's folder.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Sequence
@@ -43,9 +44,7 @@ class Guard:
 
     def dismiss(self) -> None:
         assert self._process.stdin is not None
-        try:
+        with contextlib.suppress(BrokenPipeError):  # somebody ended the guard already
             os.write(self._process.stdin.fileno(), b"done\n")
-        except BrokenPipeError:
-            pass  # somebody ended the guard: there is nothing left to dismiss
         self._process.stdin.close()
         self._process.wait()

@@ -34,7 +34,8 @@ def _observe_one(
     server: ProcessServer,
     api: HttpApi,
     name: str,
-    entry: Mapping[str, str] | None, logged: Mapping[str, str]
+    entry: Mapping[str, str] | None,
+    logged: Mapping[str, str],
 ) -> Observed:
     state = entry.get("state", "") if entry is not None else ""
     if state == "READY":

@@ -44,7 +44,7 @@ def mended(text: str, advice: Advice | None) -> ModelConfig:
         (groups("kind: KIND_GPU", "kind: KIND_CPU count: 2"), 0, "CPU x2"),
         (groups("kind: KIND_GPU gpus: [0, 5]"), 1, "GPU 0"),
         (groups("kind: KIND_GPU gpus: [5]"), 2, "GPU 0 · GPU 1"),
-        (groups("gpus: [0]"), 0, "refused: GPU id"),
+        (groups("gpus: [0]"), 0, "refused: no such GPU"),
         (groups("kind: KIND_CPU gpus: [0]"), 1, "CPU"),
         (groups("kind: KIND_MODEL gpus: [0]"), 1, "MODEL"),
         (groups("kind: 9"), 1, "GPU 0"),

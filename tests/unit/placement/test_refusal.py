@@ -152,5 +152,5 @@ def test_any_text_has_a_class(text: str) -> None:
 
 def test_labels() -> None:
     assert str(Refusal("no-gpu", "words")) == "refused: no GPU"
-    assert str(Refusal("cpu-with-gpus", "words")) == "refused: CPU with gpus"
-    assert str(Refusal("backend-gpu-only", "words")) == "refused: backend GPU only"
+    assert str(Refusal("cpu-with-gpus", "words")) == "refused: KIND_CPU with gpus"
+    assert str(Refusal("backend-gpu-only", "words")) == "refused: backend takes GPU only"

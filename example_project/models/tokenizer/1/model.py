@@ -11,7 +11,7 @@ class TritonPythonModel:
             texts = pb_utils.get_input_tensor_by_name(request, "TEXT").as_numpy()
             lengths = [[len(word) for word in row[0].split()] or [0] for row in texts]
             tokens = np.zeros((len(lengths), max(map(len, lengths))), dtype=np.int32)
-            for row, values in zip(tokens, lengths):
+            for row, values in zip(tokens, lengths, strict=True):
                 row[: len(values)] = values
             responses.append(pb_utils.InferenceResponse([pb_utils.Tensor("TOKENS", tokens)]))
         return responses
