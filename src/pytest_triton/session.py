@@ -18,7 +18,7 @@ from pytest_triton.placement.backends import backend_named
 from pytest_triton.placement.compare import Observed
 from pytest_triton.placement.declared import Declared, OnDisk
 from pytest_triton.placement.flaws import Flaw
-from pytest_triton.placement.hardware import HardwareRequest
+from pytest_triton.placement.hardware import NO_GPU, Gpu, Hardware, HardwareRequest
 from pytest_triton.placement.predict import Prediction, predict_all
 from pytest_triton.placement.refusal import classify
 from pytest_triton.rehearsal.completion import as_json, completions
@@ -26,10 +26,13 @@ from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS, is_backend_nam
 from pytest_triton.repository import Model, Repository, read_repository
 from pytest_triton.servers.pool import ServerPool
 from pytest_triton.servers.spec import ServerSpec
-from pytest_triton.settings import Deployment, Settings
+from pytest_triton.settings import Backends, Deployment, Settings
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+
+_MOST_INSTANCES = 2000  # of one model; more take a test server minutes or all memory
 
 
 class PatternUnused(PytestTritonError):
@@ -77,12 +80,40 @@ class CheckedDeployment:
         own = {declared.backend for declared in self.declared.values()}
         return tuple(sorted({*OFFICIAL_BACKENDS, *filter(is_backend_name, own)}))
 
-    @cached_property
-    def left_out(self) -> tuple[Path, ...]:
-        """What no server must see, for it would not serve the other models either."""
-        broken = [model.directory for model in self.repository.models if model.breaks_server]
-        broken += [problem.path for problem in self.repository.problems]
-        return tuple(sorted(broken))
+    def held_back(self, backends: Backends) -> Mapping[str, str]:
+        """Models that no server is given, since it would not serve the others either: name -> why.
+
+        Triton crashes on some configs, hangs on some directories, and its real python backend
+        waits in vain for a model that has no file (seen with 2.51.0).
+        """
+        found = {}
+        for model in self.repository.models:
+            if model.breaks_server and model.refusal is not None:
+                found[model.name] = model.refusal.message
+            elif backends == "real" and _lacks_python_file(model):
+                found[model.name] = "the model's python file is missing in a version directory"
+        for hardware in (NO_GPU, self._ample_hardware):
+            for name, prediction in predict_all(self.declared, hardware).items():
+                if prediction.refusal is not None and prediction.refusal.reason == "crash":
+                    found[name] = f"Triton crashes on it: {prediction.refusal.text}"
+                elif prediction.placement.total > _MOST_INSTANCES:
+                    found[name] = f"it declares {prediction.placement.total} instances"
+        return found
+
+    @property
+    def _ample_hardware(self) -> Hardware:
+        """GPUs enough for every id that a model names, and at least two."""
+        ids = {0, 1}
+        for declared in self.declared.values():
+            ids.update(gpu for group in declared.groups for gpu in group.gpus if gpu >= 0)
+        return Hardware(tuple(Gpu(index, (99, 0)) for index in sorted(ids)), simulated=False)
+
+    def left_out(self, backends: Backends) -> tuple[Path, ...]:
+        """What no server of these backends must see of the repositories."""
+        held_back = self.held_back(backends)
+        paths = [model.directory for model in self.repository.models if model.name in held_back]
+        paths += [problem.path for problem in self.repository.problems]
+        return tuple(sorted(paths))
 
     @cached_property
     def _by_repository(self) -> Mapping[Path, Sequence[Model]]:
@@ -124,6 +155,7 @@ class TritonSession:
         self.pool = ServerPool()
         self._seen: dict[tuple[CheckedDeployment, HardwareRequest], Seen | PytestTritonError] = {}
         self._told: set[str] = set()
+        self._held_back: dict[CheckedDeployment, Mapping[str, str]] = {}
 
     @cached_property
     def deployments(self) -> tuple[CheckedDeployment, ...]:
@@ -149,6 +181,12 @@ class TritonSession:
                     cure="correct the pattern, or remove it if the model is gone",
                 )
 
+    def held_back(self, checked: CheckedDeployment) -> Mapping[str, str]:
+        """The models of a deployment that no server of this run is given: name -> why."""
+        if checked not in self._held_back:
+            self._held_back[checked] = checked.held_back(self.settings.backends)
+        return self._held_back[checked]
+
     def spec(self, checked: CheckedDeployment, hardware: HardwareRequest) -> ServerSpec:
         """The server that checks a deployment on some hardware."""
         settings = self.settings
@@ -161,7 +199,7 @@ class TritonSession:
             timeout=settings.timeout,
             stand_ins=checked.stand_ins if settings.backends == "stand-in" else (),
             completed=as_json(checked.completed) if settings.backends == "stand-in" else (),
-            left_out=checked.left_out,
+            left_out=checked.left_out(settings.backends),
         )
 
     def seen(self, checked: CheckedDeployment, hardware: HardwareRequest) -> Seen:
@@ -215,6 +253,14 @@ class TritonSession:
             observed=observe(server, [model.name for model in checked.repository.models]),
             predicted=predict_all(checked.declared, hardware, server=traits_of(server)),
         )
+
+
+def _lacks_python_file(model: Model) -> bool:
+    if model.backend != "python" or model.refusal is not None:
+        return False
+    file = model.config.default_model_filename or "model.py"
+    versions = (model.directory / str(version) for version in model.versions_to_load)
+    return any(not (version / file).is_file() for version in versions)
 
 
 def _completes(backend: str) -> bool:

@@ -14,7 +14,7 @@ from pytest_triton.placement.advice import Advice, cure, cure_refusal, cure_verd
 from pytest_triton.placement.compare import Observed, compare
 from pytest_triton.placement.declared import Declared
 from pytest_triton.placement.hardware import NO_GPU, Gpu, Hardware, HardwareRequest
-from pytest_triton.placement.predict import Prediction, predict
+from pytest_triton.placement.predict import DEFAULT_TRAITS, Prediction, predict, refused_everywhere
 from pytest_triton.repository.config_file import position_of
 from pytest_triton.repository.problems import Effect
 
@@ -65,15 +65,21 @@ class ModelCheck:
         declared = self._checked.declared.get(self.model.name)
         if declared is None:
             return "\n\n".join([f"the config can't be read: {self._place}", *said])
-        prediction = predict(declared, _ample(declared))
-        refusal = prediction.refusal
+        refusal = refused_everywhere(declared)
         if refusal is not None and refusal.reason not in _NOT_THE_CONFIG:
-            advice = cure_refusal(declared, refusal, prediction.hardware, prediction.server)
             return _text(
                 "Triton refuses this model on any hardware",
                 [self._config_fact, ("declared", declared.summary), ("predicted", str(refusal))],
                 refusal.text,
-                advice,
+                cure_refusal(declared, refusal, _ample(declared), DEFAULT_TRAITS),
+            )
+        held_back = self._session.held_back(self._checked)
+        if self.model.name in held_back:
+            return _text(
+                "can't be served beside other models, so no server was given it",
+                [self._config_fact, ("why", held_back[self.model.name])],
+                "",
+                None,
             )
         return "\n\n".join(said)
 
@@ -115,7 +121,8 @@ class ModelCheck:
         """How what a server did differs from what Triton's rules say."""
         self._note("hardware", hardware.label)
         declared = self._checked.declared.get(self.model.name)
-        if declared is None or self.model.refusal is not None:
+        held_back = self._session.held_back(self._checked)
+        if declared is None or self.model.refusal is not None or self.model.name in held_back:
             self._note("observed", "not served (see test_config)")
             return self._nothing_to("place")
         seen = self._session.seen(self._checked, hardware)

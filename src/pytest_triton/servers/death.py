@@ -79,6 +79,14 @@ _CAUSES: tuple[tuple[str, Cause], ...] = (
         ),
     ),
     (
+        r"terminate called after throwing an instance of '(?P<what>[^'\n]+)'(?!.*bad_alloc)",
+        Cause(
+            "crash",
+            "Triton itself crashed with an exception that nobody caught ({what})",
+            "look for the model that makes it crash: leave models out until the server lives",
+        ),
+    ),
+    (
         r"std::bad_alloc|Cannot allocate memory|[Oo]ut of memory",
         Cause(
             "out of memory",
