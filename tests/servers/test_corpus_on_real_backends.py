@@ -1,0 +1,76 @@
+"""Real repositories on real backends without a GPU: what a real server says is what was predicted.
+
+The corpus holds configs only, so python models get a model file that does nothing. Their neighbours'
+backends, which the installed release doesn't have, are predicted, and seen, to be missing.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from corpus import corpus_repositories
+from pytest_triton.placement.compare import compare
+from pytest_triton.placement.hardware import HardwareRequest
+from pytest_triton.session import TritonSession
+from pytest_triton.settings import Deployment, Settings
+
+IDLE_MODEL = """\
+class TritonPythonModel:
+    def execute(self, requests):
+        return []
+"""
+NO_GPU = HardwareRequest.parse("none")
+
+
+PYTHON_REPOSITORIES = [
+    repository
+    for repository in corpus_repositories()
+    if any('"python"' in path.read_text() for path in repository.glob("*/config.pbtxt"))
+]
+
+
+def with_model_files(repository: Path, copy: Path) -> Path:
+    shutil.copytree(repository, copy, symlinks=True)
+    for version in copy.glob("*/*/"):
+        (version / "model.py").write_text(IDLE_MODEL)
+    return copy
+
+
+@pytest.mark.parametrize("repository", PYTHON_REPOSITORIES, ids=lambda path: path.name)
+def test_predicted_is_observed(repository: Path, tmp_path: Path) -> None:
+    copy = with_model_files(repository, tmp_path / "models")
+    session = TritonSession(
+        Settings(
+            repo=(Deployment(str(copy), (copy,)),),
+            binary=None,
+            version=None,
+            python=None,
+            gpus=(NO_GPU,),
+            backends="real",
+            timeout=120,
+            allow_fallback=(),
+            expect=(),
+        )
+    )
+    try:
+        (checked,) = session.deployments
+        served = [model for model in checked.repository.models if model.refusal is None]
+        assert served
+        assert session.held_back(checked) == {}
+        seen = session.seen(checked, NO_GPU)
+        verdicts = {
+            model.name: compare(
+                checked.declared[model.name],
+                seen.predicted[model.name],
+                seen.observed[model.name],
+            )
+            for model in served
+        }
+        assert {name: v.headline for name, v in verdicts.items() if not v.ok} == {}
+        for name, verdict in verdicts.items():
+            print(f"{name}: {verdict.headline}")
+    finally:
+        session.close()
