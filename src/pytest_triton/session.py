@@ -41,10 +41,14 @@ class PatternUnused(PytestTritonError):
 
 @dataclass(frozen=True, eq=False)
 class CheckedDeployment:
-    """A deployment that is to be checked: its repositories as they are on disk."""
+    """A deployment that is to be checked: its repositories as they are on disk.
+
+    `backends` are those of the servers that check it.
+    """
 
     deployment: Deployment
     repository: Repository
+    backends: Backends = "stand-in"
 
     @cached_property
     def declared(self) -> Mapping[str, Declared]:
@@ -70,6 +74,11 @@ class CheckedDeployment:
         completing = {name for name, config in models.items() if _completes(config.backend)}
         return completions(models, frozenset(completing))
 
+    @cached_property
+    def completed_json(self) -> tuple[tuple[str, str], ...]:
+        """What stand-ins are told of it."""
+        return as_json(self.completed) if self.stand_ins else ()
+
     @property
     def _readable(self) -> Iterator[Model]:
         return (model for model in self.repository.models if model.readable)
@@ -77,10 +86,13 @@ class CheckedDeployment:
     @cached_property
     def stand_ins(self) -> tuple[str, ...]:
         """The backends that a rehearsal stands in for: all official ones, and the models' own."""
+        if self.backends != "stand-in":
+            return ()
         own = {declared.backend for declared in self.declared.values()}
         return tuple(sorted({*OFFICIAL_BACKENDS, *filter(is_backend_name, own)}))
 
-    def held_back(self, backends: Backends) -> Mapping[str, str]:
+    @cached_property
+    def held_back(self) -> Mapping[str, str]:
         """Models that no server is given, since it would not serve the others either: name -> why.
 
         Triton crashes on some configs, hangs on some directories, and its real python backend
@@ -90,7 +102,7 @@ class CheckedDeployment:
         for model in self.repository.models:
             if model.breaks_server and model.refusal is not None:
                 found[model.name] = model.refusal.message
-            elif backends == "real" and _lacks_python_file(model):
+            elif self.backends == "real" and _lacks_python_file(model):
                 found[model.name] = "the model's python file is missing in a version directory"
         for hardware in (NO_GPU, self._ample_hardware):
             for name, prediction in predict_all(self.declared, hardware).items():
@@ -108,10 +120,11 @@ class CheckedDeployment:
             ids.update(gpu for group in declared.groups for gpu in group.gpus if gpu >= 0)
         return Hardware(tuple(Gpu(index, (99, 0)) for index in sorted(ids)), simulated=False)
 
-    def left_out(self, backends: Backends) -> tuple[Path, ...]:
-        """What no server of these backends must see of the repositories."""
-        held_back = self.held_back(backends)
-        paths = [model.directory for model in self.repository.models if model.name in held_back]
+    @cached_property
+    def left_out(self) -> tuple[Path, ...]:
+        """What no server must see of the repositories."""
+        models = self.repository.models
+        paths = [model.directory for model in models if model.name in self.held_back]
         paths += [problem.path for problem in self.repository.problems]
         return tuple(sorted(paths))
 
@@ -155,13 +168,12 @@ class TritonSession:
         self.pool = ServerPool()
         self._seen: dict[tuple[CheckedDeployment, HardwareRequest], Seen | PytestTritonError] = {}
         self._told: set[str] = set()
-        self._held_back: dict[CheckedDeployment, Mapping[str, str]] = {}
 
     @cached_property
     def deployments(self) -> tuple[CheckedDeployment, ...]:
         """Read from disk at the first use. Raises PytestTritonError for a bad repository."""
         return tuple(
-            CheckedDeployment(deployment, read_repository(deployment.paths))
+            CheckedDeployment(deployment, read_repository(deployment.paths), self.settings.backends)
             for deployment in self.settings.repo
         )
 
@@ -181,12 +193,6 @@ class TritonSession:
                     cure="correct the pattern, or remove it if the model is gone",
                 )
 
-    def held_back(self, checked: CheckedDeployment) -> Mapping[str, str]:
-        """The models of a deployment that no server of this run is given: name -> why."""
-        if checked not in self._held_back:
-            self._held_back[checked] = checked.held_back(self.settings.backends)
-        return self._held_back[checked]
-
     def spec(self, checked: CheckedDeployment, hardware: HardwareRequest) -> ServerSpec:
         """The server that checks a deployment on some hardware."""
         settings = self.settings
@@ -197,9 +203,9 @@ class TritonSession:
             version=settings.version,
             python=settings.python,
             timeout=settings.timeout,
-            stand_ins=checked.stand_ins if settings.backends == "stand-in" else (),
-            completed=as_json(checked.completed) if settings.backends == "stand-in" else (),
-            left_out=checked.left_out(settings.backends),
+            stand_ins=checked.stand_ins,
+            completed=checked.completed_json,
+            left_out=checked.left_out,
         )
 
     def seen(self, checked: CheckedDeployment, hardware: HardwareRequest) -> Seen:

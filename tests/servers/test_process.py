@@ -19,7 +19,13 @@ from pytest_triton.servers import process
 from pytest_triton.servers.finding import Tritonserver
 from pytest_triton.servers.http import HttpApi
 from pytest_triton.servers.pool import ServerPool
-from pytest_triton.servers.process import ProcessServer, ServerDied, ServerTimeout, launch
+from pytest_triton.servers.process import (
+    ProcessServer,
+    ServerDied,
+    ServerNotLive,
+    ServerTimeout,
+    launch,
+)
 from pytest_triton.servers.spec import ServerSpec
 
 pytestmark = pytest.mark.usefixtures("folders_left")
@@ -122,6 +128,18 @@ def test_an_unknown_flag_ends_the_waiting_at_once(repository: RepositoryBuilder)
     assert "exit code" in text
     assert "unrecognized option '--frobnicate'" in text, "the log's last lines"
     assert "What to do:" in text
+
+
+def test_a_repository_that_has_gone_is_told_at_once(repository: RepositoryBuilder) -> None:
+    spec = spec_of(repository)
+    repository.path.rmdir()
+    server = launch(spec)
+    try:
+        with pytest.raises(ServerNotLive, match="repository unreadable") as raised:
+            server.wait_until_live()
+    finally:
+        server.stop()
+    assert "failed to stat file" in str(raised.value)
 
 
 def test_a_lost_race_for_a_port_is_run_again(

@@ -73,11 +73,10 @@ class ModelCheck:
                 refusal.text,
                 cure_refusal(declared, refusal, _ample(declared), DEFAULT_TRAITS),
             )
-        held_back = self._session.held_back(self._checked)
-        if self.model.name in held_back:
+        if self.model.name in self._checked.held_back:
             return _text(
                 "can't be served beside other models, so no server was given it",
-                [self._config_fact, ("why", held_back[self.model.name])],
+                [self._config_fact, ("why", self._checked.held_back[self.model.name])],
                 "",
                 None,
             )
@@ -121,7 +120,7 @@ class ModelCheck:
         """How what a server did differs from what Triton's rules say."""
         self._note("hardware", hardware.label)
         declared = self._checked.declared.get(self.model.name)
-        held_back = self._session.held_back(self._checked)
+        held_back = self._checked.held_back
         if declared is None or self.model.refusal is not None or self.model.name in held_back:
             self._note("observed", "not served (see test_config)")
             return self._nothing_to("place")

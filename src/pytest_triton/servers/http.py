@@ -36,12 +36,12 @@ class HttpApi:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def live(self) -> bool:
-        """Whether the server answers and says that it lives. Never raises."""
+    def live(self) -> bool | None:
+        """Whether the server says that it lives; None if it doesn't answer. Never raises."""
         try:
             status, _ = self._exchange("GET", "/v2/health/live")
         except (OSError, http.client.HTTPException):
-            return False
+            return None
         return status == 200
 
     def metadata(self) -> dict[str, Any]:

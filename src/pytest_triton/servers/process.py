@@ -49,6 +49,10 @@ class ServerDied(PytestTritonError):
         self.cause = cause
 
 
+class ServerNotLive(PytestTritonError):
+    """A server runs, and will never serve: its repository can't be read, for instance."""
+
+
 class ServerTimeout(PytestTritonError):
     """A server did not become live in the given time."""
 
@@ -109,8 +113,10 @@ class ProcessServer:
 
     def _wait(self, deadline: float) -> None:
         with HttpApi(self.http, timeout=1.0) as api:
-            while not api.live():
+            while not (live := api.live()):
                 self.check_alive()
+                if live is False:  # Triton answers only once its start is over
+                    self._fail_to_live()
                 if time.monotonic() > deadline:
                     raise ServerTimeout(
                         f"{self.description} was not live after {self.spec.timeout:g} s "
@@ -121,6 +127,18 @@ class ProcessServer:
                         "above shows what it was doing",
                     )
                 time.sleep(_STEP)
+
+    def _fail_to_live(self) -> None:
+        log = self.log.since(self._log_start)
+        cause = cause_of_death(0, log)
+        said = [line for line in log.splitlines() if line.startswith("E")]
+        raise ServerNotLive(
+            f"{self.description} is up and says that it is not live "
+            f"(serving {_list(self.spec.repositories)} with {self.spec.hardware.label}).\n"
+            f"Cause: {cause.name}: {cause.meaning}.\n"
+            f"The errors in its log:\n{_indent(chr(10).join(said[-20:]))}",
+            cure=cause.cure or "read the log above",
+        )
 
     def check_alive(self) -> None:
         """Raise `ServerDied`, with exit code, cause and the log's last lines, if it has ended."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 from pytest_triton.placement.compare import Observed
 from pytest_triton.placement.predict import ServerTraits
@@ -13,6 +14,10 @@ from pytest_triton.servers.http import HttpApi, NotAddressable
 from pytest_triton.servers.process import ProcessServer
 from pytest_triton.witnesses.log_lines import refusals
 from pytest_triton.witnesses.resolved_config import grpc_model_config, placement_of
+
+# An answer takes the server longer than us, so several are asked for at a time.
+_CONNECTIONS = 4
+_WORTH_THREADS = 50  # models
 
 
 def observe(server: ProcessServer, models: Iterable[str]) -> Mapping[str, Observed]:
@@ -26,8 +31,23 @@ def observe(server: ProcessServer, models: Iterable[str]) -> Mapping[str, Observ
             known = index.get(entry["name"])
             if known is None or entry.get("state") == "READY":
                 index[entry["name"]] = entry
-        logged = refusals(server.log.since())
-        return {name: _observe_one(server, api, name, index.get(name), logged) for name in models}
+    logged = refusals(server.log.since())
+    names = tuple(models)
+    shares = [names[start::_CONNECTIONS] for start in range(_CONNECTIONS)]
+
+    def observe_share(share: tuple[str, ...]) -> dict[str, Observed]:
+        with HttpApi(server.http) as api:
+            return {
+                name: _observe_one(server, api, name, index.get(name), logged) for name in share
+            }
+
+    if len(names) < _WORTH_THREADS:
+        return observe_share(names)
+    with ThreadPoolExecutor(_CONNECTIONS) as threads:
+        found = {
+            name: one for part in threads.map(observe_share, shares) for name, one in part.items()
+        }
+    return {name: found[name] for name in names}
 
 
 def _observe_one(
