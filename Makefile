@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RELEASES := 2.33.0 2.36.0 2.39.0 2.42.0 2.51.0
 
-.PHONY: demo test lint matrix benchmarks clean
+.PHONY: demo test test-gpu lint matrix benchmarks clean
 
 # The main job on the example project, against a real tritonserver.
 demo: $(VENV)/.ready
@@ -15,6 +15,11 @@ demo: $(VENV)/.ready
 test: $(VENV)/.ready
 	for release in $(RELEASES); do $(BIN)/python -m pytest_triton install $$release || exit 1; done
 	$(BIN)/python -m pytest
+
+# What needs a real GPU.
+test-gpu: $(VENV)/.ready
+	$(BIN)/python -m pytest_triton install
+	$(BIN)/python -m pytest -m gpu
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

@@ -192,7 +192,35 @@ def test_results_reach_junit_with_what_was_declared_predicted_and_observed(
 def test_a_failing_placement_shows_what_the_server_wrote_about_the_model(
     pytester: pytest.Pytester, repository: RepositoryBuilder
 ) -> None:
-    # The real server has only the python backend; the library below is none that it can load.
+    config = repository.add("moody", "{ kind: KIND_CPU }")
+    (config.parent / "1" / "model.py").write_text(
+        "class TritonPythonModel:\n"
+        "    def initialize(self, args):\n"
+        "        raise RuntimeError('not today')\n"
+        "    def execute(self, requests):\n"
+        "        return []\n"
+    )
+    repository.add("calm", "{ kind: KIND_CPU }")
+    result = run(pytester, f"--triton-repo={repository.path}", "--triton-backends=real")
+    result.assert_outcomes(passed=5, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "refused: other, though it was predicted to run on CPU",
+            "  hardware   no GPU",
+            "  observed   refused: other  (seen in the repository index)",
+            "  server     tritonserver *, real run",
+            "  Triton     *RuntimeError: not today*",
+            "*triton server log (no GPU)*",
+            "*failed to load 'moody' version 1*",
+        ]
+    )
+    log = result.stdout.str().split("triton server log")[1].split("triton placement")[0]
+    assert "calm" not in log, "only what is about the model"
+
+
+def test_a_backend_that_the_server_does_not_have_is_told(
+    pytester: pytest.Pytester, repository: RepositoryBuilder
+) -> None:
     repository.add("odd", "{ kind: KIND_CPU }", backend="fil")
     result = run(pytester, f"--triton-repo={repository.path}", "--triton-backends=real")
     result.assert_outcomes(passed=3)
