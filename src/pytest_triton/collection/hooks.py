@@ -25,6 +25,7 @@ class RepositoryChecks:
     """Collects the repositories, hands the checks what they need, reports what they found."""
 
     def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        from pytest_triton.checks.model_check import ModelCheck
         from pytest_triton.reports.terminal import PlacementTable
         from pytest_triton.session import TritonSession
 
@@ -32,8 +33,8 @@ class RepositoryChecks:
         self.settings = settings
         self.session: TritonSession = TritonSession(settings)
         self.table = PlacementTable([hardware.label for hardware in settings.gpus])
+        self._model_check = ModelCheck
         self._collected: set[Path] = set()
-        self._running: pytest.Item | None = None
         self._marks: dict[ServerSpec, int] = {}
 
     @classmethod
@@ -127,16 +128,24 @@ class RepositoryChecks:
 
     @pytest.fixture
     def triton_check(self) -> ModelCheck:
-        """A model of the repository, with what is known and seen of it."""
-        from pytest_triton.checks.model_check import ModelCheck
+        """A model of the repository, with what is known and seen of it (bundled checks only)."""
+        pytest.fail("triton_check is for the bundled checks only")
 
-        # not by the `request` fixture, which would be made anew for each of thousands of tests
-        item = self._running
-        assert item is not None
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
         found = model_of(item)
-        assert found is not None, "this fixture is for the bundled checks"
+        if found is None:
+            self._marks = {one.spec: one.log.size() for one in self.session.pool.running()}
+            return
+        # The arguments are put in directly: a run of pytest's fixtures for each of thousands of
+        # tests takes longer than the checks themselves.
+        assert isinstance(item, pytest.Function)
         start = self.config.invocation_params.dir
-        return ModelCheck(*found, self.session, start, item.user_properties.append)
+        item.funcargs["triton_check"] = self._model_check(
+            *found, self.session, start, item.user_properties.append
+        )
+        if hasattr(item, "callspec"):
+            item.funcargs.update(item.callspec.params)
 
     # --- the session -------------------------------------------------------------------------
 
@@ -164,11 +173,6 @@ class RepositoryChecks:
                         "something keeps it from getting there. Name it as an argument: "
                         f"pytest --triton-repo={deployment.text} {path}"
                     )
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        self._running = item
-        self._marks = {server.spec: server.log.size() for server in self.session.pool.running()}
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

@@ -85,16 +85,8 @@ class ChecksModule(pytest.Module):
     def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
         for item in super().collect():
             # what `-v` and editors show as the place of a check: the config, not our module
-            item.__dict__["reportinfo"] = _ReportInfo(self.path, f"{self.model.name}::{item.name}")
+            item.__dict__["location"] = (self.nodeid, None, f"{self.model.name}::{item.name}")
             yield item
-
-
-class _ReportInfo:
-    def __init__(self, path: Path, name: str) -> None:
-        self._place = (path, None, name)
-
-    def __call__(self) -> tuple[Path, None, str]:
-        return self._place
 
 
 def model_of(node: pytest.Item | pytest.Collector) -> tuple[Model, CheckedDeployment] | None:
