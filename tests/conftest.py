@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,14 +35,13 @@ def repository(tmp_path: Path) -> RepositoryBuilder:
 
 
 @pytest.fixture
-def folders_left() -> Iterator[None]:
-    """Fails if a test leaves a server's folder or shared memory behind."""
-    before = _left_behind()
+def folders_left(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Fails if a test leaves a server's folder behind; gives it a place of its own for them."""
+    place = tmp_path_factory.mktemp("servers")
+    monkeypatch.setenv("TMPDIR", str(place))
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
     yield
-    left = _left_behind() - before
-    assert not left, f"left behind: {left}"
-
-
-def _left_behind() -> set[Path]:
-    places = (Path(os.environ.get("TMPDIR", "/tmp")), Path("/dev/shm"))
-    return {path for place in places for path in place.glob("pytest-triton-*")}
+    left = list(place.glob("pytest-triton-*"))
+    assert left == [], f"left behind: {left}"
