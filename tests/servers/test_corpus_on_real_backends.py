@@ -1,7 +1,7 @@
 """Real repositories on real backends without a GPU: what a real server says is what was predicted.
 
-The corpus holds configs only, so python models get a model file that does nothing. Their neighbours'
-backends, which the installed release doesn't have, are predicted, and seen, to be missing.
+The corpus holds configs only, so python models get a model file that does nothing. The backends
+of their neighbours, which the installed release doesn't have, are seen to be missing, as predicted.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ import dataclasses
 import hashlib
 import json
 import os
-import re
 import platform
+import re
 import resource
 import signal
 import socket
