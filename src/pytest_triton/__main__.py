@@ -17,6 +17,7 @@ from pytest_triton.errors import PytestTritonError
 
 COMMANDS = {
     "install": "fetch a real tritonserver into a cache of yours",
+    "predict": "show what would run where on given hardware, without a server",
 }
 PROGRAM = "python -m pytest_triton"
 

@@ -61,9 +61,9 @@ class CheckedDeployment:
             config = self.completed.get(model.name, model.config)
             on_disk = OnDisk(model.name, model.versions, has_config=model.config_file is not None)
             declared = Declared.of(config, on_disk=on_disk)
-            if model.refusal is not None and not declared.flaws:
+            if model.refusal is not None:
                 text = model.refusal.triton or model.refusal.message
-                declared = replace(declared, flaws=(Flaw(classify(text), text),))
+                declared = replace(declared, flaws=(Flaw(classify(text), text), *declared.flaws))
             found[model.name] = declared
         return found
 

@@ -34,6 +34,7 @@ class RepositoryChecks:
         self.session: TritonSession = TritonSession(settings)
         self.table = PlacementTable([hardware.label for hardware in settings.gpus])
         self._model_check = ModelCheck
+        self._asking_others = False
         self._collected: set[Path] = set()
         self._marks: dict[ServerSpec, int] = {}
 
@@ -101,6 +102,8 @@ class RepositoryChecks:
 
         What else lies in such a directory stays ignored.
         """
+        if self._asking_others:
+            return None
         path = collection_path
         paths = [path for deployment in self.settings.repo for path in deployment.paths]
         if any(repository.is_relative_to(path) for repository in paths):
@@ -118,8 +121,14 @@ class RepositoryChecks:
 
     def _is_ignored(self, directory: Path) -> bool:
         """Whether pytest, without this plugin, would ignore a directory."""
-        others = self.config.pluginmanager.subset_hook_caller("pytest_ignore_collect", [self])
-        return bool(others(collection_path=directory, config=self.config))
+        self._asking_others = True
+        try:
+            ignored = self.config.hook.pytest_ignore_collect(
+                collection_path=directory, config=self.config
+            )
+        finally:
+            self._asking_others = False
+        return bool(ignored)
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if model_of(metafunc.definition) and "triton_hardware" in metafunc.fixturenames:

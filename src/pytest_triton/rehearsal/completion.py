@@ -25,6 +25,14 @@ class _Tensor(NamedTuple):
     dims: tuple[int, ...]
 
 
+class _Place(NamedTuple):
+    """A tensor of a model: of its `input` or `output`, or one `inside` of an ensemble."""
+
+    model: str
+    way: str
+    tensor: str
+
+
 _UNKNOWN = _Tensor(_FP32, _UNKNOWN_DIMS)
 
 
@@ -41,8 +49,8 @@ def completions(
         config = models[name]
         if any(not t.data_type or not len(t.dims) for t in (*config.input, *config.output)):
             completed[name] = _with_types(config)
+    known = _known_tensors(models)
     for ensemble in models.values():
-        known = _tensors_of(ensemble, models)
         for step in ensemble.ensemble_scheduling.step:
             if step.model_name in completing:
                 config = completed.get(step.model_name, models[step.model_name])
@@ -80,44 +88,65 @@ def _with_types(config: ModelConfig) -> ModelConfig:
 
 
 def _with_tensors(
-    config: ModelConfig, step: Any, known: Mapping[str, _Tensor], max_batch_size: int
+    config: ModelConfig, step: Any, known: Mapping[_Place, _Tensor], max_batch_size: int
 ) -> ModelConfig | None:
-    """The config with what a step of an ensemble uses of it and it doesn't have; None if all is."""
-    missing = list(_missing(config.input, step.input_map))
-    missing_outputs = list(_missing(config.output, step.output_map))
-    if not missing and not missing_outputs:
+    """The config with what a step of an ensemble uses of it and it doesn't have; None if all is.
+
+    Inputs that are added are optional: another ensemble may leave them out.
+    """
+    inputs = _missing(config.input, step.input_map)
+    outputs = _missing(config.output, step.output_map)
+    if not inputs and not outputs:
         return None
     completed = _copy(config)
     if not len(config.input) and not len(config.output) and not config.max_batch_size:
         completed.max_batch_size = max_batch_size
-    for tensors, names in ((completed.input, missing), (completed.output, missing_outputs)):
-        for name, ensemble_name in names:
-            tensor = known.get(ensemble_name, _UNKNOWN)
-            tensors.add(name=name, data_type=tensor.data_type, dims=tensor.dims)
+    for name in inputs:
+        tensor = known.get(_Place(step.model_name, "input", name), _UNKNOWN)
+        completed.input.add(name=name, data_type=tensor.data_type, dims=tensor.dims, optional=True)
+    for name in outputs:
+        tensor = known.get(_Place(step.model_name, "output", name), _UNKNOWN)
+        completed.output.add(name=name, data_type=tensor.data_type, dims=tensor.dims)
     return completed
 
 
-def _missing(tensors: Any, mapped: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _missing(tensors: Any, mapped: Mapping[str, str]) -> list[str]:
     there = {tensor.name for tensor in tensors}
-    return ((name, mapped[name]) for name in sorted(mapped) if name not in there)
+    return sorted(name for name in mapped if name not in there)
 
 
-def _tensors_of(ensemble: ModelConfig, models: Mapping[str, ModelConfig]) -> dict[str, _Tensor]:
-    """What an ensemble and the models of its steps say about its tensors."""
-    known: dict[str, _Tensor] = {}
-    for tensor in (*ensemble.input, *ensemble.output):
-        known[tensor.name] = _Tensor(tensor.data_type, tuple(tensor.dims))
-    for step in ensemble.ensemble_scheduling.step:
-        model = models.get(step.model_name)
-        if model is None:
-            continue
-        for tensors, mapped in ((model.input, step.input_map), (model.output, step.output_map)):
+def _known_tensors(models: Mapping[str, ModelConfig]) -> dict[_Place, _Tensor]:
+    """What is known of all tensors: declared, or handed on by ensembles, as far as they reach."""
+    known: dict[_Place, _Tensor] = {}
+    joined: dict[_Place, list[_Place]] = {}
+    for name, config in models.items():
+        for way, tensors in (("input", config.input), ("output", config.output)):
             for tensor in tensors:
-                if tensor.name in mapped and tensor.data_type and len(tensor.dims):
-                    known.setdefault(
-                        mapped[tensor.name], _Tensor(tensor.data_type, tuple(tensor.dims))
-                    )
+                if tensor.data_type and len(tensor.dims):
+                    of_it = _Tensor(tensor.data_type, tuple(tensor.dims))
+                    known.setdefault(_Place(name, way, tensor.name), of_it)
+        for one, other in _connections(name, config):
+            joined.setdefault(one, []).append(other)
+            joined.setdefault(other, []).append(one)
+    ahead = [place for place in known if place in joined]
+    while ahead:
+        place = ahead.pop()
+        for other in joined.get(place, ()):
+            if other not in known:
+                known[other] = known[place]
+                ahead.append(other)
     return known
+
+
+def _connections(name: str, ensemble: ModelConfig) -> Iterator[tuple[_Place, _Place]]:
+    """The places that hold the same tensor, because an ensemble says so."""
+    for way, ends in (("input", ensemble.input), ("output", ensemble.output)):
+        for tensor in ends:
+            yield _Place(name, way, tensor.name), _Place(name, "inside", tensor.name)
+    for step in ensemble.ensemble_scheduling.step:
+        for way, mapped in (("input", step.input_map), ("output", step.output_map)):
+            for tensor_name, inside in mapped.items():
+                yield _Place(step.model_name, way, tensor_name), _Place(name, "inside", inside)
 
 
 def _copy(config: ModelConfig) -> ModelConfig:

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pytest_triton.repository.problems import printable
+from pytest_triton.text_table import lay_out, screen_width
+
 if TYPE_CHECKING:
     import pytest
 
@@ -89,36 +92,29 @@ class PlacementTable:
             if cell:
                 row.cells[told["triton_hardware"]] = cell
 
-    def lines(self) -> list[str]:
-        """The table, without its title; empty when no check ran."""
+    def lines(self) -> list[list[str]]:
+        """The lines of each row of the table, without its title; empty when no check ran."""
         rows = sorted(self._rows.items())
         shown = rows
         if len(rows) > _MOST_ROWS:
             shown = [(key, row) for key, row in rows if row.deserves_attention][:_MOST_ROWS]
         several = len({repository for repository, _ in self._rows}) > 1
-        head = ["model", "declared", *self._hardware]
-        table = [head]
+        table = [["model", "declared", *self._hardware]]
         for (repository, model), row in shown:
             name = f"{repository}: {model}" if several else model
             cells = [row.cells.get(hardware, "-") for hardware in self._hardware]
-            table.append([_printable(name), row.declared, *cells])
-        widths = [max(len(line[column]) for line in table) for column in range(len(head))]
-        lines = [
-            "   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-            for line in (table if shown else [])
-        ]
+            table.append([printable(name), row.declared, *cells])
+        lines = lay_out(table if shown else [], screen_width())
         if len(shown) < len(rows):
             hidden = len(rows) - len(shown)
-            lines.append(f"... and {hidden} more models, of {len(rows)}")
+            lines.append([f"... and {hidden} more models, of {len(rows)}"])
         return lines
 
     def write(self, reporter: pytest.TerminalReporter) -> None:
         if not self._rows:
             return
         reporter.section("triton placement")
-        for line in self.lines():
-            reporter.line(line, red="<-" in line and "(allowed)" not in line)
-
-
-def _printable(name: str) -> str:
-    return name if name.isprintable() else name.encode("unicode_escape").decode()
+        for lines in self.lines():
+            red = any("<-" in line.replace("<- fallback (allowed)", "") for line in lines)
+            for line in lines:
+                reporter.line(line, red=red)

@@ -2,7 +2,7 @@
 
 Models that fail while the repository is polled, and ensembles whose steps were refused, stand in
 the index by name only, or not at all: Triton's words about them are in the log alone. Since r24.05
-a message is JSON-quoted; before, it is plain.
+a message is JSON-quoted; before, it is plain, and a name with a line break breaks the message too.
 """
 
 from __future__ import annotations
@@ -11,17 +11,24 @@ import json
 import re
 from collections.abc import Iterator
 
-_ERROR = re.compile(r"^E\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ [\w.]+:\d+\] (?P<message>.*)$")
-_PARSER = re.compile(r"^\[libprotobuf ERROR .*?\] (?P<message>Error parsing text-format .*)$")
-_ABOUT = (
-    re.compile(r"Poll failed for model directory '(?P<model>.*?)': (?P<words>.*)", re.DOTALL),
-    re.compile(
-        r"(?P<words>(?:Invalid argument: )?ensemble '?(?P<model>[^' ]+)'? (?:depends|contains).*)",
-        re.DOTALL,
-    ),
-    re.compile(r"(?P<words>(?:Invalid argument: )?in ensemble (?P<model>[^ ,]+), .*)", re.DOTALL),
-    re.compile(r"failed to load model '(?P<model>.*?)': (?P<words>.*)", re.DOTALL),
-    re.compile(r"failed to load '(?P<model>.*?)' version \d+: (?P<words>.*)", re.DOTALL),
+# "E1122 21:26:19.454681 31911 model_repository_manager.cc:1460] ..."; libraries that log by
+# themselves (abseil) write the seconds since 1970 in place of the seconds.
+_LINE = re.compile(r"^(?P<level>[EWIV])\d{4} \d\d:\d\d:\d+\.\d+ +\d+ [\w.]+:\d+\] (?P<message>.*)$")
+_LIBRARY = re.compile(r"^\[libprotobuf \w+ .*?\] (?P<message>.*)$")
+_PARSER = "Error parsing text-format "
+_ABOUT = tuple(
+    re.compile(pattern, re.DOTALL)
+    for pattern in (
+        r"Poll failed for model directory '(?P<model>.*?)': (?P<words>.*)",
+        r"failed to load model '(?P<model>.*?)': (?P<words>.*)",
+        r"failed to load '(?P<model>.*?)' version -?\d+: (?P<words>.*)",
+        r"(?P<words>failed to poll model '(?P<model>.*?)': .*)",
+        r"(?P<words>(?:Invalid argument: )?ensemble '(?P<model>.*?)' (?:depends on|contains) .*)",
+        r"(?P<words>(?:Invalid argument: )?ensemble (?P<model>.*?) (?:contains models|allows) .*)",
+        r"(?P<words>(?:Invalid argument: )?in ensemble (?P<model>.*?), .*)",
+        r"(?P<words>(?:Invalid argument: )?circular dependency between ensembles: "
+        r"(?P<model>.*?) -> .*)",
+    )
 )
 
 
@@ -29,35 +36,44 @@ def refusals(log: str) -> dict[str, str]:
     """Triton's words about each model that it refused, by the model's name (the last ones).
 
     Where the config could not be parsed, the parser's own message (with line and column) is
-    added, which Triton writes on the line before.
+    added, which is written on the line before.
     """
     words: dict[str, str] = {}
     parser = ""
-    for message, is_parser in _messages(log):
-        if is_parser:
+    for lines in _errors(log):
+        message = unquoted(lines[0])
+        if message.startswith(_PARSER):
             parser = message
             continue
-        for pattern in _ABOUT:
-            found = pattern.search(message)
-            if found:
-                text = found["words"].strip()
-                if parser and "text proto" in text:
-                    text = f"{text}: {parser}"
-                words[found["model"]] = text
-                break
+        # Other text may follow on the next lines, so they are taken only where they must be.
+        found = _about(message) or _about("\n".join(lines))
+        if found is not None:
+            model, text = found["model"], found["words"].strip()
+            words[model] = f"{text}: {parser}" if parser and "text proto" in text else text
         parser = ""
     return words
 
 
-def _messages(log: str) -> Iterator[tuple[str, bool]]:
-    for line in log.splitlines():
-        found = _PARSER.match(line)
-        if found:
-            yield found["message"], True
+def _about(message: str) -> re.Match[str] | None:
+    matches = (pattern.match(message) for pattern in _ABOUT)
+    return next((match for match in matches if match is not None), None)
+
+
+def _errors(log: str) -> Iterator[list[str]]:
+    """The messages of all errors, each with the lines that follow it."""
+    lines: list[str] = []
+    for line in log.split("\n"):
+        found = _LINE.match(line) or _LIBRARY.match(line)
+        if found is None:
+            if lines:
+                lines.append(line)
             continue
-        found = _ERROR.match(line)
-        if found:
-            yield unquoted(found["message"]), False
+        if lines:
+            yield lines
+        is_error = found.groupdict().get("level", "E") == "E"
+        lines = [found["message"]] if is_error else []
+    if lines:
+        yield lines
 
 
 def unquoted(message: str) -> str:
