@@ -84,7 +84,7 @@ _TABLE = (
     Backend(
         "pytorch",
         platforms=("pytorch_libtorch", "torch_aoti"),
-        model_files=("model.pt",),
+        model_files=("model.pt", "model.pt2"),
         completes=False,
     ),
     Backend(
@@ -109,7 +109,15 @@ _TABLE = (
 
 BACKENDS: dict[str, Backend] = {backend.name: backend for backend in _TABLE}
 _BACKEND_OF_PLATFORM = {platform: backend for backend in _TABLE for platform in backend.platforms}
-_BACKEND_OF_FILE = {file.rstrip("/"): backend for backend in _TABLE for file in backend.model_files}
+
+MODEL_FILES = tuple(file.rstrip("/") for backend in _TABLE for file in backend.model_files)
+"""Names by which core knows a model's backend, in the order in which it looks for them."""
+
+# Of Torch AOTI; a release before this one acts as if these names weren't there.
+AOTI_NAMES = frozenset({"torch_aoti", "model.pt2"})
+AOTI_RELEASE = (2, 66, 0)
+
+_FILE_OR_DIRECTORY = ("onnxruntime", "openvino", "python")  # how the model may be stored
 
 
 def backend_named(name: str) -> Backend:
@@ -122,21 +130,26 @@ def backend_of_platform(platform: str) -> Backend | None:
     return _BACKEND_OF_PLATFORM.get(platform)
 
 
-def backend_of_file(file_name: str) -> Backend | None:
-    """The backend that Triton guesses from `default_model_filename:`, or None."""
-    return _BACKEND_OF_FILE.get(file_name)
+def guess_backend(
+    platform: str, file_name: str, entries: Iterable[str] = (), *, aoti: bool = False
+) -> Backend | None:
+    """The backend that Triton guesses for a config that names none, or None.
 
-
-def backend_of_files(entries: Iterable[str]) -> Backend | None:
-    """The backend that Triton guesses from a version directory's entries, or None.
-
-    Directories end in "/". An ONNX model may be either, model.savedmodel is a directory,
-    the others are files; the first row of the table that fits wins.
+    From `platform:`, `default_model_filename:` or, where both are empty, from a version
+    directory's entries (directories end in "/"); the first row of the table that fits wins.
+    `aoti` looks at AOTI_NAMES, and at them only.
     """
-    found = frozenset(entries)
+    found = frozenset() if platform or file_name else frozenset(entries)
     for backend in _TABLE:
+        if platform in backend.platforms and (platform in AOTI_NAMES) == aoti:
+            return backend
         for file in backend.model_files:
-            either = backend.name in ("onnxruntime", "openvino", "python")
+            if (file in AOTI_NAMES) != aoti:
+                continue
+            either = backend.name in _FILE_OR_DIRECTORY
             if file in found or (either and file + "/" in found):
+                return backend
+            # Core looks for TensorFlow's files only where there is no platform.
+            if file.rstrip("/") == file_name and not (platform and backend.name == "tensorflow"):
                 return backend
     return None

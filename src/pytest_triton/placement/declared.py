@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from pytest_triton.placement.backends import (
-    BACKENDS,
-    Backend,
-    backend_named,
-    backend_of_file,
-    backend_of_files,
-    backend_of_platform,
-)
-from pytest_triton.placement.flaws import (
-    ENSEMBLE,
-    ONLY_PASSIVE_SEQUENCE,
-    Flaw,
-    io_flaws,
-    poll_flaws,
-)
+from pytest_triton.placement.backends import BACKENDS, Backend, backend_named
+from pytest_triton.placement.completion import complete
+from pytest_triton.placement.ensembles import ENSEMBLE
+from pytest_triton.placement.flaws import Flaw
+from pytest_triton.placement.polling import poll_flaws, version_flaw
+from pytest_triton.placement.tensors import io_flaws
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
+
+# Older sequence batchers need an instance that isn't passive.
+ONLY_PASSIVE_SEQUENCE = Flaw(
+    "config",
+    "Initialization failed for all sequence-batch scheduler threads",
+    until=(2, 37, 0),
+)
 
 DeclaredKind = Literal["AUTO", "GPU", "CPU", "MODEL", "UNKNOWN"]
 _KINDS: tuple[DeclaredKind, ...] = ("AUTO", "GPU", "CPU", "MODEL")
@@ -99,33 +98,22 @@ class Declared:
         Without `on_disk` the directory is taken to have the config's name, a usable version and
         the model's file.
         """
-        name: str = config.name or (on_disk.name if on_disk is not None else "")
-        backend, platform = config.backend, config.platform
-        flaws: list[Flaw] = []
-        if not backend or backend == "tensorflow" or not platform:
-            backend, platform, flaw = _completed(config, name, on_disk)
-            if flaw is not None:
-                flaws.append(flaw)
+        directory: str = config.name if on_disk is None else on_disk.name
+        files = () if on_disk is None else on_disk.files
+        name, backend, platform, _, flaw = complete(config, directory, files)
+        if on_disk is None and backend == "tensorflow":
+            platform = platform or BACKENDS["tensorflow"].platforms[0]
+        flaws = [flaw] if flaw is not None else []
+        flaws.extend(poll_flaws(config, name, backend, platform, directory))
+        versions: Collection[int] = (1,) if on_disk is None else on_disk.versions
+        if on_disk is None and config.HasField("version_policy"):
+            versions = config.version_policy.specific.versions or versions
+        flaw = version_flaw(config, name, versions)
+        if flaw is not None:
+            flaws.append(flaw)
         scheduling = config.WhichOneof("scheduling_choice")
-        flaws.extend(poll_flaws(config, name, backend, platform))
-        if on_disk is not None and name != on_disk.name:
-            flaws.append(
-                Flaw(
-                    "name",
-                    f"unexpected directory name '{on_disk.name}' for model '{name}', directory "
-                    "name must equal model name",
-                )
-            )
-        if not _has_version(config, on_disk):
-            flaws.append(
-                Flaw(
-                    "version",
-                    "at least one version must be available under the version policy of "
-                    f"model '{name}'",
-                )
-            )
         is_ensemble = scheduling == "ensemble_scheduling" or platform == ENSEMBLE
-        complete = len(config.input) and len(config.output)
+        has_tensors = len(config.input) and len(config.output)
         groups = tuple([_group(group) for group in config.instance_group])
         return cls(
             name=name,
@@ -140,7 +128,7 @@ class Declared:
             ),
             has_config=on_disk is None or on_disk.has_config,
             flaws=tuple(flaws),
-            io_flaws=tuple(io_flaws(config, name, platform)) if complete else (),
+            io_flaws=tuple(io_flaws(config, name, platform)) if has_tensors else (),
             scheduler_flaws=(
                 (ONLY_PASSIVE_SEQUENCE,)
                 if scheduling == "sequence_batching" and groups and all(g.passive for g in groups)
@@ -198,59 +186,3 @@ def _group(group: ModelInstanceGroup) -> DeclaredGroup:
         tuple([(device.kind, device.device_id) for device in group.secondary_devices]),
         group.host_policy,
     )
-
-
-def _completed(
-    config: ModelConfig, name: str, on_disk: OnDisk | None
-) -> tuple[str, str, Flaw | None]:
-    """Backend and platform as core's `AutoCompleteBackendFields` fills them in."""
-    backend, platform, file = config.backend, config.platform, config.default_model_filename
-    files = on_disk.files if on_disk is not None else frozenset[str]()
-    if not platform and backend in ("", "tensorflow"):
-        platform = _tensorflow_platform(file, files)
-        if not platform and backend and on_disk is None:
-            platform = BACKENDS["tensorflow"].platforms[0]
-    if not backend:
-        guess = backend_of_platform(platform) or backend_of_file(file)
-        if guess is None and not platform and not file:
-            guess = backend_of_files(files)
-        if guess is None and not platform and not file:
-            backend = name.partition(".")[2]
-            if "." in name:
-                return backend, platform, None
-            return (
-                "",
-                "",
-                Flaw(
-                    "no-backend",
-                    f"Invalid model name: Could not determine backend for model '{name}' with no "
-                    "backend in model configuration. Expected model name of the form "
-                    "'model.<backend_name>'.",
-                ),
-            )
-        backend = guess.name if guess is not None else ""
-    if not platform and backend != "tensorflow":
-        row = BACKENDS.get(backend)
-        if row is not None and row.platforms:
-            platform = row.platforms[0]
-    return backend, platform, None
-
-
-def _tensorflow_platform(file: str, files: frozenset[str]) -> str:
-    saved_model, graph = BACKENDS["tensorflow"].platforms
-    if file:
-        return {"model.savedmodel": saved_model, "model.graphdef": graph}.get(file, "")
-    if "model.graphdef" in files:
-        return graph
-    return saved_model if "model.savedmodel/" in files else ""
-
-
-def _has_version(config: ModelConfig, on_disk: OnDisk | None) -> bool:
-    policy = config.version_policy.WhichOneof("policy_choice")
-    if policy == "latest" and config.version_policy.latest.num_versions == 0:
-        return False
-    if policy == "specific":
-        wanted = list(config.version_policy.specific.versions)
-        # Core takes a version that is named twice for one that is there, whether it is or not.
-        return any(on_disk is None or v in on_disk.versions or wanted.count(v) > 1 for v in wanted)
-    return on_disk is None or bool(on_disk.versions)

@@ -16,16 +16,18 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_triton.errors import PytestTritonError
-from pytest_triton.repository.completion import MODEL_FILES, complete
+from pytest_triton.placement.backends import MODEL_FILES
+from pytest_triton.placement.completion import complete
+from pytest_triton.placement.flaws import Flaw
+from pytest_triton.placement.polling import poll_flaws, version_flaw, versions_to_load
 from pytest_triton.repository.config_file import ConfigFile, problem_at, read_config
-from pytest_triton.repository.polling import refusals
 from pytest_triton.repository.problems import Effect, Problem, printable, shown_path
 from pytest_triton.repository.schema import model_config_type
 
@@ -117,7 +119,7 @@ class Model:
     @cached_property
     def versions_to_load(self) -> tuple[int, ...]:
         """The versions that the version policy chooses, ascending."""
-        return _chosen(self.config, self.versions)
+        return versions_to_load(self.config, self.versions)
 
 
 @dataclass(frozen=True)
@@ -350,8 +352,9 @@ def _read_model(root: Path, name: str) -> Model:
     versions, odd = _versions(listing.directories, directory)
     problems += odd
     known = config_file is None and problems  # what is no model needs no second reason
-    if not _chosen(config, versions) and not known:
-        problems.append(_no_version(config, config_file, directory, listing, versions))
+    no_version = None if known else version_flaw(config, core_name, versions)
+    if no_version is not None:
+        problems.append(_no_version(no_version, config_file, directory, listing, versions))
     problems += _odd_name(name, core_name, directory)
     if config_file is not None:
         problems += _missing_labels(config, config_file, directory)
@@ -418,17 +421,19 @@ def _closed(path: str, error: OSError) -> Problem:
     )
 
 
-def _content(path: str, first: str | None, problems: list[Problem]) -> Mapping[str, bool] | None:
-    """What stands in the first subdirectory: name -> is it a directory (links to nowhere: no)."""
+def _content(path: str, first: str | None, problems: list[Problem]) -> frozenset[str]:
+    """What stands in the first subdirectory; directories end in "/", links to nowhere don't."""
     if first is None:
-        return None
+        return frozenset()
     first_path = os.path.join(path, first)
     try:
         with os.scandir(first_path) as entries:
-            return {entry.name: bool(_is_directory(entry)) for entry in entries}
+            return frozenset(
+                [entry.name + "/" if _is_directory(entry) else entry.name for entry in entries]
+            )
     except OSError as error:
         problems.append(_closed(first_path, error))
-        return {}
+        return frozenset()
 
 
 def _core_name(name: str) -> str:
@@ -446,26 +451,32 @@ def _polled(
     directory: Path,
     name: str,
     first: str | None,
-    content: Mapping[str, bool] | None,
+    content: frozenset[str],
 ) -> Iterator[Problem]:
-    """Complete `config` in place, and say what polling refuses about it."""
-    words = complete(config, name, content)
-    if words:
-        yield _no_backend(config_file, directory, first, words)
+    """Complete `config` in place, and say what polling refuses about it in newer releases too."""
+    completion = complete(config, name, content)
+    config.name = completion.name
+    config.backend = completion.backend
+    config.platform = completion.platform
+    config.default_model_filename = completion.default_model_filename
+    if completion.flaw is not None and completion.flaw.lasting:
+        yield _no_backend(completion.flaw, config_file, directory, first)
         return
-    for refusal in refusals(config, name):
-        if config_file is None:
-            yield Problem(
-                path=directory, message=refusal.message, cure=refusal.cure, triton=refusal.triton
-            )
-        else:
-            yield problem_at(
-                config_file,
-                refusal.field,
-                refusal.message,
-                cure=refusal.cure,
-                triton=refusal.triton,
-            )
+    for flaw in poll_flaws(config, config.name, config.backend, config.platform, name):
+        if flaw.lasting:
+            yield _problem_of(flaw, config_file, directory, Effect.POLL_FAILED)
+
+
+def _problem_of(
+    flaw: Flaw, config_file: ConfigFile | None, directory: Path, effect: Effect
+) -> Problem:
+    if config_file is None:
+        return Problem(
+            path=directory, message=flaw.message, cure=flaw.cure, effect=effect, triton=flaw.text
+        )
+    return problem_at(
+        config_file, flaw.field, flaw.message, cure=flaw.cure, effect=effect, triton=flaw.text
+    )
 
 
 def _not_a_model(directory: Path, effect: Effect, words: str) -> Problem:
@@ -480,19 +491,18 @@ def _not_a_model(directory: Path, effect: Effect, words: str) -> Problem:
 
 
 def _no_backend(
-    config_file: ConfigFile | None, directory: Path, first: str | None, words: str
+    flaw: Flaw, config_file: ConfigFile | None, directory: Path, first: str | None
 ) -> Problem:
     if config_file is None and first is None:
-        return _not_a_model(directory, Effect.POLL_FAILED, words)
+        return _not_a_model(directory, Effect.POLL_FAILED, flaw.text)
     where = f"`{printable(first)}`" if first else "a version directory, and there is none"
-    known = ", ".join(MODEL_FILES)
     hint = "" if first is None or first[:1].isdigit() else " (the first subdirectory by name)"
+    looked = f"Triton looked into {where}{hint} for: {', '.join(MODEL_FILES)}."
     return Problem(
         path=config_file.path if config_file else directory,
-        message="nothing names a backend, neither config.pbtxt nor a file that Triton knows",
-        cure=f'Write backend: "..." into config.pbtxt. Triton looked into {where}{hint} for: '
-        f"{known}.",
-        triton=words,
+        message=flaw.message,
+        cure=f"{flaw.cure} {looked}",
+        triton=flaw.text,
     )
 
 
@@ -530,40 +540,17 @@ def _versions(names: Sequence[str], directory: Path) -> tuple[tuple[int, ...], l
     return tuple(sorted(versions)), problems
 
 
-def _chosen(config: ModelConfig, versions: Sequence[int]) -> tuple[int, ...]:
-    policy = config.version_policy
-    choice = policy.WhichOneof("policy_choice")
-    if choice == "specific":
-        return tuple(sorted(set(policy.specific.versions) & set(versions)))
-    if choice == "all":
-        return tuple(versions)
-    count = policy.latest.num_versions if choice == "latest" else 1
-    return tuple(versions[-count:]) if count else ()
-
-
 def _no_version(
-    config: ModelConfig,
+    flaw: Flaw,
     config_file: ConfigFile | None,
     directory: Path,
     listing: _Listing,
     versions: Sequence[int],
 ) -> Problem:
-    words = (
-        "at least one version must be available under the version policy of model "
-        f"'{directory.name}'"
-    )
     if config_file is None:  # a hidden directory, `.git`, names backend `git` and gets this far
-        return _not_a_model(directory, Effect.LOAD_FAILED, words)
+        return _not_a_model(directory, Effect.LOAD_FAILED, flaw.text)
     if versions:
-        there = ", ".join(str(version) for version in versions[-10:])
-        return problem_at(
-            config_file,
-            "version_policy",
-            "the version policy chooses none of the versions that are there",
-            cure=f"There: {there}.",
-            effect=Effect.LOAD_FAILED,
-            triton=words,
-        )
+        return _problem_of(flaw, config_file, directory, Effect.LOAD_FAILED)
     cure = f"Make one: mkdir {shown_path(directory)}/1 (git keeps no empty directories: put a "
     cure += ".gitkeep into it)."
     zeros = sorted(name for name in listing.directories if re.fullmatch("0[0-9]+", name))
@@ -578,7 +565,7 @@ def _no_version(
         message="has no version directory",
         cure=cure,
         effect=Effect.LOAD_FAILED,
-        triton=words,
+        triton=flaw.text,
     )
 
 
@@ -620,13 +607,12 @@ def _is_within(path: str, link: Path) -> bool:
     return path == target or path.startswith(target.rstrip(os.sep) + os.sep)
 
 
-def _model_file(
-    directory: Path, first: str | None, content: Mapping[str, bool] | None
-) -> Path | None:
+def _model_file(directory: Path, first: str | None, content: frozenset[str]) -> Path | None:
     """The model's file in the first version directory, if it has a name that core knows."""
     if first is None or not content:
         return None
-    return next((directory / first / name for name in MODEL_FILES if name in content), None)
+    names = (name for name in MODEL_FILES if name in content or name + "/" in content)
+    return next((directory / first / name for name in names), None)
 
 
 def _variants(path: str) -> tuple[str, ...]:

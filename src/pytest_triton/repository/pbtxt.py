@@ -39,6 +39,7 @@ _ESCAPE = re.compile(
 )
 _BACKSLASH = re.compile(r"\\.")
 _INTEGER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]+|[0-9]+)\Z")
+_FLOAT_SUFFIX = re.compile(r"(?<=[0-9.])[fF]\Z")
 _PLACEHOLDER = re.compile(r"\$\{[^}\n]*\}|\$[A-Za-z_]\w*|\{\{.*?\}\}|\{%.*?%\}|<%.*?%>|@[A-Z_]+@")
 _QUOTES = "“”„‟‘’‚‛«»″′"
 
@@ -472,7 +473,7 @@ class _Walker:
 
     def _float_value(self, spec: FieldDescriptor, token: Token) -> None:
         try:
-            float(token.text.rstrip("fF") if token.kind == "number" else token.text)
+            float(_FLOAT_SUFFIX.sub("", token.text))
         except ValueError:
             self._not_a_number(spec, token, "a number")
         if re.match(r"-?0[0-9]", token.text):

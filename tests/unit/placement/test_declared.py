@@ -10,10 +10,10 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from pytest_triton.placement.backends import (
     BACKENDS,
     backend_named,
-    backend_of_file,
-    backend_of_files,
     backend_of_platform,
+    guess_backend,
 )
+from pytest_triton.placement.completion import complete
 from pytest_triton.placement.declared import Declared, OnDisk
 
 GPU, CPU = "kind: KIND_GPU", "kind: KIND_CPU"
@@ -102,20 +102,82 @@ def test_completes_backend_and_platform(text: str, backend: str, platform: str) 
     assert not read.flaws
 
 
+def test_a_platform_and_the_file_of_an_earlier_backend() -> None:
+    """Core looks for each backend's platform and file in turn, and TensorRT's come first."""
+    read = declared('platform: "onnxruntime_onnx" default_model_filename: "model.plan"')
+    assert (read.backend, read.platform) == ("tensorrt", "onnxruntime_onnx")
+    assert read.flaws[0].text.endswith("pair, got:onnxruntime_onnx, tensorrt")
+    beside = declared('platform: "onnxruntime_onnx" default_model_filename: "model.graphdef"')
+    assert beside.backend == "onnxruntime"
+    assert not beside.flaws
+
+
+@pytest.mark.parametrize("text", ['platform: "torch_aoti"', 'default_model_filename: "model.pt2"'])
+def test_torch_aoti_is_new(text: str) -> None:
+    read = declared(text)
+    assert read.backend == "pytorch"
+    assert (read.flaws[0].reason, read.flaws[0].until) == ("no-backend", (2, 66, 0))
+    assert not any(flaw.lasting for flaw in read.flaws)
+
+
+def test_a_pair_with_torch_aoti_is_new() -> None:
+    (flaw,) = declared('backend: "pytorch" platform: "torch_aoti"').flaws
+    assert (flaw.reason, flaw.until) == ("config", (2, 66, 0))
+    assert not declared('backend: "mine" platform: "torch_aoti"').flaws
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "backend", "platform"),
+    [
+        ("m", ["model.pt2"], "pytorch", "torch_aoti"),
+        ("m", ["model.pt2", "model.pt"], "pytorch", "pytorch_libtorch"),
+        ("m", ["model.pt2", "model.pt/"], "", ""),
+        ("m", ["model.pt2/"], "", ""),
+        ("m", ["model.pt2", "model.py"], "python", ""),
+        ("m.mine", ["model.pt2"], "mine", ""),
+    ],
+)
+def test_a_file_of_torch_aoti(name: str, files: list[str], backend: str, platform: str) -> None:
+    read = Declared.of(ModelConfig(), on_disk=OnDisk(name, files=frozenset(files)))
+    assert (read.backend, read.platform) == (backend, platform)
+    new = platform == "torch_aoti"
+    assert bool(read.flaws) == (new or not backend)
+    assert any(flaw.lasting for flaw in read.flaws) == (not backend)
+
+
+@pytest.mark.parametrize(
+    ("text", "file"),
+    [
+        ('platform: "tensorflow_graphdef" backend: "mine"', "model.graphdef"),
+        ('backend: "tensorrt"', "model.plan"),
+        ('backend: "pytorch"', "model.pt"),
+        ('backend: "pytorch" platform: "torch_aoti"', "model.pt2"),
+        ('backend: "python" default_model_filename: "other.py"', "other.py"),
+        ('backend: "openvino"', "model.xml"),
+        ('backend: "mine"', ""),
+        ('backend: "tensorflow"', ""),
+    ],
+)
+def test_completes_the_models_file(text: str, file: str) -> None:
+    assert complete(config(text), "m", ()).default_model_filename == file
+
+
 def test_backend_from_the_models_name() -> None:
     read = Declared.of(ModelConfig(), on_disk=OnDisk("a.b.c"))
     assert read.backend == "b.c"
+    assert complete(ModelConfig(), "a.b.c", ()).default_model_filename == "model.b.c"
+    assert complete(ModelConfig(name="x.y"), "m.mine", ()).backend == "mine"
 
 
 def test_table_of_backends() -> None:
-    platform, of_file = backend_of_platform("onnxruntime_onnx"), backend_of_file("model.py")
+    platform, of_file = backend_of_platform("onnxruntime_onnx"), guess_backend("", "model.py")
     assert platform is not None
     assert platform.name == "onnxruntime"
     assert of_file is not None
     assert of_file.name == "python"
-    assert backend_of_files(["x", "model.pt"]) == BACKENDS["pytorch"]
-    assert backend_of_files(["model.savedmodel"]) is None
-    assert backend_of_files(["model.savedmodel/"]) == BACKENDS["tensorflow"]
+    assert guess_backend("", "", ["x", "model.pt"]) == BACKENDS["pytorch"]
+    assert guess_backend("", "", ["model.savedmodel"]) is None
+    assert guess_backend("", "", ["model.savedmodel/"]) == BACKENDS["tensorflow"]
     assert backend_named("of my own").only is None
     for backend in BACKENDS.values():
         assert (backend.only is None) == (backend.reason is None) == (backend.words == "")

@@ -68,7 +68,8 @@ CONTROL = "sequence_batching { control_input { name: 'C' control { kind: CONTROL
         ),
         (
             ensemble("a", "b").replace('"T1"', '"T9"', 1),
-            "output 'T2' for ensemble 'm' is not written",
+            "output 'T2' for ensemble 'm' is not written: at least one of its depending tensors, "
+            "'T1', is not connected",
         ),
         (
             "model_transaction_policy { decoupled: true } response_cache { enable: true }",
@@ -78,7 +79,21 @@ CONTROL = "sequence_batching { control_input { name: 'C' control { kind: CONTROL
     ],
 )
 def test_polling_stops_at(text: str, words: str) -> None:
-    assert [flaw.text for flaw in declared(text).flaws][:1] == [words]
+    first = declared(text).flaws[0]
+    assert first.text == words
+    assert first.message
+    assert first.cure
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sequence_batching { control_input { control { } } }",
+        ensemble("").replace("T0", "T9", 1),
+    ],
+)
+def test_what_follows_from_a_flaw_is_not_told(text: str) -> None:
+    assert len(declared(text).flaws) == 1
 
 
 def test_scheduling_of_an_ensemble_without_its_platform() -> None:
@@ -121,7 +136,7 @@ def test_scheduling_of_an_ensemble_without_its_platform() -> None:
 def test_inputs(fields: str, words: str) -> None:
     output = 'output { name: "O" data_type: TYPE_FP32 dims: [ 1 ] }'
     read = declared(f"input {{ {fields} }} {output}")
-    assert [flaw.text for flaw in read.io_flaws] == [words]
+    assert [(flaw.text, flaw.field) for flaw in read.io_flaws] == [(words, "input[0]")]
     assert not read.flaws
 
 

@@ -1,4 +1,4 @@
-"""The rules of models.py, polling.py and pbtxt.py, held against a real tritonserver."""
+"""models.py, pbtxt.py, and placement's rules for polling, held against a real tritonserver."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 import time
 from pathlib import Path
 
+import google.protobuf
 import pytest
 from bare_triton import START_SECONDS, Verdict, ask
 from trees import PYTHON, model
@@ -33,6 +34,12 @@ CONFIGS: dict[str, str | bytes] = {
     "odd_platform": 'platform: "foo"',
     "foreign_platform": 'backend: "onnxruntime" platform: "tensorrt_plan"',
     "free_platform": 'backend: "mine" platform: "foo"',
+    "libtorch": 'platform: "libtorch"',
+    "libtorch_pair": 'backend: "pytorch" platform: "libtorch"',
+    "platform_and_file": 'platform: "onnxruntime_onnx" default_model_filename: "model.plan"',
+    "platform_and_foreign_file": 'platform: "onnxruntime_onnx" '
+    'default_model_filename: "model.graphdef"',
+    "name_and_dots": 'name: "other.mine"',
     "savedmodel": 'platform: "tensorflow_savedmodel"',
     "plan": 'platform: "tensorrt_plan"',
     "onnx": 'platform: "onnxruntime_onnx"',
@@ -61,6 +68,16 @@ CONFIGS: dict[str, str | bytes] = {
     "sequence_zero": PYTHON + "sequence_batching { oldest { preferred_batch_size: 0 } }",
     "sequence_too_large": PYTHON + "sequence_batching { oldest { preferred_batch_size: 2 } }",
     "sequence_slots": PYTHON + "sequence_batching { direct { minimum_slot_utilization: 1.5 } }",
+    "control_nameless": PYTHON + "sequence_batching { control_input { } control_input { } }",
+    "control_twice": PYTHON
+    + "sequence_batching { control_input { name: 'C' } control_input { name: 'C' } }",
+    "control_empty": PYTHON + "sequence_batching { control_input { name: 'C' control { } } }",
+    "control_short": PYTHON
+    + "sequence_batching { control_input { name: 'C' control { int32_false_true: 1 } } }",
+    "control_both": PYTHON + "sequence_batching { control_input { name: 'C' control {"
+    " int32_false_true: [ 0, 1 ] fp32_false_true: [ 0, 1 ] } } }",
+    "control_corrid": PYTHON + "sequence_batching { control_input { name: 'C' control {"
+    " kind: CONTROL_SEQUENCE_CORRID } } }",
     "policy_zero": PYTHON + "version_policy { latest { num_versions: 0 } }",
     "policy_absent": PYTHON + "version_policy { specific { versions: 3 } }",
     "policy_all": PYTHON + "version_policy { all { } }",
@@ -379,6 +396,11 @@ FIELDS = (
 )
 # Python's parser refuses these and Triton's takes them: octal 1 for true and for an enum's number.
 KNOWN = {"response_cache { enable: 01 }", "instance_group { kind: 01 }"}
+# Protobuf for Python before 6 reads these fractions otherwise than Triton.
+FRACTIONS = {
+    f"sequence_batching {{ direct {{ minimum_slot_utilization: {spelled} }} }}"
+    for spelled in ("1.5F", "00.5", "08", "01")
+}
 
 
 def texts() -> list[str]:
@@ -412,5 +434,8 @@ def test_the_same_texts_are_refused(tmp_path: Path) -> None:
         if (problem := read_config(root / name / "config.pbtxt").problem)
         and problem.effect is Effect.POLL_FAILED
     }
-    assert {written[name] for name in ours ^ theirs} == KNOWN
+    different = {written[name] for name in ours ^ theirs}
+    if int(google.protobuf.__version__.split(".")[0]) < 6:
+        different -= FRACTIONS
+    assert different == KNOWN
     assert 500 < len(theirs) < len(written) - 300

@@ -337,3 +337,9 @@ def test_position_of(path: str) -> None:
 def test_positions_end_where_the_fault_is() -> None:
     assert position_of("max_batch_size: 1 oops: 1 name: 'a'", "max_batch_size") == (1, 1)
     assert position_of("max_batch_size: 1 oops: 1 name: 'a'", "name") is None
+
+
+@pytest.mark.parametrize("number", ["-inf", "inf", "-infinity", "nan", "1.5f", "2F", "-.5f"])
+def test_positions_go_on_after_any_number(number: str) -> None:
+    text = f"sequence_batching {{ direct {{ minimum_slot_utilization: {number} }} }}\nname: 'a'"
+    assert position_of(text, "name") == (2, 1)

@@ -14,6 +14,7 @@ from trees import PYTHON, model
 
 from corpus import corpus_repositories
 from pytest_triton.repository import (
+    ConfigProblem,
     Effect,
     Model,
     Problem,
@@ -104,6 +105,11 @@ def test_a_model_without_config_belongs_to_its_file(tmp_path: Path) -> None:
     assert found.backend == "python"
     assert found.anchor == tmp_path / "a" / "1" / "model.py"
     assert found.problems == ()
+
+
+def test_a_model_stored_as_a_directory_belongs_to_it(tmp_path: Path) -> None:
+    model(tmp_path, "a", None, files=("1/model.onnx/weights",))
+    assert only(tmp_path).anchor == tmp_path / "a" / "1" / "model.onnx"
 
 
 def test_a_model_without_anything_is_its_own_anchor(tmp_path: Path) -> None:
@@ -228,6 +234,122 @@ def test_the_cure_for_a_missing_version(
     model(tmp_path, "a", folders=folders)
     (problem,) = only(tmp_path).problems
     assert cure in problem.cure
+
+
+# What polling refuses: text, with the place marked by ~ ; message; cure (parts of them)
+
+BATCHING = "max_batch_size: 4 dynamic_batching { "
+SEQUENCE = "sequence_batching { "
+STEP = 'step { model_name: "b" input_map { key: "I" value: "X" } '
+STEP += '~output_map { key: "O" value: "Y" } }'
+ENSEMBLE = 'platform: "ensemble" '
+X = 'input { name: "X" data_type: TYPE_FP32 dims: 1 } '
+REFUSED = {
+    "batch size": (PYTHON + "~max_batch_size: -1", "is -1", "Write 0"),
+    "platform": ('~platform: "foo"', "`foo` doesn't stand for one", "Write backend:"),
+    "file": ('~default_model_filename: "x"', "no backend is named", "Write backend:"),
+    "name": (PYTHON + '~name: "b"', "is called `b`, its directory `a`", 'Write name: "a"'),
+    "pair": ('backend: "pytorch"\n~platform: "foo"', "don't belong", "Platforms of pytorch: py"),
+    "foreign pair": ('backend: "pytorch" ~platform: "tensorrt_plan"', "don't", "Delete the plat"),
+    "preferred size": (
+        PYTHON + BATCHING + "preferred_batch_size: [ 2, ~8 ] }",
+        "size of 8, with max_batch_size 4",
+        "from 1 to max_batch_size, or raise that.",
+    ),
+    "no default level": (
+        PYTHON + BATCHING + "~priority_levels: 2 }",
+        "default_priority_level is 0, of 2 levels",
+        "from 1 to 2.",
+    ),
+    "ordered levels": (
+        PYTHON
+        + BATCHING
+        + "priority_levels: 2 default_priority_level: 1 ~preserve_ordering: true}",
+        "no room for several priority levels",
+        "Delete one",
+    ),
+    "cache": (
+        PYTHON + SEQUENCE + "}\n~response_cache { enable: true }",
+        "can't use the response cache",
+        "Delete response_cache.",
+    ),
+    "oldest": (PYTHON + SEQUENCE + "oldest { preferred_batch_size: ~0 } }", "size of 0", "1 to"),
+    "slots": (
+        PYTHON + SEQUENCE + "direct { ~minimum_slot_utilization: 2 } }",
+        "minimum_slot_utilization is 2",
+        "from 0.0 to 1.0",
+    ),
+    "nameless control": (
+        PYTHON + SEQUENCE + "control_input [ { name: 'C' }, ~{ } ] }",
+        "control_input without a name",
+        "Write the name",
+    ),
+    "control twice": (
+        PYTHON + SEQUENCE + "control_input [ { name: 'C' }, { ~name: 'C' } ] }",
+        "`C` is a control_input twice",
+        "name of its own",
+    ),
+    "control without values": (
+        PYTHON + SEQUENCE + "control_input { name: 'C' control [ ~{ kind: 1 } ] } }",
+        "CONTROL_SEQUENCE_READY",
+        "int32_false_true: [ 0, 1 ]",
+    ),
+    "ensemble with backend": ('~backend: "b" platform: "ensemble"', "has no backend", "Delete"),
+    "no scheduling": ('~platform: "ensemble"', "without ensemble_scheduling", "Write ensemble_sch"),
+    "scheduling": (PYTHON + "~ensemble_scheduling { }", "is no ensemble", 'Write platform: "ens'),
+    "no step": (ENSEMBLE + "~ensemble_scheduling { }", "without a step", "Write step"),
+    "group": (ENSEMBLE + "~instance_group { } ensemble_scheduling { }", "with instance_", "Delete"),
+    "no maps": (
+        ENSEMBLE + 'ensemble_scheduling { step [ ~{ model_name: "b" } ] }',
+        "step 0 has no input_map",
+        "Write input_map.",
+    ),
+    "tensor unused": (
+        ENSEMBLE + X + f"ensemble_scheduling {{ {STEP} }}",
+        "the tensor `Y` is used by nothing",
+        "Check the names",
+    ),
+    "input unused": (
+        ENSEMBLE + X.replace("name", "~name").replace("X", "Z") + "ensemble_scheduling { "
+        f"{STEP.replace('~', '')} }}",
+        "no step reads the ensemble's input `Z`",
+        "Read: X.",
+    ),
+    "output unused": (
+        ENSEMBLE
+        + X
+        + X.replace("input { name", "output { ~name").replace("X", "Z")
+        + f"ensemble_scheduling {{ {STEP.replace('~', '')} }}",
+        "no step writes the ensemble's output `Z`",
+        "Written: Y.",
+    ),
+    "output not written": (
+        ENSEMBLE + X.replace("input", "output").replace("X", "Y") + "ensemble_scheduling { "
+        f"{STEP.replace('~', '').replace('input_map', '~input_map')} }}",
+        "output `Y` is never written, for nothing writes `X`",
+        "Check the names",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_polling_refuses_is_pointed_at(case: str, tmp_path: Path) -> None:
+    marked, message, cure = REFUSED[case]
+    before, _, after = marked.partition("~")
+    model(tmp_path, "a", before + after)
+    problem = only(tmp_path).problems[0]
+    assert isinstance(problem, ConfigProblem)
+    assert message in problem.message
+    assert cure in problem.cure
+    line = before.count("\n") + 1
+    assert (problem.line, problem.column) == (line, len(before.rpartition("\n")[2]) + 1)
+    assert problem.effect is Effect.POLL_FAILED
+
+
+def test_what_only_old_releases_refuse_is_no_problem(tmp_path: Path) -> None:
+    model(tmp_path, "a", 'backend: "mine" platform: "tensorrt_plan"')
+    model(tmp_path, "b", 'platform: "torch_aoti"')
+    assert [one.problems for one in read_repository([tmp_path]).models] == [(), ()]
 
 
 # Links, pipes, rights
