@@ -164,6 +164,22 @@ def test_a_lost_race_for_a_port_is_run_again(
             server.stop()
 
 
+def test_another_server_on_the_port_is_not_taken_for_ours(
+    repository: RepositoryBuilder,
+    start: Callable[..., ProcessServer],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    repository.add("cpu", "{ kind: KIND_CPU }")
+    first = start()
+    free = process._free_addresses
+    for taken in (first.http, first.metrics):
+        offers = [[taken, *free(2)], free(3)]
+        monkeypatch.setattr(process, "_free_addresses", lambda count, offers=offers: offers.pop(0))
+        second = start()
+        assert second.http not in (first.http, first.metrics)
+        assert states(second) == {"cpu": "READY"}
+
+
 def fake_server(spec: ServerSpec, tmp_path: Path, script: str) -> ProcessServer:
     """A script instead of a tritonserver, for failures that can't be had from the real one here."""
     binary = tmp_path / "bin" / "tritonserver"

@@ -36,11 +36,17 @@ class HttpApi:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def live(self) -> bool | None:
-        """Whether the server says that it lives; None if it doesn't answer. Never raises."""
+    def live(self, name: str) -> bool | None:
+        """Whether the server of this name (its `--id`) says that it lives. Never raises.
+
+        None if nobody answers, or somebody else, who took the port first.
+        """
         try:
+            _, body = self._exchange("GET", "/v2")
+            if json.loads(body).get("name") != name:
+                return None
             status, _ = self._exchange("GET", "/v2/health/live")
-        except (OSError, http.client.HTTPException):
+        except (OSError, http.client.HTTPException, ValueError, AttributeError):
             return None
         return status == 200
 

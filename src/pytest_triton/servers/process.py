@@ -113,7 +113,7 @@ class ProcessServer:
 
     def _wait(self, deadline: float) -> None:
         with HttpApi(self.http, timeout=1.0) as api:
-            while not (live := api.live()):
+            while not (live := api.live(self.folder.name)):
                 self.check_alive()
                 if live is False:  # Triton answers only once its start is over
                     self._fail_to_live()
@@ -284,6 +284,7 @@ def _without_left_out(spec: ServerSpec, folder: Path) -> tuple[Path, ...]:
 
 def _command(server: ProcessServer) -> list[str]:
     command = [str(server.tritonserver.binary), "--exit-on-error=false"]
+    command.append(f"--id={server.folder.name}")  # so that no other server is taken for this one
     command += [f"--model-repository={path}" for path in server._repositories]
     command.append(f"--backend-directory={server._backends}")
     command.append(f"--backend-config=python,shm-region-prefix-name={server._shared_memory}")
@@ -298,12 +299,20 @@ def _command(server: ProcessServer) -> list[str]:
 
 
 def _free_addresses(count: int) -> list[str]:
-    """Addresses on the loopback whose ports are free now; all held until all are chosen."""
+    """Addresses on the loopback whose ports are free now, each handed out once."""
+    ports: list[int] = []
     with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+        while len(ports) < count:
+            candidate = held.enter_context(socket.socket())
+            candidate.bind(("127.0.0.1", 0))
+            port = candidate.getsockname()[1]
+            if port not in _handed_out:  # a server that is starting may not have it open yet
+                _handed_out.add(port)
+                ports.append(port)
+    return [f"127.0.0.1:{port}" for port in ports]
+
+
+_handed_out: set[int] = set()
 
 
 def _list(paths: Sequence[Path]) -> str:
