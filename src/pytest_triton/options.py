@@ -166,4 +166,4 @@ def given(option: Option, config: pytest.Config, environ: Mapping[str, str]) -> 
 def is_active(config: pytest.Config, environ: Mapping[str, str] = os.environ) -> bool:
     """Whether a repository is to be checked. Nothing is parsed."""
     repositories = given(OPTIONS[0], config, environ)
-    return repositories is not None and any(repositories.texts)
+    return repositories is not None and bool(repositories.texts)

@@ -20,7 +20,7 @@ from pytest_triton.placement.declared import Declared, OnDisk
 from pytest_triton.placement.flaws import Flaw
 from pytest_triton.placement.hardware import NO_GPU, Gpu, Hardware, HardwareRequest
 from pytest_triton.placement.predict import Prediction, predict_all
-from pytest_triton.placement.refusal import classify
+from pytest_triton.placement.refusal import Refusal, classify
 from pytest_triton.rehearsal.completion import as_json, completions
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS, is_backend_name
 from pytest_triton.repository import Model, Repository, read_repository
@@ -103,22 +103,36 @@ class CheckedDeployment:
             if model.breaks_server and model.refusal is not None:
                 found[model.name] = model.refusal.message
             elif self.backends == "real" and _lacks_python_file(model):
-                found[model.name] = "the model's python file is missing in a version directory"
-        for hardware in (NO_GPU, self._ample_hardware):
-            for name, prediction in predict_all(self.declared, hardware).items():
+                found[model.name] = (
+                    "a version directory has no python file, and Triton's python backend waits "
+                    "for it without end: add 1/model.py, or rehearse (--triton-backends=stand-in)"
+                )
+        for predictions in (self._predicted_without_gpu, self._predicted_with_ample_gpus):
+            for name, prediction in predictions.items():
                 if prediction.refusal is not None and prediction.refusal.reason == "crash":
                     found[name] = f"Triton crashes on it: {prediction.refusal.text}"
                 elif prediction.placement.total > _MOST_INSTANCES:
                     found[name] = f"it declares {prediction.placement.total} instances"
         return found
 
-    @property
-    def _ample_hardware(self) -> Hardware:
-        """GPUs enough for every id that a model names, and at least two."""
+    def refused_everywhere(self, model: str) -> Refusal | None:
+        """The refusal that no hardware mends, also that of an ensemble for its models' sake."""
+        if self._predicted_without_gpu[model].ready:
+            return None
+        return self._predicted_with_ample_gpus[model].refusal
+
+    @cached_property
+    def _predicted_without_gpu(self) -> Mapping[str, Prediction]:
+        return predict_all(self.declared, NO_GPU)
+
+    @cached_property
+    def _predicted_with_ample_gpus(self) -> Mapping[str, Prediction]:
+        """With GPUs enough for every id that a model names, and at least two."""
         ids = {0, 1}
         for declared in self.declared.values():
             ids.update(gpu for group in declared.groups for gpu in group.gpus if gpu >= 0)
-        return Hardware(tuple(Gpu(index, (99, 0)) for index in sorted(ids)), simulated=False)
+        gpus = tuple(Gpu(index, (99, 0)) for index in sorted(ids))
+        return predict_all(self.declared, Hardware(gpus, simulated=False))
 
     @cached_property
     def left_out(self) -> tuple[Path, ...]:

@@ -80,8 +80,18 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
         values["backends"] = "real" if real else "stand-in"
     if values["gpus"] is None:
         values["gpus"] = _default_hardware(values["backends"])
-    replaced = sources["repo"] == "command line" and config.getini(OPTIONS[0].ini) is not None
+    replaced = sources["repo"] == "command line" and _are_others(values["repo"], config)
     return Settings(sources=MappingProxyType(sources), repo_replaced=replaced, **values)
+
+
+def _are_others(deployments: tuple[Deployment, ...], config: pytest.Config) -> bool:
+    """Whether the ini file names repositories, and none of them is among these."""
+    in_ini = config.getini(OPTIONS[0].ini)
+    if not in_ini:
+        return False
+    start = config.inipath.parent if config.inipath else config.rootpath
+    theirs = {path for text in in_ini for path in _parse_deployment(text, start).paths}
+    return not any(path in theirs for one in deployments for path in one.paths)
 
 
 def _read(option: Option, found: Given) -> object:

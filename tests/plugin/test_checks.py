@@ -223,8 +223,44 @@ def test_a_backend_that_the_server_does_not_have_is_told(
 ) -> None:
     repository.add("odd", "{ kind: KIND_CPU }", backend="fil")
     result = run(pytester, f"--triton-repo={repository.path}", "--triton-backends=real")
-    result.assert_outcomes(passed=3)
-    result.stdout.fnmatch_lines(["odd*CPU*refused: backend missing"])
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "not proven: the server has no backend for it",
+            "  observed   refused: backend missing*",
+            "*no 'fil' backend (python)*",
+            "odd*CPU*refused: backend missing  <- failed",
+        ]
+    )
+
+
+@pytest.mark.parametrize(("name", "close"), [("pyhton", "python"), ("onnxruntme", "onnxruntime")])
+def test_a_misspelt_backend_does_not_pass_a_rehearsal(
+    pytester: pytest.Pytester, repository: RepositoryBuilder, name: str, close: str
+) -> None:
+    repository.add("odd", "{ kind: KIND_CPU }", backend=name)
+    repository.add("own", "{ kind: KIND_CPU }", backend="our_company")
+    repository.add("newer", "{ kind: KIND_CPU }", backend="onnxruntime2")
+    result = run(pytester, f"--triton-repo={repository.path}", "-k", "test_config")
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines([f"there is no official backend `{name}`: did you mean `{close}`?"])
+
+
+def test_an_ensemble_that_never_loads_is_told(
+    pytester: pytest.Pytester, repository: RepositoryBuilder
+) -> None:
+    repository.add_config(
+        "chain",
+        'platform: "ensemble"\nmax_batch_size: 8\n'
+        'input [ { name: "X" data_type: TYPE_FP32 dims: [ 4 ] } ]\n'
+        'output [ { name: "Y" data_type: TYPE_FP32 dims: [ 4 ] } ]\n'
+        'ensemble_scheduling { step [ { model_name: "not_there" model_version: -1 '
+        'input_map { key: "X" value: "X" } output_map { key: "Y" value: "Y" } } ] }\n',
+    )
+    repository.add("other", "{ kind: KIND_CPU }")
+    result = run(pytester, f"--triton-repo={repository.path}", "-k", "chain and test_config")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["Triton refuses this model on any hardware", "*not_there*"])
 
 
 def test_xdist_workers_report_to_one_table(

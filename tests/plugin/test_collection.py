@@ -227,6 +227,23 @@ def test_a_pattern_that_fits_no_model_is_an_error(
     )
 
 
+def test_patterns_count_for_the_ini_files_own_repository_named_again(
+    pytester: pytest.Pytester, models: RepositoryBuilder
+) -> None:
+    pytester.makeini("[pytest]\ntriton_repo = models\ntriton_allow_fallback = nobody\n")
+    result = pytester.runpytest("--triton-repo=models")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*no model is called 'nobody'*"])
+
+
+@pytest.mark.parametrize("argument", ["--triton-repo=", "--triton-binary=nowhere/tritonserver"])
+def test_what_cannot_be_used_is_a_usage_error(
+    pytester: pytest.Pytester, models: RepositoryBuilder, argument: str
+) -> None:
+    pytester.makeini("[pytest]\ntriton_repo = models\n")
+    assert pytester.runpytest(argument).ret == pytest.ExitCode.USAGE_ERROR
+
+
 def test_patterns_for_other_repositories_do_not_count(
     pytester: pytest.Pytester, models: RepositoryBuilder
 ) -> None:

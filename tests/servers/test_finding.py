@@ -136,7 +136,7 @@ def test_places_are_tried_in_order(
         "nvidia-pytriton",
         "python -m pytest_triton install",
         "--triton-binary",
-        "--triton-image",
+        "--triton-binary",
     ):
         assert words in text
 

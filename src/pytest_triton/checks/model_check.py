@@ -6,15 +6,24 @@ import os
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_triton.placement.advice import Advice, cure, cure_refusal, cure_verdict
+from pytest_triton.placement.advice import (
+    Advice,
+    cure,
+    cure_refusal,
+    cure_verdict,
+    instance_group_lines,
+)
 from pytest_triton.placement.compare import Observed, compare
-from pytest_triton.placement.declared import Declared
+from pytest_triton.placement.declared import Declared, DeclaredGroup
 from pytest_triton.placement.hardware import NO_GPU, Gpu, Hardware, HardwareRequest
-from pytest_triton.placement.predict import DEFAULT_TRAITS, Prediction, predict, refused_everywhere
+from pytest_triton.placement.predict import DEFAULT_TRAITS, Prediction, predict
+from pytest_triton.placement.values import Kind
+from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
 from pytest_triton.repository.config_file import position_of
 from pytest_triton.repository.problems import Effect
 
@@ -22,9 +31,6 @@ if TYPE_CHECKING:
     from pytest_triton.errors import PytestTritonError
     from pytest_triton.repository import Model
     from pytest_triton.session import CheckedDeployment, TritonSession
-
-# Refusals that no hardware mends, and that the config alone can't be blamed for.
-_NOT_THE_CONFIG = frozenset({"backend-missing", "backend-load", "model-file", "ensemble"})
 
 
 _WIDTH = 92  # characters a line of prose
@@ -65,8 +71,11 @@ class ModelCheck:
         declared = self._checked.declared.get(self.model.name)
         if declared is None:
             return "\n\n".join([f"the config can't be read: {self._place}", *said])
-        refusal = refused_everywhere(declared)
-        if refusal is not None and refusal.reason not in _NOT_THE_CONFIG:
+        misspelt = _misspelt_backend(declared.backend)
+        if misspelt:
+            return _text(misspelt, [self._config_fact, ("backend", declared.backend)], "", None)
+        refusal = self._checked.refused_everywhere(self.model.name)
+        if refusal is not None:
             return _text(
                 "Triton refuses this model on any hardware",
                 [self._config_fact, ("declared", declared.summary), ("predicted", str(refusal))],
@@ -85,7 +94,7 @@ class ModelCheck:
     def explicit_placement_failure(self) -> str:
         """How the model could land where nobody declared it, or what it should have declared."""
         declared = self._checked.declared.get(self.model.name)
-        if declared is None:
+        if declared is None or not (declared.backend or declared.is_ensemble):
             return self._nothing_to("check")
         unexpected = self._unexpected_kinds(declared)
         if unexpected:
@@ -132,10 +141,11 @@ class ModelCheck:
         self._note("observed", self._cell(predicted, observed))
         self._note("run", seen.run)
         self._note("server", seen.server)
-        if verdict.ok:
+        missing = observed.refusal is not None and observed.refusal.reason == "backend-missing"
+        if verdict.ok and not missing:
             return ""
         return _text(
-            verdict.headline,
+            "not proven: the server has no backend for it" if missing else verdict.headline,
             [
                 self._config_fact,
                 ("hardware", hardware.label),
@@ -145,7 +155,7 @@ class ModelCheck:
                 ("server", f"{seen.server}, {seen.run}"),
             ],
             observed.refusal.text if observed.refusal else "",
-            cure_verdict(verdict),
+            cure_verdict(verdict) or cure(declared, predicted),
         )
 
     def no_answer(self, error: PytestTritonError) -> str:
@@ -199,7 +209,6 @@ class ModelCheck:
             if not fnmatchcase(self.model.name, expectation.pattern) or kinds == expectation.kinds:
                 continue
             wanted = " + ".join(sorted(expectation.kinds, reverse=True))
-            lines = "\n".join(f"  {{ kind: KIND_{k} }}" for k in wanted.split(" + "))
             return _text(
                 f"is expected to declare {wanted}",
                 [
@@ -211,10 +220,31 @@ class ModelCheck:
                 Advice(
                     "The project's own expectation isn't met: the config was changed, or the "
                     "expectation is out of date.",
-                    "instance_group [\n" + lines.replace("}\n", "},\n") + "\n]",
+                    instance_group_lines(_with_kinds(declared, expectation.kinds)),
                 ),
             )
         return ""
+
+
+def _with_kinds(declared: Declared, kinds: frozenset[Kind]) -> list[DeclaredGroup]:
+    """The declared groups, changed so that just these kinds are there."""
+    groups = [group for group in declared.groups if group.kind in kinds]
+    others = [group for group in declared.groups if group.kind not in kinds]
+    for kind in sorted(kinds - {group.kind for group in groups}, reverse=True):
+        group = others.pop(0) if others else DeclaredGroup()
+        groups.append(replace(group, kind=kind, gpus=group.gpus if kind == "GPU" else ()))
+    return groups
+
+
+def _misspelt_backend(name: str) -> str:
+    """What to say of a name that is nearly an official backend's, "" if there is nothing to say.
+
+    A rehearsal stands in for any name, so that nobody else would notice.
+    """
+    if name in OFFICIAL_BACKENDS or any(official in name for official in OFFICIAL_BACKENDS):
+        return ""
+    close = get_close_matches(name, OFFICIAL_BACKENDS, n=1, cutoff=0.8)
+    return f"there is no official backend `{name}`: did you mean `{close[0]}`?" if close else ""
 
 
 def _ample(declared: Declared, at_least: int = 1) -> Hardware:

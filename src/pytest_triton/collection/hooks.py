@@ -44,6 +44,11 @@ class RepositoryChecks:
             settings = read_settings(config)
         except OptionError as error:
             raise pytest.UsageError(str(error)) from None
+        if not settings.repo:
+            raise pytest.UsageError(
+                f"PYTEST_TRITON_REPO ({settings.sources['repo']}) names no model repository: "
+                "unset it, or name one."
+            )
         _check_directories(settings)
         checks = cls(config, settings)
         checks._add_arguments()
@@ -159,9 +164,13 @@ class RepositoryChecks:
     # --- the session -------------------------------------------------------------------------
 
     def pytest_sessionstart(self) -> None:
+        from pytest_triton.servers.finding import find_tritonserver
+
         try:
             _ = self.session.deployments
             self.session.check_patterns()
+            if self.settings.binary is not None or self.settings.version is not None:
+                find_tritonserver(self.settings.binary, self.settings.version)
         except PytestTritonError as error:
             raise pytest.UsageError(str(error)) from None
 

@@ -121,15 +121,13 @@ def find_tritonserver(
 
 
 def _cure(wanted: str | None) -> str:
-    others = (
-        "name a binary with --triton-binary=PATH, or use a container with --triton-image=IMAGE."
-    )
+    others = "or name a binary with --triton-binary=PATH."
     if wanted is None:
         return f"run `python -m pytest_triton install` (55 MB, once), {others}"
     if any(wanted == release.version for release in releases.RELEASES):
         return f"run `python -m pytest_triton install {wanted}` (once), {others}"
     known = ", ".join(release.version for release in releases.RELEASES)
-    return f"{wanted} can't be installed (only {known} can): {others}"
+    return f"{wanted} can't be installed (only {known} can); {others.removeprefix('or ')}"
 
 
 def _server_version(name: str | None) -> str | None:

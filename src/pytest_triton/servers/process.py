@@ -96,7 +96,8 @@ class ProcessServer:
 
     def backend_names(self) -> frozenset[str]:
         """The backends that this server can load, by the directories it was given."""
-        return frozenset(path.name for path in self._backends.iterdir() if path.is_dir())
+        names = (path.name for path in self._backends.iterdir() if path.is_dir())
+        return frozenset(name for name in names if not name.startswith("."))
 
     def wait_until_live(self) -> None:
         """Return when the server answers; raise `ServerDied` or `ServerTimeout` otherwise."""

@@ -176,7 +176,7 @@ def find_release(name: str | None = None) -> Release:
         f"There is no tritonserver release {name!r} to install.",
         cure="name one of these, by tritonserver or NGC version: "
         + ", ".join(f"{release.version} ({release.ngc})" for release in RELEASES)
-        + ". For any other version use NVIDIA's container image: --triton-image.",
+        + ". Any other version: name your own binary with --triton-binary=PATH.",
     )
 
 
