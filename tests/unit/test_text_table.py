@@ -50,7 +50,9 @@ def test_the_screen_is_never_taken_for_narrower_than_100(
     assert screen_width() == width
 
 
-words = st.lists(st.sampled_from(["GPU 0", "CPU x2", "refused:", "a", "name", "-"]), max_size=5)
+words = st.lists(
+    st.sampled_from(["GPU 0", "CPU x2", "refused:", "a", "name", "-"]), min_size=1, max_size=5
+)
 cells = words.map(" · ".join)
 
 
