@@ -23,7 +23,13 @@ from pytest_triton.placement.predict import Prediction, predict_all
 from pytest_triton.placement.refusal import Refusal, classify
 from pytest_triton.rehearsal.completion import as_json, completions
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS, is_backend_name
-from pytest_triton.repository import Model, Repository, read_repository
+from pytest_triton.repository import (
+    Model,
+    Problem,
+    Repository,
+    model_config_type,
+    read_repository,
+)
 from pytest_triton.servers.pool import ServerPool
 from pytest_triton.servers.spec import ServerSpec
 from pytest_triton.settings import Backends, Deployment, Settings
@@ -147,10 +153,16 @@ class CheckedDeployment:
         found: dict[Path, list[Model]] = {path: [] for path in self.deployment.paths}
         for model in self.repository.models:
             found[model.repository].append(model)
+        for problem in self.repository.problems:
+            found[problem.path.parent].append(_broken_entry(problem))
         return found
 
     def models_in(self, repository: Path) -> Sequence[Model]:
-        """The models that stand in one of the deployment's repositories, by name."""
+        """What stands in one of the deployment's repositories for a model, by name.
+
+        Beside the models, entries that keep Triton from reading the repository at all: their
+        test_config fails.
+        """
         return self._by_repository[repository]
 
 
@@ -247,7 +259,8 @@ class TritonSession:
                 seen = self.seen(checked, hardware)
             except PytestTritonError:
                 return None  # test_placement fails with this error; the config is still looked at
-            refusal = seen.observed[model].refusal
+            observed = seen.observed.get(model)
+            refusal = observed.refusal if observed is not None else None
             if refusal is not None and refusal.stage == "poll" and refusal.reason != "ensemble":
                 return PollRefusal(seen.server, refusal.text)
         return None
@@ -273,6 +286,19 @@ class TritonSession:
             observed=observe(server, [model.name for model in checked.repository.models]),
             predicted=predict_all(checked.declared, hardware, server=traits_of(server)),
         )
+
+
+def _broken_entry(problem: Problem) -> Model:
+    return Model(
+        name=problem.path.name,
+        directory=problem.path,
+        repository=problem.path.parent,
+        config=model_config_type()(),
+        config_file=None,
+        versions=(),
+        problems=(problem,),
+        _anchor=problem.path,
+    )
 
 
 def _lacks_python_file(model: Model) -> bool:

@@ -137,6 +137,15 @@ def test_links_in_circles_and_odd_names(
     result.stdout.fnmatch_lines(["with space *CPU *CPU*"])
 
 
+def test_what_breaks_the_whole_repository_is_a_failure_and_stops_nobody(
+    pytester: pytest.Pytester, models: RepositoryBuilder
+) -> None:
+    (models.path / "gone").symlink_to("nowhere")
+    result = pytester.runpytest("--triton-repo=models", "--triton-gpus=none")
+    result.assert_outcomes(passed=6, failed=3)
+    result.stdout.fnmatch_lines(["models/gone: is a link to nowhere, which leads nowhere*"])
+
+
 def test_a_repository_in_an_ignored_directory_is_not_lost_silently(
     pytester: pytest.Pytester,
 ) -> None:
