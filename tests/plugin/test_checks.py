@@ -263,6 +263,21 @@ def test_an_ensemble_that_never_loads_is_told(
     result.stdout.fnmatch_lines(["Triton refuses this model on any hardware", "*not_there*"])
 
 
+def test_a_rehearsal_needs_no_weights(
+    pytester: pytest.Pytester, repository: RepositoryBuilder
+) -> None:
+    pinned = "{ kind: KIND_GPU }"
+    empty = repository.add("empty", pinned, backend="onnxruntime").parent / "1"
+    (empty / "model.py").unlink()
+    pointer = repository.add("pointer", pinned, backend="onnxruntime").parent / "1"
+    (pointer / "model.onnx").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 97797\n"
+    )
+    closed = repository.add("closed", pinned, backend="tensorrt").parent / "1" / "model.plan"
+    closed.touch(0o000)
+    run(pytester, f"--triton-repo={repository.path}").assert_outcomes(passed=12)
+
+
 def test_xdist_workers_report_to_one_table(
     pytester: pytest.Pytester, repository: RepositoryBuilder
 ) -> None:
