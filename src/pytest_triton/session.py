@@ -280,12 +280,14 @@ class TritonSession:
 
         server = self.pool.get(spec)
         hardware = spec.hardware.hardware() or real_hardware(server)
-        return Seen(
+        seen = Seen(
             server=server.description,
             run=spec.run,
             observed=observe(server, [model.name for model in checked.repository.models]),
             predicted=predict_all(checked.declared, hardware, server=traits_of(server)),
         )
+        self.pool.release(spec)  # all that the checks will ever ask has been asked
+        return seen
 
 
 def _broken_entry(problem: Problem) -> Model:

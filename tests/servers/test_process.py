@@ -259,11 +259,14 @@ def test_nothing_is_left_when_pytest_is_ended(
     repository.add("cpu", "{ kind: KIND_CPU }")
     (tmp_path / "conftest.py").write_text(
         "import pytest, time, pathlib\n"
+        "def pytest_sessionstart(session):  # a suite that goes on using its server\n"
+        "    checks = session.config.pluginmanager.get_plugin('triton-repository-checks')\n"
+        "    checks.session.pool.release = lambda spec: None\n"
         "@pytest.hookimpl(trylast=True)\n"
         "def pytest_runtest_call(item):\n"
         "    if 'test_placement' in item.name:\n"
         "        checks = item.config.pluginmanager.get_plugin('triton-repository-checks')\n"
-        "        folders = [str(server.folder) for server in checks.session.pool.running()]\n"
+        "        folders = [str(server.folder) for server in checks.session.pool.handed_out()]\n"
         "        pathlib.Path('seen').write_text('\\n'.join(folders))\n"
         "        time.sleep(60)\n"
     )
@@ -311,7 +314,26 @@ def test_the_pool_shares_remembers_and_limits(repository: RepositoryBuilder) -> 
         assert errors[0] is errors[1], "the failure is remembered"
     finally:
         pool.close()
-    assert pool.running() == ()
+    assert pool.handed_out() == ()
+
+
+def test_a_released_server_ends_and_is_started_anew(repository: RepositoryBuilder) -> None:
+    repository.add("cpu", "{ kind: KIND_CPU }")
+    pool = ServerPool(max_running=1)
+    try:
+        first = pool.get(spec_of(repository))
+        pool.release(spec_of(repository))
+        wait_until(lambda: not first.running, "the released server ends by itself")
+        assert "successfully loaded 'cpu'" in first.log.since()
+        second = pool.get(spec_of(repository))
+        assert second is not first
+        assert second.running
+        pool.release(spec_of(repository))
+        assert not first.folder.exists(), "only the last logs are kept"
+        assert pool.handed_out() == (second,)
+    finally:
+        pool.close()
+    assert not second.folder.exists()
 
 
 def test_a_server_that_dies_later_is_noticed(repository: RepositoryBuilder) -> None:

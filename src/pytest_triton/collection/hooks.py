@@ -149,7 +149,7 @@ class RepositoryChecks:
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         found = model_of(item)
         if found is None:
-            self._marks = {one.spec: one.log.size() for one in self.session.pool.running()}
+            self._marks = {one.spec: one.log.size() for one in self.session.pool.handed_out()}
             return
         # The arguments are put in directly: a run of pytest's fixtures for each of thousands of
         # tests takes longer than the checks themselves.
@@ -207,7 +207,7 @@ class RepositoryChecks:
         callspec = getattr(item, "callspec", None)
         hardware = callspec.params.get("triton_hardware") if callspec is not None else None
         sections = []
-        for server in self.session.pool.running():
+        for server in self.session.pool.handed_out():
             if found is None:
                 text = server.log.since(self._marks.get(server.spec, 0))
             elif hardware is not None and server.spec == self.session.spec(found[1], hardware):

@@ -27,6 +27,7 @@ class ServerPool:
         self._launch_one = launch
         self._servers: dict[ServerSpec, ProcessServer] = {}  # least recently used first
         self._live: set[ServerSpec] = set()
+        self._released: dict[ServerSpec, ProcessServer] = {}  # ending, kept for their logs
         self._failed: dict[ServerSpec, PytestTritonError] = {}
 
     def launch(self, specs: Sequence[ServerSpec]) -> None:
@@ -60,17 +61,37 @@ class ServerPool:
         self._live.add(spec)
         return server
 
-    def running(self) -> tuple[ProcessServer, ...]:
-        """The servers that have been handed out and not ended."""
-        return tuple(server for spec, server in self._servers.items() if spec in self._live)
+    def release(self, spec: ServerSpec) -> None:
+        """Let a server end while the tests go on; its log stays readable for a while.
+
+        Who asks for it again gets a new one.
+        """
+        server = self._servers.pop(spec, None)
+        self._live.discard(spec)
+        if server is None:
+            return
+        server.begin_stop()
+        earlier = self._released.pop(spec, None)
+        if earlier is not None:
+            earlier.stop()
+        while len(self._released) >= self._max_running:
+            oldest = next(iter(self._released))
+            self._released.pop(oldest).stop()
+        self._released[spec] = server
+
+    def handed_out(self) -> tuple[ProcessServer, ...]:
+        """The servers that have been handed out and whose logs can be read."""
+        running = [server for spec, server in self._servers.items() if spec in self._live]
+        return (*self._released.values(), *running)
 
     def close(self) -> None:
         """End all servers, at the same time."""
         for server in self._servers.values():
             server.begin_stop()
-        while self._servers:
-            _, server = self._servers.popitem()
-            server.stop()
+        for servers in (self._released, self._servers):
+            while servers:
+                _, server = servers.popitem()
+                server.stop()
         self._live.clear()
 
     def _make_room(self) -> None:

@@ -70,6 +70,7 @@ class ProcessServer:
         self.log = ServerLog(self.folder / "server.log")
         self.http = self.grpc = self.metrics = ""
         self._process: subprocess.Popen[bytes] | None = None
+        self._told_to_end: subprocess.Popen[bytes] | None = None
         self._guard: Guard | None = None
         self._launched = 0.0
         self._log_start = 0
@@ -164,8 +165,11 @@ class ProcessServer:
         Models get SIGTERM and time to finish. Stand-ins have nothing to finish, and Triton takes
         a second or more to end properly, so they are killed.
         """
-        if self._process is not None and self._process.poll() is None:
+        if self._process is None or self._process is self._told_to_end:
+            return  # a second SIGTERM would make Triton drop everything
+        if self._process.poll() is None:
             self._process.send_signal(signal.SIGKILL if self.spec.stand_ins else signal.SIGTERM)
+        self._told_to_end = self._process
 
     def stop(self) -> None:
         """End the server (in the end with SIGKILL) and remove its folder. Safe to call twice."""
