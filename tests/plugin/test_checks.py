@@ -90,6 +90,15 @@ def test_a_fallback_is_explained_with_the_lines_that_mend_it(
     run(pytester, f"--triton-repo={repository.path}").assert_outcomes(passed=4)
 
 
+def test_a_backend_that_refuses_the_cpu_cannot_fall_back(
+    pytester: pytest.Pytester, repository: RepositoryBuilder
+) -> None:
+    repository.add("plan", backend="tensorrt")
+    result = run(pytester, f"--triton-repo={repository.path}")
+    result.assert_outcomes(passed=4)
+    result.stdout.fnmatch_lines(["plan *nothing *refused: backend takes GPU only *GPU 0 · GPU 1"])
+
+
 def test_a_fallback_that_is_allowed_by_name_passes_and_is_still_shown(
     pytester: pytest.Pytester, repository: RepositoryBuilder
 ) -> None:

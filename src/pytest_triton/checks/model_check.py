@@ -105,6 +105,9 @@ class ModelCheck:
         on_cpu = predict(sound, NO_GPU)
         on_gpus = predict(sound, _ample(sound, at_least=2))
         fallback = on_cpu.fallback
+        misleading = any(group.kind == "AUTO" and group.gpus for group in declared.groups)
+        if not fallback and not misleading:
+            return ""  # tensorrt, for one, refuses a CPU instance: nothing can land there
         return _text(
             "may fall back to the CPU unnoticed"
             if fallback
