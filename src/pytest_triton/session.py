@@ -18,8 +18,8 @@ from pytest_triton.placement.backends import backend_named
 from pytest_triton.placement.compare import Observed
 from pytest_triton.placement.declared import Declared, OnDisk
 from pytest_triton.placement.flaws import Flaw
-from pytest_triton.placement.hardware import NO_GPU, Gpu, Hardware, HardwareRequest
-from pytest_triton.placement.predict import Prediction, predict_all
+from pytest_triton.placement.hardware import NO_GPU, HardwareRequest
+from pytest_triton.placement.predict import Prediction, ample_gpus, predict_all
 from pytest_triton.placement.refusal import Refusal, classify
 from pytest_triton.rehearsal.completion import as_json, completions
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS, is_backend_name
@@ -133,12 +133,7 @@ class CheckedDeployment:
 
     @cached_property
     def _predicted_with_ample_gpus(self) -> Mapping[str, Prediction]:
-        """With GPUs enough for every id that a model names, and at least two."""
-        ids = {0, 1}
-        for declared in self.declared.values():
-            ids.update(gpu for group in declared.groups for gpu in group.gpus if gpu >= 0)
-        gpus = tuple(Gpu(index, (99, 0)) for index in sorted(ids))
-        return predict_all(self.declared, Hardware(gpus, simulated=False))
+        return predict_all(self.declared, ample_gpus(self.declared.values(), at_least=2))
 
     @cached_property
     def left_out(self) -> tuple[Path, ...]:

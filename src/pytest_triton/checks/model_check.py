@@ -20,8 +20,8 @@ from pytest_triton.placement.advice import (
 )
 from pytest_triton.placement.compare import Observed, compare
 from pytest_triton.placement.declared import Declared, DeclaredGroup
-from pytest_triton.placement.hardware import NO_GPU, Gpu, Hardware, HardwareRequest
-from pytest_triton.placement.predict import DEFAULT_TRAITS, Prediction, predict
+from pytest_triton.placement.hardware import NO_GPU, HardwareRequest
+from pytest_triton.placement.predict import DEFAULT_TRAITS, Prediction, ample_gpus, predict
 from pytest_triton.placement.values import Kind
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
 from pytest_triton.repository.config_file import position_of
@@ -80,7 +80,7 @@ class ModelCheck:
                 "Triton refuses this model on any hardware",
                 [self._config_fact, ("declared", declared.summary), ("predicted", str(refusal))],
                 refusal.text,
-                cure_refusal(declared, refusal, _ample(declared), DEFAULT_TRAITS),
+                cure_refusal(declared, refusal, ample_gpus([declared]), DEFAULT_TRAITS),
             )
         if self.model.name in self._checked.held_back:
             return _text(
@@ -103,7 +103,7 @@ class ModelCheck:
             return ""
         sound = replace(declared, flaws=(), io_flaws=())  # those are test_config's
         on_cpu = predict(sound, NO_GPU)
-        on_gpus = predict(sound, _ample(sound, at_least=2))
+        on_gpus = predict(sound, ample_gpus([sound], at_least=2))
         fallback = on_cpu.fallback
         misleading = any(group.kind == "AUTO" and group.gpus for group in declared.groups)
         if not fallback and not misleading:
@@ -248,13 +248,6 @@ def _misspelt_backend(name: str) -> str:
         return ""
     close = get_close_matches(name, OFFICIAL_BACKENDS, n=1, cutoff=0.8)
     return f"there is no official backend `{name}`: did you mean `{close[0]}`?" if close else ""
-
-
-def _ample(declared: Declared, at_least: int = 1) -> Hardware:
-    """GPUs enough for every id that a model names, of the newest kind."""
-    ids = {gpu for group in declared.groups for gpu in group.gpus if gpu >= 0}
-    ids.update(range(at_least))
-    return Hardware(tuple(Gpu(index, (99, 0)) for index in sorted(ids)), simulated=False)
 
 
 def _declaration(declared: Declared) -> str:

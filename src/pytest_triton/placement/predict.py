@@ -12,7 +12,7 @@ The first refusal ends it: one bad group fails the whole model.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -222,11 +222,18 @@ def refused_everywhere(
 ) -> Refusal | None:
     """The refusal that no hardware can mend, or None: the config itself is wrong then."""
     declared = config if isinstance(config, Declared) else Declared.of(config)
-    ids = {0}.union(*(group.gpus for group in declared.groups))
-    ample = Hardware(tuple(Gpu(i, (99, 0)) for i in sorted(ids) if i >= 0), simulated=False)
+    ample = ample_gpus([declared])
     if predict(declared, Hardware((), simulated=False), server=server).ready:
         return None
     return predict(declared, ample, server=server).refusal
+
+
+def ample_gpus(models: Iterable[Declared], *, at_least: int = 1) -> Hardware:
+    """GPUs of the newest kind, with every id that a model names and those below `at_least`."""
+    ids = set(range(at_least))
+    for declared in models:
+        ids.update(gpu for group in declared.groups for gpu in group.gpus if gpu >= 0)
+    return Hardware(tuple(Gpu(index, (99, 0)) for index in sorted(ids)), simulated=False)
 
 
 def usable_gpus(hardware: Hardware, server: ServerTraits) -> tuple[int, ...]:
