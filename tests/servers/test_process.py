@@ -266,7 +266,7 @@ def test_nothing_is_left_when_pytest_is_ended(
         "def pytest_runtest_call(item):\n"
         "    if 'test_placement' in item.name:\n"
         "        checks = item.config.pluginmanager.get_plugin('triton-repository-checks')\n"
-        "        folders = [str(server.folder) for server in checks.session.pool.handed_out()]\n"
+        "        folders = [str(one.log_file.parent) for one in checks.session.pool.handed_out()]\n"
         "        pathlib.Path('seen').write_text('\\n'.join(folders))\n"
         "        time.sleep(60)\n"
     )
@@ -294,15 +294,28 @@ def test_nothing_is_left_when_pytest_is_ended(
     wait_until(lambda: not list(Path("/dev/shm").glob(folder.name + "*")), "shared memory is gone")
 
 
+class Launched:
+    """Launches servers for a pool and remembers them."""
+
+    def __init__(self) -> None:
+        self.servers: list[ProcessServer] = []
+
+    def __call__(self, spec: ServerSpec) -> ProcessServer:
+        self.servers.append(launch(spec))
+        return self.servers[-1]
+
+
 def test_the_pool_shares_remembers_and_limits(repository: RepositoryBuilder) -> None:
     repository.add("cpu", "{ kind: KIND_CPU }")
-    pool = ServerPool(max_running=2)
+    launched = Launched()
+    pool = ServerPool(max_running=2, launch=launched)
     try:
-        first = pool.get(spec_of(repository))
-        assert pool.get(spec_of(repository)) is first, "equal specs share a server"
-        second = pool.get(spec_of(repository, "sim:1"))
+        assert pool.get(spec_of(repository)) == pool.get(spec_of(repository))
+        assert len(launched.servers) == 1, "equal specs share a server"
+        pool.get(spec_of(repository, "sim:1"))
         pool.get(spec_of(repository))  # now the second is the least recently used
         pool.get(spec_of(repository, "sim:2"))
+        first, second, _ = launched.servers
         assert first.running
         assert not second.running
         bad = spec_of(repository, arguments=("--frobnicate",))
@@ -319,18 +332,20 @@ def test_the_pool_shares_remembers_and_limits(repository: RepositoryBuilder) -> 
 
 def test_a_released_server_ends_and_is_started_anew(repository: RepositoryBuilder) -> None:
     repository.add("cpu", "{ kind: KIND_CPU }")
-    pool = ServerPool(max_running=1)
+    launched = Launched()
+    pool = ServerPool(max_running=1, launch=launched)
     try:
-        first = pool.get(spec_of(repository))
+        pool.get(spec_of(repository))
+        (first,) = launched.servers
         pool.release(spec_of(repository))
         wait_until(lambda: not first.running, "the released server ends by itself")
         assert "successfully loaded 'cpu'" in first.log.since()
-        second = pool.get(spec_of(repository))
-        assert second is not first
+        again = pool.get(spec_of(repository))
+        _, second = launched.servers
         assert second.running
         pool.release(spec_of(repository))
         assert not first.folder.exists(), "only the last logs are kept"
-        assert pool.handed_out() == (second,)
+        assert pool.handed_out() == (again,)
     finally:
         pool.close()
     assert not second.folder.exists()
@@ -338,9 +353,11 @@ def test_a_released_server_ends_and_is_started_anew(repository: RepositoryBuilde
 
 def test_a_server_that_dies_later_is_noticed(repository: RepositoryBuilder) -> None:
     repository.add("cpu", "{ kind: KIND_CPU }")
-    pool = ServerPool()
+    launched = Launched()
+    pool = ServerPool(launch=launched)
     try:
-        server = pool.get(spec_of(repository))
+        pool.get(spec_of(repository))
+        (server,) = launched.servers
         assert server._process is not None
         server._process.kill()
         server._process.wait()

@@ -85,7 +85,7 @@ def test_placements(server: ProcessServer) -> None:
         "ensemble": NOTHING,
         "versions": gpu(0, count=2) + gpu(1, count=2),
     }
-    seen = observe(server, expected)
+    seen = observe(server.view, expected)
     assert {name: one.placement for name, one in seen.items()} == expected
     assert {one.state for one in seen.values()} == {"READY"}
     assert {one.witnesses for one in seen.values()} == {("repository index", "resolved config")}
@@ -101,7 +101,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("model", REFUSED)
 def test_refusals(model: str, server: ProcessServer) -> None:
-    seen = observe(server, [model])[model]
+    seen = observe(server.view, [model])[model]
     assert seen.refusal is not None
     reason, stage = seen.refusal.reason, seen.refusal.stage
     assert (seen.state, reason, stage, *seen.witnesses) == REFUSED[model]
@@ -111,24 +111,24 @@ def test_refusals(model: str, server: ProcessServer) -> None:
 
 @pytest.mark.parametrize("model", ["nowhere", ""])
 def test_a_model_that_nothing_tells_of_has_no_witness(model: str, server: ProcessServer) -> None:
-    assert observe(server, [model]) == {model: Observed(NOTHING, None, "absent", ())}
+    assert observe(server.view, [model]) == {model: Observed(NOTHING, None, "absent", ())}
 
 
 def test_nothing_asked_is_nothing_seen(server: ProcessServer) -> None:
-    assert observe(server, []) == {}
+    assert observe(server.view, []) == {}
 
 
 def test_many_models_are_seen_as_a_few_are(server: ProcessServer) -> None:
     """Many are asked for over several connections at a time; names may come twice."""
     names = ["mixed", "pinned", "on model", "typo two", "ensemble", "nowhere"]
     many = [*names, *(f"absent {number}" for number in range(200))]
-    seen = observe(server, many)
+    seen = observe(server.view, many)
     assert list(seen) == many
-    assert {name: seen[name] for name in names} == observe(server, names)
+    assert {name: seen[name] for name in names} == observe(server.view, names)
 
 
 def test_traits(server: ProcessServer) -> None:
-    traits = traits_of(server)
+    traits = traits_of(server.view)
     assert traits.backends == frozenset(OFFICIAL_BACKENDS)
     assert ".".join(map(str, traits.version)) == server.tritonserver.version
 
@@ -168,9 +168,9 @@ def kill(server: ProcessServer) -> None:
 def test_a_dead_server_is_silent(mortal: ProcessServer) -> None:
     kill(mortal)
     with pytest.raises(ServerSilent, match="gave no answer to POST /v2/repository/index"):
-        observe(mortal, ["good"])
+        observe(mortal.view, ["good"])
     with pytest.raises(ServerSilent, match="gave no answer to GET /v2:"):
-        traits_of(mortal)
+        traits_of(mortal.view)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_a_server_that_dies_in_between_is_silent(
 
     monkeypatch.setattr(HttpApi, "index", index_and_die)
     with pytest.raises(ServerSilent, match=words):
-        observe(mortal, models)
+        observe(mortal.view, models)
 
 
 def test_a_model_that_is_gone_by_then(mortal: ProcessServer) -> None:

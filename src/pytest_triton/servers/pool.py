@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pytest_triton.errors import PytestTritonError
-from pytest_triton.servers.process import ProcessServer, launch
+from pytest_triton.servers.launching import launch
+from pytest_triton.servers.server import RunningServer, Server
 from pytest_triton.servers.spec import ServerSpec
 
 MAX_RUNNING = 4
@@ -21,13 +22,13 @@ class ServerPool:
         self,
         *,
         max_running: int = MAX_RUNNING,
-        launch: Callable[[ServerSpec], ProcessServer] = launch,
+        launch: Callable[[ServerSpec], Server] = launch,
     ) -> None:
         self._max_running = max_running
         self._launch_one = launch
-        self._servers: dict[ServerSpec, ProcessServer] = {}  # least recently used first
+        self._servers: dict[ServerSpec, Server] = {}  # least recently used first
         self._live: set[ServerSpec] = set()
-        self._released: dict[ServerSpec, ProcessServer] = {}  # ending, kept for their logs
+        self._released: dict[ServerSpec, Server] = {}  # ending, kept for their logs
         self._failed: dict[ServerSpec, PytestTritonError] = {}
 
     def launch(self, specs: Sequence[ServerSpec]) -> None:
@@ -41,7 +42,7 @@ class ServerPool:
             except PytestTritonError as error:
                 self._failed[spec] = error
 
-    def get(self, spec: ServerSpec) -> ProcessServer:
+    def get(self, spec: ServerSpec) -> RunningServer:
         """The live server of a spec, started if need be. Raises the error that prevented it."""
         self.launch([spec])
         if spec in self._failed:
@@ -50,7 +51,7 @@ class ServerPool:
         self._servers[spec] = server
         if spec in self._live:
             server.check_alive()
-            return server
+            return server.view
         try:
             server.wait_until_live()
         except PytestTritonError as error:
@@ -59,7 +60,7 @@ class ServerPool:
             server.stop()
             raise
         self._live.add(spec)
-        return server
+        return server.view
 
     def release(self, spec: ServerSpec) -> None:
         """Let a server end while the tests go on; its log stays readable for a while.
@@ -79,10 +80,10 @@ class ServerPool:
             self._released.pop(oldest).stop()
         self._released[spec] = server
 
-    def handed_out(self) -> tuple[ProcessServer, ...]:
+    def handed_out(self) -> tuple[RunningServer, ...]:
         """The servers that have been handed out and whose logs can be read."""
         running = [server for spec, server in self._servers.items() if spec in self._live]
-        return (*self._released.values(), *running)
+        return tuple(server.view for server in (*self._released.values(), *running))
 
     def close(self) -> None:
         """End all servers, at the same time."""

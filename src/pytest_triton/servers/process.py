@@ -33,6 +33,7 @@ from pytest_triton.servers.guard import Guard
 from pytest_triton.servers.http import HttpApi
 from pytest_triton.servers.log import ServerLog
 from pytest_triton.servers.python_backend import assemble_python_backend
+from pytest_triton.servers.server import RunningServer
 from pytest_triton.servers.spec import ServerSpec
 
 _STEP = 0.01  # seconds between two looks at a starting server
@@ -77,6 +78,7 @@ class ProcessServer:
         try:
             self._repositories = _without_left_out(spec, self.folder)
             self._backends, self._environment = _backends(spec, tritonserver, self.folder)
+            self._backend_names = _directories(self._backends)
             self._launch()
         except BaseException:
             self.stop()
@@ -95,10 +97,21 @@ class ProcessServer:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def backend_names(self) -> frozenset[str]:
-        """The backends that this server can load, by the directories it was given."""
-        names = (path.name for path in self._backends.iterdir() if path.is_dir())
-        return frozenset(name for name in names if not name.startswith("."))
+    @property
+    def view(self) -> RunningServer:
+        """For its users, in this process or another."""
+        control = self.folder / "simulated-gpus"
+        return RunningServer(
+            spec=self.spec,
+            name=self.folder.name,
+            description=self.description,
+            http=self.http,
+            grpc=self.grpc,
+            metrics=self.metrics,
+            log_file=self.log.path,
+            control_file=control if self.spec.hardware.simulated else None,
+            backends=self._backend_names,
+        )
 
     def wait_until_live(self) -> None:
         """Return when the server answers; raise `ServerDied` or `ServerTimeout` otherwise."""
@@ -245,13 +258,18 @@ def _backends(
     else:
         python = assemble_python_backend(tritonserver, spec.python, folder / "backends")
         directory, added = python.directory, dict(python.environment)
-    variables = {**os.environ, **added}
+    variables = {**os.environ, **added, **dict(spec.environment)}
     if spec.hardware.simulated:
         variables.pop("CUDA_VISIBLE_DEVICES", None)  # it would hide simulated GPUs as well
         variables.update(_simulate(spec.hardware, folder))
     else:
         variables.update(_visible_gpus(spec.hardware))
     return directory, variables
+
+
+def _directories(folder: Path) -> frozenset[str]:
+    names = (path.name for path in folder.iterdir() if path.is_dir())
+    return frozenset(name for name in names if not name.startswith("."))
 
 
 def _visible_gpus(hardware: HardwareRequest) -> Mapping[str, str]:
@@ -297,6 +315,10 @@ def _command(server: ProcessServer) -> list[str]:
     if server.tritonserver.version in _WITHOUT_METRICS_ADDRESS:
         endpoints.remove("metrics")
         command.append("--allow-metrics=false")  # else they would be open to other machines
+    if server.spec.changed_by:
+        command.append("--model-control-mode=explicit")
+        loaded = ["*"] if server.spec.load is None else server.spec.load
+        command += [f"--load-model={model}" for model in loaded]
     for endpoint in endpoints:
         host, _, port = getattr(server, endpoint).rpartition(":")
         command += [f"--{endpoint}-address={host}", f"--{endpoint}-port={port}"]

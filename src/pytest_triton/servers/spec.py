@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pytest_triton.placement.hardware import HardwareRequest
+
+Where = Literal["process", "container", "attached"]
 
 
 @dataclass(frozen=True)
 class ServerSpec:
     """A server as it was asked for. Equal specs share one running server.
 
+    `where` says what is to be had: a process of this machine (`binary`, `version`), a container
+    (`image`, None: the pinned official one), or a running server to attach to (`url`).
     `repositories` are served together, `timeout` is in seconds and bounds the start,
     `python` is the interpreter for python models (None: the running one), `arguments` are
     added to tritonserver's command line. With `stand_ins`, the names of backends, none of the
     real ones is loaded; `completed` is what those would have completed (rehearsal/completion.py).
     `left_out` are entries of the repositories that Triton must not see, for
-    it would serve nothing else either.
+    it would serve nothing else either. `environment` is added to the server's. `changed_by` is
+    empty for servers that nobody may change; else it names who alone may load and unload their
+    models (explicit model control), of which `load` are loaded at the start (None: all).
     """
 
     repositories: tuple[Path, ...]
@@ -30,6 +37,12 @@ class ServerSpec:
     stand_ins: tuple[str, ...] = ()
     completed: tuple[tuple[str, str], ...] = ()
     left_out: tuple[Path, ...] = ()
+    where: Where = "process"
+    image: str | None = None
+    url: str | None = None
+    environment: tuple[tuple[str, str], ...] = ()
+    changed_by: str = ""
+    load: tuple[str, ...] | None = None
 
     @property
     def is_rehearsal(self) -> bool:
@@ -46,5 +59,7 @@ class ServerSpec:
         return f"rehearsal ({', '.join(parts)})"
 
     def __str__(self) -> str:
+        if self.where == "attached":
+            return f"the server at {self.url}"
         repositories = ":".join(str(path) for path in self.repositories)
         return f"tritonserver on {repositories} with {self.hardware.label}"

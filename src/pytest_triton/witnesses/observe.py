@@ -11,7 +11,7 @@ from pytest_triton.placement.predict import ServerTraits
 from pytest_triton.placement.refusal import Refusal, classify
 from pytest_triton.placement.values import NOTHING
 from pytest_triton.servers.http import HttpApi, NotAddressable
-from pytest_triton.servers.process import ProcessServer
+from pytest_triton.servers.server import RunningServer
 from pytest_triton.witnesses.log_lines import refusals
 from pytest_triton.witnesses.resolved_config import grpc_model_config, placement_of
 
@@ -20,7 +20,7 @@ _CONNECTIONS = 4
 _WORTH_THREADS = 50  # models
 
 
-def observe(server: ProcessServer, models: Iterable[str]) -> Mapping[str, Observed]:
+def observe(server: RunningServer, models: Iterable[str]) -> Mapping[str, Observed]:
     """What the server made of each of these models, by name, after start-up loading has ended.
 
     Raises ServerSilent if it can't be asked.
@@ -51,7 +51,7 @@ def observe(server: ProcessServer, models: Iterable[str]) -> Mapping[str, Observ
 
 
 def _observe_one(
-    server: ProcessServer,
+    server: RunningServer,
     api: HttpApi,
     name: str,
     entry: Mapping[str, str] | None,
@@ -73,11 +73,11 @@ def _observe_one(
     return Observed(NOTHING, None, state or "absent", ())
 
 
-def traits_of(server: ProcessServer) -> ServerTraits:
+def traits_of(server: RunningServer) -> ServerTraits:
     """What of this server Triton's rules depend on: its release, and the backends it has."""
     with HttpApi(server.http) as api:
         version = str(api.metadata().get("version", ""))
-    return ServerTraits(version=_release(version), backends=server.backend_names())
+    return ServerTraits(version=_release(version), backends=server.backends)
 
 
 def _release(version: str) -> tuple[int, int, int]:

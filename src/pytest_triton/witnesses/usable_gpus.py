@@ -10,7 +10,7 @@ import re
 
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.placement.hardware import Gpu, Hardware
-from pytest_triton.servers.process import ProcessServer
+from pytest_triton.servers.server import RunningServer
 
 _POOL = re.compile(r"CUDA memory pool is created on device (\d+)")
 _ENOUGH = (99, 0)  # core has already left out the GPUs that it finds too old
@@ -25,7 +25,7 @@ def usable_gpus(log: str) -> tuple[int, ...]:
     return tuple(sorted({int(device) for device in _POOL.findall(log)}))
 
 
-def real_hardware(server: ProcessServer) -> Hardware:
+def real_hardware(server: RunningServer) -> Hardware:
     """The real GPUs that a server has. Raises GpusMissing if it isn't what was asked for."""
     found = usable_gpus(server.log.since())
     asked = server.spec.hardware

@@ -1,0 +1,24 @@
+"""A spec in, a starting server out, wherever it is to run."""
+
+from __future__ import annotations
+
+from pytest_triton.servers.server import Server
+from pytest_triton.servers.spec import ServerSpec
+
+
+def launch(spec: ServerSpec) -> Server:
+    """Start a server and return at once. `PytestTritonError` says why when it can't be done.
+
+    Each way to have a server is imported when it is used: Docker's packages take a while.
+    """
+    if spec.where == "container":
+        from pytest_triton.servers.container import ContainerServer
+
+        return ContainerServer(spec)
+    if spec.where == "attached":
+        from pytest_triton.servers.attached import AttachedServer
+
+        return AttachedServer(spec)
+    from pytest_triton.servers.process import launch as launch_process
+
+    return launch_process(spec)
