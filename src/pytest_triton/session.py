@@ -30,7 +30,8 @@ from pytest_triton.repository import (
     model_config_type,
     read_repository,
 )
-from pytest_triton.servers.pool import ServerPool
+from pytest_triton.servers.pool import Pool, ServerPool
+from pytest_triton.servers.server import RunningServer
 from pytest_triton.servers.spec import ServerSpec
 from pytest_triton.settings import Backends, Deployment, Settings
 
@@ -182,21 +183,38 @@ class PollRefusal(NamedTuple):
 
 
 class TritonSession:
-    """The deployments of this run, their servers, and what those were seen to do."""
+    """The deployments of this run, their servers, and what those were seen to do.
 
-    def __init__(self, settings: Settings) -> None:
+    `worker` is the xdist worker's name, "" without xdist; the pool is then the controller's.
+    """
+
+    def __init__(self, settings: Settings, pool: Pool | None = None, worker: str = "") -> None:
         self.settings = settings
-        self.pool = ServerPool()
+        self.pool: Pool = ServerPool() if pool is None else pool
+        self.worker = worker
+        self._read: dict[tuple[tuple[Path, ...], Backends], CheckedDeployment] = {}
+        self._looked: dict[RunningServer, Seen] = {}
         self._seen: dict[tuple[CheckedDeployment, HardwareRequest], Seen | PytestTritonError] = {}
         self._told: set[str] = set()
 
     @cached_property
     def deployments(self) -> tuple[CheckedDeployment, ...]:
         """Read from disk at the first use. Raises PytestTritonError for a bad repository."""
-        return tuple(
-            CheckedDeployment(deployment, read_repository(deployment.paths), self.settings.backends)
-            for deployment in self.settings.repo
-        )
+        return tuple(self.checked(deployment) for deployment in self.settings.repo)
+
+    def checked(
+        self, deployment: Deployment, backends: Backends | None = None
+    ) -> CheckedDeployment:
+        """A deployment with its repositories read from disk, at its first use.
+
+        Raises PytestTritonError for a bad repository.
+        """
+        backends = backends or self.settings.backends
+        key = (deployment.paths, backends)
+        if key not in self._read:
+            repository = read_repository(deployment.paths)
+            self._read[key] = CheckedDeployment(deployment, repository, backends)
+        return self._read[key]
 
     def check_patterns(self) -> None:
         """Raise PatternUnused for a pattern that names no model: most likely it is mistyped."""
@@ -269,20 +287,34 @@ class TritonSession:
     def close(self) -> None:
         self.pool.close()
 
-    def _look(self, checked: CheckedDeployment, spec: ServerSpec) -> Seen:
-        from pytest_triton.witnesses.observe import observe, traits_of
-        from pytest_triton.witnesses.usable_gpus import real_hardware
+    def look_at(self, checked: CheckedDeployment, server: RunningServer) -> Seen:
+        """What a running server made of the deployment's models, asked once.
 
-        server = self.pool.get(spec)
-        hardware = spec.hardware.hardware() or real_hardware(server)
-        seen = Seen(
-            server=server.description,
-            run=spec.run,
-            observed=observe(server, [model.name for model in checked.repository.models]),
-            predicted=predict_all(checked.declared, hardware, server=traits_of(server)),
-        )
-        self.pool.release(spec)  # all that the checks will ever ask has been asked
+        Raises PytestTritonError if it can't be asked, or lacks GPUs that it was to have.
+        """
+        if server not in self._looked:
+            self._looked[server] = look(checked, server)
+        return self._looked[server]
+
+    def _look(self, checked: CheckedDeployment, spec: ServerSpec) -> Seen:
+        seen = self.look_at(checked, self.pool.get(spec))
+        if spec.stand_ins:  # quickly started anew, should a test want it as well
+            self.pool.release(spec)
         return seen
+
+
+def look(checked: CheckedDeployment, server: RunningServer) -> Seen:
+    """What a running server made of the deployment's models, by all witnesses."""
+    from pytest_triton.witnesses.observe import observe, traits_of
+    from pytest_triton.witnesses.usable_gpus import real_hardware
+
+    hardware = server.spec.hardware.hardware() or real_hardware(server)
+    return Seen(
+        server=server.description,
+        run=server.spec.run,
+        observed=observe(server, [model.name for model in checked.repository.models]),
+        predicted=predict_all(checked.declared, hardware, server=traits_of(server)),
+    )
 
 
 def _broken_entry(problem: Problem) -> Model:

@@ -314,6 +314,7 @@ def test_the_pool_shares_remembers_and_limits(repository: RepositoryBuilder) -> 
         assert len(launched.servers) == 1, "equal specs share a server"
         pool.get(spec_of(repository, "sim:1"))
         pool.get(spec_of(repository))  # now the second is the least recently used
+        pool.done()
         pool.get(spec_of(repository, "sim:2"))
         first, second, _ = launched.servers
         assert first.running
