@@ -12,22 +12,51 @@ from typing import TYPE_CHECKING
 from pytest_triton._version import __version__
 
 if TYPE_CHECKING:
+    from pytest_triton import factories
+    from pytest_triton.assertions import (
+        assert_complete,
+        assert_no_fallback,
+        assert_placed,
+        assert_placed_as_declared,
+        assert_ready_models,
+        assert_refused,
+    )
     from pytest_triton.errors import PytestTritonError
+    from pytest_triton.fixtures import MakeTritonServer
+    from pytest_triton.gpu_loss import GpuLoss
+    from pytest_triton.inference.golden import compare_with_golden
+    from pytest_triton.inference.infer import Inference
     from pytest_triton.placement.compare import Observed, Verdict, compare
     from pytest_triton.placement.declared import Declared
     from pytest_triton.placement.hardware import NO_GPU, Gpu, Hardware, simulated_gpus
     from pytest_triton.placement.predict import Prediction, ServerTraits, predict
-    from pytest_triton.placement.refusal import Refusal
+    from pytest_triton.placement.refusal import REASONS, Refusal
     from pytest_triton.placement.values import NOTHING, Placement, cpu, gpu, on_model
     from pytest_triton.repository import Model, Repository, read_repository
+    from pytest_triton.repository_builder import RepositoryBuilder
+    from pytest_triton.triton_server import ModelRefused, TritonServer
 
 _HOMES = {
+    "assertions": (
+        "assert_complete",
+        "assert_no_fallback",
+        "assert_placed",
+        "assert_placed_as_declared",
+        "assert_ready_models",
+        "assert_refused",
+    ),
+    "fixtures": ("MakeTritonServer",),
+    "gpu_loss": ("GpuLoss",),
+    "inference.golden": ("compare_with_golden",),
+    "inference.infer": ("Inference",),
+    "repository_builder": ("RepositoryBuilder",),
+    "triton_server": ("ModelRefused", "TritonServer"),
     "errors": ("PytestTritonError",),
     "placement.compare": ("Observed", "Verdict", "compare"),
     "placement.declared": ("Declared",),
     "placement.hardware": ("NO_GPU", "Gpu", "Hardware", "simulated_gpus"),
     "placement.predict": ("Prediction", "ServerTraits", "predict"),
-    "placement.refusal": ("Refusal",),
+    "placement.refusal": ("REASONS", "Refusal"),
     "placement.values": ("NOTHING", "Placement", "cpu", "gpu", "on_model"),
     "repository": ("Model", "Repository", "read_repository"),
 }
@@ -36,21 +65,36 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "NOTHING",
     "NO_GPU",
+    "REASONS",
     "Declared",
     "Gpu",
+    "GpuLoss",
     "Hardware",
+    "Inference",
+    "MakeTritonServer",
     "Model",
+    "ModelRefused",
     "Observed",
     "Placement",
     "Prediction",
     "PytestTritonError",
     "Refusal",
     "Repository",
+    "RepositoryBuilder",
     "ServerTraits",
+    "TritonServer",
     "Verdict",
     "__version__",
+    "assert_complete",
+    "assert_no_fallback",
+    "assert_placed",
+    "assert_placed_as_declared",
+    "assert_ready_models",
+    "assert_refused",
     "compare",
+    "compare_with_golden",
     "cpu",
+    "factories",
     "gpu",
     "on_model",
     "predict",
@@ -61,6 +105,8 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     home = _HOME_OF.get(name)
+    if name == "factories":
+        return importlib.import_module("pytest_triton.factories")
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{home}"), name)

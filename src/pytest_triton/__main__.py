@@ -18,6 +18,12 @@ from pytest_triton.errors import PytestTritonError
 COMMANDS = {
     "install": "fetch a real tritonserver into a cache of yours",
     "predict": "show what would run where on given hardware, without a server",
+    "audit": "find every risk that a reader of the configs can see, without a server",
+    "plan": "show the jobs that a repository needs to be proven",
+    "merge": "put the jobs' ledgers together; fail if anything is unproven",
+    "diff": "show which placements changed between two ledgers, and why",
+    "doctor": "show what this machine can run, and why not",
+    "report": "make a page, a summary or annotations of a ledger",
 }
 PROGRAM = "python -m pytest_triton"
 

@@ -20,7 +20,24 @@ if TYPE_CHECKING:
     import pytest
 
 Source = Literal["command line", "ini file", "environment", "default"]
-ValueType = Literal["deployment", "path", "text", "hardware", "backends", "seconds", "expectation"]
+ValueType = Literal[
+    "deployment",
+    "path",
+    "text",
+    "hardware",
+    "backends",
+    "seconds",
+    "expectation",
+    "shard",
+    "promise",
+    "server",
+    "bytes",
+    "number",
+    "switch",
+    "gpu_driver",
+    "pull",
+    "transfer",
+]
 
 
 class Option(NamedTuple):
@@ -57,6 +74,19 @@ OPTIONS: tuple[Option, ...] = (
         repeatable=True,
     ),
     Option(
+        "server",
+        "server",
+        "WHERE",
+        "process, container, or the URL of a running server such as grpc://host:8001 (default: "
+        "container if an image is named, else process)",
+    ),
+    Option(
+        "image",
+        "text",
+        "IMAGE",
+        "the image of a container (default: a pinned official one)",
+    ),
+    Option(
         "binary",
         "path",
         "PATH",
@@ -89,7 +119,7 @@ OPTIONS: tuple[Option, ...] = (
         "backends",
         "MODE",
         "real, stand-in (a rehearsal: no framework, no weights), or auto: stand-in unless real "
-        "GPUs are named (default: auto)",
+        "GPUs, a container or a running server are named (default: auto)",
         default="auto",
     ),
     Option(
@@ -98,6 +128,75 @@ OPTIONS: tuple[Option, ...] = (
         "SECONDS",
         "how long a server may take to start (default: 120)",
         default=120.0,
+    ),
+    Option(
+        "gpu_driver",
+        "gpu_driver",
+        "DRIVER",
+        "how a container gets real GPUs: nvidia (NVIDIA's container toolkit) or cdi (default: "
+        "nvidia)",
+        default="nvidia",
+    ),
+    Option(
+        "shm_size",
+        "bytes",
+        "SIZE",
+        "shared memory of a container, which python models need (default: 1g)",
+        default=1 << 30,
+    ),
+    Option("memory", "bytes", "SIZE", "memory limit of a container, such as 8g (default: none)"),
+    Option("pids", "number", "N", "processes and threads that a container may have (default: any)"),
+    Option(
+        "user",
+        "text",
+        "USER",
+        "the user in a container: uid, uid:gid or a name in the image (default: the image's)",
+    ),
+    Option(
+        "read_only",
+        "switch",
+        "on|off",
+        "whether a container can write nothing but /tmp and /dev/shm (default: off)",
+        default=False,
+    ),
+    Option(
+        "mount",
+        "path",
+        "PATH",
+        "file or folder that models need besides their repository; a container sees it under the "
+        "same path, read-only (repeatable)",
+        default=(),
+        repeatable=True,
+    ),
+    Option(
+        "transfer",
+        "transfer",
+        "HOW",
+        "how repositories get into a container: mount, copy, or auto: mounted if Docker has the "
+        "files of this machine (default: auto)",
+        default="auto",
+    ),
+    Option(
+        "pull",
+        "pull",
+        "WHEN",
+        "when the image is fetched: missing, always or never (default: missing)",
+        default="missing",
+    ),
+    Option(
+        "pull_timeout",
+        "seconds",
+        "SECONDS",
+        "how long fetching the image may take (default: 1800)",
+        default=1800.0,
+    ),
+    Option(
+        "reuse",
+        "switch",
+        "on|off",
+        "keep containers running for the next pytest run; python -m pytest_triton clean removes "
+        "them (default: off)",
+        default=False,
     ),
     Option(
         "allow_fallback",
@@ -114,6 +213,44 @@ OPTIONS: tuple[Option, ...] = (
         "what models must declare, such as 'fraud_*: gpu' (repeatable)",
         default=(),
         repeatable=True,
+    ),
+    Option(
+        "require",
+        "promise",
+        "WHAT",
+        "what this job promises to have: gpus, gpus=2 (real ones), container, real-backends. "
+        "Where it hasn't, or no test used it, the run fails (repeatable)",
+        default=(),
+        repeatable=True,
+    ),
+    Option(
+        "ledger",
+        "path",
+        "FILE.json",
+        "write what was proven to this file, for python -m pytest_triton merge. Runs of one job "
+        "may share a file",
+    ),
+    Option(
+        "job",
+        "text",
+        "NAME",
+        "what this run is called in its ledger (default: the CI job's name, or local)",
+    ),
+    Option(
+        "shard",
+        "shard",
+        "K/N",
+        "check only the models of part K of N, which are the same in every run",
+    ),
+    Option("html", "path", "FILE.html", "write a page of models x hardware to this file"),
+    Option("markdown", "path", "FILE.md", "write a summary in Markdown to this file"),
+    Option("gitlab", "path", "FILE.json", "write a GitLab code quality report to this file"),
+    Option(
+        "github",
+        "switch",
+        "on|off",
+        "annotate config.pbtxt files and write the job's summary, as GitHub Actions shows them "
+        "(default: on in GitHub Actions)",
     ),
 )
 
@@ -165,5 +302,14 @@ def given(option: Option, config: pytest.Config, environ: Mapping[str, str]) -> 
 
 def is_active(config: pytest.Config, environ: Mapping[str, str] = os.environ) -> bool:
     """Whether a repository is to be checked. Nothing is parsed."""
-    repositories = given(OPTIONS[0], config, environ)
-    return repositories is not None and bool(repositories.texts)
+    return _is_given("repo", config, environ)
+
+
+def is_promised(config: pytest.Config, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether this job promises to have something. Nothing is parsed."""
+    return _is_given("require", config, environ)
+
+
+def _is_given(name: str, config: pytest.Config, environ: Mapping[str, str]) -> bool:
+    found = given(next(one for one in OPTIONS if one.name == name), config, environ)
+    return found is not None and bool(found.texts)

@@ -1,26 +1,88 @@
 """pytest's way in: the hooks, and nothing decided.
 
-This module and `options` are all that is imported at every start of pytest. Everything else is
-imported when a repository is to be checked.
+This module, `options`, `fixtures` and `factories` are all that is imported at every start of
+pytest. Everything else is imported when a repository is to be checked, or a test wants a server.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pytest_triton.options import add_options, is_active
+import pytest
+
+from pytest_triton import fixtures
+from pytest_triton.options import add_options, is_active, is_promised
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Sequence
+
+_MARKERS = (
+    "triton(*, repo, gpus, backends, server, image, binary, version, python, arguments, "
+    "environment, timeout, changes, load): which Triton server a test's triton_server is; what "
+    "isn't said is left to the --triton options. changes=True: the test may load and unload.",
+    "triton_models(*, declares, backend, name): one test for each model of the repository that "
+    "declares 'gpu', 'cpu', 'mixed', 'model', 'nothing' or 'ensemble', and whose backend and name "
+    "match the patterns (fixture triton_model).",
+    "triton_requires(*, gpus, container, real_backends): skip the test where the run hasn't got "
+    "these; a run that promised them (--triton-require) fails instead.",
+)
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     add_options(parser)
+    pluginmanager.register(fixtures, "triton-fixtures")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.option.help or config.option.version or not is_active(config):
+    for marker in _MARKERS:
+        config.addinivalue_line("markers", marker)
+    if config.option.help or config.option.version:
         return
-    from pytest_triton.collection.hooks import RepositoryChecks
+    if is_active(config):
+        from pytest_triton.collection.hooks import RepositoryChecks
 
-    config.pluginmanager.register(RepositoryChecks.of(config), "triton-repository-checks")
+        config.pluginmanager.register(RepositoryChecks.of(config), "triton-repository-checks")
+    if is_promised(config):
+        from pytest_triton.promises import keep_promises
+
+        keep_promises(config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """pytest-xdist is about to start a worker: it may ask the controller for servers."""
+    from pytest_triton.suite import BROKER, invite
+
+    node.workerinput[BROKER] = invite(node.config, local=bool(node.gateway.spec.popen))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    asks = {"triton_model", "triton_hardware"}.intersection(metafunc.fixturenames)
+    if asks and metafunc.module.__name__ != "pytest_triton.checks.bundled":
+        from pytest_triton.markers import parametrize
+
+        parametrize(metafunc)
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    names = {"triton", "triton_models", "triton_requires"}
+    if any(mark.name in names for item in items for mark in item.iter_markers()):
+        from pytest_triton.markers import check_markers
+
+        check_markers(items)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("triton_requires") is not None:
+        from pytest_triton.promises import check_needs
+
+        check_needs(item)
+
+
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    if op == "==" and "pytest_triton." in f"{type(left).__module__} {type(right).__module__}":
+        from pytest_triton.assertions import explain_comparison
+
+        return explain_comparison(left, right)
+    return None

@@ -32,7 +32,7 @@ from pytest_triton.repository import (
 )
 from pytest_triton.servers.pool import Pool, ServerPool
 from pytest_triton.servers.server import RunningServer
-from pytest_triton.servers.spec import ServerSpec
+from pytest_triton.servers.spec import ContainerOptions, ServerSpec
 from pytest_triton.settings import Backends, Deployment, Settings
 
 if TYPE_CHECKING:
@@ -235,17 +235,38 @@ class TritonSession:
     def spec(self, checked: CheckedDeployment, hardware: HardwareRequest) -> ServerSpec:
         """The server that checks a deployment on some hardware."""
         settings = self.settings
-        return ServerSpec(
+        common = ServerSpec(
             repositories=checked.deployment.paths,
             hardware=hardware,
-            binary=settings.binary,
-            version=settings.version,
-            python=settings.python,
             timeout=settings.timeout,
             stand_ins=checked.stand_ins,
             completed=checked.completed_json,
             left_out=checked.left_out,
         )
+        if settings.server == "process":
+            return replace(
+                common, binary=settings.binary, version=settings.version, python=settings.python
+            )
+        if settings.server == "container":
+            return replace(
+                common,
+                where="container",
+                image=settings.image,
+                container=ContainerOptions(
+                    gpu_driver=settings.gpu_driver,
+                    shm_size=settings.shm_size,
+                    memory=settings.memory,
+                    pids=settings.pids,
+                    user=settings.user,
+                    read_only=settings.read_only,
+                    pull=settings.pull,
+                    pull_timeout=settings.pull_timeout,
+                    transfer=settings.transfer,
+                    mounts=settings.mount,
+                    reuse=settings.reuse,
+                ),
+            )
+        return replace(common, where="attached", url=settings.server)
 
     def seen(self, checked: CheckedDeployment, hardware: HardwareRequest) -> Seen:
         """What a server with this hardware made of the deployment's models.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,12 +13,19 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pytest_triton.options import OPTIONS, Given, Option, Source, ValueType, given
 from pytest_triton.placement.hardware import HardwareRequest
+from pytest_triton.plan.sharding import Shard
 
 if TYPE_CHECKING:
     import pytest
 
 Kind = Literal["GPU", "CPU", "MODEL"]
 Backends = Literal["real", "stand-in", "auto"]
+GpuDriver = Literal["nvidia", "cdi"]
+Pull = Literal["missing", "always", "never"]
+Transfer = Literal["auto", "mount", "copy"]
+
+_SCHEMES = ("grpc", "grpcs", "http", "https")
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
 class OptionError(ValueError):
@@ -43,11 +51,29 @@ class Expectation:
     kinds: frozenset[Kind]
 
 
+Promised = Literal["gpus", "container", "real-backends"]
+
+
+@dataclass(frozen=True)
+class Promise:
+    """A value of `--triton-require`; `gpus` is how many real ones there are at least."""
+
+    text: str
+    what: Promised
+    gpus: int = 0
+
+    def __str__(self) -> str:
+        if self.what != "gpus":
+            return "a container" if self.what == "container" else "real backends"
+        return "a real GPU" if self.gpus == 1 else f"{self.gpus} real GPUs"
+
+
 @dataclass(frozen=True)
 class Settings:
     """All options of this run, parsed. `sources` tells where each came from, by option name.
 
-    `backends` is decided here: "auto" has become one of the others.
+    `server` and `backends` are decided here: the one is "process", "container" or a URL, and of
+    the other "auto" has become real or stand-in. `shm_size` and `memory` are in bytes.
     """
 
     repo: tuple[Deployment, ...]
@@ -59,6 +85,27 @@ class Settings:
     timeout: float
     allow_fallback: tuple[str, ...]
     expect: tuple[Expectation, ...]
+    server: str = "process"
+    image: str | None = None
+    gpu_driver: GpuDriver = "nvidia"
+    shm_size: int = 1 << 30
+    memory: int | None = None
+    pids: int | None = None
+    user: str | None = None
+    read_only: bool = False
+    mount: tuple[Path, ...] = ()
+    transfer: Transfer = "auto"
+    pull: Pull = "missing"
+    pull_timeout: float = 1800.0
+    reuse: bool = False
+    require: tuple[Promise, ...] = ()
+    ledger: Path | None = None
+    job: str | None = None
+    shard: Shard | None = None
+    html: Path | None = None
+    markdown: Path | None = None
+    gitlab: Path | None = None
+    github: bool | None = None
     sources: Mapping[str, Source] = field(default_factory=lambda: MappingProxyType({}))
     repo_replaced: bool = False
     """The ini file names repositories too, and others are checked instead of them."""
@@ -75,8 +122,12 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
         found = given(option, config, environ)
         values[option.name] = option.default if found is None else _read(option, found)
         sources[option.name] = "default" if found is None else found.source
+    if values["server"] is None:
+        values["server"] = "process" if values["image"] is None else "container"
     if values["backends"] == "auto":
-        real = any(request.kind not in ("none", "sim") for request in values["gpus"] or ())
+        real = values["server"] != "process" or any(
+            request.kind not in ("none", "sim") for request in values["gpus"] or ()
+        )
         values["backends"] = "real" if real else "stand-in"
     if values["gpus"] is None:
         values["gpus"] = _default_hardware(values["backends"])
@@ -163,10 +214,52 @@ def _parse_hardware(text: str, start: Path) -> HardwareRequest:
         raise OptionError(str(error)) from None
 
 
-def _parse_backends(text: str, start: Path) -> str:
-    if text not in get_args(Backends):
-        raise OptionError(f"expected one of {', '.join(get_args(Backends))}")
-    return text
+def _parse_server(text: str, start: Path) -> str:
+    scheme, separator, rest = text.partition("://")
+    if text in ("process", "container") or (scheme in _SCHEMES and separator and rest):
+        return text
+    raise OptionError(
+        "expected process, container, or the URL of a running server: grpc://HOST:PORT, "
+        "http://HOST:PORT, grpcs://... or https://..."
+    )
+
+
+def _parse_bytes(text: str, start: Path) -> int:
+    found = re.fullmatch(r"(\d+)\s*([kmgt]?)(?:i?b)?", text.strip().lower(), re.ASCII)
+    if found is None or int(found[1]) == 0:
+        raise OptionError("expected a size such as 512m or 8g")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _parse_number(text: str, start: Path) -> int:
+    if not re.fullmatch(r"[1-9]\d*", text.strip(), re.ASCII):
+        raise OptionError("expected a whole number above zero")
+    return int(text)
+
+
+def _parse_switch(text: str, start: Path) -> bool:
+    word = text.strip().lower()
+    if word not in ("on", "true", "yes", "1", "off", "false", "no", "0"):
+        raise OptionError("expected on or off")
+    return word in ("on", "true", "yes", "1")
+
+
+def _one_of(*words: str) -> Callable[[str, Path], str]:
+    def parse(text: str, start: Path) -> str:
+        if text not in words:
+            raise OptionError(f"expected one of {', '.join(words)}")
+        return text
+
+    return parse
+
+
+def _parse_promise(text: str, start: Path) -> Promise:
+    word, equals, number = text.strip().partition("=")
+    if word == "gpus" and re.fullmatch(r"[1-9]\d*", number or ("" if equals else "1"), re.ASCII):
+        return Promise(text, "gpus", int(number or 1))
+    if word in ("container", "real-backends") and not equals:
+        return Promise(text, "container" if word == "container" else "real-backends")
+    raise OptionError("expected gpus, gpus=2 (or another number), container or real-backends")
 
 
 def _parse_expectation(text: str, start: Path) -> Expectation:
@@ -180,12 +273,28 @@ def _parse_expectation(text: str, start: Path) -> Expectation:
     return Expectation(pattern.strip(), frozenset(kind for kind in get_args(Kind) if kind in kinds))
 
 
+def _parse_shard(text: str, start: Path) -> Shard:
+    try:
+        return Shard.parse(text)
+    except ValueError as error:
+        raise OptionError(str(error)) from None
+
+
 _PARSERS: dict[ValueType, Callable[[str, Path], object]] = {
     "deployment": _parse_deployment,
     "path": _parse_path,
     "text": _parse_text,
     "hardware": _parse_hardware,
-    "backends": _parse_backends,
+    "backends": _one_of(*get_args(Backends)),
+    "server": _parse_server,
+    "bytes": _parse_bytes,
+    "number": _parse_number,
+    "switch": _parse_switch,
+    "gpu_driver": _one_of(*get_args(GpuDriver)),
+    "pull": _one_of(*get_args(Pull)),
+    "transfer": _one_of(*get_args(Transfer)),
     "seconds": _parse_seconds,
     "expectation": _parse_expectation,
+    "promise": _parse_promise,
+    "shard": _parse_shard,
 }

@@ -216,7 +216,7 @@ def test_a_failing_placement_shows_what_the_server_wrote_about_the_model(
         [
             "refused: other, though it was predicted to run on CPU",
             "  hardware   no GPU",
-            "  observed   refused: other  (seen in the repository index)",
+            "  observed   refused: other  (witnesses: repository index, server log)",
             "  server     tritonserver *, real run",
             "  Triton     *RuntimeError: not today*",
             "*triton server log (no GPU)*",

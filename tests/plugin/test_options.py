@@ -22,6 +22,10 @@ VALUES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "timeout": ("2.5", lambda start: 2.5),
     "allow_fallback": ("tok*", lambda start: ("tok*",)),
     "expect": ("a: gpu+cpu", lambda start: (Expectation("a", frozenset({"GPU", "CPU"})),)),
+    "html": ("report.html", lambda start: start / "report.html"),
+    "markdown": ("report.md", lambda start: start / "report.md"),
+    "gitlab": ("quality.json", lambda start: start / "quality.json"),
+    "github": ("off", lambda start: False),
 }
 
 

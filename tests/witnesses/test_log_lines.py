@@ -22,7 +22,8 @@ from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
 from pytest_triton.servers.process import launch
 from pytest_triton.servers.releases import RELEASES, find_release, installed_release
 from pytest_triton.servers.spec import ServerSpec
-from pytest_triton.witnesses.log_lines import refusals, unquoted
+from pytest_triton.witnesses.log_lines import refusals
+from pytest_triton.witnesses.log_messages import unquoted
 
 TENSOR = 'name: "{name}" data_type: TYPE_FP32 dims: [ 4 ]'
 TYPO = 'backend: "python"\ninstance_group [ { kind: KIND_GPU gpu: [ 0 ] } ]\n'
@@ -236,7 +237,7 @@ def test_every_name_is_found(name: str, quoted: bool) -> None:
         ('"quoted"', "quoted"),
         (r'"with \"quotes\" and \n"', 'with "quotes" and \n'),
         ('"torn', '"torn'),
-        ('"two" "strings"', '"two" "strings"'),
+        ('"quoted"printed by a model', "quoted"),
         ("", ""),
     ],
 )

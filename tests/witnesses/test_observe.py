@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from builders import RepositoryBuilder
 from pytest_triton.placement.compare import Observed
 from pytest_triton.placement.hardware import HardwareRequest
-from pytest_triton.placement.values import NOTHING, Placement, cpu, gpu, on_model
+from pytest_triton.placement.values import NOTHING, cpu, gpu, on_model
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
 from pytest_triton.servers.http import HttpApi, ServerSilent
 from pytest_triton.servers.process import ProcessServer, launch
 from pytest_triton.servers.spec import ServerSpec
 from pytest_triton.witnesses import observe as observe_module
 from pytest_triton.witnesses.observe import observe, traits_of
-from pytest_triton.witnesses.resolved_config import grpc_model_config, placement_of
+from pytest_triton.witnesses.resolved_config import groups_of, grpc_model_config, placement_of
 from pytest_triton.witnesses.usable_gpus import GpusMissing, real_hardware, usable_gpus
 
 ENSEMBLE = """\
@@ -88,14 +88,17 @@ def test_placements(server: ProcessServer) -> None:
     seen = observe(server.view, expected)
     assert {name: one.placement for name, one in seen.items()} == expected
     assert {one.state for one in seen.values()} == {"READY"}
-    assert {one.witnesses for one in seen.values()} == {("repository index", "resolved config")}
+    assert {one.witnesses for one in seen.values()} == {
+        ("repository index", "resolved config", "server log")
+    }
+    assert {one.proof for one in seen.values()} == {"proven"}
 
 
 REFUSED = {
-    "pinned": ("UNAVAILABLE", "gpu-id", "load", "repository index"),
-    "pinned two": ("UNAVAILABLE", "gpu-id", "load", "repository index"),
-    "typo two": ("absent", "config", "poll", "server log"),
-    "refused ensemble": ("absent", "ensemble", "poll", "server log"),
+    "pinned": ("UNAVAILABLE", "gpu-id", "load"),
+    "pinned two": ("UNAVAILABLE", "gpu-id", "load"),
+    "typo two": ("absent", "config", "poll"),
+    "refused ensemble": ("absent", "ensemble", "poll"),
 }
 
 
@@ -104,7 +107,9 @@ def test_refusals(model: str, server: ProcessServer) -> None:
     seen = observe(server.view, [model])[model]
     assert seen.refusal is not None
     reason, stage = seen.refusal.reason, seen.refusal.stage
-    assert (seen.state, reason, stage, *seen.witnesses) == REFUSED[model]
+    assert (seen.state, reason, stage) == REFUSED[model]
+    assert seen.witnesses == ("repository index", "server log")
+    assert seen.proof == "proven"
     assert (seen.placement, seen.ready) == (NOTHING, False)
     assert seen.refusal.text
 
@@ -220,7 +225,7 @@ def test_every_instance_of_a_resolved_config_is_counted(
     drawn: list[dict[str, Any]], as_text: bool
 ) -> None:
     """gRPC's JSON writes int32 as numbers too, but be as kind to text, as JSON's int64 is."""
-    found = placement_of({"instance_group": _as_text(drawn) if as_text else drawn})
+    found = placement_of(groups_of({"instance_group": _as_text(drawn) if as_text else drawn}))
     total = sum(
         group.get("count", 1) * (len(group.get("gpus", ())) if group["kind"] == "KIND_GPU" else 1)
         for group in drawn
@@ -242,8 +247,8 @@ def _as_text(drawn: list[dict[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def test_an_ensembles_config_has_no_groups() -> None:
-    assert placement_of({"name": "ensemble"}) == NOTHING
-    assert isinstance(placement_of({}), Placement)
+    assert groups_of({"name": "ensemble"}) == ()
+    assert placement_of(()) == NOTHING
 
 
 # The GPUs that the server itself tells of

@@ -28,6 +28,11 @@ def test_explicit_placement(triton_check: ModelCheck) -> None:
     _expect_nothing(triton_check.explicit_placement_failure())
 
 
+def test_audit(triton_check: ModelCheck) -> None:
+    """Nothing else that a reader of the config can see is wrong; warnings and notes pass."""
+    _expect_nothing(triton_check.audit_failure())
+
+
 def test_placement(triton_check: ModelCheck, triton_hardware: HardwareRequest) -> None:
     """A real server places the model as Triton's rules say, or refuses it for that reason."""
     try:
@@ -45,6 +50,6 @@ def _expect_nothing(failure: str) -> None:
 # pytest asks every plugin about every name of a test module, for every model: the fewer the better.
 CHECKS = ModuleType(__name__, __doc__)
 CHECKS.__file__ = __file__
-for _check in (test_config, test_explicit_placement, test_placement):
+for _check in (test_config, test_explicit_placement, test_audit, test_placement):
     vars(_check)["__signature__"] = inspect.signature(_check)  # looked at once, not per model
     setattr(CHECKS, _check.__name__, _check)

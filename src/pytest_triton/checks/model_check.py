@@ -9,8 +9,9 @@ from dataclasses import replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from pytest_triton.checks.audit_check import audit_findings, audit_text
 from pytest_triton.placement.advice import (
     Advice,
     cure,
@@ -18,7 +19,7 @@ from pytest_triton.placement.advice import (
     cure_verdict,
     instance_group_lines,
 )
-from pytest_triton.placement.compare import Observed, compare
+from pytest_triton.placement.compare import Observed, Verdict, compare
 from pytest_triton.placement.declared import Declared, DeclaredGroup
 from pytest_triton.placement.hardware import NO_GPU, HardwareRequest
 from pytest_triton.placement.predict import DEFAULT_TRAITS, Prediction, ample_gpus, predict
@@ -30,10 +31,26 @@ from pytest_triton.repository.problems import Effect
 if TYPE_CHECKING:
     from pytest_triton.errors import PytestTritonError
     from pytest_triton.repository import Model
-    from pytest_triton.session import CheckedDeployment, TritonSession
+    from pytest_triton.session import CheckedDeployment, Seen, TritonSession
 
 
 _WIDTH = 92  # characters a line of prose
+
+
+class CheckFacts(NamedTuple):
+    """What is known of a model under check; `seen` and `verdict` once a server has answered.
+
+    `unproven`: a server that could have answered wasn't there, or lacks the backend. `start` is
+    where pytest was started.
+    """
+
+    model: Model
+    checked: CheckedDeployment
+    start: Path
+    fallback_allowed: bool
+    seen: Seen | None
+    verdict: Verdict | None
+    unproven: bool
 
 
 class ModelCheck:
@@ -55,6 +72,9 @@ class ModelCheck:
         self._checked = checked
         self._session = session
         self._start = start
+        self._seen: Seen | None = None
+        self._verdict: Verdict | None = None
+        self._unproven = False
         declared = checked.declared.get(model.name)
         self._note("model", model.name)
         self._note("repository", checked.deployment.text)
@@ -128,6 +148,14 @@ class ModelCheck:
             else [],
         )
 
+    def audit_failure(self) -> str:
+        """What the audit finds that no other check tells; what is less than an error is noted."""
+        found = audit_findings(self._checked, self.model, fallback_allowed=self._allowed)
+        for finding in found:
+            self._note("audit", str(finding))
+        errors = [finding for finding in found if finding.severity == "error"]
+        return "\n\n".join(audit_text(finding, self._start) for finding in errors)
+
     def placement_failure(self, hardware: HardwareRequest) -> str:
         """How what a server did differs from what Triton's rules say."""
         self._note("hardware", hardware.label)
@@ -140,11 +168,15 @@ class ModelCheck:
         predicted = seen.predicted[self.model.name]
         observed = seen.observed[self.model.name]
         verdict = compare(declared, predicted, observed)
+        self._seen, self._verdict = seen, verdict
         self._note("predicted", str(predicted))
         self._note("observed", self._cell(predicted, observed))
+        self._note("proof", observed.proof)
+        self._note("witnesses", "; ".join(f"{w.witness}: {w.says}" for w in observed.testimonies))
         self._note("run", seen.run)
         self._note("server", seen.server)
         missing = observed.refusal is not None and observed.refusal.reason == "backend-missing"
+        self._unproven = missing
         if verdict.ok and not missing:
             return ""
         return _text(
@@ -154,7 +186,8 @@ class ModelCheck:
                 ("hardware", hardware.label),
                 ("declared", _declaration(declared)),
                 ("predicted", str(predicted)),
-                ("observed", f"{observed}  ({_witnesses(observed)})"),
+                ("observed", f"{observed}  ({observed.proof_in_words})"),
+                *(("witness", str(one)) for one in observed.testimonies),
                 ("server", f"{seen.server}, {seen.run}"),
             ],
             observed.refusal.text if observed.refusal else "",
@@ -164,9 +197,22 @@ class ModelCheck:
     def no_answer(self, error: PytestTritonError) -> str:
         """Why no server could be asked: in full the first time, then in a line."""
         self._note("observed", "not proven")
+        self._unproven = True
         if self._session.is_told(error):
             return f"no server to ask: {error.what.splitlines()[0]} (told in full above)"
         return f"no server to ask\n\n{error}"
+
+    def facts(self) -> CheckFacts:
+        """For the ledger."""
+        return CheckFacts(
+            self.model,
+            self._checked,
+            self._start,
+            self._allowed,
+            self._seen,
+            self._verdict,
+            self._unproven,
+        )
 
     # --- parts -------------------------------------------------------------------------------
 
@@ -252,12 +298,6 @@ def _misspelt_backend(name: str) -> str:
 
 def _declaration(declared: Declared) -> str:
     return "nothing (no instance_group)" if declared.summary == "nothing" else declared.summary
-
-
-def _witnesses(observed: Observed) -> str:
-    if not observed.witnesses:
-        return "no witness"
-    return "seen in the " + " and the ".join(observed.witnesses)
 
 
 def _text(

@@ -11,11 +11,11 @@ import pytest
 
 from pytest_triton.collection.nodes import model_of, repository_node
 from pytest_triton.errors import PytestTritonError
-from pytest_triton.settings import OptionError, Settings, read_settings
+from pytest_triton.settings import Settings
 
 if TYPE_CHECKING:
     from pytest_triton.checks.model_check import ModelCheck
-    from pytest_triton.servers.spec import ServerSpec
+    from pytest_triton.reports.ledger import LedgerWriter
     from pytest_triton.session import CheckedDeployment, TritonSession
 
 _LOG_LINES = 50  # at most, of a server's log in a failing report
@@ -24,33 +24,33 @@ _LOG_LINES = 50  # at most, of a server's log in a failing report
 class RepositoryChecks:
     """Collects the repositories, hands the checks what they need, reports what they found."""
 
-    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+    def __init__(self, config: pytest.Config, session: TritonSession) -> None:
         from pytest_triton.checks.model_check import ModelCheck
         from pytest_triton.reports.terminal import PlacementTable
-        from pytest_triton.session import TritonSession
 
+        settings = session.settings
         self.config = config
         self.settings = settings
-        self.session: TritonSession = TritonSession(settings)
+        self.session: TritonSession = session
         self.table = PlacementTable([hardware.label for hardware in settings.gpus])
+        self.ledger = _ledger_writer(config, settings)
         self._model_check = ModelCheck
         self._asking_others = False
         self._collected: set[Path] = set()
-        self._marks: dict[ServerSpec, int] = {}
 
     @classmethod
     def of(cls, config: pytest.Config) -> RepositoryChecks:
-        try:
-            settings = read_settings(config)
-        except OptionError as error:
-            raise pytest.UsageError(str(error)) from None
+        from pytest_triton.suite import session_of
+
+        session = session_of(config)
+        settings = session.settings
         if not settings.repo:
             raise pytest.UsageError(
                 f"PYTEST_TRITON_REPO ({settings.sources['repo']}) names no model repository: "
                 "unset it, or name one."
             )
         _check_directories(settings)
-        checks = cls(config, settings)
+        checks = cls(config, session)
         checks._add_arguments()
         _warn_of_moved_rootdir(config, settings)
         return checks
@@ -135,6 +135,7 @@ class RepositoryChecks:
             self._asking_others = False
         return bool(ignored)
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if model_of(metafunc.definition) and "triton_hardware" in metafunc.fixturenames:
             hardware = self.settings.gpus
@@ -149,7 +150,6 @@ class RepositoryChecks:
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         found = model_of(item)
         if found is None:
-            self._marks = {one.spec: one.log.size() for one in self.session.pool.handed_out()}
             return
         # The arguments are put in directly: a run of pytest's fixtures for each of thousands of
         # tests takes longer than the checks themselves.
@@ -161,6 +161,18 @@ class RepositoryChecks:
         if hasattr(item, "callspec"):
             item.funcargs.update(item.callspec.params)
 
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Leave the models of other shards out. Tests that aren't about a model stay."""
+        shard = self.settings.shard
+        if shard is None:
+            return
+        found = [(item, model_of(item)) for item in items]
+        others = [item for item, about in found if about and not shard.holds(about[0].name)]
+        if others:
+            self.config.hook.pytest_deselected(items=others)
+            left_out = set(others)
+            items[:] = [item for item in items if item not in left_out]
+
     # --- the session -------------------------------------------------------------------------
 
     def pytest_sessionstart(self) -> None:
@@ -171,6 +183,8 @@ class RepositoryChecks:
             self.session.check_patterns()
             if self.settings.binary is not None or self.settings.version is not None:
                 find_tritonserver(self.settings.binary, self.settings.version)
+            if self.ledger is not None:
+                self.ledger.start()
         except PytestTritonError as error:
             raise pytest.UsageError(str(error)) from None
 
@@ -199,35 +213,72 @@ class RepositoryChecks:
         report = yield
         if report.failed:
             report.sections += self._log_sections(item)
+        if self.settings.ledger is not None and (report.when == "call" or not report.passed):
+            self._add_ledger_facts(report, item)
         return report
 
+    def _add_ledger_facts(self, report: pytest.TestReport, item: pytest.Item) -> None:
+        found = model_of(item)
+        if found is None or not isinstance(item, pytest.Function):
+            return
+        from pytest_triton.checks.ledger_facts import ledger_facts
+        from pytest_triton.reports.ledger import REPORT_ATTRIBUTE
+
+        check = item.funcargs.get("triton_check")
+        if not isinstance(check, self._model_check):  # skipped before it began
+            start = self.config.invocation_params.dir
+            check = self._model_check(*found, self.session, start, lambda _: None)
+        callspec = getattr(item, "callspec", None)
+        hardware = callspec.params.get("triton_hardware") if callspec is not None else None
+        test = item.originalname or item.name
+        setattr(report, REPORT_ATTRIBUTE, ledger_facts(check.facts(), test, hardware))
+
     def _log_sections(self, item: pytest.Item) -> list[tuple[str, str]]:
-        """What the servers wrote: about the model that is checked, or else during the test."""
+        """What the servers wrote about the model that is checked."""
         found = model_of(item)
         callspec = getattr(item, "callspec", None)
         hardware = callspec.params.get("triton_hardware") if callspec is not None else None
         sections = []
         for server in self.session.pool.handed_out():
-            if found is None:
-                text = server.log.since(self._marks.get(server.spec, 0))
-            elif hardware is not None and server.spec == self.session.spec(found[1], hardware):
-                text = server.log.about(found[0].name)
-            else:
+            if found is None or hardware is None:
                 continue
-            if text.strip():
+            text = server.log.about(found[0].name)
+            if text.strip() and server.spec == self.session.spec(found[1], hardware):
                 shown = "\n".join(text.splitlines()[-_LOG_LINES:])
                 sections.append((f"triton server log ({server.spec.hardware.label})", shown))
         return sections
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.table.add(report)
+        if self.ledger is not None:
+            self.ledger.add(report)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
+        if session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self._shard_is_empty():
+            session.exitstatus = pytest.ExitCode.OK
+        yield
+        if self.ledger is not None:
+            self.ledger.close(session.exitstatus)
+
+    def _shard_is_empty(self) -> bool:
+        """Whether there was nothing to do because other shards have all the models."""
+        shard = self.settings.shard
+        names = [m.name for checked in self.session.deployments for m in checked.repository.models]
+        return shard is not None and not any(map(shard.holds, names))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         self.table.write(terminalreporter)
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_unconfigure(self) -> None:
-        self.session.close()
+
+def _ledger_writer(config: pytest.Config, settings: Settings) -> LedgerWriter | None:
+    if settings.ledger is None or hasattr(config, "workerinput"):
+        return None  # an xdist worker's reports reach the controller, which writes
+    from pytest_triton.reports.ledger import LedgerWriter, this_job
+
+    shard = str(settings.shard) if settings.shard is not None else None
+    job = this_job(settings.job, shard, config.invocation_params.dir)
+    return LedgerWriter(settings.ledger, job)
 
 
 def _check_directories(settings: Settings) -> None:

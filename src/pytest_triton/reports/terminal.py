@@ -49,9 +49,12 @@ def _run(settings: Settings) -> str:
 
 def _server(settings: Settings) -> str:
     from pytest_triton.errors import PytestTritonError
+    from pytest_triton.servers.container_image import OFFICIAL_IMAGE
     from pytest_triton.servers.finding import find_tritonserver
     from pytest_triton.servers.process import describe
 
+    if settings.server == "container":
+        return f"tritonserver (container, {settings.image or OFFICIAL_IMAGE})"
     try:
         return describe(find_tritonserver(settings.binary, settings.version))
     except PytestTritonError as error:

@@ -36,6 +36,10 @@ class FailedInController(PytestTritonError):
         super().__init__(text)
 
 
+class WorkerTooFar(PytestTritonError):
+    """A worker of pytest-xdist on another machine."""
+
+
 class Broker:
     """Answers the workers. Costs a socket and a thread until the first of them asks."""
 
@@ -127,6 +131,7 @@ class RemotePool:
         self._worker = worker
         self._connection: Connection[Any, Any] | None = None
         self._got: dict[ServerSpec, RunningServer] = {}
+        self._in_use = False
 
     def launch(self, specs: Sequence[ServerSpec]) -> None:
         """Begin starting servers side by side; errors are kept for `get`."""
@@ -137,11 +142,13 @@ class RemotePool:
         server = self._ask("get", spec)
         assert isinstance(server, RunningServer)
         self._got[spec] = server
+        self._in_use = True
         return server
 
     def done(self) -> None:
         """The end of a test: the servers that it got may make room for others."""
-        if self._connection is not None:
+        if self._in_use:
+            self._in_use = False
             self._ask("done", None)
 
     def release(self, spec: ServerSpec) -> None:
@@ -181,6 +188,13 @@ class RemotePool:
     def _connect(self) -> Connection[Any, Any]:
         from multiprocessing.connection import Client
 
+        if self._invitation.get("remote"):
+            raise WorkerTooFar(
+                f"Worker {self._worker} of pytest-xdist runs on another machine than the "
+                "controller, which starts the Triton servers on its own loopback.",
+                cure="run the tests that use Triton servers on local workers (-n), not on "
+                "others (--tx ssh=...)",
+            )
         address = ("127.0.0.1", int(self._invitation["port"]))
         connection = Client(address, authkey=bytes.fromhex(self._invitation["key"]))
         connection.send(self._worker)

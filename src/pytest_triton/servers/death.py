@@ -21,7 +21,78 @@ class Cause(NamedTuple):
 
 _CAUSES: tuple[tuple[str, Cause], ...] = (
     (
-        r"already in use|Address already in use|failed to start .* (service|Service).*address",
+        r"could not select device driver|unknown or invalid runtime name: nvidia",
+        Cause(
+            "no NVIDIA toolkit",
+            "GPUs were asked for, and the container engine has no NVIDIA Container Toolkit",
+            "install nvidia-container-toolkit on that machine, `nvidia-ctk runtime configure "
+            "--runtime=docker`, restart Docker; or --triton-gpu-driver=cdi where CDI is set up; "
+            "or rehearse: --triton-gpus=sim:2",
+        ),
+    ),
+    (
+        r"unresolvable CDI devices (?P<what>[^\n]+)|CDI device injection failed: (?P<more>[^\n]+)",
+        Cause(
+            "no CDI device",
+            "the container engine knows no such GPU by a CDI name: {what}",
+            "`nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml` on that machine, and compare "
+            "`nvidia-ctk cdi list` with what was asked for",
+        ),
+    ),
+    (
+        r"nvidia-container-cli: requirement error: (?P<what>[^\n]+)",
+        Cause(
+            "driver too old",
+            "the NVIDIA driver is older than the image demands: {what}",
+            "update the machine's NVIDIA driver, or take the image of an older release",
+        ),
+    ),
+    (
+        r"nvidia-container-cli: (?P<what>[^\n]+)",
+        Cause(
+            "NVIDIA toolkit failed",
+            "NVIDIA's container toolkit could not hand over the GPUs: {what}",
+            "check `nvidia-smi` on that machine (driver loaded? GPU lost?), and that the GPUs that "
+            "were asked for exist",
+        ),
+    ),
+    (
+        r"exec format error|exec user process caused",
+        Cause(
+            "wrong architecture",
+            "the image is built for another processor than the container engine's machine",
+            "take the image's variant for this processor (docker image inspect, Architecture)",
+        ),
+    ),
+    (
+        r"tritonserver\S*: (executable file )?not found|exec: \S*tritonserver\S*: (stat|no such)",
+        Cause(
+            "no tritonserver",
+            "there is no tritonserver in the image",
+            "take an image with the server: of NVIDIA's, -py3 and -pyt-python-py3 have it, "
+            "-py3-min and -py3-sdk don't",
+        ),
+    ),
+    (
+        r"bind source path does not exist: (?P<what>[^\n]+)|[Mm]ounts denied|is not shared from",
+        Cause(
+            "mount refused",
+            "the container engine can't mount a path of this machine: {what}",
+            "share the folder with Docker (Docker Desktop: Settings, File sharing), or let the "
+            "files be copied: --triton-transfer=copy",
+        ),
+    ),
+    (
+        r"unable to find user (?P<what>[^:\n]+)",
+        Cause(
+            "no such user",
+            "the image has no user {what}",
+            "name a user by number: --triton-user=1000:1000",
+        ),
+    ),
+    (
+        r"already in use|Address already in use|port is already allocated|"
+        r"failed to start .* (service|Service).*address",
         Cause(
             "port taken",
             "another process took one of the server's ports first",
@@ -58,7 +129,8 @@ _CAUSES: tuple[tuple[str, Cause], ...] = (
         Cause(
             "no shared memory",
             "python models need shared memory, and there is none left",
-            "free space in /dev/shm (64 MB an instance in older servers)",
+            "free space in /dev/shm (64 MB an instance in older servers); a container's is as "
+            "large as --triton-shm-size",
         ),
     ),
     (
@@ -75,7 +147,16 @@ _CAUSES: tuple[tuple[str, Cause], ...] = (
         Cause(
             "permission",
             "the server was denied access to a file",
-            "check the permissions of the file named in the log",
+            "check the permissions of the file named in the log. In a container: those of the user "
+            "in it (--triton-user); where SELinux forbids the mount, --triton-transfer=copy",
+        ),
+    ),
+    (
+        r"Resource temporarily unavailable",
+        Cause(
+            "too many processes",
+            "the server may not start another process or thread",
+            "raise the limit (--triton-pids in a container, else ulimit -u)",
         ),
     ),
     (
@@ -104,7 +185,8 @@ def cause_of_death(returncode: int, log: str) -> Cause:
     for pattern, cause in _CAUSES:
         found = re.search(pattern, log)
         if found:
-            what = (found.groupdict().get("what") or "see the log").strip()
+            named = filter(None, found.groupdict().values())
+            what = next(named, "see the log").strip()
             start = log.rfind("\n", 0, found.start()) + 1
             line = log[start:].split("\n", 1)[0].strip()
             return cause._replace(meaning=cause.meaning.format(what=what), line=line)

@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import http.client
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from pytest_triton.errors import PytestTritonError
 
+if TYPE_CHECKING:
+    import ssl
+
 
 class ServerSilent(PytestTritonError):
     """The server did not answer, or not in Triton's protocol."""
+
+
+class NotAllowed(ServerSilent):
+    """The server, or a proxy before it, wants other credentials."""
 
 
 class NotAddressable(PytestTritonError):
@@ -23,12 +31,31 @@ class NotAddressable(PytestTritonError):
 
 
 class HttpApi:
-    """One keep-alive connection to a server's HTTP endpoint, `host:port`. Not thread-safe."""
+    """One keep-alive connection to a server's HTTP endpoint, `host:port`. Not thread-safe.
 
-    def __init__(self, address: str, *, timeout: float = 10.0) -> None:
+    Behind a proxy the address may end with a path. With a TLS `context` it is https; `headers`
+    are sent with every request.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        timeout: float = 10.0,
+        context: ssl.SSLContext | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         self.address = address
-        host, _, port = address.rpartition(":")
-        self._connection = http.client.HTTPConnection(host, int(port), timeout=timeout)
+        netloc, slash, path = address.partition("/")
+        host, _, port = netloc.rpartition(":")
+        self._prefix = slash + path
+        self._headers = dict(headers or {})
+        if context is None:
+            self._connection = http.client.HTTPConnection(host, int(port), timeout=timeout)
+        else:
+            self._connection = http.client.HTTPSConnection(
+                host, int(port), timeout=timeout, context=context
+            )
 
     def __enter__(self) -> HttpApi:
         return self
@@ -48,6 +75,14 @@ class HttpApi:
             status, _ = self._exchange("GET", "/v2/health/live")
         except (OSError, http.client.HTTPException, ValueError, AttributeError):
             return None
+        return status == 200
+
+    def ready(self) -> bool:
+        """Whether the server says that it is ready; it isn't while any model is refused."""
+        try:
+            status, _ = self._exchange("GET", "/v2/health/ready")
+        except (OSError, http.client.HTTPException):
+            return False
         return status == 200
 
     def metadata(self) -> dict[str, Any]:
@@ -89,6 +124,11 @@ class HttpApi:
             answer: object = json.loads(body)
         except ValueError:
             answer = None
+        if status in (401, 403):
+            raise NotAllowed(
+                f"The server at {self.address} answered {method} {path} with status {status}.",
+                cure="give the credentials that it wants: --triton-header=Authorization=env:TOKEN",
+            )
         if status != 200 or answer is None:
             raise ServerSilent(
                 f"The server at {self.address} answered {method} {path} with status {status}: "
@@ -99,7 +139,7 @@ class HttpApi:
 
     def _exchange(self, method: str, path: str) -> tuple[int, bytes]:
         try:
-            self._connection.request(method, path)
+            self._connection.request(method, self._prefix + path, headers=self._headers)
             response = self._connection.getresponse()
             return response.status, response.read()
         except (OSError, http.client.HTTPException):

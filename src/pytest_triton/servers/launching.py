@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pytest_triton.servers.server import Server
 from pytest_triton.servers.spec import ServerSpec
 
 
-def launch(spec: ServerSpec) -> Server:
+def launch(spec: ServerSpec, say: Callable[[str], None] = lambda line: None) -> Server:
     """Start a server and return at once. `PytestTritonError` says why when it can't be done.
+
+    Only an image that has to be fetched first is waited for; `say` is told how far that is.
 
     Each way to have a server is imported when it is used: Docker's packages take a while.
     """
     if spec.where == "container":
         from pytest_triton.servers.container import ContainerServer
 
-        return ContainerServer(spec)
+        return ContainerServer(spec, say)
     if spec.where == "attached":
         from pytest_triton.servers.attached import AttachedServer
 

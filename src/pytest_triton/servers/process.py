@@ -14,20 +14,16 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 
-from pytest_triton.errors import PytestTritonError
 from pytest_triton.placement.hardware import HardwareRequest
-from pytest_triton.rehearsal.completion import write_completions
-from pytest_triton.rehearsal.simulation import (
-    SimulatedGpus,
-    assemble_backends,
-    environment,
-    write_control,
-)
+from pytest_triton.servers import command_line
 from pytest_triton.servers.death import cause_of_death, describe_exit
+from pytest_triton.servers.failure import ServerDied as ServerDied
+from pytest_triton.servers.failure import ServerNotLive as ServerNotLive
+from pytest_triton.servers.failure import ServerTimeout as ServerTimeout
+from pytest_triton.servers.failure import died, not_live, timed_out
 from pytest_triton.servers.finding import Tritonserver, find_tritonserver
 from pytest_triton.servers.guard import Guard
 from pytest_triton.servers.http import HttpApi
@@ -40,22 +36,6 @@ _STEP = 0.01  # seconds between two looks at a starting server
 _GRACE = 10.0  # seconds from SIGTERM to SIGKILL
 _WITHOUT_METRICS_ADDRESS = ("2.33.0",)  # releases that know no --metrics-address
 _ATTEMPTS = 3  # starts, when others take the ports that were free a moment ago
-
-
-class ServerDied(PytestTritonError):
-    """A server ended while it was waited for or used. `cause` is a stable name."""
-
-    def __init__(self, what: str, *, cause: str, cure: str) -> None:
-        super().__init__(what, cure=cure)
-        self.cause = cause
-
-
-class ServerNotLive(PytestTritonError):
-    """A server runs, and will never serve: its repository can't be read, for instance."""
-
-
-class ServerTimeout(PytestTritonError):
-    """A server did not become live in the given time."""
 
 
 class ProcessServer:
@@ -76,7 +56,7 @@ class ProcessServer:
         self._launched = 0.0
         self._log_start = 0
         try:
-            self._repositories = _without_left_out(spec, self.folder)
+            self._repositories = command_line.served_repositories(spec, self.folder)
             self._backends, self._environment = _backends(spec, tritonserver, self.folder)
             self._backend_names = _directories(self._backends)
             self._launch()
@@ -100,7 +80,7 @@ class ProcessServer:
     @property
     def view(self) -> RunningServer:
         """For its users, in this process or another."""
-        control = self.folder / "simulated-gpus"
+        control = self.folder / command_line.CONTROL_FILE
         return RunningServer(
             spec=self.spec,
             name=self.folder.name,
@@ -131,45 +111,24 @@ class ProcessServer:
             while not (live := api.live(self.folder.name)):
                 self.check_alive()
                 if live is False:  # Triton answers only once its start is over
-                    self._fail_to_live()
+                    log = self.log.since(self._log_start)
+                    raise not_live(self.description, self.spec, log)
                 if time.monotonic() > deadline:
-                    raise ServerTimeout(
-                        f"{self.description} was not live after {self.spec.timeout:g} s "
-                        f"(serving {_list(self.spec.repositories)} with "
-                        f"{self.spec.hardware.label}).\n"
-                        f"The last lines of its log:\n{_indent(self.log.tail())}",
-                        cure="raise --triton-timeout if it was still loading models; the log "
-                        "above shows what it was doing",
-                    )
+                    raise timed_out(self.description, self.spec, self.log)
                 time.sleep(_STEP)
-
-    def _fail_to_live(self) -> None:
-        log = self.log.since(self._log_start)
-        cause = cause_of_death(0, log)
-        said = [line for line in log.splitlines() if line.startswith("E")]
-        raise ServerNotLive(
-            f"{self.description} is up and says that it is not live "
-            f"(serving {_list(self.spec.repositories)} with {self.spec.hardware.label}).\n"
-            f"Cause: {cause.name}: {cause.meaning}.\n"
-            f"The errors in its log:\n{_indent(chr(10).join(said[-20:]))}",
-            cure=cause.cure or "read the log above",
-        )
 
     def check_alive(self) -> None:
         """Raise `ServerDied`, with exit code, cause and the log's last lines, if it has ended."""
         if self._process is None or self._process.poll() is None:
             return
         returncode = self._process.returncode
-        tail = self.log.tail()
-        cause = cause_of_death(returncode, self.log.since(self._log_start))
-        said = f"It said: {cause.line}\n" if cause.line and cause.line not in tail else ""
-        raise ServerDied(
-            f"{self.description} ended with {describe_exit(returncode)} "
-            f"(serving {_list(self.spec.repositories)} with {self.spec.hardware.label}).\n"
-            f"Cause: {cause.name}: {cause.meaning}.\n{said}"
-            f"The last lines of its log:\n{_indent(tail)}",
-            cause=cause.name,
-            cure=cause.cure or "read the log above; run the same binary by hand to see more",
+        raise died(
+            self.description,
+            self.spec,
+            f"ended with {describe_exit(returncode)}",
+            cause_of_death(returncode, self.log.since(self._log_start)),
+            self.log,
+            cure="read the log above; run the same binary by hand to see more",
         )
 
     def begin_stop(self) -> None:
@@ -251,17 +210,16 @@ def _backends(
 ) -> tuple[Path, dict[str, str]]:
     """The backend directory to serve from, and the environment that server and stubs need."""
     if spec.stand_ins:
-        directory = assemble_backends(folder / "backends", spec.stand_ins)
+        directory, added = command_line.stand_ins(spec, folder)
         libraries = [*map(str, tritonserver.library_dirs), os.environ.get("LD_LIBRARY_PATH", "")]
-        added = {"LD_LIBRARY_PATH": os.pathsep.join(filter(None, libraries))}
-        added |= write_completions(folder / "completions", spec.completed)
+        added["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, libraries))
     else:
         python = assemble_python_backend(tritonserver, spec.python, folder / "backends")
         directory, added = python.directory, dict(python.environment)
     variables = {**os.environ, **added, **dict(spec.environment)}
     if spec.hardware.simulated:
         variables.pop("CUDA_VISIBLE_DEVICES", None)  # it would hide simulated GPUs as well
-        variables.update(_simulate(spec.hardware, folder))
+        variables.update(command_line.simulated_gpus(spec.hardware, folder))
     else:
         variables.update(_visible_gpus(spec.hardware))
     return directory, variables
@@ -280,45 +238,19 @@ def _visible_gpus(hardware: HardwareRequest) -> Mapping[str, str]:
     return {"CUDA_VISIBLE_DEVICES": ",".join(hardware.gpus)}  # empty for no GPU
 
 
-def _simulate(hardware: HardwareRequest, folder: Path) -> Mapping[str, str]:
-    control = folder / "simulated-gpus"
-    gpus = SimulatedGpus(hardware.count or 0)
-    if hardware.compute_capability is not None:
-        gpus = replace(gpus, compute_capability=hardware.compute_capability)
-    write_control(control, gpus)
-    return environment(control)
-
-
-def _without_left_out(spec: ServerSpec, folder: Path) -> tuple[Path, ...]:
-    """The repositories, or folders of links to all in them that isn't left out."""
-    served = []
-    for number, repository in enumerate(spec.repositories):
-        left_out = {path.name for path in spec.left_out if path.parent == repository}
-        if left_out:
-            links = folder / "repositories" / f"{number}-{repository.name}"
-            links.mkdir(parents=True)
-            for entry in os.listdir(repository):
-                if entry not in left_out:
-                    (links / entry).symlink_to(repository / entry)
-            repository = links
-        served.append(repository)
-    return tuple(served)
-
-
 def _command(server: ProcessServer) -> list[str]:
-    command = [str(server.tritonserver.binary), "--exit-on-error=false"]
-    command.append(f"--id={server.folder.name}")  # so that no other server is taken for this one
-    command += [f"--model-repository={path}" for path in server._repositories]
-    command.append(f"--backend-directory={server._backends}")
+    command = [str(server.tritonserver.binary)]
+    command += command_line.arguments(
+        server.spec,
+        name=server.folder.name,
+        repositories=server._repositories,
+        backends=server._backends,
+    )
     command.append(f"--backend-config=python,shm-region-prefix-name={server._shared_memory}")
     endpoints = ["http", "grpc", "metrics"]
     if server.tritonserver.version in _WITHOUT_METRICS_ADDRESS:
         endpoints.remove("metrics")
         command.append("--allow-metrics=false")  # else they would be open to other machines
-    if server.spec.changed_by:
-        command.append("--model-control-mode=explicit")
-        loaded = ["*"] if server.spec.load is None else server.spec.load
-        command += [f"--load-model={model}" for model in loaded]
     for endpoint in endpoints:
         host, _, port = getattr(server, endpoint).rpartition(":")
         command += [f"--{endpoint}-address={host}", f"--{endpoint}-port={port}"]
@@ -340,11 +272,3 @@ def _free_addresses(count: int) -> list[str]:
 
 
 _handed_out: set[int] = set()
-
-
-def _list(paths: Sequence[Path]) -> str:
-    return ", ".join(str(path) for path in paths)
-
-
-def _indent(text: str) -> str:
-    return "\n".join("  " + line for line in text.splitlines()) or "  (empty)"

@@ -12,11 +12,38 @@ Where = Literal["process", "container", "attached"]
 
 
 @dataclass(frozen=True)
+class ContainerOptions:
+    """How a container is run.
+
+    `gpu_driver` asks for GPUs through NVIDIA's runtime or by CDI names. `shm_size` (of /dev/shm)
+    and `memory` are in bytes, `pids` counts processes and threads; None: no limit. `user` is
+    `uid`, `uid:gid` or a name in the image (None: the image's own). With `read_only` nothing but
+    /tmp and /dev/shm can be written. `pull` says when the image is fetched, `pull_timeout` (in
+    seconds) how long that may take. `transfer` says how the repositories get in: `auto` mounts
+    them, and copies them where the daemon has other files than this machine. `mounts` are further
+    paths that the models need, seen under the same names, read-only. With `reuse` the container
+    goes on running for the next session.
+    """
+
+    gpu_driver: Literal["nvidia", "cdi"] = "nvidia"
+    shm_size: int = 1 << 30
+    memory: int | None = None
+    pids: int | None = None
+    user: str | None = None
+    read_only: bool = False
+    pull: Literal["missing", "always", "never"] = "missing"
+    pull_timeout: float = 1800.0
+    transfer: Literal["auto", "mount", "copy"] = "auto"
+    mounts: tuple[Path, ...] = ()
+    reuse: bool = False
+
+
+@dataclass(frozen=True)
 class ServerSpec:
     """A server as it was asked for. Equal specs share one running server.
 
     `where` says what is to be had: a process of this machine (`binary`, `version`), a container
-    (`image`, None: the pinned official one), or a running server to attach to (`url`).
+    (`image`, None: the pinned official one; `container`), or a running server to attach to (`url`).
     `repositories` are served together, `timeout` is in seconds and bounds the start,
     `python` is the interpreter for python models (None: the running one), `arguments` are
     added to tritonserver's command line. With `stand_ins`, the names of backends, none of the
@@ -39,6 +66,7 @@ class ServerSpec:
     left_out: tuple[Path, ...] = ()
     where: Where = "process"
     image: str | None = None
+    container: ContainerOptions = ContainerOptions()
     url: str | None = None
     environment: tuple[tuple[str, str], ...] = ()
     changed_by: str = ""

@@ -1,19 +1,33 @@
-"""All witnesses together: what a server made of each model."""
+"""All witnesses together: what a server made of each model.
+
+    repository index   state of every model, reason of refused ones          high trust
+    resolved config    groups and devices that core decided on               high trust
+    server log         the instances that backends were told to make,        medium trust
+                       and Triton's words about refused models
+
+Where a model runs is told by the config and the log, why one was refused by the index and the log:
+two witnesses each. An attached server's log can't be read, which leaves one.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from pytest_triton.placement.compare import Observed
-from pytest_triton.placement.predict import ServerTraits
+from pytest_triton.placement.compare import ABSENT, READY, Observed, Testimony
+from pytest_triton.placement.predict import ResolvedGroup, ServerTraits
 from pytest_triton.placement.refusal import Refusal, classify
-from pytest_triton.placement.values import NOTHING
+from pytest_triton.placement.values import Placement
 from pytest_triton.servers.http import HttpApi, NotAddressable
 from pytest_triton.servers.server import RunningServer
-from pytest_triton.witnesses.log_lines import refusals
-from pytest_triton.witnesses.resolved_config import grpc_model_config, placement_of
+from pytest_triton.witnesses.instance_lines import InstanceLog, Told
+from pytest_triton.witnesses.log_lines import all_refusals
+from pytest_triton.witnesses.resolved_config import groups_of, grpc_model_config, placement_of
+
+INDEX = "repository index"
+CONFIG = "resolved config"
+LOG = "server log"
 
 # An answer takes the server longer than us, so several are asked for at a time.
 _CONNECTIONS = 4
@@ -25,52 +39,102 @@ def observe(server: RunningServer, models: Iterable[str]) -> Mapping[str, Observ
 
     Raises ServerSilent if it can't be asked.
     """
+    names = tuple(models)
     with HttpApi(server.http) as api:
         index: dict[str, dict[str, str]] = {}
         for entry in api.index():
             known = index.get(entry["name"])
-            if known is None or entry.get("state") == "READY":
+            if known is None or entry.get("state") == READY:
                 index[entry["name"]] = entry
-    logged = refusals(server.log.since())
-    names = tuple(models)
-    shares = [names[start::_CONNECTIONS] for start in range(_CONNECTIONS)]
+    ready = [name for name in names if index.get(name, {}).get("state") == READY]
+    groups = _resolved_groups(server, ready)
+    log = server.log.since()  # read last, so that it holds all that the others tell of
+    told = InstanceLog(log).told(
+        {name: [group.name for group in groups[name]] for name in ready} if log else {}
+    )
+    refusals = all_refusals(log)
+    return {
+        name: _ready(index[name], groups[name], told.get(name))
+        if name in groups
+        else _not_ready(index.get(name), refusals.get(name, ()))
+        for name in names
+    }
 
-    def observe_share(share: tuple[str, ...]) -> dict[str, Observed]:
+
+def _resolved_groups(
+    server: RunningServer, models: Sequence[str]
+) -> Mapping[str, tuple[ResolvedGroup, ...]]:
+    """The instance groups of READY models as core resolved them."""
+
+    def ask(share: Sequence[str]) -> dict[str, tuple[ResolvedGroup, ...]]:
         with HttpApi(server.http) as api:
-            return {
-                name: _observe_one(server, api, name, index.get(name), logged) for name in share
-            }
+            return {name: groups_of(_resolved_config(server, api, name)) for name in share}
 
-    if len(names) < _WORTH_THREADS:
-        return observe_share(names)
+    if len(models) < _WORTH_THREADS:
+        return ask(models)
+    shares = [models[start::_CONNECTIONS] for start in range(_CONNECTIONS)]
     with ThreadPoolExecutor(_CONNECTIONS) as threads:
-        found = {
-            name: one for part in threads.map(observe_share, shares) for name, one in part.items()
-        }
-    return {name: found[name] for name in names}
+        return {name: groups for part in threads.map(ask, shares) for name, groups in part.items()}
 
 
-def _observe_one(
-    server: RunningServer,
-    api: HttpApi,
-    name: str,
-    entry: Mapping[str, str] | None,
-    logged: Mapping[str, str],
+def _resolved_config(server: RunningServer, api: HttpApi, name: str) -> Mapping[str, object]:
+    try:
+        return api.model_config(name)
+    except NotAddressable:
+        return grpc_model_config(server.grpc, name)
+
+
+def _ready(
+    entry: Mapping[str, str], groups: tuple[ResolvedGroup, ...], told: Told | None
 ) -> Observed:
-    state = entry.get("state", "") if entry is not None else ""
-    if state == "READY":
-        try:
-            placement = placement_of(api.model_config(name))
-        except NotAddressable:
-            placement = placement_of(grpc_model_config(server.grpc, name))
-        return Observed(placement, None, "READY", ("repository index", "resolved config"))
-    if entry is not None and entry.get("reason"):
-        refusal = Refusal(classify(entry["reason"]), entry["reason"], "load")
-        return Observed(NOTHING, refusal, state, ("repository index",))
-    if name in logged:
-        refusal = Refusal(classify(logged[name]), logged[name], "poll")
-        return Observed(NOTHING, refusal, state or "absent", ("server log",))
-    return Observed(NOTHING, None, state or "absent", ())
+    # A reload that failed leaves its reason in the index, and the model ready as it was before.
+    testimonies = [
+        Testimony(INDEX, "high", entry.get("reason", ""), state=READY),
+        Testimony(CONFIG, "high", _words(groups), placement_of(groups)),
+    ]
+    if told is not None:
+        testimonies.append(Testimony(LOG, "medium", told.words, told.placement))
+    return Observed.of(READY, testimonies, groups)
+
+
+def _words(groups: Iterable[ResolvedGroup]) -> str:
+    return ", ".join([f"{group.name}: {Placement(group.runs())}" for group in groups])
+
+
+def _not_ready(entry: Mapping[str, str] | None, logged: Sequence[str]) -> Observed:
+    """`logged` are all words of the log about the model's refusals, the last ones last."""
+    state = (entry or {}).get("state") or ABSENT
+    reason = (entry or {}).get("reason", "")
+    if not reason and not logged:
+        return Observed(state=state)
+    if not reason:
+        refusal = Refusal(classify(logged[-1]), logged[-1], "poll")
+        return Observed.of(
+            state,
+            [
+                Testimony(INDEX, "high", "", state=state),
+                Testimony(LOG, "medium", logged[-1], refusal=refusal),
+            ],
+        )
+    refusal = Refusal(classify(reason), reason, "load")
+    testimonies = [Testimony(INDEX, "high", reason, refusal=refusal, state=state)]
+    if logged:
+        testimonies.append(_confirmation(refusal, logged))
+    return Observed.of(state, testimonies)
+
+
+def _confirmation(refusal: Refusal, logged: Sequence[str]) -> Testimony:
+    """What the log says of a refusal that the index tells of.
+
+    It holds the words of other refusals as well, before and after, so that only a log without any
+    such words contradicts.
+    """
+    if refusal.text in logged:
+        return Testimony(LOG, "medium", refusal.text, refusal=refusal)
+    found = [Refusal(classify(words), words, refusal.stage) for words in reversed(logged)]
+    same = (one for one in found if one.reason == refusal.reason)
+    chosen = next(same, found[0])
+    return Testimony(LOG, "medium", chosen.text, refusal=chosen)
 
 
 def traits_of(server: RunningServer) -> ServerTraits:

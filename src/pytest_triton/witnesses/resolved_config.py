@@ -6,27 +6,34 @@ trust it for what core decided, not for what a backend then did.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pytest_triton.placement.values import NOTHING, Placement, cpu, gpu, on_model
+from pytest_triton.placement.predict import ResolvedGroup
+from pytest_triton.placement.values import Kind, Placement
 from pytest_triton.servers.http import ServerSilent
 
+_KINDS: Mapping[str, Kind] = {"KIND_GPU": "GPU", "KIND_CPU": "CPU"}
 
-def placement_of(config: Mapping[str, Any]) -> Placement:
-    """The placement that a resolved configuration (as JSON) describes."""
-    placement = NOTHING
-    for group in config.get("instance_group", ()):
-        count = int(group.get("count", 1))
-        kind = group.get("kind", "KIND_AUTO")
-        if kind == "KIND_GPU":
-            for device in group.get("gpus", ()):
-                placement += gpu(int(device), count=count)
-        elif kind == "KIND_CPU":
-            placement += cpu(count=count)
-        else:
-            placement += on_model(count=count)
-    return placement
+
+def groups_of(config: Mapping[str, Any]) -> tuple[ResolvedGroup, ...]:
+    """The instance groups of a resolved configuration (as JSON); an ensemble has none."""
+    return tuple([_group(group) for group in config.get("instance_group", ())])
+
+
+def _group(group: Mapping[str, Any]) -> ResolvedGroup:
+    return ResolvedGroup(
+        name=str(group.get("name", "")),
+        kind=_KINDS.get(group.get("kind", ""), "MODEL"),
+        count=int(group.get("count", 1)),
+        gpus=tuple([int(device) for device in group.get("gpus", ())]),
+        passive=bool(group.get("passive", False)),
+    )
+
+
+def placement_of(groups: Iterable[ResolvedGroup]) -> Placement:
+    """The placement that resolved groups describe."""
+    return Placement([runs for group in groups for runs in group.runs()])
 
 
 def grpc_model_config(address: str, model: str) -> Mapping[str, Any]:

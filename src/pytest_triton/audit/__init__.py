@@ -1,0 +1,30 @@
+"""Every risk that a reader of config.pbtxt can see, before any server starts.
+
+Rules with stable ids, by theme: placement (TRT1..), backends (TRT2..), ensembles (TRT3..),
+resources (TRT4..), repository (TRT5..). Nothing here knows pytest or starts a server; files of the
+repository are read, never written (`fixing` writes where it is told to).
+"""
+
+from __future__ import annotations
+
+from pytest_triton.audit.auditing import audit
+from pytest_triton.audit.finding import Edit, Finding, Fix, Severity
+from pytest_triton.audit.ignoring import Ignored, IgnoreError, parse_ignored, parse_selected
+from pytest_triton.audit.rule import Example, Rule
+from pytest_triton.audit.rules import RULES, rule_named
+
+__all__ = [
+    "RULES",
+    "Edit",
+    "Example",
+    "Finding",
+    "Fix",
+    "IgnoreError",
+    "Ignored",
+    "Rule",
+    "Severity",
+    "audit",
+    "parse_ignored",
+    "parse_selected",
+    "rule_named",
+]

@@ -1,0 +1,99 @@
+"""The audit itself: all rules over all models, without what is ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pytest_triton.audit.finding import SEVERITIES, Finding
+from pytest_triton.audit.ignoring import Comments, Ignored, comments_in, names_rule
+from pytest_triton.audit.rule import Rule
+from pytest_triton.audit.rules import RULES
+from pytest_triton.audit.subject import Audited, Found
+from pytest_triton.placement.hardware import Gpu, Hardware
+from pytest_triton.repository import Repository
+
+_NEW_ENOUGH = (99, 0)  # compute capability of GPUs that are given as a count
+
+
+def audit(
+    repository: Repository,
+    *,
+    target: Hardware | int | None = None,
+    select: Sequence[str] = (),
+    ignore: Sequence[Ignored] = (),
+) -> tuple[Finding, ...]:
+    """What a reader can see is wrong, or risky, in a repository's models; the worst first.
+
+    `target` is the hardware of production (a number of GPUs is enough); rules about it are silent
+    without one. `select` are the ids, names or prefixes of the rules to apply, all if empty.
+    """
+    if isinstance(target, int):
+        target = Hardware(tuple(Gpu(id, _NEW_ENOUGH) for id in range(target)), simulated=False)
+    audited = Audited(repository, target)
+    rules = [rule for rule in RULES if not select or _selected(rule, select)]
+    found = [
+        finding
+        for finding in _apply(rules, audited)
+        if not any(one.covers(finding) for one in ignore)
+    ]
+    return tuple(sorted(_without_commented(found, audited), key=_order))
+
+
+def _selected(rule: Rule, select: Sequence[str]) -> bool:
+    return any(rule.id.startswith(code) or rule.name == code for code in select)
+
+
+def _apply(rules: Sequence[Rule], audited: Audited) -> Iterator[Finding]:
+    of_models = [rule for rule in rules if rule.scope == "model"]
+    of_directories = [rule for rule in rules if rule.scope == "directory"]
+    for subject in audited.subjects:
+        applying = of_directories + of_models if subject.is_known else of_directories
+        for rule in applying:
+            for found in rule.check(subject):
+                yield _finding(rule, subject.model.name, found)
+    for rule in rules:
+        if rule.scope == "repository":
+            for found in rule.check(audited):
+                yield _finding(rule, "", found)
+
+
+def _finding(rule: Rule, model: str, found: Found) -> Finding:
+    return Finding(
+        rule=rule.id,
+        name=rule.name,
+        severity=rule.severity,
+        model=model,
+        path=found.path,
+        line=found.line,
+        column=found.column,
+        message=found.message,
+        mend=found.mend,
+        fix=found.fix,
+        told_by=rule.told_by,
+    )
+
+
+def _without_commented(findings: Sequence[Finding], audited: Audited) -> Iterator[Finding]:
+    """Without those that a comment in the model's config (or in the file itself) ignores."""
+    texts = {subject.model.name: subject.text for subject in audited.subjects}
+    known: dict[str, Comments] = {}
+    for finding in findings:
+        if finding.model not in known:
+            known[finding.model] = comments_in(texts.get(finding.model, ""))
+        comments = known[finding.model]
+        in_config = finding.path.name == "config.pbtxt"
+        ignored = comments.cover(finding) if in_config else names_rule(comments.whole, finding)
+        if not ignored:
+            yield finding
+
+
+def _order(finding: Finding) -> tuple[int, str, Path, int, int, str]:
+    return (
+        SEVERITIES.index(finding.severity),
+        finding.model,
+        finding.path,
+        finding.line or 0,
+        finding.column or 0,
+        finding.rule,
+    )

@@ -1,0 +1,47 @@
+"""Read files that somebody put into a repository, whatever they are."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+
+def read_bytes(path: Path, limit: int) -> bytes | None:
+    """Up to `limit` bytes of a regular file; None for anything else, or if it can't be read."""
+    try:
+        # Not os.stat first: what is opened has to be what was looked at, and a pipe mustn't block.
+        file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except OSError:
+        return None
+    try:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            return None
+        with os.fdopen(file, "rb", closefd=False) as opened:
+            return opened.read(limit)
+    except OSError:
+        return None
+    finally:
+        os.close(file)
+
+
+def read_text(path: Path, limit: int) -> str | None:
+    """The text of a regular file of at most `limit` bytes, else None."""
+    data = read_bytes(path, limit + 1)
+    if data is None or len(data) > limit:
+        return None
+    return data.decode("utf-8", "replace")
+
+
+def entries(path: Path, limit: int = 1000) -> list[os.DirEntry[str]] | None:
+    """Up to `limit` entries of a directory, by name; None if it can't be listed."""
+    found: list[os.DirEntry[str]] = []
+    try:
+        with os.scandir(path) as listed:
+            for entry in listed:
+                found.append(entry)
+                if len(found) == limit:
+                    break
+    except OSError:
+        return None
+    return sorted(found, key=lambda entry: entry.name)

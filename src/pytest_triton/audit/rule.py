@@ -1,0 +1,85 @@
+"""A rule: a small function over one model, documented by its docstring, with two examples."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pytest_triton.audit.finding import Severity
+from pytest_triton.audit.subject import Found
+
+Scope = Literal["model", "directory", "repository"]
+"""What a rule looks at: a model whose config is known, any directory of a repository, or all."""
+
+Check = Callable[[Any], Iterator[Found]]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A repository that shows a rule: relative path -> text, and the GPUs of the target.
+
+    A path such as `a:m/config.pbtxt` is of one of several repositories; a text such as `-> there`
+    is a link's.
+    """
+
+    files: Mapping[str, str]
+    target: int | None = None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`told_by`: the bundled check that fails for the same cause, "" if none does."""
+
+    id: str
+    name: str
+    severity: Severity
+    check: Check
+    scope: Scope
+    told_by: str
+    failing: Example
+    mended: Example
+
+    @property
+    def summary(self) -> str:
+        """What is wrong, in a line."""
+        return self.documentation.partition("\n")[0]
+
+    @property
+    def documentation(self) -> str:
+        return inspect.getdoc(self.check) or ""
+
+
+def rule(
+    id: str,
+    name: str,
+    severity: Severity,
+    *,
+    failing: str | Mapping[str, str],
+    mended: str | Mapping[str, str],
+    target: int | None = None,
+    scope: Scope = "model",
+    told_by: str = "",
+) -> Callable[[Check], Rule]:
+    """Make a rule of a function. An example that is a text alone is the config of a model `m`."""
+
+    def make(check: Check) -> Rule:
+        return Rule(
+            id,
+            name,
+            severity,
+            check,
+            scope,
+            told_by,
+            _example(failing, target),
+            _example(mended, target),
+        )
+
+    return make
+
+
+def _example(given: str | Mapping[str, str], target: int | None) -> Example:
+    if isinstance(given, str):
+        given = {"m/config.pbtxt": given, "m/1/.gitkeep": ""}
+    return Example(given, target)

@@ -1,0 +1,97 @@
+"""Where a field of protobuf text ends, for edits that keep all the rest as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pytest_triton.audit.finding import Edit, Fix
+from pytest_triton.audit.subject import Subject
+from pytest_triton.repository.pbtxt import Token, tokens
+
+_OPENING = {"{": "}", "[": "]", "<": ">"}
+
+
+def field_span(text: str, start: int) -> tuple[int, int]:
+    """From the name of the field at `start` to the end of its value, and a comma or semicolon.
+
+    The text is known to be valid.
+    """
+    found = [token for token in tokens(text[start:]) if token.kind != "end"]
+    at = 1
+    if at < len(found) and found[at].text == ":":
+        at += 1
+    at = _value_end(found, at)
+    if at < len(found) and found[at].text in (",", ";"):
+        at += 1
+    last = found[at - 1]
+    return start, start + last.offset + len(last.text)
+
+
+def _value_end(found: list[Token], at: int) -> int:
+    """The number of the token after the value that starts with token `at`."""
+    depth = 0
+    while at < len(found):
+        token = found[at]
+        at += 1
+        if token.kind == "mark" and token.text in _OPENING:
+            depth += 1
+        elif token.kind == "mark" and token.text in _OPENING.values():
+            depth -= 1
+        if depth > 0:
+            continue
+        if token.kind == "string" and at < len(found) and found[at].kind == "string":
+            continue  # strings side by side are one
+        break
+    return at
+
+
+def delete_field(subject: Subject, field: str) -> Fix | None:
+    """A fix that takes a field away, with its line if nothing else stands on it."""
+    start = subject.positions.get(field)
+    if start is None or not _can_edit(subject):
+        return None
+    text = subject.text
+    start, end = field_span(text, start)
+    line_start = text.rfind("\n", 0, start) + 1
+    line_end = text.find("\n", end)
+    line_end = len(text) if line_end < 0 else line_end + 1
+    if not text[line_start:start].strip() and not text[end:line_end].strip():
+        start, end = line_start, line_end
+    elif text[start - 1 : start] == " ":
+        start -= 1  # one of the two spaces around it
+    return Fix(_path(subject), (Edit(start, end, ""),))
+
+
+def set_field(subject: Subject, group: int, name: str, value: str) -> Fix | None:
+    """A fix that gives a field of an instance group this value, whether it is written or not."""
+    if not _can_edit(subject):
+        return None
+    text, prefix = subject.text, f"instance_group[{group}]"
+    written = subject.positions.get(f"{prefix}.{name}")
+    if written is not None:
+        start, end = field_span(text, written)
+        tail = text[end - 1] if text[end - 1] in ",;" else ""
+        return Fix(_path(subject), (Edit(start, end, f"{name}: {value}{tail}"),))
+    opened = subject.positions.get(prefix)
+    if opened is None:
+        return None
+    after = opened + 1
+    line_end = text.find("\n", after)
+    rest = text[after : line_end if line_end >= 0 else len(text)]
+    if line_end >= 0 and not rest.strip():
+        following = text[line_end + 1 :]
+        indent = following[: len(following) - len(following.lstrip(" \t"))]
+        return Fix(
+            _path(subject), (Edit(line_end + 1, line_end + 1, f"{indent}{name}: {value}\n"),)
+        )
+    return Fix(_path(subject), (Edit(after, after, f" {name}: {value}"),))
+
+
+def _can_edit(subject: Subject) -> bool:
+    # Bytes that aren't UTF-8 (in comments) would not survive.
+    return subject.model.config_file is not None and "\ufffd" not in subject.text
+
+
+def _path(subject: Subject) -> Path:
+    assert subject.model.config_file is not None  # _can_edit
+    return subject.model.config_file.path

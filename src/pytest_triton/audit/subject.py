@@ -1,0 +1,136 @@
+"""What rules look at: one model of an audited repository, and the repository around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_triton.audit.finding import Fix
+from pytest_triton.audit.python_code import NOTHING_TO_SAY, DeviceUse, device_use
+from pytest_triton.placement.backends import Backend, backend_named
+from pytest_triton.placement.declared import Declared, DeclaredGroup, OnDisk
+from pytest_triton.placement.hardware import NO_GPU, Hardware
+from pytest_triton.placement.predict import DEFAULT_TRAITS, Prediction, predict_all, usable_gpus
+from pytest_triton.repository import Model, Repository, model_config_type
+from pytest_triton.repository.pbtxt import line_and_column, walk
+
+if TYPE_CHECKING:
+    from pytest_triton.repository.schema import ModelConfig
+
+
+@dataclass(frozen=True)
+class Found:
+    """A place where a rule is broken; `auditing` makes a Finding of it."""
+
+    path: Path
+    line: int | None
+    column: int | None
+    message: str
+    mend: str = ""
+    fix: Fix | None = None
+
+
+class Subject:
+    """One model: what it declares, and where in its config.pbtxt."""
+
+    def __init__(self, model: Model, audited: Audited) -> None:
+        self.model = model
+        self.audited = audited
+
+    @property
+    def config(self) -> ModelConfig:
+        return self.model.config
+
+    @cached_property
+    def declared(self) -> Declared:
+        model = self.model
+        on_disk = OnDisk(model.name, model.versions, has_config=model.config_file is not None)
+        return Declared.of(model.config, on_disk=on_disk)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the config could be read, and tells what runs the model."""
+        return self.model.readable and bool(self.declared.backend or self.declared.is_ensemble)
+
+    @property
+    def backend(self) -> Backend:
+        return backend_named(self.declared.backend)
+
+    def groups(self, *kinds: str) -> Iterator[tuple[int, DeclaredGroup]]:
+        """The declared groups of these kinds, with their numbers."""
+        for number, group in enumerate(self.declared.groups):
+            if group.kind in kinds:
+                yield number, group
+
+    @property
+    def text(self) -> str:
+        return self.model.config_file.text if self.model.config_file is not None else ""
+
+    @cached_property
+    def positions(self) -> Mapping[str, int]:
+        """Where each field stands in `text`: offsets, by path, such as `instance_group[0].kind`."""
+        return walk(self.text, model_config_type().DESCRIPTOR).positions
+
+    def at(
+        self, fields: str | Sequence[str], message: str, mend: str = "", fix: Fix | None = None
+    ) -> Found:
+        """A finding at the first of `fields` that is written; the file's start if none is."""
+        if self.model.config_file is None:
+            return Found(self.model.anchor, None, None, message, mend)
+        for name in (fields,) if isinstance(fields, str) else fields:
+            if name in self.positions:
+                line, column = line_and_column(self.text, self.positions[name])
+                return Found(self.model.config_file.path, line, column, message, mend, fix)
+        return Found(self.model.config_file.path, 1, 1, message, mend, fix)
+
+    @cached_property
+    def version_directories(self) -> tuple[Path, ...]:
+        """Those of the versions that would be loaded."""
+        return tuple(self.model.directory / str(number) for number in self.model.versions_to_load)
+
+    @cached_property
+    def device_uses(self) -> tuple[tuple[Path, DeviceUse], ...]:
+        """What the code of a python model says about devices, for each version to load."""
+        if self.declared.backend != "python":
+            return ()
+        file = self.config.default_model_filename or "model.py"
+        found = [(path, device_use(path)) for path in (d / file for d in self.version_directories)]
+        return tuple((path, use) for path, use in found if use is not NOTHING_TO_SAY)
+
+
+class Audited:
+    """A repository under audit; `target` are the GPUs of production, None if nobody says."""
+
+    def __init__(self, repository: Repository, target: Hardware | None) -> None:
+        self.repository = repository
+        self.target = target
+        self.subjects = tuple(Subject(model, self) for model in repository.models)
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Subject]:
+        return {one.model.name: one for one in self.subjects if one.is_known}
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The names of all models, readable or not."""
+        return frozenset(model.name for model in self.repository.models)
+
+    @cached_property
+    def usable(self) -> tuple[int, ...] | None:
+        """The ids of the target's GPUs that Triton can use, ascending."""
+        return None if self.target is None else usable_gpus(self.target, DEFAULT_TRAITS)
+
+    @cached_property
+    def on_target(self) -> Mapping[str, Prediction]:
+        """Predictions on the target, or without a GPU if there is none, by model.
+
+        What is wrong with the configs themselves has rules of its own: it is left out here.
+        """
+        sound = {
+            name: replace(one.declared, flaws=(), io_flaws=(), scheduler_flaws=())
+            for name, one in self.by_name.items()
+        }
+        return predict_all(sound, self.target or NO_GPU)

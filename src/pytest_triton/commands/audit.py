@@ -1,0 +1,340 @@
+"""`python -m pytest_triton audit`: what a reader of the configs can see, without a server.
+
+Exit codes: 0 if nothing is as bad as `--fail-on` says (errors by default); 1 if something is; 2 if
+a repository can't be read, or for wrong usage.
+
+With `--format json` one object goes to standard output. Its keys are stable; new ones may join:
+
+    format       1
+    target       the number of GPUs of production, or null
+    findings     the worst first: a list of {rule, name, severity, model, path, line, column,
+                 message, mend, fixable, told_by} (model: "" for what concerns the whole
+                 repository; line, column: from 1, or null; told_by: the bundled check of
+                 --triton-repo that fails for the same cause, or "")
+    counts       {error, warning, note}
+    fixed        the paths that --fix has changed
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_triton.audit import (
+    RULES,
+    Finding,
+    Ignored,
+    IgnoreError,
+    audit,
+    parse_ignored,
+    parse_selected,
+)
+from pytest_triton.audit.finding import SEVERITIES
+from pytest_triton.audit.fixing import fixed_texts, write_text
+from pytest_triton.audit.rules import KNOWN
+from pytest_triton.errors import PytestTritonError
+from pytest_triton.placement.hardware import Gpu, Hardware, HardwareRequest
+from pytest_triton.repository import Repository, RepositoryError, read_repository
+from pytest_triton.repository.problems import printable, shown_path
+
+_MOST_GPUS = 1000
+_NEW_ENOUGH = (99, 0)
+_WIDTH = 92
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Look for every risk that a reader of the configs can see. No server is started and no "
+        "model is run. Exit code 1 if there is an error (see --fail-on), 2 if a repository can't "
+        "be read."
+    )
+    parser.add_argument(
+        "repositories",
+        nargs="*",
+        metavar="DIR",
+        help="a model repository; DIR:DIR are several that one server gets",
+    )
+    parser.add_argument(
+        "--target",
+        type=_target,
+        metavar="GPUS",
+        help="the GPUs of production: a number (0, 4), or sim:N@CC with a compute capability",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("text", "json", "sarif", "github"),
+        default="text",
+        help="text (default), json, sarif, or github: annotations of a pull request",
+    )
+    parser.add_argument(
+        "--select",
+        type=_selected,
+        action="extend",
+        default=[],
+        metavar="RULES",
+        help="apply these rules only: TRT101, undeclared, or TRT1 for all that start so",
+    )
+    parser.add_argument(
+        "--ignore",
+        type=_ignored,
+        action="append",
+        default=[],
+        metavar="RULES[:PATTERNS]",
+        help="leave these out, for models (or, with a /, paths) that fit the patterns: "
+        "'TRT101: tokenizer_*'",
+    )
+    parser.add_argument(
+        "--fail-on",
+        choices=(*SEVERITIES, "never"),
+        default="error",
+        help="the least severity that makes the exit code 1 (default: error)",
+    )
+    parser.add_argument("--fix", action="store_true", help="mend what is safe to mend, in place")
+    parser.add_argument(
+        "--explain", metavar="RULE", help="what a rule is about, instead of an audit"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    if arguments.explain is not None:
+        print(_explained(arguments.explain))
+        return 0
+    if not arguments.repositories:
+        print("error: name a model repository", file=sys.stderr)
+        return 2
+    try:
+        repositories = [
+            read_repository(text.split(os.pathsep)) for text in _deployments(arguments.repositories)
+        ]
+    except RepositoryError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    findings, fixed = _audited(repositories, arguments)
+    if arguments.format == "text":
+        print("\n".join(_text(findings, repositories, fixed)))
+    elif arguments.format == "json":
+        print(json.dumps(as_json(findings, arguments.target, fixed), indent=2))
+    elif arguments.format == "sarif":
+        from pytest_triton.reports.sarif import as_sarif
+
+        print(json.dumps(as_sarif(findings, RULES, Path.cwd()), indent=2))
+    else:
+        for line in github_lines(findings):
+            print(line)
+    broken = [problem for one in repositories for problem in one.problems]
+    for problem in broken:
+        print(f"error: {problem}", file=sys.stderr)
+    bad = (
+        SEVERITIES[: SEVERITIES.index(arguments.fail_on) + 1]
+        if arguments.fail_on in (SEVERITIES)
+        else ()
+    )
+    return 1 if broken or any(finding.severity in bad for finding in findings) else 0
+
+
+def _audited(
+    repositories: Sequence[Repository], arguments: argparse.Namespace
+) -> tuple[list[Finding], list[Path]]:
+    """The findings, and with --fix what is left of them, and the files that were changed."""
+    select = tuple(arguments.select)
+
+    def look(repository: Repository) -> tuple[Finding, ...]:
+        return audit(repository, target=arguments.target, select=select, ignore=arguments.ignore)
+
+    findings: list[Finding] = []
+    fixed: list[Path] = []
+    for repository in repositories:
+        found = look(repository)
+        if arguments.fix:
+            changed = _fix(found, repository)
+            if changed:
+                fixed += changed
+                found = look(read_repository(repository.paths))
+        findings += found
+    return findings, fixed
+
+
+def _fix(findings: Sequence[Finding], repository: Repository) -> list[Path]:
+    texts = {
+        model.config_file.path: model.config_file.text
+        for model in repository.models
+        if model.config_file is not None
+    }
+    changed = []
+    for path, (new, _) in fixed_texts(findings, texts).items():
+        try:
+            done = write_text(path, texts[path], new)
+        except OSError as error:
+            print(f"error: {shown_path(path)}: not fixed: {error.strerror}", file=sys.stderr)
+            continue
+        if done:
+            changed.append(path)
+        else:
+            print(f"error: {shown_path(path)}: not fixed: it has just changed", file=sys.stderr)
+    return changed
+
+
+# What is asked
+
+
+def _deployments(texts: Sequence[str]) -> Iterator[str]:
+    """What pre-commit names are files: their repositories are looked at, each once."""
+    seen = set()
+    for text in texts:
+        path = Path(os.path.abspath(text))
+        if path.is_file():
+            inner = path.parent.name == "configs" or path.parent.name.isdigit()
+            text = str(path.parents[2] if inner else path.parents[1])
+        if text not in seen:
+            seen.add(text)
+            yield text
+
+
+def _target(text: str) -> Hardware:
+    if text.strip() == "0":
+        text = "none"
+    try:
+        request = HardwareRequest.parse(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no hardware: give a number of GPUs (0, 4), or sim:N@CC"
+        ) from None
+    hardware = request.hardware()
+    if hardware is not None:
+        return hardware
+    if request.kind != "count" or not 0 < (request.count or 0) <= _MOST_GPUS:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: give the number of GPUs instead, up to {_MOST_GPUS}"
+        )
+    gpus = tuple(Gpu(index, _NEW_ENOUGH) for index in range(request.count or 0))
+    return Hardware(gpus, simulated=False)
+
+
+def _selected(text: str) -> tuple[str, ...]:
+    try:
+        return parse_selected(text, KNOWN)
+    except IgnoreError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _ignored(text: str) -> Ignored:
+    try:
+        return parse_ignored(text, KNOWN)
+    except IgnoreError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+class UnknownRule(PytestTritonError):
+    """No rule has this id or name."""
+
+
+def _explained(name: str) -> str:
+    for rule in RULES:
+        if name.upper() == rule.id or name == rule.name:
+            return f"{rule.id} {rule.name} ({rule.severity})\n\n{rule.documentation}"
+    raise UnknownRule(
+        f"there is no rule {name!r}",
+        cure=f"the rules: {', '.join(rule.id for rule in RULES)}",
+    )
+
+
+# Text
+
+
+def _text(
+    findings: Sequence[Finding], repositories: Sequence[Repository], fixed: Sequence[Path]
+) -> Iterator[str]:
+    for path in fixed:
+        yield f"fixed: {shown_path(path)}"
+    for finding in findings:
+        who = f"{printable(finding.model)}: " if finding.model else ""
+        yield f"{finding.place}: {finding.rule} {finding.name} ({finding.severity})"
+        yield from textwrap.wrap(
+            f"{who}{finding.message}",
+            _WIDTH,
+            initial_indent="  ",
+            subsequent_indent="  ",
+            break_on_hyphens=False,
+        )
+        if finding.mend:
+            yield ""
+            yield textwrap.indent(finding.mend, "      ")
+        yield ""
+    models = sum(len(one.models) for one in repositories)
+    counted = ", ".join(_counted(findings))
+    fixable = sum(finding.fix is not None for finding in findings)
+    yield (
+        f"{models} model{'s' if models != 1 else ''}: {counted or 'nothing found'}"
+        + (f"; {fixable} can be mended with --fix" if fixable else "")
+    )
+
+
+def _counted(findings: Sequence[Finding]) -> Iterator[str]:
+    for severity in SEVERITIES:
+        count = sum(finding.severity == severity for finding in findings)
+        if count:
+            yield f"{count} {severity}{'s' if count != 1 else ''}"
+
+
+# For programs
+
+
+def as_json(
+    findings: Sequence[Finding], target: Hardware | None, fixed: Sequence[Path] = ()
+) -> Mapping[str, Any]:
+    """The object that `--format json` prints; this module's docstring lists its keys."""
+    return {
+        "format": 1,
+        "target": target.count if target is not None else None,
+        "findings": [
+            {
+                "rule": one.rule,
+                "name": one.name,
+                "severity": one.severity,
+                "model": one.model,
+                "path": str(one.path),
+                "line": one.line,
+                "column": one.column,
+                "message": one.message,
+                "mend": one.mend,
+                "fixable": one.fix is not None,
+                "told_by": one.told_by,
+            }
+            for one in findings
+        ],
+        "counts": {
+            severity: sum(one.severity == severity for one in findings) for severity in SEVERITIES
+        },
+        "fixed": [str(path) for path in fixed],
+    }
+
+
+_GITHUB_LEVELS = {"error": "error", "warning": "warning", "note": "notice"}
+
+
+def github_lines(findings: Sequence[Finding]) -> Iterator[str]:
+    """Workflow commands of GitHub Actions, which become annotations of a pull request."""
+    for one in findings:
+        properties = {"file": shown_path(one.path), "title": f"{one.rule} {one.name}"}
+        if one.line is not None:
+            properties |= {"line": str(one.line), "col": str(one.column or 1)}
+        shown = ",".join(f"{name}={_property(text)}" for name, text in properties.items())
+        message = one.message + (f"\n\n{one.mend}" if one.mend else "")
+        yield f"::{_GITHUB_LEVELS[one.severity]} {shown}::{_data(message)}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,216 @@
+"""tritonclient's own clients for gRPC and HTTP behind the few calls that an inference needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
+
+from pytest_triton.errors import PytestTritonError
+from pytest_triton.inference.arrays import NumpyMissing, triton_type
+
+if TYPE_CHECKING:
+    from pytest_triton.inference.arrays import Array
+    from pytest_triton.inference.signature import ModelSignature
+
+Protocol = Literal["grpc", "http"]
+
+
+class Refused(Exception):
+    """What a client or server said instead of an answer; explained by those who know more."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One inference request, as Triton's protocol has it."""
+
+    model: str
+    version: str
+    inputs: Mapping[str, Array]
+    signature: ModelSignature
+    outputs: tuple[str, ...] = ()
+    sequence_id: int | str = 0
+    sequence_start: bool = False
+    sequence_end: bool = False
+    parameters: Mapping[str, object] = field(default_factory=dict)
+
+
+class Client:
+    """A connection to a server over one protocol. `native` is tritonclient's own client."""
+
+    def __init__(
+        self,
+        address: str,
+        protocol: Protocol,
+        *,
+        timeout: float,
+        headers: Mapping[str, str] | None = None,
+        native: Any = None,
+    ) -> None:
+        self.address = address
+        self.protocol = protocol
+        self.timeout = timeout
+        self.headers = dict(headers or {}) or None
+        self._module = client_module(protocol)
+        self._own = native is None
+        self.native = native if native is not None else self._connect()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._own:
+            self.native.close()
+
+    def config(self, model: str, version: str) -> Mapping[str, Any]:
+        """The model's configuration as JSON. Raises Refused."""
+        if self.protocol == "http":
+            found: Mapping[str, Any] = self._ask(self.native.get_model_config, model, version)
+            return found
+        answer = self._ask(self.native.get_model_config, model, version, as_json=True)
+        config: Mapping[str, Any] = answer["config"]
+        return config
+
+    def is_live(self) -> bool:
+        return bool(self._ask(self.native.is_server_live))
+
+    def is_ready(self, model: str, version: str) -> bool:
+        return bool(self._ask(self.native.is_model_ready, model, version))
+
+    def index_entry(self, model: str) -> str:
+        """What the repository index says of a model: `UNAVAILABLE: unloaded`, "" if nothing."""
+        if self.protocol == "http":
+            entries = self._ask(self.native.get_model_repository_index)
+        else:
+            answer = self._ask(self.native.get_model_repository_index, as_json=True)
+            entries = answer.get("models", ())
+        said = [
+            ": ".join(filter(None, (entry.get("state", "no state"), entry.get("reason", ""))))
+            for entry in entries
+            if entry["name"] == model
+        ]
+        return "; ".join(said)
+
+    def infer(self, request: Request) -> tuple[Any, ...]:
+        """tritonclient's results: one, or as many as a decoupled model gives. Raises Refused."""
+        inputs = [self._input(name, array, request) for name, array in request.inputs.items()]
+        outputs = [self._module.InferRequestedOutput(name) for name in request.outputs] or None
+        sequence: dict[str, Any] = {}
+        if request.sequence_id:
+            sequence = {
+                "sequence_id": request.sequence_id,
+                "sequence_start": request.sequence_start,
+                "sequence_end": request.sequence_end,
+            }
+        arguments: dict[str, Any] = {
+            "model_name": request.model,
+            "model_version": request.version,
+            "inputs": inputs,
+            "outputs": outputs,
+            "parameters": dict(request.parameters) or None,
+            **sequence,
+        }
+        if self.protocol == "http":
+            return (self._ask(self.native.infer, **arguments),)
+        if request.signature.decoupled:
+            return self._stream(arguments)
+        return (self._ask(self.native.infer, **arguments),)
+
+    def _stream(self, arguments: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Over a stream of its own, which ends when the server has sent the last response."""
+        results: list[Any] = []
+        errors: list[Exception] = []
+
+        def receive(result: Any, error: Exception | None) -> None:
+            if error is not None:
+                errors.append(error)
+            else:
+                results.append(result)
+
+        cancel = True
+        self._say(
+            self.native.start_stream, receive, stream_timeout=self.timeout, headers=self.headers
+        )
+        try:
+            self._say(self.native.async_stream_infer, **arguments)
+            cancel = False
+        finally:
+            self.native.stop_stream(cancel_requests=cancel)
+        if errors:
+            after = f" (after {len(results)} responses)" if results else ""
+            raise Refused(f"{errors[0]}{after}") from errors[0]
+        return tuple(results)
+
+    def _input(self, name: str, array: Array, request: Request) -> Any:
+        tensor = request.signature.input_named(name)
+        datatype = triton_type(array, tensor.datatype if tensor is not None else "FP32")
+        made = self._module.InferInput(name, list(array.shape), datatype)
+        return made.set_data_from_numpy(array)
+
+    def _connect(self) -> Any:
+        if self.protocol == "grpc":
+            return self._module.InferenceServerClient(self.address)
+        return self._module.InferenceServerClient(
+            self.address, connection_timeout=self.timeout, network_timeout=self.timeout
+        )
+
+    def _ask(self, call: Callable[..., Any], *arguments: object, **named: Any) -> Any:
+        """A call with headers, in time: HTTP's client was told its time when it was made."""
+        if self.protocol == "grpc":
+            named["client_timeout"] = self.timeout
+        return self._say(call, *arguments, headers=self.headers, **named)
+
+    def _say(self, call: Callable[..., Any], *arguments: object, **named: Any) -> Any:
+        from tritonclient.utils import InferenceServerException
+
+        # The HTTP client lets its library's own errors through.
+        broken = _http_errors() if self.protocol == "http" else ()
+        try:
+            return call(*arguments, **named)
+        except InferenceServerException as error:
+            raise Refused(str(error)) from error
+        except broken as error:
+            raise Refused(f"{type(error).__name__}: {error}") from error
+
+
+def _http_errors() -> tuple[type[Exception], ...]:
+    from importlib import import_module
+
+    own: type[Exception] = import_module("geventhttpclient.response").HTTPParseError
+    return OSError, EOFError, own
+
+
+def client_module(protocol: Protocol) -> ModuleType:
+    """`tritonclient.grpc` or `tritonclient.http`. Raises NumpyMissing where it isn't installed."""
+    import importlib
+
+    if protocol not in ("grpc", "http"):
+        raise PytestTritonError(
+            f"{protocol!r} is not a protocol", cure="protocol='grpc' or protocol='http'"
+        )
+    try:
+        return importlib.import_module(f"tritonclient.{protocol}")
+    except (ImportError, RuntimeError) as error:
+        raise NumpyMissing(
+            f"tritonclient's {protocol} client can't be imported: {error}",
+            cure=f"pip install 'tritonclient[{protocol}]'",
+        ) from error
+
+
+def output_arrays(result: Any, signature: ModelSignature) -> dict[str, Array]:
+    """The outputs of a tritonclient result, by name, in the order in which they are declared."""
+    response = result.get_response()
+    outputs = response["outputs"] if isinstance(response, dict) else response.outputs
+    names = [output["name"] if isinstance(output, dict) else output.name for output in outputs]
+    declared = [tensor.name for tensor in signature.outputs if tensor.name in names]
+    others = [name for name in names if name not in declared]
+    return {name: result.as_numpy(name) for name in declared + others}
+
+
+def answered_version(result: Any) -> str:
+    """The version of the model that answered."""
+    response = result.get_response()
+    if isinstance(response, dict):
+        return str(response.get("model_version", ""))
+    return str(response.model_version)

@@ -1,0 +1,135 @@
+"""Why an inference gave no answer: Triton's words, sorted by cause, with the cure."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from pytest_triton.errors import PytestTritonError
+
+
+class InferenceFailed(PytestTritonError):
+    """No answer to an inference. `reason` is a stable name, `words` what was said about it.
+
+    The reasons: wrong-shape, wrong-type, missing-input, unknown-input, unknown-output, sequence,
+    unknown-model, not-ready, streaming, timeout, gone (the server), other.
+    """
+
+    def __init__(
+        self, what: str, *, reason: str, words: str, tried: tuple[str, ...] = (), cure: str = ""
+    ) -> None:
+        super().__init__(what, tried=tried, cure=cure)
+        self.reason = reason
+        self.words = words
+
+
+class Cause(NamedTuple):
+    """`summary` is for people: `wrong shape`."""
+
+    reason: str
+    summary: str
+    cure: str
+
+
+class _Known(NamedTuple):
+    cause: Cause
+    patterns: tuple[str, ...]
+
+
+_OTHER = Cause(
+    "other",
+    "the model or Triton refused it",
+    "read Triton's words; the server's log may tell more",
+)
+_KNOWN = tuple(
+    _Known(Cause(reason, summary, cure), patterns)
+    for reason, summary, cure, patterns in (
+        (
+            "timeout",
+            "no answer in time",
+            "raise timeout= if the model is that slow (its first inference may be); the server's "
+            "log tells what it was doing",
+            (r"Deadline Exceeded", r"DEADLINE_EXCEEDED", r"timed out"),
+        ),
+        (
+            "streaming",
+            "a decoupled model, which answers over streaming gRPC only",
+            "ask over gRPC: protocol='grpc'",
+            (r"decoupled transaction policy",),
+        ),
+        (
+            "wrong-type",
+            "wrong data type",
+            "give arrays of the declared types: TYPE_FP32 is numpy.float32, TYPE_STRING is bytes",
+            (r"data-type is '\w+', .*expects '\w+'",),
+        ),
+        (
+            "wrong-shape",
+            "wrong shape",
+            "give arrays of the declared shapes; the first dimension is the batch size where "
+            "max_batch_size is above 0",
+            (
+                r"unexpected shape for input",
+                r"batch[- ]size must be <=",
+                r"batch size does not match other inputs",
+                r"expected \[.*\], got \[",
+                r"unexpected total byte size",
+                r"input byte size mismatch",
+            ),
+        ),
+        (
+            "missing-input",
+            "not the number of inputs that the model takes",
+            "give every input that isn't optional",
+            (r"expected (number of inputs between )?\d+ .*but got \d+ input",),
+        ),
+        (
+            "unknown-input",
+            "an input that the model doesn't have",
+            "correct the name of the input",
+            (r"unexpected inference input", r"unknown input"),
+        ),
+        (
+            "unknown-output",
+            "an output that the model doesn't have",
+            "correct the name of the output",
+            (r"unexpected inference output", r"unknown output"),
+        ),
+        (
+            "sequence",
+            "a model for sequences of requests, asked otherwise",
+            "give sequence_id=, sequence_start= and sequence_end= as the sequence has them",
+            (r"correlation ID", r"request for sequence", r"sequence[ _]id", r"sequence batch"),
+        ),
+        (
+            "not-ready",
+            "the model is not ready",
+            "load the model, or read in the server's log why it was refused",
+            (r"not at ready state", r"has no available versions", r"is not ready", r"not loaded"),
+        ),
+        (
+            "unknown-model",
+            "the server has no such model",
+            "correct the model's name or version; the index of the server lists what it has",
+            (r"[Rr]equest for unknown model", r"is not found"),
+        ),
+    )
+)
+# Said by the client, about the connection.
+_GONE = re.compile(
+    r"StatusCode.UNAVAILABLE|Socket closed|failed to connect|Connection (reset|refused|aborted)|"
+    r"ConnectionError|Broken pipe|[Cc]onnection (has been )?closed|ConnectionClosed",
+)
+_GONE_CAUSE = Cause(
+    "gone",
+    "the server did not answer",
+    "it may have died in the inference: its exit code and log tell",
+)
+
+
+def cause_of_failure(words: str) -> Cause:
+    """What kind of failure these words are about. Words of models themselves are `other`."""
+    for known in _KNOWN:
+        if any(re.search(pattern, words) for pattern in known.patterns):
+            return known.cause
+    return _GONE_CAUSE if _GONE.search(words) else _OTHER

@@ -1,0 +1,333 @@
+"""One inference, from a model's name to numpy arrays, and the server's health after it."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from pytest_triton.errors import PytestTritonError
+from pytest_triton.inference.arrays import as_array, describe, randoms, zeros
+from pytest_triton.inference.clients import (
+    Client,
+    Protocol,
+    Refused,
+    Request,
+    answered_version,
+    output_arrays,
+)
+from pytest_triton.inference.data_files import read_test_data
+from pytest_triton.inference.failure import InferenceFailed, cause_of_failure
+from pytest_triton.inference.signature import ModelSignature
+
+if TYPE_CHECKING:
+    from pytest_triton.inference.arrays import Array
+
+_DYING = 5.0  # seconds that a crashed process may take to be gone (it may write a core file)
+_STEP = 0.05
+
+
+class UnhealthyAfterInference(PytestTritonError):
+    """The inference was answered, and then the server or the model was not well."""
+
+
+@dataclass(frozen=True)
+class Inference(Mapping[str, "Array"]):
+    """A model's answer: a mapping from output name to numpy array, if it answered once.
+
+    `responses` are all answers of a decoupled model (one of any other), `raw` tritonclient's own
+    results. `inputs` is what was sent, `origin` where that came from: `random, seed 0`.
+    """
+
+    model: str
+    version: str
+    inputs: Mapping[str, Array]
+    origin: str
+    responses: tuple[Mapping[str, Array], ...]
+    raw: tuple[Any, ...] = field(repr=False)
+
+    @property
+    def outputs(self) -> Mapping[str, Array]:
+        """The outputs of the one response. Raises PytestTritonError if there isn't just one."""
+        if len(self.responses) != 1:
+            raise PytestTritonError(
+                f"{self.model} gave {len(self.responses)} responses, so there is no one answer",
+                cure="look at .responses, a tuple with the outputs of each",
+            )
+        return self.responses[0]
+
+    def __getitem__(self, name: str) -> Array:
+        return self.outputs[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.outputs)
+
+    def __len__(self) -> int:
+        return len(self.outputs)
+
+    def __repr__(self) -> str:
+        answers = " | ".join(describe(response) for response in self.responses) or "no response"
+        return f"<{self.model} version {self.version}: {answers} (inputs: {self.origin})>"
+
+
+def infer(
+    address: str,
+    model: str,
+    inputs: str | Mapping[str, object] | os.PathLike[str] = "random",
+    *,
+    protocol: Protocol = "grpc",
+    version: str = "",
+    seed: int = 0,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    batch_size: int = 1,
+    optional: bool = True,
+    outputs: Sequence[str] = (),
+    timeout: float = 60.0,
+    sequence_id: int | str | None = None,
+    sequence_start: bool | None = None,
+    sequence_end: bool | None = None,
+    parameters: Mapping[str, object] | None = None,
+    headers: Mapping[str, str] | None = None,
+    check_health: bool = True,
+    check_alive: Callable[[], None] | None = None,
+    client: Any = None,
+    signature: ModelSignature | None = None,
+) -> Inference:
+    """Send one request to the server at `address` (`host:port` of this protocol), and wait.
+
+    `inputs`: `random` (reproducible by `seed`), `zeros`, a mapping of arrays or lists with the
+    shapes of a request (with the batch dimension where the model batches), or the path of test
+    data with one entry (see read_test_data). Variable dimensions are 1 unless `shapes` says
+    more; without `optional`, optional inputs are left out. `timeout` is in seconds.
+
+    A sequence model gets a sequence of this one request, unless `sequence_id` begins or goes on
+    with a longer one. Decoupled models are asked over streaming gRPC.
+
+    With `check_health` the server must be live and the model ready afterwards. `check_alive` is
+    called if the server is gone, and raises what it knows: exit code and log. `client` is a
+    tritonclient client to use instead of a new connection, `signature` saves asking for it.
+
+    Raises InferenceFailed, UnhealthyAfterInference, or what `check_alive` raises.
+    """
+    with Client(address, protocol, timeout=timeout, headers=headers, native=client) as connection:
+        asked = _Asked(connection, model, version, check_alive)
+        if signature is None:
+            signature = asked.signature()
+        arrays, origin = _inputs(signature, inputs, seed, batch_size, shapes, optional)
+        sequence = _sequence(signature, sequence_id, sequence_start, sequence_end)
+        request = Request(
+            model,
+            version,
+            arrays,
+            signature,
+            tuple(outputs),
+            *sequence,
+            parameters=parameters or {},
+        )
+        try:
+            raw = connection.infer(request)
+        except Refused as refused:
+            asked.fail(str(refused), signature, arrays, origin)
+        result = Inference(
+            model=model,
+            version=answered_version(raw[0]) if raw else version,
+            inputs=arrays,
+            origin=origin,
+            responses=tuple(output_arrays(one, signature) for one in raw),
+            raw=raw,
+        )
+        if check_health:
+            asked.check_health()
+    return result
+
+
+def read_signature(
+    address: str,
+    model: str,
+    *,
+    protocol: Protocol = "grpc",
+    version: str = "",
+    timeout: float = 60.0,
+    headers: Mapping[str, str] | None = None,
+    client: Any = None,
+) -> ModelSignature:
+    """What a READY model takes and gives, as the server tells. Raises InferenceFailed."""
+    with Client(address, protocol, timeout=timeout, headers=headers, native=client) as connection:
+        return _Asked(connection, model, version, None).signature()
+
+
+def check_healthy(
+    address: str,
+    model: str,
+    *,
+    protocol: Protocol = "grpc",
+    version: str = "",
+    timeout: float = 60.0,
+    headers: Mapping[str, str] | None = None,
+    check_alive: Callable[[], None] | None = None,
+    client: Any = None,
+) -> None:
+    """Raise UnhealthyAfterInference unless the server is live and the model is READY."""
+    with Client(address, protocol, timeout=timeout, headers=headers, native=client) as connection:
+        _Asked(connection, model, version, check_alive).check_health()
+
+
+def make_inputs(
+    signature: ModelSignature,
+    inputs: str | Mapping[str, object] | os.PathLike[str] = "random",
+    *,
+    seed: int = 0,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    batch_size: int = 1,
+    optional: bool = True,
+) -> dict[str, Array]:
+    """The arrays that `infer` would send, by input name."""
+    return _inputs(signature, inputs, seed, batch_size, shapes, optional)[0]
+
+
+class _Asked:
+    """Which model is asked over which connection: the context of every error."""
+
+    def __init__(
+        self,
+        connection: Client,
+        model: str,
+        version: str,
+        check_alive: Callable[[], None] | None,
+    ) -> None:
+        self._connection = connection
+        self._model = model
+        self._version = version
+        self._check_alive = check_alive
+
+    @property
+    def _name(self) -> str:
+        return self._model + (f" version {self._version}" if self._version else "")
+
+    def signature(self) -> ModelSignature:
+        try:
+            return ModelSignature.from_config(self._connection.config(self._model, self._version))
+        except Refused as refused:
+            self.fail(str(refused), None, None, "")
+
+    def fail(
+        self,
+        words: str,
+        signature: ModelSignature | None,
+        arrays: Mapping[str, Array] | None,
+        origin: str,
+    ) -> NoReturn:
+        cause = cause_of_failure(words)
+        if cause.reason == "missing-input" and signature and not _missing(signature, arrays or {}):
+            cause = cause_of_failure("unknown input")  # Triton only counts them
+        if cause.reason == "gone":
+            self._wait_for_the_death()
+        connection = self._connection
+        lines = [f"No answer from {self._name}: {cause.summary}.", f"  it said  {words}"]
+        if cause.reason == "timeout":
+            lines[0] = f"No answer from {self._name} within {connection.timeout:g} s."
+        if signature is not None:
+            lines.append(f"  takes    {signature.describe_inputs()}")
+        if signature is not None and signature.max_batch_size:
+            lines[-1] += f" (batches of up to {signature.max_batch_size})"
+        if signature is not None and arrays is not None:
+            lines.append(f"  got      {describe(arrays, signature)} ({origin})")
+            lines += _names_apart(signature, arrays)
+        if cause.reason in ("not-ready", "unknown-model"):
+            lines.append(f"  index    {self._index_entry()}")
+        raise InferenceFailed(
+            "\n".join(lines),
+            reason=cause.reason,
+            words=words,
+            tried=(f"{connection.protocol} to {connection.address}",),
+            cure=cause.cure,
+        ) from None
+
+    def check_health(self) -> None:
+        try:
+            live = self._connection.is_live()
+            ready = self._connection.is_ready(self._model, self._version)
+            said = "" if ready else self._index_entry()
+        except Refused as refused:
+            live, ready, said = False, False, str(refused)
+        if live and ready:
+            return
+        if not live:
+            self._wait_for_the_death()
+        state = "the server is not live" if not live else f"{self._name} is not ready"
+        raise UnhealthyAfterInference(
+            f"After the inference {state}" + (f": {said}" if said else ""),
+            tried=(f"{self._connection.protocol} to {self._connection.address}",),
+            cure="the server's log tells what the inference did to it",
+        )
+
+    def _index_entry(self) -> str:
+        try:
+            return self._connection.index_entry(self._model) or "no such model"
+        except Refused as refused:
+            return f"not known: {refused}"
+
+    def _wait_for_the_death(self) -> None:
+        """Let `check_alive` tell why the server is gone, once the process has ended."""
+        deadline = time.monotonic() + _DYING
+        while self._check_alive is not None and time.monotonic() < deadline:
+            self._check_alive()
+            time.sleep(_STEP)
+
+
+def _inputs(
+    signature: ModelSignature,
+    inputs: str | Mapping[str, object] | os.PathLike[str],
+    seed: int,
+    batch_size: int,
+    shapes: Mapping[str, Sequence[int]] | None,
+    optional: bool,
+) -> tuple[dict[str, Array], str]:
+    if isinstance(inputs, Mapping):
+        given = inputs.items()
+        return {name: as_array(one, signature.input_named(name)) for name, one in given}, "given"
+    if inputs in ("random", "zeros"):
+        sizes = signature.request_shapes(batch_size, shapes)
+        made = zeros(signature, sizes) if inputs == "zeros" else randoms(signature, sizes, seed)
+        left_out = {one.name for one in signature.inputs if one.optional and not optional}
+        arrays = {name: array for name, array in made.items() if name not in left_out}
+        return arrays, "zeros" if inputs == "zeros" else f"random, seed {seed}"
+    entries = read_test_data(Path(inputs), signature)
+    if len(entries) != 1:
+        raise PytestTritonError(
+            f"{inputs} holds {len(entries)} entries, and this is one inference",
+            cure="for entry in read_test_data(path, signature): infer(..., inputs=entry.inputs)",
+        )
+    return dict(entries[0].inputs), f"test data {entries[0].name}"
+
+
+def _names_apart(signature: ModelSignature, arrays: Mapping[str, Array]) -> list[str]:
+    """Lines on the inputs that are missing, and on those that the model doesn't have."""
+    missing = _missing(signature, arrays)
+    unknown = [name for name in arrays if signature.input_named(name) is None]
+    lines = [f"  missing  {', '.join(missing)}"] if missing else []
+    return lines + ([f"  unknown  {', '.join(unknown)}"] if unknown else [])
+
+
+def _missing(signature: ModelSignature, arrays: Mapping[str, Array]) -> list[str]:
+    return [one.name for one in signature.inputs if not one.optional and one.name not in arrays]
+
+
+def _sequence(
+    signature: ModelSignature,
+    sequence_id: int | str | None,
+    start: bool | None,
+    end: bool | None,
+) -> tuple[int | str, bool, bool]:
+    """The sequence parameters. Alone in its sequence, a request is its start and its end."""
+    if sequence_id is None:
+        if not signature.sequence:
+            return 0, bool(start), bool(end)
+        unique = uuid.uuid4().int >> 65 or 1  # a server is shared: ids must not meet
+        made: int | str = f"pytest-triton-{unique}" if signature.text_ids else unique
+        return made, start is not False, end is not False
+    return sequence_id, bool(start), bool(end)

@@ -1,0 +1,87 @@
+"""What counts when several runs have told about the same model, hardware and job.
+
+An entry's *place* is its job's name, deployment, model and hardware; its *subject* is what was
+tested there: the commit, the config and the server. Of one place only one entry stands:
+
+1. An answer (proven or failed) beats none (not proven, skipped), whatever the subject.
+2. Of several subjects the one that was answered last stands: what came before is history.
+3. Within one subject failed beats proven (a test that fails now and then is no proof), and not
+   proven beats skipped; of equals the later stands.
+
+A run without a known commit, or with changes on top of it, is a subject of its own. The outcome
+doesn't depend on the order in which the entries are given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from typing import TypeVar
+
+from pytest_triton.ledger.values import Check, Entry, Job, Ledger, Verdict
+
+Told = TypeVar("Told", Entry, Check)
+
+_RANK: dict[Verdict, int] = {"skipped": 0, "not proven": 1, "proven": 2, "failed": 3}
+_DIRTY = "-dirty"  # as `git describe --dirty` marks a commit with changes on top of it
+
+
+def is_answer(verdict: Verdict) -> bool:
+    """Whether a server, or the check itself, gave an answer: rules 1 and 2 ask."""
+    return _RANK[verdict] >= _RANK["proven"]
+
+
+def merged(ledgers: Iterable[Ledger]) -> Ledger:
+    """One ledger of many: all jobs, and of each place what stands."""
+    ledgers = list(ledgers)
+    jobs = dict.fromkeys(job for ledger in ledgers for job in ledger.jobs)
+    return Ledger(
+        jobs=tuple(sorted(jobs, key=_job_order)),
+        entries=folded(entry for ledger in ledgers for entry in ledger.entries),
+        checks=folded(check for ledger in ledgers for check in ledger.checks),
+    )
+
+
+def folded(told: Iterable[Told]) -> tuple[Told, ...]:
+    """Of each place what stands, sorted by place."""
+    places: dict[tuple[str, ...], list[Told]] = {}
+    for one in told:
+        places.setdefault(place(one), []).append(one)
+    return tuple([_standing(places[key]) for key in sorted(places)])
+
+
+def place(one: Entry | Check) -> tuple[str, ...]:
+    """The job, deployment, model and hardware; of a check the test as well."""
+    if isinstance(one, Entry):
+        return one.job.name, one.deployment, one.model, one.hardware.spec
+    return one.job.name, one.deployment, one.model, one.test, one.hardware
+
+
+def _standing(told: Sequence[Told]) -> Told:
+    if len(told) == 1:
+        return told[0]
+    answers = [one for one in told if is_answer(one.verdict)]
+    told = answers or told
+    subject = _subject(max(told, key=_lateness))
+    return max(
+        (one for one in told if _subject(one) == subject),
+        key=lambda one: (_RANK[one.verdict], *_lateness(one)),
+    )
+
+
+def _lateness(one: Entry | Check) -> tuple[str, ...]:
+    """When it was told; what is told at the same second is ordered by what it says."""
+    return one.job.started, one.job.ended or "", one.verdict, one.headline, repr(one)
+
+
+def _subject(one: Entry | Check) -> Hashable:
+    commit = one.job.commit
+    if commit is None or commit.endswith(_DIRTY):
+        commit = f"{one.job.started} {one.job.name}"
+    server = one.server if isinstance(one, Entry) else None
+    if server is None:
+        return commit, one.config.hash
+    return commit, one.config.hash, server.version, server.run, server.image_digest
+
+
+def _job_order(job: Job) -> tuple[str, ...]:
+    return job.started, job.name, repr(job)

@@ -1,0 +1,63 @@
+"""Models loaded otherwise than they stand in the repository: another config, other files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_triton.errors import PytestTritonError
+
+if TYPE_CHECKING:
+    from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+
+def parse_config(name: str, config: str | Mapping[str, Any]) -> ModelConfig:
+    """Text of a config.pbtxt, or its JSON form. Raises PytestTritonError, naming the model."""
+    from google.protobuf import json_format, text_format
+
+    from pytest_triton.repository import model_config_type
+
+    message = model_config_type()()
+    try:
+        if isinstance(config, str):
+            text_format.Parse(config, message)
+        else:
+            json_format.ParseDict(dict(config), message)
+    except (text_format.ParseError, json_format.ParseError) as error:
+        raise PytestTritonError(
+            f"The config given for {name} can't be read: {error}",
+            cure="write it as in config.pbtxt, or as its JSON form (a dict)",
+        ) from None
+    return message
+
+
+def as_json(message: ModelConfig) -> str:
+    """As Triton's load API takes it."""
+    from google.protobuf import json_format
+
+    return json.dumps(json_format.MessageToDict(message, preserving_proto_field_name=True))
+
+
+def model_in(
+    directory: Path, config: str | Mapping[str, Any] | None, files: Mapping[str, bytes] | None
+) -> tuple[str | Mapping[str, Any], Mapping[str, bytes]]:
+    """Config and files of a model directory; what is given goes before what is read."""
+    try:
+        found = {
+            path.relative_to(directory).as_posix(): path.read_bytes()
+            for path in sorted(directory.rglob("*"))
+            if path.is_file() and "__pycache__" not in path.parts
+        }
+    except OSError as error:
+        raise PytestTritonError(
+            f"{directory} can't be read: {error.strerror or error}",
+            cure="name the directory of one model",
+        ) from error
+    text = found.pop("config.pbtxt", b"").decode(errors="replace")
+    if not found and not text:
+        raise PytestTritonError(
+            f"{directory} holds no model", cure="name the directory of one model"
+        )
+    return config or text, {**found, **(files or {})}

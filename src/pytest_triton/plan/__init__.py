@@ -1,0 +1,1 @@
+"""The jobs that a repository needs to prove all of it. Pure: no server, no pytest."""

@@ -1,0 +1,132 @@
+"""What each model of a deployment must be proven with: no GPU, one, or as many as it names.
+
+Every model must be proven without a GPU: refused if it is pinned to GPUs, on the CPU otherwise. It
+must be proven with GPUs too if it uses them, on the fewest that it can have them on; a model that
+runs on the CPU wherever it is needs none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from pytest_triton.placement.backends import BACKENDS
+from pytest_triton.placement.declared import Declared
+from pytest_triton.placement.hardware import NO_GPU, Gpu, Hardware
+from pytest_triton.placement.predict import Prediction, predict_all
+from pytest_triton.plan.sharding import needed
+from pytest_triton.plan.values import Need
+
+MOST_GPUS = 64  # of one server; an id above is taken for a mistake
+_NEW_ENOUGH = (99, 0)  # compute capability
+_PLACES_ITSELF = frozenset({"vllm", "tensorrtllm"})  # on GPUs, whatever the kind says
+_IN_IMAGES = frozenset({*BACKENDS, "repeat", "square"})
+_IMAGES = {"vllm": "vllm-python-py3", "tensorrtllm": "trtllm-python-py3"}
+
+
+@dataclass(frozen=True)
+class PlannedModel:
+    """A model of a deployment: what it declares (None: unreadable), and its config's hash."""
+
+    name: str
+    declared: Declared | None
+    config_hash: str
+
+
+def needs_of_deployment(deployment: str, models: Mapping[str, PlannedModel]) -> Iterator[Need]:
+    """What must be proven of the models that one server gets, model by model."""
+    declared = {name: one.declared for name, one in models.items() if one.declared is not None}
+    without = predict_all(declared, NO_GPU)
+    by_count = {count: predict_all(declared, _gpus(count)) for count in _counts(declared)}
+    for name, model in sorted(models.items()):
+        if model.declared is None:
+            yield Need(
+                deployment,
+                name,
+                0,
+                "unreadable",
+                "refused",
+                "its config can't be read",
+                model.config_hash,
+            )
+            continue
+        image = _image(name, declared)
+        everywhere = {count: predictions[name] for count, predictions in by_count.items()}
+        for count, predicted, why in _places(model.declared, without[name], everywhere):
+            yield Need(
+                deployment=deployment,
+                model=name,
+                gpus=count,
+                declared=model.declared.summary,
+                predicted=str(predicted),
+                why=why,
+                config_hash=model.config_hash,
+                image=image,
+                cost=1 + predicted.placement.total,
+            )
+
+
+def _places(
+    declared: Declared, without: Prediction, by_count: Mapping[int, Prediction]
+) -> Iterator[tuple[int, Prediction, str]]:
+    """The numbers of GPUs that a model must be proven with, what it does there, and why."""
+    found = _fewest_gpus(declared, without, by_count)
+    if without.refusal is not None:
+        why = "must be refused without a GPU" if found else "is refused on any hardware"
+    elif without.fallback:
+        why = "falls back to the CPU"
+    elif "MODEL" in {one.kind for one in without.placement}:
+        why = "loads without a GPU as well"
+    else:
+        why = "runs on the CPU" if without.placement else "is ready without a GPU"
+    yield 0, without, why
+    if found is not None:
+        yield found
+
+
+def _fewest_gpus(
+    declared: Declared, without: Prediction, by_count: Mapping[int, Prediction]
+) -> tuple[int, Prediction, str] | None:
+    for count, predicted in by_count.items():
+        if not predicted.ready:
+            continue
+        if predicted.placement.devices:
+            pinned = [gpu for group in declared.groups for gpu in group.gpus]
+            why = f"is pinned to GPU {max(pinned)}" if pinned else "runs on GPUs"
+            return count, predicted, why
+        if "MODEL" in {one.kind for one in predicted.placement}:
+            return count, predicted, f"KIND_MODEL: {declared.backend} decides where it runs"
+        if declared.backend in _PLACES_ITSELF:
+            return count, predicted, f"{declared.backend} uses GPUs, whatever the kind says"
+        if not without.ready:
+            return count, predicted, "its models need GPUs"
+    return None
+
+
+def _counts(declared: Mapping[str, Declared]) -> list[int]:
+    """1, and for each GPU that a model names the number of GPUs that there must be, ascending."""
+    ids = {gpu for one in declared.values() for group in one.groups for gpu in group.gpus}
+    return sorted({1} | {gpu + 1 for gpu in ids if 0 <= gpu < MOST_GPUS})
+
+
+def _gpus(count: int) -> Hardware:
+    return Hardware(tuple(Gpu(index, _NEW_ENOUGH) for index in range(count)), simulated=False)
+
+
+def _image(name: str, declared: Mapping[str, Declared]) -> str:
+    """The variant of Triton's image that has the model's backend, and those of its models."""
+    backends = backends_of(name, declared)
+    for backend, image in _IMAGES.items():
+        if backend in backends:
+            return image
+    return "py3" if backends <= _IN_IMAGES else ""
+
+
+def backends_of(name: str, declared: Mapping[str, Declared]) -> frozenset[str]:
+    """The backends that serve a model: its own, or those of the models it is made of."""
+    found: set[str] = set()
+    for each in needed([name], {name: one.steps for name, one in declared.items()}):
+        one = declared.get(each)
+        if one is not None and one.backend and not one.is_ensemble:
+            found.add(one.backend)
+    return frozenset(found)

@@ -1,0 +1,41 @@
+"""A ledger as GitLab's code quality report, which merge requests show at the lines changed.
+
+https://docs.gitlab.com/ci/testing/code_quality/#code-quality-report-format
+"""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+
+from pytest_triton.ledger.values import Ledger
+from pytest_triton.reports.complaints import Complaint, complaints, from_root
+from pytest_triton.reports.matrix import Kind, Matrix
+from pytest_triton.repository.problems import printable
+
+_SEVERITY: dict[Kind, str] = {
+    "failed": "critical",
+    "not-proven": "major",
+    "fallback": "major",
+    "skipped": "minor",
+}
+
+
+def gitlab(ledger: Ledger, *, start: str = "") -> str:
+    """The report, a JSON array. `start` is where pytest ran, as seen from the repository's root."""
+    found = complaints(Matrix.of(ledger))
+    return json.dumps([_issue(one, start) for one in found], indent=1) + "\n"
+
+
+def _issue(one: Complaint, start: str) -> dict[str, object]:
+    # Without the line and the words, so that the same complaint stays the same in a new version.
+    parts = [one.deployment, one.model, one.where, one.kind]
+    fingerprint = sha256("\0".join(parts).encode("utf-8", "backslashreplace")).hexdigest()
+    description = f"{one.model} ({one.where}): {one.what}"
+    return {
+        "description": printable(" ".join(description.split())),
+        "check_name": f"triton-{one.kind}",
+        "fingerprint": fingerprint,
+        "severity": _SEVERITY[one.kind],
+        "location": {"path": from_root(one.path, start), "lines": {"begin": one.line or 1}},
+    }

@@ -1,0 +1,317 @@
+"""A ledger as one HTML page that needs nothing else: no network, no other file.
+
+Data in, text out. The table is plain HTML and can be read without scripts; `page/` holds what is
+the same on every page. What a ledger says (names of models, logs) is only ever text: it is escaped
+in the HTML, embedded as JSON that no markup can end, and put into the page as text nodes. A
+content security policy names the one style sheet and the one script by their hashes, so that
+nothing else could run or be loaded.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from pytest_triton._version import __version__
+from pytest_triton.ledger.files import as_json
+from pytest_triton.ledger.values import Ledger
+from pytest_triton.reports.matrix import (
+    ATTENTION,
+    KINDS,
+    Cell,
+    Column,
+    Kind,
+    Matrix,
+    Row,
+    count_kinds,
+    outcome_text,
+)
+from pytest_triton.repository.problems import printable
+
+_PAGE = Path(__file__).with_name("page")
+_PICTURE_FROM = 60  # models; fewer are seen at a glance in the table
+
+# Paths in a square of 16 x 16. "open" ones are lines, never filled.
+_SHAPES: Mapping[Kind, tuple[str, bool]] = {
+    "failed": ("M3.5 1.5 8 6 12.5 1.5l2 2L10 8l4.5 4.5-2 2L8 10l-4.5 4.5-2-2L6 8 1.5 3.5z", False),
+    "not-proven": ("M4.8 5.2a3.2 3.2 0 1 1 4.6 3C8.4 8.7 8 9.3 8 10.6M8 14v.3", True),
+    "fallback": ("M1.5 3h13L8 14.5z", False),
+    "skipped": ("M2.5 3.5 7 8l-4.5 4.5M8.5 3.5 13 8l-4.5 4.5", True),
+    "fallback-allowed": ("M1.5 6h13L8 15zM1.5 2.5h13", False),
+    "refused": ("M1.5 6h13v4h-13z", False),
+    "gpu": ("M2 2h12v12H2z", False),
+    "mixed": (
+        "M1.5 1.5h9v6.2a4 4 0 0 0-2.8 2.8H1.5zM15 11.5a3.3 3.3 0 1 1-6.6 0 3.3 3.3 0 0 1 6.6 0z",
+        False,
+    ),
+    "cpu": ("M14.2 8A6.2 6.2 0 1 1 1.8 8a6.2 6.2 0 0 1 12.4 0z", False),
+    "model": ("M8 1.3 14 4.7v6.6l-6 3.4-6-3.4V4.7z", False),
+    "ready": ("M11 8a3 3 0 1 1-6 0 3 3 0 0 1 6 0z", False),
+}
+
+
+def html(ledger: Ledger, *, title: str = "Triton placement") -> str:
+    """The page. Rows are sorted worst first, then by name."""
+    matrix = Matrix.of(ledger)
+    rows = sorted(matrix.rows, key=lambda row: row.severity)
+    numbers = {id(entry): number for number, entry in enumerate(ledger.entries)}
+    checks = {id(check): number for number, check in enumerate(ledger.checks)}
+    style = (_PAGE / "page.css").read_text("utf-8")
+    script = (_PAGE / "page.js").read_text("utf-8")
+    attention = matrix.attention
+    has_checks = any(row.failed_checks for row in rows)
+    parts = {
+        "policy": "default-src 'none'; base-uri 'none'; form-action 'none'; "
+        f"style-src '{_hash(style)}' 'unsafe-hashes'; script-src '{_hash(script)}'",
+        "version": escape(__version__),
+        "title": escape(f"{title}: {matrix.verdict()}"),
+        "style": style,
+        "shapes": "".join(_symbols()),
+        "mood": "bad" if attention or not matrix.cells else "good",
+        "verdict": escape(matrix.verdict()),
+        "evidence": "".join(_evidence(matrix)),
+        "warnings": "".join(_warnings(matrix)),
+        "legend": "".join(_legend(matrix)),
+        "attention": _attention_button(len(attention)),
+        "picture": _picture(matrix) if len(rows) > _PICTURE_FROM else "",
+        "titles": "".join(_titles(matrix.columns, has_checks)),
+        "rows": "\n".join(
+            _row(row, matrix.several_deployments, has_checks, numbers, checks) for row in rows
+        ),
+        "footer": "".join(_footer(matrix)),
+        "data": _data(ledger, matrix, has_checks),
+        "script": script,
+    }
+    page = (_PAGE / "page.html").read_text("utf-8")
+    pieces = page.split("{{")  # in one pass: what is put in is never looked at again
+    text = [pieces[0]]
+    for piece in pieces[1:]:
+        name, _, rest = piece.partition("}}")
+        text += [parts[name], rest]
+    return "".join(text)
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + b64encode(sha256(text.encode()).digest()).decode()
+
+
+def _text(text: str) -> str:
+    """Any text of a ledger, in one line, as HTML. Nothing in it is invisible or turns the line."""
+    return escape(printable(text))
+
+
+def _symbols() -> Iterator[str]:
+    for kind, (path, is_open) in _SHAPES.items():
+        fill = ' fill="none"' if is_open else ""
+        yield f'<symbol id="{kind}" viewBox="0 0 16 16"><path d="{path}"{fill}/></symbol>'
+
+
+def _shape(kind: Kind, label: bool = True) -> str:
+    if not label:
+        return f'<svg class="i" aria-hidden="true"><use href="#{kind}"/></svg>'
+    return f'<svg class="i" role="img" aria-label="{KINDS[kind]}"><use href="#{kind}"/></svg>'
+
+
+def _stamp(run: str) -> str:
+    if not run:
+        return '<span class="stamp none">no server</span>'
+    if run == "real run":
+        return '<span class="stamp real">real run</span>'
+    return '<span class="stamp rehearsal">rehearsal</span>'
+
+
+# The head
+
+
+def _evidence(matrix: Matrix) -> Iterator[str]:
+    rehearsed, real = matrix.count(real=False), matrix.count(real=True)
+    if matrix.evidence in ("rehearsal", "both"):
+        yield f"<p>{_stamp('rehearsal')} "
+        yield (
+            f"{rehearsed:,} placement{_s(rehearsed)} proven with a real Triton core and "
+            "simulated GPUs or stand-in backends: where models go, not that they compute</p>"
+        )
+    if matrix.evidence in ("real run", "both"):
+        yield f"<p>{_stamp('real run')} "
+        yield f"{real:,} placement{_s(real)} proven on real hardware and backends</p>"
+    elif matrix.evidence == "rehearsal":
+        yield '<p class="soft">nothing here was run on real hardware</p>'
+    else:
+        yield _stamp("")
+
+
+def _warnings(matrix: Matrix) -> Iterator[str]:
+    for job in matrix.cut_off:
+        yield (
+            f'<p class="warning">The run <bdi>{_text(job.name)}</bdi> (started '
+            f"{_text(job.started)}) was cut off: what it had proven until then is shown.</p>"
+        )
+    if not matrix.jobs:
+        yield '<p class="warning">This ledger holds no run at all.</p>'
+
+
+def _legend(matrix: Matrix) -> Iterator[str]:
+    marks = [cell.kind for cell in matrix.cells]
+    marks += [_kind_of_checks(row) for row in matrix.rows if row.failed_checks]
+    for kind, count in count_kinds(marks).items():
+        yield (
+            f'<li><button type="button" data-k="{kind}" aria-pressed="false" '
+            f'class="{_run_class(matrix.evidence == "real run")}">'
+            f"{_shape(kind, label=False)}<span>{KINDS[kind]}</span><b>{count:,}</b></button></li>"
+        )
+    if matrix.evidence == "both":
+        for real, text in ((True, "filled: real run"), (False, "outlined: rehearsal")):
+            run = _run_class(real)
+            count = sum(cell.worst.is_real == real for cell in matrix.cells)
+            yield (
+                f'<li><button type="button" data-r="{run}" aria-pressed="false" class="{run}">'
+                f"{_shape('gpu', label=False)}<span>{text}</span><b>{count:,}</b></button></li>"
+            )
+    elif matrix.cells:
+        outlined = "outlined: rehearsal" if matrix.evidence == "rehearsal" else "filled: real run"
+        yield f'<li><span class="key">{outlined}</span></li>'
+
+
+def _attention_button(count: int) -> str:
+    if not count:
+        return ""
+    return (
+        '<button id="attention" type="button" aria-pressed="false">'
+        f"only what needs attention <b>{count:,}</b></button>"
+    )
+
+
+def _picture(matrix: Matrix) -> str:
+    return (
+        '<figure id="picture" class="picture" data-needs-script hidden aria-hidden="true">'
+        '<canvas></canvas><div class="tip" hidden></div><figcaption>Every mark is a model, at the '
+        "same place for each hardware. The table below has the same, with names.</figcaption>"
+        "</figure>"
+    )
+
+
+# The table
+
+
+def _titles(columns: Sequence[Column], has_checks: bool) -> Iterator[str]:
+    yield '<th scope="col">model</th><th scope="col">declared</th>'
+    if has_checks:
+        yield '<th scope="col">checks</th>'
+    for column in columns:
+        version = f"<small>tritonserver {_text(column.version)}</small>" if column.version else ""
+        yield f'<th scope="col">{_text(column.label)}{version}{_stamp(column.run)}</th>'
+
+
+def _row(
+    row: Row,
+    several: bool,
+    has_checks: bool,
+    numbers: Mapping[int, int],
+    checks: Mapping[int, int],
+) -> str:
+    where = f'<span class="deployment">{_text(row.deployment)}</span>' if several else ""
+    cells = [
+        f'<th scope="row"><bdi>{_text(row.model)}</bdi>{where}</th>',
+        f'<td class="cell">{_text(row.declared) or "-"}</td>',
+    ]
+    if has_checks:
+        cells.append(_checks_cell(row))
+    cells += [_cell(cell, numbers) for cell in row.cells]
+    failed = " ".join(str(checks[id(check)]) for check in row.failed_checks)
+    attributes = f' data-d="{_text(row.deployment)}"' if several else ""
+    attributes += f' data-c="{failed}"' if failed else ""
+    attributes += ' class="attention"' if row.deserves_attention else ""
+    return f"<tr{attributes}>{''.join(cells)}</tr>"
+
+
+def _checks_cell(row: Row) -> str:
+    if not row.failed_checks:
+        return '<td class="cell"></td>'
+    tests = dict.fromkeys(check.test for check in row.failed_checks)
+    names = ", ".join(test.removeprefix("test_").replace("_", " ") for test in tests)
+    kind = _kind_of_checks(row)
+    return (
+        f'<td class="cell real" data-k="{kind}"><span>{_shape(kind)}'
+        f"<span>{_text(names)}</span></span></td>"
+    )
+
+
+def _kind_of_checks(row: Row) -> Kind:
+    failed = any(check.verdict == "failed" for check in row.failed_checks)
+    return "failed" if failed else "not-proven"
+
+
+def _cell(cell: Cell | None, numbers: Mapping[int, int]) -> str:
+    if cell is None:
+        return '<td class="none" aria-label="not known">·</td>'
+    worst = cell.worst
+    run = _run_class(worst.is_real)
+    entries = " ".join(str(numbers[id(entry)]) for entry in cell.entries)
+    note = ""
+    if cell.kind == "failed" and worst.predicted is not None:
+        note = f"<small>predicted: {_text(worst.predicted.summary)}</small>"
+    elif cell.kind in ("fallback", "fallback-allowed"):
+        note = f"<small>{KINDS[cell.kind]}</small>"
+    more = f" <small>{len(cell.entries)} runs</small>" if len(cell.entries) > 1 else ""
+    return (
+        f'<td class="cell {run}" data-k="{cell.kind}" data-r="{run}" data-e="{entries}"><span>'
+        f"{_shape(cell.kind)}<span>{_text(outcome_text(worst))}{note}{more}</span></span></td>"
+    )
+
+
+def _run_class(real: bool) -> str:
+    return "real" if real else "rehearsal"
+
+
+# The foot, and the data
+
+
+def _footer(matrix: Matrix) -> Iterator[str]:
+    jobs = "".join(
+        f"<li><bdi>{_text(job.name)}</bdi>: {_text(job.started)}"
+        + (f", commit {_text(job.commit)}" if job.commit else "")
+        + (f", shard {_text(job.shard)}" if job.shard else "")
+        + ("" if job.ended else ", cut off")
+        + "</li>"
+        for job in matrix.jobs
+    )
+    count = len(matrix.jobs)
+    yield f"<details><summary>{count:,} run{_s(count)} of pytest</summary><ul>{jobs}</ul></details>"
+    yield f"<p>pytest-triton {escape(__version__)}</p>"
+
+
+def _data(ledger: Ledger, matrix: Matrix, has_checks: bool) -> str:
+    """What the script needs, as JSON that is safe between script tags and in any encoding."""
+    before = 3 if has_checks else 2  # cells of a row that belong to no column of the matrix
+    whole = as_json(ledger)
+    value = {
+        "kinds": KINDS,
+        "attention": sorted(ATTENTION),
+        "several": matrix.several_deployments,
+        "columns": [None] * before + [{"title": column.title} for column in matrix.columns],
+        **{name: whole[name] for name in ("jobs", "servers", "entries", "checks")},
+    }
+    text = json.dumps(_without_blanks(value), separators=(",", ":"), ensure_ascii=True)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _without_blanks(value: Any) -> Any:
+    """Without fields that say nothing: half of a ledger."""
+    if isinstance(value, dict):
+        return {
+            name: _without_blanks(field)
+            for name, field in value.items()
+            if field is not None and field is not False and field not in ("", [])
+        }
+    if isinstance(value, list):
+        return [_without_blanks(one) for one in value]
+    return value
+
+
+def _s(count: int) -> str:
+    return "" if count == 1 else "s"

@@ -1,0 +1,146 @@
+"""A ledger as a Markdown summary: for GitHub's job page, a merge request, a wiki.
+
+What deserves attention comes first and in full words; the whole matrix follows, folded, as long as
+it fits. GitHub takes 1 MiB a step; what is longer is cut, and says so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from pytest_triton.ledger.values import Ledger
+from pytest_triton.reports.complaints import complaints
+from pytest_triton.reports.matrix import (
+    KINDS,
+    Cell,
+    Column,
+    Kind,
+    Matrix,
+    count_kinds,
+    outcome_text,
+)
+from pytest_triton.repository.problems import printable
+
+_MOST_ROWS = 200  # of what needs attention; and of the whole matrix
+_LIMIT = 1_000_000  # bytes; GitHub takes 1,048,576
+
+_SIGNS: dict[Kind, str] = {
+    "failed": "❌",
+    "not-proven": "❓",
+    "fallback": "🔻",
+    "skipped": "⏭️",
+    "fallback-allowed": "▽",
+    "refused": "⛔",
+    "gpu": "🟦",
+    "mixed": "🟪",
+    "cpu": "🟢",
+    "model": "⬡",
+    "ready": "▫️",
+}
+
+
+def markdown(ledger: Ledger, *, title: str = "Triton placement") -> str:
+    """The summary, in GitHub's Markdown."""
+    matrix = Matrix.of(ledger)
+    parts = [*_head(matrix, title), *_attention(matrix), *_whole(matrix), *_foot(matrix)]
+    text = ""
+    for part in parts:
+        if len((text + part).encode("utf-8", "replace")) > _LIMIT:
+            return text + "\n\n*This summary is cut off here: it has grown too long.*\n"
+        text += part + "\n"
+    return text
+
+
+def _head(matrix: Matrix, title: str) -> Iterator[str]:
+    mark = "❌" if matrix.attention or not matrix.cells else "✅"
+    yield f"## {mark} {_text(title)}: {matrix.verdict()}\n"
+    rehearsed, real = matrix.count(real=False), matrix.count(real=True)
+    if matrix.evidence == "nothing":
+        yield "**No server was asked.**\n"
+    elif matrix.evidence == "rehearsal":
+        yield (
+            f"**Rehearsal**: {rehearsed:,} placements proven with a real Triton core, and "
+            "simulated GPUs or stand-in backends. Nothing here was run on real hardware.\n"
+        )
+    elif matrix.evidence == "real run":
+        yield f"**Real run**: {real:,} placements proven on real hardware and backends.\n"
+    else:
+        yield (
+            f"**Real run**: {real:,} placements proven on real hardware and backends. "
+            f"**Rehearsal**: {rehearsed:,} more with simulated GPUs or stand-in backends.\n"
+        )
+    for job in matrix.cut_off:
+        yield f"> The run {_code(job.name)} was cut off: what it had proven until then counts.\n"
+    counts = count_kinds(cell.kind for cell in matrix.cells)
+    if counts:
+        yield " · ".join(
+            f"{_SIGNS[kind]} {count:,} {KINDS[kind]}" for kind, count in counts.items()
+        )
+        yield ""
+
+
+def _attention(matrix: Matrix) -> Iterator[str]:
+    if not matrix.attention:
+        return
+    yield "### Needs attention\n"
+    yield "| model | where | what | config |"
+    yield "|---|---|---|---|"
+    found = complaints(matrix)
+    for one in found[:_MOST_ROWS]:
+        name = _name(one.deployment, one.model, matrix)
+        place = _code(f"{one.path}:{one.line}" if one.line is not None else one.path)
+        yield f"| {name} | {_text(one.where)} | {_SIGNS[one.kind]} {_text(one.what)} | {place} |"
+    if len(found) > _MOST_ROWS:
+        yield f"\n… and {len(found) - _MOST_ROWS:,} more."
+    yield ""
+
+
+def _whole(matrix: Matrix) -> Iterator[str]:
+    if not matrix.rows:
+        return
+    count = len(matrix.rows)
+    shown = matrix.rows[:_MOST_ROWS]
+    opened = " open" if count <= 30 else ""
+    yield f"<details{opened}><summary>All {count:,} models</summary>\n"
+    titles = [f"{_text(one.label)}<br>{_evidence(one)}" for one in matrix.columns]
+    yield f"| model | declared | {' | '.join(titles)} |"
+    yield "|---" * (2 + len(titles)) + "|"
+    for row in shown:
+        cells = " | ".join(map(_cell, row.cells))
+        yield f"| {_name(row.deployment, row.model, matrix)} | {_text(row.declared)} | {cells} |"
+    if count > len(shown):
+        yield f"\n… and {count - len(shown):,} more: the HTML report has them all."
+    yield "\n</details>\n"
+
+
+def _foot(matrix: Matrix) -> Iterator[str]:
+    versions = sorted({column.version for column in matrix.columns if column.version})
+    runs = ", ".join(_code(job.name) for job in matrix.jobs[:20])
+    if versions:
+        yield f"tritonserver {', '.join(map(_text, versions))} · runs: {runs}"
+
+
+def _cell(cell: Cell | None) -> str:
+    return f"{_SIGNS[cell.kind]} {_text(outcome_text(cell.worst))}" if cell is not None else "·"
+
+
+def _evidence(column: Column) -> str:
+    if not column.run:
+        return "no server"
+    return "**real run**" if column.is_real else "rehearsal"
+
+
+def _name(deployment: str, model: str, matrix: Matrix) -> str:
+    return _code(f"{deployment}: {model}" if matrix.several_deployments else model)
+
+
+def _text(text: str) -> str:
+    """Any text, in one line, that Markdown and HTML take for nothing but text."""
+    line = printable(" ".join(text.split()))
+    # As numbers: a backslash would keep neither @name from being a mention nor :x: an emoji.
+    return re.sub(r"[\\`*_\[\]<>#!|~&@:$]", lambda found: f"&#{ord(found[0])};", line)
+
+
+def _code(text: str) -> str:
+    return f"<code>{_text(text)}</code>"

@@ -1,0 +1,284 @@
+"""A ledger as the matrix that all reports show: models x hardware, and a kind for each cell.
+
+    Ledger -> Matrix -> rows (models) x columns (hardware, as a server had it) -> Cell -> entries
+
+A column is a hardware on a certain Triton, real or rehearsed: what was rehearsed and what was run
+for real never share one. Pure; no texts for a certain format are made here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pytest_triton.ledger.values import Check, Entry, Job, Ledger
+
+Kind = Literal[
+    "failed",
+    "not-proven",
+    "fallback",
+    "skipped",
+    "fallback-allowed",
+    "refused",
+    "gpu",
+    "mixed",
+    "cpu",
+    "model",
+    "ready",
+]
+"""What a model did on some hardware, the worst first. The last six are what was declared."""
+
+KINDS: dict[Kind, str] = {
+    "failed": "failed",
+    "not-proven": "not proven",
+    "fallback": "fell back to the CPU",
+    "skipped": "skipped",
+    "fallback-allowed": "fell back, allowed",
+    "refused": "refused, as predicted",
+    "gpu": "on GPUs",
+    "mixed": "on GPUs and CPU",
+    "cpu": "on the CPU",
+    "model": "where the model decides",
+    "ready": "ready (no instances of its own)",
+}
+ATTENTION: frozenset[Kind] = frozenset(("failed", "not-proven", "fallback", "skipped"))
+_SEVERITY: dict[Kind, int] = {kind: number for number, kind in enumerate(KINDS)}
+
+
+def kind_of(entry: Entry) -> Kind:
+    """What an entry's model did, as one of the kinds."""
+    if entry.verdict == "failed":
+        return "failed"
+    if entry.verdict == "skipped":
+        return "skipped"
+    if entry.verdict != "proven" or entry.observed is None:
+        return "not-proven"
+    observed = entry.observed
+    if observed.reason:
+        return "refused"
+    if observed.fallback or (entry.predicted is not None and entry.predicted.fallback):
+        return "fallback-allowed" if entry.fallback_allowed else "fallback"
+    devices = {part.split(" ")[0] for part in observed.placement.split(" · ") if part}
+    if "GPU" in devices:
+        return "gpu" if devices == {"GPU"} else "mixed"
+    if not devices:
+        return "ready"
+    return "cpu" if "CPU" in devices else "model"
+
+
+def outcome_text(entry: Entry) -> str:
+    """What the model did, in a few words, without the marks of the terminal's table."""
+    if entry.observed is None:
+        return "skipped" if entry.verdict == "skipped" else "no answer"
+    return entry.observed.summary.split("  <-")[0].strip() or "nothing"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A hardware on a certain Triton. `run` is the ledger's, "" where no server was asked."""
+
+    label: str
+    run: str
+    version: str
+    gpus: int | None
+    simulated: bool
+
+    @property
+    def is_real(self) -> bool:
+        return self.run == "real run"
+
+    @property
+    def title(self) -> str:
+        """`2 GPUs (simulated), tritonserver 2.51.0, rehearsal`."""
+        parts = [self.label]
+        if self.version:
+            parts.append(f"tritonserver {self.version}")
+        parts.append(("real run" if self.is_real else "rehearsal") if self.run else "no server")
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """All that was told of a model on a column's hardware; `entries` holds the worst first."""
+
+    kind: Kind
+    entries: tuple[Entry, ...]
+
+    @property
+    def worst(self) -> Entry:
+        return self.entries[0]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model: a cell for each column (None: nothing is known), and the checks that failed."""
+
+    deployment: str
+    model: str
+    declared: str
+    cells: tuple[Cell | None, ...]
+    checks: tuple[Check, ...]
+
+    @property
+    def failed_checks(self) -> tuple[Check, ...]:
+        return tuple(check for check in self.checks if check.verdict != "proven")
+
+    @property
+    def deserves_attention(self) -> bool:
+        cells = (cell.kind in ATTENTION for cell in self.cells if cell is not None)
+        return bool(self.failed_checks) or any(cells)
+
+    @property
+    def severity(self) -> int:
+        """0 is the worst; for sorting."""
+        found = [_SEVERITY[cell.kind] for cell in self.cells if cell is not None]
+        found += [_SEVERITY["failed"]] * bool(self.failed_checks)
+        attention = [each for each in found if each <= _SEVERITY["skipped"]]
+        return min(attention, default=len(KINDS))
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Rows are sorted by deployment and model, columns by the number of GPUs, rehearsals first."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    jobs: tuple[Job, ...]
+
+    @classmethod
+    def of(cls, ledger: Ledger) -> Matrix:
+        column_of = _columns(ledger.entries)
+        columns = sorted(set(column_of), key=_column_order)
+        numbers = {column: number for number, column in enumerate(columns)}
+        cells: dict[tuple[str, str], list[list[Entry]]] = {}
+        for entry, column in zip(ledger.entries, column_of, strict=True):
+            row = cells.setdefault(
+                (entry.deployment, entry.model), [[] for _ in range(len(columns))]
+            )
+            row[numbers[column]].append(entry)
+        checks: dict[tuple[str, str], list[Check]] = {}
+        for check in ledger.checks:
+            checks.setdefault((check.deployment, check.model), []).append(check)
+        rows = []
+        for deployment, model in sorted({*cells, *checks}):
+            key = deployment, model
+            found = cells.get(key, [[] for _ in range(len(columns))])
+            declared = {entry.declared for entries in found for entry in entries}
+            rows.append(
+                Row(
+                    deployment,
+                    model,
+                    " / ".join(sorted(declared)),
+                    tuple(_cell(entries) for entries in found),
+                    tuple(checks.get(key, ())),
+                )
+            )
+        return cls(tuple(columns), tuple(rows), ledger.jobs)
+
+    @property
+    def cells(self) -> list[Cell]:
+        """All cells of which something is known."""
+        return [cell for row in self.rows for cell in row.cells if cell is not None]
+
+    @property
+    def attention(self) -> list[Row]:
+        """The rows that deserve attention, the worst first."""
+        rows = [row for row in self.rows if row.deserves_attention]
+        return sorted(rows, key=lambda row: row.severity)
+
+    @property
+    def several_deployments(self) -> bool:
+        return len({row.deployment for row in self.rows}) > 1
+
+    @property
+    def evidence(self) -> Literal["nothing", "rehearsal", "real run", "both"]:
+        """Where what is known comes from."""
+        real = {cell.worst.is_real for cell in self.cells if cell.worst.server is not None}
+        if not real:
+            return "nothing"
+        return "both" if len(real) > 1 else "real run" if real == {True} else "rehearsal"
+
+    @property
+    def cut_off(self) -> list[Job]:
+        """The runs that were killed."""
+        return [job for job in self.jobs if job.ended is None]
+
+    def count(self, *, real: bool) -> int:
+        """How many cells are proven by real runs, or by rehearsals."""
+        return sum(
+            cell.worst.verdict == "proven" and cell.worst.is_real == real for cell in self.cells
+        )
+
+    def verdict(self) -> str:
+        """What it comes to, in one sentence; never good news where nothing was looked at."""
+        if not self.cells:
+            return "Nothing was checked: no placement is known of any model"
+        attention = len(self.attention)
+        if not attention:
+            known = sum(all(cell is not None for cell in row.cells) for row in self.rows)
+            if known == len(self.rows):
+                return f"All of {_number(known, 'model')} did as predicted"
+            return (
+                f"{_number(len(self.rows), 'model')}: nothing wrong where they were looked at, "
+                f"but {len(self.rows) - known} not on all hardware"
+            )
+        return f"{attention} of {_number(len(self.rows), 'model')} need attention"
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' if count != 1 else ''}"
+
+
+def _columns(entries: Sequence[Entry]) -> list[Column]:
+    """The column of each entry. One that no server was asked for stands where its job's others
+    of that hardware stand, or else anybody's; a column "no server" is only for the rest."""
+    known: dict[tuple[str, str], Column] = {}
+    for entry in entries:
+        if entry.server is not None:
+            column = _column(entry)
+            known.setdefault((entry.hardware.label, entry.job.name), column)
+            known.setdefault((entry.hardware.label, ""), column)
+    found = []
+    for entry in entries:
+        column = _column(entry)
+        if entry.server is None:
+            label = entry.hardware.label
+            column = known.get((label, entry.job.name)) or known.get((label, "")) or column
+        found.append(column)
+    return found
+
+
+def _column(entry: Entry) -> Column:
+    hardware, server = entry.hardware, entry.server
+    return Column(
+        hardware.label,
+        entry.run,
+        server.version if server is not None else "",
+        hardware.gpus,
+        hardware.simulated,
+    )
+
+
+def _column_order(column: Column) -> tuple[object, ...]:
+    gpus = column.gpus if column.gpus is not None else 1 << 30
+    return (gpus, column.is_real, column.label, _numbers(column.version), column.run)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+def _cell(entries: Sequence[Entry]) -> Cell | None:
+    if not entries:
+        return None
+    worst_first = sorted(entries, key=lambda entry: _SEVERITY[kind_of(entry)])
+    return Cell(kind_of(worst_first[0]), tuple(worst_first))
+
+
+def count_kinds(kinds: Iterable[Kind]) -> dict[Kind, int]:
+    """How many there are of each kind, the worst first; kinds that don't occur are left out."""
+    counts = dict.fromkeys(KINDS, 0)
+    for kind in kinds:
+        counts[kind] += 1
+    return {kind: count for kind, count in counts.items() if count}

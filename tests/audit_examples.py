@@ -1,0 +1,45 @@
+"""Repositories of examples on disk, and their audit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pytest_triton.audit import Example, Finding, audit
+from pytest_triton.repository import read_repository
+
+
+def write_files(root: Path, files: Mapping[str, str]) -> list[Path]:
+    """Write an example's files; returns its repositories."""
+    repositories = []
+    for name, text in files.items():
+        repository, colon, path = name.partition(":")
+        base = root / (repository if colon else "models")
+        file = base / (path if colon else name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if text.startswith("-> "):
+            file.symlink_to(text[3:])
+        else:
+            file.write_text(text)
+        repositories.append(base)
+    return list(dict.fromkeys(repositories))
+
+
+def audit_example(root: Path, example: Example) -> tuple[Finding, ...]:
+    repository = read_repository(write_files(root, example.files))
+    return audit(repository, target=example.target)
+
+
+def audit_files(
+    root: Path, files: Mapping[str, str], target: int | None = None
+) -> tuple[Finding, ...]:
+    return audit_example(root, Example(files, target))
+
+
+def audit_config(root: Path, text: str, target: int | None = None) -> tuple[Finding, ...]:
+    """The findings about a model `m` with this config."""
+    return audit_files(root, {"m/config.pbtxt": text, "m/1/.gitkeep": ""}, target)
+
+
+def ids(findings: tuple[Finding, ...]) -> list[str]:
+    return [finding.rule for finding in findings]

@@ -1,0 +1,274 @@
+"""Ledgers for the tests of reports: a small one with one of everything, and large ones."""
+
+from __future__ import annotations
+
+from pytest_triton.ledger import (
+    Check,
+    ConfigFacts,
+    Entry,
+    Group,
+    HardwareFacts,
+    Job,
+    Ledger,
+    Outcome,
+    ServerFacts,
+    ServerGpu,
+    Verdict,
+    Witness,
+)
+
+NO_GPU_TEXT = (
+    "Invalid argument: instance group {0}_0 of model {0} has kind KIND_GPU but no GPUs are "
+    "available"
+)
+REHEARSAL = "rehearsal (simulated GPUs, stand-in backends)"
+NONE = HardwareFacts("none", "no GPU", 0)
+TWO = HardwareFacts("sim:2", "2 GPUs (simulated)", 2, simulated=True)
+REAL_TWO = HardwareFacts("2", "2 GPUs", 2)
+
+CPU_JOB = Job(
+    "rehearsal",
+    "8f2c1ab0c9d84a4f6f1a6f1c0f3f9f3ad2c5b0aa",
+    "2026-01-31T12:00:00Z",
+    "0.1.0",
+    ended="2026-01-31T12:00:02Z",
+    exit_status=1,
+)
+GPU_JOB = Job(
+    "gpu-2",
+    "8f2c1ab0c9d84a4f6f1a6f1c0f3f9f3ad2c5b0aa",
+    "2026-01-31T12:01:00Z",
+    "0.1.0",
+    ended="2026-01-31T12:03:02Z",
+    exit_status=0,
+)
+REHEARSING = ServerFacts("tritonserver 2.51.0 (process, installed release)", "2.51.0", REHEARSAL)
+REAL = ServerFacts(
+    "tritonserver 2.51.0 (container)",
+    "2.51.0",
+    "real run",
+    image="nvcr.io/nvidia/tritonserver:24.10-py3",
+    image_digest="sha256:9d8a0f0cb2f1e6ad0d2d2a8f5b7bb6b2c7d1c9a0f6f6e4c4d3b2a1908f7e6d5c",
+    driver="550.54.15",
+    gpus=(
+        ServerGpu(0, "NVIDIA L4", "GPU-5d0d0a1e-0000-0000-0000-000000000000"),
+        ServerGpu(1, "NVIDIA L4", "GPU-5d0d0a1e-0000-0000-0000-000000000001"),
+    ),
+)
+
+
+def ready(placement: str, *, fallback: bool = False) -> Outcome:
+    summary = f"{placement}  <- fallback" if fallback else placement or "ready"
+    groups = (Group("group_0", placement),) if placement else ()
+    return Outcome(summary, placement, state="READY", fallback=fallback, groups=groups)
+
+
+def refused(model: str) -> Outcome:
+    text = NO_GPU_TEXT.format(model)
+    return Outcome("refused: no GPU", reason="no-gpu", text=text, state="UNAVAILABLE")
+
+
+def entry(
+    model: str,
+    observed: Outcome | None,
+    *,
+    predicted: Outcome | None = None,
+    hardware: HardwareFacts = NONE,
+    declared: str = "GPU",
+    verdict: Verdict = "proven",
+    server: ServerFacts | None = REHEARSING,
+    job: Job = CPU_JOB,
+    deployment: str = "models",
+    fallback_allowed: bool = False,
+    text: str = "",
+    log: str = "",
+    headline: str = "",
+    line: int | None = 4,
+) -> Entry:
+    return Entry(
+        deployment=deployment,
+        model=model,
+        hardware=hardware,
+        verdict=verdict,
+        headline=headline or f"{observed.summary if observed else 'nothing'}, as predicted",
+        declared=declared,
+        groups=(Group("group_0", declared),) if declared not in ("nothing", "ensemble") else (),
+        config=ConfigFacts(f"{deployment}/{model}/config.pbtxt", line, "0f" * 32),
+        job=job,
+        predicted=predicted if predicted is not None else observed,
+        observed=observed,
+        witnesses=(Witness("config", "group_0: " + (observed.summary if observed else "")),),
+        server=server,
+        fallback_allowed=fallback_allowed,
+        text=text,
+        log=log,
+    )
+
+
+def check(model: str, test: str, text: str = "", *, deployment: str = "models") -> Check:
+    return Check(
+        deployment=deployment,
+        model=model,
+        test=test,
+        verdict="failed" if text else "proven",
+        config=ConfigFacts(f"{deployment}/{model}/config.pbtxt", 4 if text else None, "0f" * 32),
+        job=CPU_JOB,
+        headline=text.splitlines()[0] if text else "",
+        text=text,
+    )
+
+
+FALLBACK_TEXT = """\
+may fall back to the CPU unnoticed
+
+  config    models/legacy/config.pbtxt
+  declared  nothing (no instance_group)
+  no GPU    CPU  <- fallback
+  2 GPUs    GPU 0 · GPU 1
+
+No instance_group is declared, so Triton looks at the hardware: without a GPU the model
+comes up on the CPU, slow and unnoticed. Say where it belongs; with KIND_GPU it is refused
+instead.
+
+    instance_group [
+      {
+        kind: KIND_GPU
+      }
+    ]"""
+
+LOG = """\
+I0131 12:00:01.402917 1 model_lifecycle.cc:472] "loading: lost:1"
+E0131 12:00:01.512034 1 model_lifecycle.cc:642] "failed to load 'lost' version 1: Internal: CUDA"
+I0131 12:00:01.512101 1 model_lifecycle.cc:777] "failed to load 'lost'\""""
+
+
+def one_of_everything() -> Ledger:
+    """Rehearsals on two hardware and a real run on one, with a cell of each kind."""
+    two, real = ready("GPU 0 · GPU 1"), ready("GPU 0 · GPU 1")
+    mixed = ready("GPU 0 · GPU 1 · CPU")
+    entries = [
+        entry("detector", refused("detector")),
+        entry("detector", two, hardware=TWO),
+        entry("detector", real, hardware=REAL_TWO, server=REAL, job=GPU_JOB),
+        entry("ranker", refused("ranker"), declared="GPU + CPU"),
+        entry("ranker", mixed, hardware=TWO, declared="GPU + CPU"),
+        entry(
+            "ranker",
+            ready("CPU"),
+            predicted=mixed,
+            hardware=REAL_TWO,
+            server=REAL,
+            job=GPU_JOB,
+            declared="GPU + CPU",
+            verdict="failed",
+            headline="runs on CPU and on no GPU, though it was predicted to run on GPU 0 · GPU 1",
+            text="runs on CPU and on no GPU\n\n  config    models/ranker/config.pbtxt:4",
+            log=LOG.replace("lost", "ranker"),
+        ),
+        entry("tokenizer", ready("CPU x2"), declared="CPU x2"),
+        entry("tokenizer", ready("CPU x2"), hardware=TWO, declared="CPU x2"),
+        entry(
+            "tokenizer",
+            ready("CPU x2"),
+            hardware=REAL_TWO,
+            server=REAL,
+            job=GPU_JOB,
+            declared="CPU x2",
+        ),
+        entry("legacy", ready("CPU", fallback=True), declared="nothing", line=None),
+        entry("legacy", two, hardware=TWO, declared="nothing", line=None),
+        entry(
+            "spellcheck",
+            ready("CPU", fallback=True),
+            declared="nothing",
+            fallback_allowed=True,
+            line=None,
+        ),
+        entry("spellcheck", two, hardware=TWO, declared="nothing", line=None),
+        entry("cleanup", ready(""), declared="ensemble"),
+        entry("cleanup", ready(""), hardware=TWO, declared="ensemble"),
+        entry("llm", ready("MODEL"), declared="MODEL"),
+        entry("llm", ready("MODEL"), hardware=TWO, declared="MODEL"),
+        entry(
+            "lost",
+            None,
+            predicted=refused("lost"),
+            verdict="not proven",
+            server=None,
+            headline="no server to ask: the server died",
+            text="no server to ask\n\ntritonserver 2.51.0 ended with exit code 1",
+            log=LOG,
+        ),
+        entry(
+            "lost",
+            None,
+            predicted=two,
+            hardware=TWO,
+            verdict="skipped",
+            server=None,
+            headline="skipped: no GPU",
+        ),
+    ]
+    checks = [
+        check(name, test, FALLBACK_TEXT if (name, test) == ("legacy", tests[1]) else "")
+        for tests in [("test_config", "test_explicit_placement")]
+        for name in dict.fromkeys(one.model for one in entries)
+        for test in tests
+    ]
+    return Ledger((CPU_JOB, GPU_JOB), tuple(entries), tuple(checks))
+
+
+def all_proven() -> Ledger:
+    """Two models, rehearsed, with nothing to complain about."""
+    entries = (
+        entry("detector", refused("detector")),
+        entry("detector", ready("GPU 0 · GPU 1"), hardware=TWO),
+        entry("tokenizer", ready("CPU x2"), declared="CPU x2"),
+        entry("tokenizer", ready("CPU x2"), hardware=TWO, declared="CPU x2"),
+    )
+    return Ledger((CPU_JOB,), entries, ())
+
+
+def many(count: int) -> Ledger:
+    """`count` models of all sorts on two rehearsed hardware and a real one; a few go wrong."""
+    entries: list[Entry] = []
+    checks: list[Check] = []
+    for number in range(count):
+        family = ("fraud", "search", "vision", "speech", "rank")[number % 5]
+        name = f"{family}_{number:04}"
+        sort = number % 11
+        if sort < 5:
+            declared, on_none, on_two = "GPU", refused(name), ready("GPU 0 · GPU 1")
+        elif sort < 8:
+            declared, on_none, on_two = "CPU x2", ready("CPU x2"), ready("CPU x2")
+        elif sort == 8:
+            declared, on_none = "GPU + CPU", refused(name)
+            on_two = ready("GPU 0 · GPU 1 · CPU")
+        elif sort == 9:
+            declared, on_none, on_two = "ensemble", ready(""), ready("")
+        else:
+            declared, on_none, on_two = "GPU 1 x2", refused(name), ready("GPU 1 x2")
+        failed = number % 250 == 77
+        if number % 125 == 31:
+            declared, on_none = "nothing", ready("CPU", fallback=True)
+            on_two = ready("GPU 0 · GPU 1")
+            checks.append(check(name, "test_explicit_placement", FALLBACK_TEXT))
+        entries.append(entry(name, on_none, declared=declared))
+        entries.append(entry(name, on_two, hardware=TWO, declared=declared))
+        if number % 3 == 0 or failed:
+            entries.append(
+                entry(
+                    name,
+                    ready("CPU") if failed else on_two,
+                    predicted=on_two,
+                    hardware=REAL_TWO,
+                    server=REAL,
+                    job=GPU_JOB,
+                    declared=declared,
+                    verdict="failed" if failed else "proven",
+                    headline="runs on CPU and on no GPU" if failed else "",
+                    text="runs on CPU and on no GPU\n\nThe driver lost its GPUs." if failed else "",
+                    log=LOG.replace("lost", name) if failed else "",
+                )
+            )
+    return Ledger((CPU_JOB, GPU_JOB), tuple(entries), tuple(checks))

@@ -1,0 +1,556 @@
+"""A project's own tests, run by pytest on real servers: fixtures, markers, assertions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from builders import RepositoryBuilder
+
+pytestmark = pytest.mark.usefixtures("folders_left")
+
+HEAD = """
+import pytest
+from pytest_triton import *
+"""
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester) -> pytest.Pytester:
+    """A project with three models and an ini file that names their repository."""
+    repository = RepositoryBuilder(pytester.path / "models")
+    repository.add("pinned", "{ kind: KIND_GPU }", backend="onnxruntime")
+    repository.add("mixed", "{ kind: KIND_GPU }, { kind: KIND_CPU }", backend="pytorch")
+    repository.add("small", "{ kind: KIND_CPU count: 2 }")
+    repository.add("free", backend="onnxruntime")
+    pytester.makeini("[pytest]\ntriton_repo = models\n")
+    return pytester
+
+
+def run(project: pytest.Pytester, code: str, *arguments: str) -> pytest.RunResult:
+    project.makepyfile(test_own=HEAD + code)
+    return project.runpytest_subprocess("test_own.py", *arguments)
+
+
+def test_the_three_tests_of_the_readme(project: pytest.Pytester) -> None:
+    result = run(
+        project,
+        """
+@pytest.mark.triton(gpus="none")
+def test_pinned_never_runs_on_the_cpu(triton_server):
+    assert_refused(triton_server, "pinned", reason="no-gpu")
+
+@pytest.mark.triton(gpus="sim:2")
+def test_mixed_uses_both_gpus_and_the_cpu(triton_server):
+    assert triton_server.placement("mixed") == gpu(0) + gpu(1) + cpu()
+
+@pytest.mark.triton_models(declares="gpu")
+def test_all_pinned(triton_server, triton_model):
+    assert triton_model.name == "pinned"
+    assert_refused(triton_server, triton_model)
+""",
+    )
+    result.assert_outcomes(passed=3)
+
+
+def test_each_of_them_can_fail(project: pytest.Pytester) -> None:
+    result = run(
+        project,
+        """
+@pytest.mark.triton(gpus="sim:1")
+def test_pinned_never_runs_on_the_cpu(triton_server):
+    assert_refused(triton_server, "pinned", reason="no-gpu")
+
+@pytest.mark.triton(gpus="sim:1")
+def test_mixed_uses_both_gpus_and_the_cpu(triton_server):
+    assert triton_server.placement("mixed") == gpu(0) + gpu(1) + cpu()
+
+@pytest.mark.triton(gpus="none")
+def test_refused_equals_no_placement(triton_server):
+    assert triton_server.placement("mixed") == NOTHING
+""",
+    )
+    result.assert_outcomes(failed=3)
+    result.stdout.fnmatch_lines(
+        [
+            "*pinned was to be refused (no-gpu), and runs: GPU 0",
+            "*hardware   1 GPU (simulated)",
+            "*declared   GPU",
+            "*GPU 1: 1 instance expected, 0 found",
+            "*the model is refused: no GPU; Triton says:",
+            "*has kind KIND_GPU but no GPUs are available*",
+            "*triton server log (no GPU)*",
+        ]
+    )
+
+
+ASSERTIONS = """
+@pytest.mark.triton(gpus="{gpus}")
+def test_it(triton_server):
+    {claim}
+"""
+
+
+@pytest.mark.parametrize(
+    ("gpus", "claim"),
+    [
+        ("none", 'assert_refused(triton_server, "pinned")'),
+        ("none", 'assert_refused(triton_server, "mixed", reason="no-gpu")'),
+        ("sim:2", 'assert_placed(triton_server, "free", gpu(0) + gpu(1))'),
+        ("sim:2", "assert_placed_as_declared(triton_server)"),
+        ("none", 'assert_placed_as_declared(triton_server, "pinned", "small")'),
+        ("sim:2", "assert_no_fallback(triton_server)"),
+        ("none", 'assert_no_fallback(triton_server, allow=["fr*"])'),
+        ("none", 'assert_ready_models(triton_server, {"small", "free"})'),
+        ("sim:2", 'assert_complete(triton_server, "mixed")'),
+    ],
+)
+def test_claims_that_hold(project: pytest.Pytester, gpus: str, claim: str) -> None:
+    run(project, ASSERTIONS.format(gpus=gpus, claim=claim)).assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "claim", "words"),
+    [
+        (
+            "none",
+            'assert_refused(triton_server, "free")',
+            "free was to be refused, and runs: CPU x2",
+        ),
+        (
+            "none",
+            'assert_refused(triton_server, "pinned", reason="gpu-id")',
+            "pinned was to be refused (gpu-id), and is refused for another reason: refused: no GPU",
+        ),
+        (
+            "none",
+            'assert_refused(triton_server, "pinned", reason="no gpu")',
+            "ValueError: reason is one of no-gpu, *; got 'no gpu'",
+        ),
+        (
+            "sim:2",
+            'assert_placed(triton_server, "small", cpu())',
+            "small was to run on CPU, and runs on CPU x2",
+        ),
+        (
+            "none",
+            'assert_placed(triton_server, "pinned", gpu(0))',
+            "pinned was to run on GPU 0, and is not loaded: refused: no GPU",
+        ),
+        (
+            "none",
+            "assert_placed_as_declared(triton_server)",
+            "free runs on the CPU, and nobody declared that",
+        ),
+        ("none", "assert_no_fallback(triton_server)", "1 model fell back to the CPU unnoticed"),
+        (
+            "none",
+            'assert_ready_models(triton_server, {"small"})',
+            "free is READY, and was not to be",
+        ),
+        (
+            "none",
+            'assert_ready_models(triton_server, {"small", "free", "mixed", "nosuch"})',
+            "nosuch: no such model in the repository",
+        ),
+        (
+            "none",
+            'assert_complete(triton_server, "mixed")',
+            "mixed has none of its instances: refused: no GPU",
+        ),
+        (
+            "none",
+            'triton_server.placement("fre")',
+            "*No model is called 'fre' on *. Did you mean 'free'?",
+        ),
+    ],
+)
+def test_claims_that_do_not_hold(
+    project: pytest.Pytester, gpus: str, claim: str, words: str
+) -> None:
+    result = run(project, ASSERTIONS.format(gpus=gpus, claim=claim))
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([f"*{words}"])
+
+
+def test_what_mends_it_is_told(project: pytest.Pytester) -> None:
+    claim = "assert_no_fallback(triton_server)"
+    result = run(project, ASSERTIONS.format(gpus="none", claim=claim))
+    result.stdout.fnmatch_lines(
+        ["*declared   nothing", "*observed   CPU x2  (seen in the *", "*kind: KIND_GPU*"]
+    )
+
+
+# --- which server ---------------------------------------------------------------------------------
+
+
+def test_the_closest_marker_counts_argument_by_argument(project: pytest.Pytester) -> None:
+    result = run(
+        project,
+        """
+pytestmark = pytest.mark.triton(gpus="sim:1", version="2.51.0")
+
+class TestIt:
+    pytestmark = pytest.mark.triton(gpus="sim:2")
+
+    def test_class(self, triton_server):
+        assert triton_server.hardware.count == 2
+
+    @pytest.mark.triton(gpus="sim:3")
+    def test_function(self, triton_server):
+        assert triton_server.hardware.count == 3
+        assert "2.51.0" in triton_server.description
+
+def test_module(triton_server):
+    assert triton_server.hardware.count == 1
+""",
+    )
+    result.assert_outcomes(passed=3)
+
+
+def test_a_test_without_gpus_runs_on_the_first_hardware(project: pytest.Pytester) -> None:
+    code = """
+def test_it(triton_server):
+    print("hardware:", triton_server.hardware.label)
+"""
+    result = run(project, code, "-s")
+    result.stdout.fnmatch_lines(["*hardware: no GPU"])
+    result = run(project, code, "-s", "--triton-gpus=sim:3", "--triton-gpus=none")
+    result.stdout.fnmatch_lines(["*hardware: 3 GPUs (simulated)"])
+    result.assert_outcomes(passed=1)
+
+
+def test_a_test_that_takes_the_hardware_runs_on_each(project: pytest.Pytester) -> None:
+    code = """
+def test_all(triton_server, triton_hardware):
+    assert triton_server.hardware.count == triton_hardware.count
+
+@pytest.mark.triton(gpus=["sim:1", "sim:4"])
+def test_some(triton_server, triton_hardware):
+    assert triton_server.hardware.count == triton_hardware.count > 0
+"""
+    result = run(project, code, "-v")
+    result.assert_outcomes(passed=4)
+    result.stdout.fnmatch_lines(["*test_all[[]no-gpu[]]*", "*test_some[[]sim-4[]]*"])
+
+
+def test_equal_wishes_share_a_server(project: pytest.Pytester) -> None:
+    code = """
+seen = []
+
+@pytest.mark.triton(gpus="sim:1")
+def test_one(triton_server):
+    seen.append(triton_server.grpc)
+
+@pytest.mark.triton(gpus="sim:1")
+def test_two(triton_server):
+    seen.append(triton_server.grpc)
+
+def test_three(triton_server):
+    seen.append(triton_server.grpc)
+
+def test_shared():
+    assert seen[0] == seen[1] != seen[2]
+"""
+    run(project, code).assert_outcomes(passed=4)
+
+
+def test_overridden_arguments_and_environment(project: pytest.Pytester) -> None:
+    project.makeconftest(
+        """
+import pytest
+
+@pytest.fixture(scope="session")
+def triton_server_args():
+    return ["--log-verbose=1"]
+
+@pytest.fixture(scope="session")
+def triton_server_environment():
+    return {"CUDA_VISIBLE_DEVICES": ""}
+"""
+    )
+    code = """
+def test_it(triton_server):
+    assert "Ready for RPC 'ServerLive'" in triton_server.log
+"""
+    run(project, code).assert_outcomes(passed=1)
+
+
+def test_factories_give_servers_side_by_side(project: pytest.Pytester) -> None:
+    project.makeconftest(
+        """
+from pytest_triton import factories
+
+gpu_server = factories.triton_server(gpus="sim:2")
+cpu_server = factories.triton_server(gpus="none")
+"""
+    )
+    code = """
+@pytest.mark.triton(gpus="sim:7")
+def test_it(gpu_server, cpu_server, triton_server):
+    counts = [one.hardware.count for one in (gpu_server, cpu_server, triton_server)]
+    assert counts == [2, 0, 7]
+"""
+    run(project, code).assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("mark", "words"),
+    [
+        ("triton(gpu='none')", "*unexpected keyword argument 'gpu': triton([*], repo*"),
+        ("triton('none')", "*keyword arguments only, got 'none': triton([*], repo*"),
+        ("triton(gpus='nine')", "*'nine' names no hardware*"),
+        ("triton(gpus=[])", "*names no hardware*"),
+        ("triton(backends='fake')", "*'real' or 'stand-in', not 'fake'*"),
+        ("triton(load=['a'])", "*needs changes=True*"),
+        ("triton(arguments='--x')", "*lists of texts*"),
+        ("triton_models(declare='gpu')", "*doesn't take declare=...: triton_models(*"),
+        ("triton_models(declares='GPUs')", "*declares is one of gpu, cpu, *not 'GPUs'*"),
+        ("triton_requires(gpu=2)", "*triton_requires*"),
+    ],
+)
+def test_wrong_marks_are_usage_errors(project: pytest.Pytester, mark: str, words: str) -> None:
+    code = f"@pytest.mark.{mark}\ndef test_it(triton_server):\n    pass\n"
+    result = run(project, code)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: *{words}"])
+    result.stderr.no_fnmatch_line("*Traceback*")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "names"),
+    [
+        ("declares='gpu'", {"pinned"}),
+        ("declares=['gpu', 'mixed']", {"pinned", "mixed"}),
+        ("declares='cpu'", {"small"}),
+        ("declares='nothing'", {"free"}),
+        ("backend='onnx*'", {"pinned", "free"}),
+        ("name=['mix*', 'small']", {"mixed", "small"}),
+        ("declares='gpu', backend='onnxruntime', name='p*'", {"pinned"}),
+        ("", {"pinned", "mixed", "small", "free"}),
+    ],
+)
+def test_models_are_chosen(project: pytest.Pytester, chosen: str, names: set[str]) -> None:
+    code = f"@pytest.mark.triton_models({chosen})\ndef test_it(triton_model):\n    pass\n"
+    result = run(project, code, "-v")
+    result.assert_outcomes(passed=len(names))
+    result.stdout.fnmatch_lines_random([f"*test_it[[]{name}[]] PASSED*" for name in names])
+
+
+def test_models_that_match_nothing_fail(project: pytest.Pytester) -> None:
+    code = "@pytest.mark.triton_models(name='zz*')\ndef test_it(triton_model):\n    pass\n"
+    result = run(project, code)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*No model of models matches triton_models(name='zz[*]')*"])
+
+
+def test_a_suite_without_a_repository_is_told(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_it(triton_server):\n    pass\n")
+    result = pytester.runpytest_subprocess()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*No model repository is named for this test.", "*triton(repo=*"])
+
+
+def test_a_repository_named_by_the_marker(project: pytest.Pytester) -> None:
+    (project.path / "tox.ini").write_text("[pytest]\n")
+    code = """
+@pytest.mark.triton(repo="models", gpus="none")
+def test_it(triton_server):
+    assert_refused(triton_server, "pinned")
+
+@pytest.mark.triton(repo="modles")
+def test_typo(triton_server):
+    pass
+"""
+    result = run(project, code)
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*modles*"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_a_start_that_failed_is_told_to_each_test(project: pytest.Pytester) -> None:
+    code = """
+pytestmark = pytest.mark.triton(arguments=["--frobnicate"])
+
+def test_one(triton_server):
+    pass
+
+def test_two(triton_server):
+    pass
+"""
+    result = run(project, code)
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(["*unknown flag*"])
+
+
+# --- changing what is loaded ----------------------------------------------------------------------
+
+
+def test_load_unload_and_what_if(project: pytest.Pytester) -> None:
+    code = """
+pytestmark = pytest.mark.triton(gpus="sim:2", changes=True)
+
+def test_change(triton_server):
+    triton_server.unload("mixed")
+    assert not triton_server.is_ready("mixed")
+    triton_server.load("mixed")
+    assert_complete(triton_server, "mixed")
+    triton_server.reload("small", instance_group="{ kind: KIND_GPU gpus: [1] count: 3 }")
+    assert triton_server.placement("small") == gpu(1, count=3)
+    assert_placed_as_declared(triton_server, "small")
+    with pytest.raises(ModelRefused, match="gpu id 7") as raised:
+        triton_server.reload("small", instance_group="{ kind: KIND_GPU gpus: [7] }")
+    assert raised.value.refusal.reason == "gpu-id"
+    assert_refused(triton_server, "small", "gpu-id")
+    seen = triton_server.load_or_refuse("free", config={"backend": "pytorch"})
+    assert seen.ready
+    triton_server.unload("free")
+
+def test_all_is_as_before(triton_server):
+    assert triton_server.placement("small") == cpu(count=2)
+    assert_placed_as_declared(triton_server)
+    assert_ready_models(triton_server, {"pinned", "mixed", "small", "free"})
+"""
+    run(project, code).assert_outcomes(passed=2)
+
+
+def test_a_model_from_outside_the_repository(project: pytest.Pytester) -> None:
+    outside = RepositoryBuilder(project.path / "elsewhere")
+    outside.add("stranger", "{ kind: KIND_GPU gpus: [0] }", backend="onnxruntime")
+    code = """
+pytestmark = pytest.mark.triton(gpus="sim:1", changes=True)
+
+def test_it(triton_server):
+    triton_server.load("stranger", directory="elsewhere/stranger")
+    assert triton_server.placement("stranger") == gpu(0)
+    assert triton_server.infer("stranger")["Y"].shape == (1, 4)
+
+def test_it_is_gone(triton_server):
+    assert not triton_server.client.is_model_ready("stranger")
+    with pytest.raises(PytestTritonError, match="No model is called"):
+        triton_server.placement("stranger")
+
+def test_nothing_there(triton_server):
+    with pytest.raises(PytestTritonError, match="holds no model"):
+        triton_server.load("stranger", directory="no/where")
+    with pytest.raises(PytestTritonError, match="can't be read"):
+        triton_server.load("small", config="backend: python")
+"""
+    run(project, code).assert_outcomes(passed=3)
+
+
+def test_a_shared_server_is_not_changed(project: pytest.Pytester) -> None:
+    code = """
+def test_it(triton_server):
+    triton_server.unload("small")
+"""
+    result = run(project, code)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*shared with other tests*", "*changes=True*"])
+
+
+def test_only_some_models_are_loaded_at_the_start(project: pytest.Pytester) -> None:
+    code = """
+@pytest.mark.triton(gpus="sim:1", changes=True, load=["small"])
+def test_it(triton_server):
+    assert_ready_models(triton_server, {"small"})
+    triton_server.load("pinned")
+    assert_ready_models(triton_server, {"small", "pinned"})
+
+@pytest.mark.triton(gpus="sim:1", changes=True, load=["small"])
+def test_again(triton_server):
+    assert_ready_models(triton_server, {"small"})
+"""
+    run(project, code).assert_outcomes(passed=2)
+
+
+def test_gpu_loss(project: pytest.Pytester) -> None:
+    code = """
+def test_what_becomes_of_the_models(triton_gpu_loss):
+    assert triton_gpu_loss.refused == ("mixed", "pinned")
+    assert triton_gpu_loss.fallbacks == ("free",)
+    assert triton_gpu_loss.live
+    assert not triton_gpu_loss.ready
+    assert "simulated" in triton_gpu_loss.run
+
+@pytest.mark.triton(gpus="sim:2", changes=True)
+def test_one_of_two(triton_server):
+    loss = triton_server.lose_gpus(keep=1)
+    assert loss.refused == ()
+    assert triton_server.placement("mixed") == gpu(0) + cpu()
+    assert_placed_as_declared(triton_server, "mixed")
+
+@pytest.mark.triton(gpus="sim:2", changes=True)
+def test_they_are_back(triton_server):
+    assert triton_server.placement("mixed") == gpu(0) + gpu(1) + cpu()
+
+@pytest.mark.triton(gpus="sim:2", changes=True)
+def test_a_cuda_error_refuses_all(triton_server):
+    loss = triton_server.lose_gpus(keep=2, fault="unknown")
+    assert set(loss.refused) == {"pinned", "mixed", "small", "free"}
+
+@pytest.mark.triton(gpus="none", changes=True)
+def test_no_gpus_to_lose(triton_server):
+    triton_server.lose_gpus()
+"""
+    result = run(project, code)
+    result.assert_outcomes(passed=4, failed=1)
+    result.stdout.fnmatch_lines(["*only simulated GPUs can be taken away*"])
+
+
+def test_servers_of_ones_own(project: pytest.Pytester) -> None:
+    code = """
+def test_it(make_triton_server, triton_repository):
+    triton_repository.add("a", "{ kind: KIND_GPU }")
+    one = make_triton_server(triton_repository, gpus="sim:1")
+    two = make_triton_server(triton_repository, gpus="none")
+    assert one.placement("a") == gpu(0)
+    assert_refused(two, "a", "no-gpu")
+    one.unload("a")
+    assert one.grpc != two.grpc
+"""
+    run(project, code).assert_outcomes(passed=1)
+
+
+def test_clients(project: pytest.Pytester) -> None:
+    code = """
+import asyncio
+
+@pytest.mark.triton(gpus="sim:1")
+def test_grpc(triton_client, triton_server):
+    assert triton_client.is_model_ready("small")
+    result = triton_server.infer("small", "zeros", batch_size=3)
+    assert result["Y"].shape == (3, 4)
+
+def test_async(triton_server):
+    async def ask():
+        async with triton_server.async_client() as client:
+            return await client.is_model_ready("small")
+    assert asyncio.run(ask())
+"""
+    run(project, code).assert_outcomes(passed=2)
+
+
+def test_what_pytest_shows_of_it(project: pytest.Pytester) -> None:
+    result = project.runpytest_subprocess("--markers")
+    result.stdout.fnmatch_lines(
+        ["@pytest.mark.triton(*", "@pytest.mark.triton_models(*", "@pytest.mark.triton_requires(*"]
+    )
+    result = project.runpytest_subprocess("--fixtures")
+    for name in ("triton_server", "triton_client", "triton_model", "triton_gpu_loss"):
+        result.stdout.fnmatch_lines([f"{name} -- *"])
+
+
+def test_the_models_of_a_repository_are_read_where_they_are(
+    project: pytest.Pytester, tmp_path: Path
+) -> None:
+    """A test below rootdir names the repository as seen from rootdir, wherever pytest starts."""
+    below = project.mkdir("below")
+    (below / "test_below.py").write_text(
+        HEAD
+        + '@pytest.mark.triton(repo="models")\n'
+        + "def test_it(triton_server):\n    assert triton_server.is_ready('small')\n"
+    )
+    result = project.runpytest_subprocess("--rootdir=.", "below/test_below.py")
+    result.assert_outcomes(passed=1)
