@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from pytest_triton.placement.values import NOTHING, Placement, cpu, gpu, on_model
     from pytest_triton.repository import Model, Repository, read_repository
     from pytest_triton.repository_builder import RepositoryBuilder
+    from pytest_triton.servers.container import TritonContainer
+    from pytest_triton.servers.spec import ContainerOptions
     from pytest_triton.triton_server import ModelRefused, TritonServer
 
 _HOMES = {
@@ -59,6 +61,8 @@ _HOMES = {
     "placement.refusal": ("REASONS", "Refusal"),
     "placement.values": ("NOTHING", "Placement", "cpu", "gpu", "on_model"),
     "repository": ("Model", "Repository", "read_repository"),
+    "servers.container": ("TritonContainer",),
+    "servers.spec": ("ContainerOptions",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -66,6 +70,7 @@ __all__ = [
     "NOTHING",
     "NO_GPU",
     "REASONS",
+    "ContainerOptions",
     "Declared",
     "Gpu",
     "GpuLoss",
@@ -82,6 +87,7 @@ __all__ = [
     "Repository",
     "RepositoryBuilder",
     "ServerTraits",
+    "TritonContainer",
     "TritonServer",
     "Verdict",
     "__version__",

@@ -24,6 +24,7 @@ COMMANDS = {
     "diff": "show which placements changed between two ledgers, and why",
     "doctor": "show what this machine can run, and why not",
     "report": "make a page, a summary or annotations of a ledger",
+    "clean": "remove containers that were kept for reuse, or left behind",
 }
 PROGRAM = "python -m pytest_triton"
 

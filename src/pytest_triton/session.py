@@ -232,9 +232,14 @@ class TritonSession:
                     cure="correct the pattern, or remove it if the model is gone",
                 )
 
-    def spec(self, checked: CheckedDeployment, hardware: HardwareRequest) -> ServerSpec:
-        """The server that checks a deployment on some hardware."""
-        settings = self.settings
+    def spec(
+        self,
+        checked: CheckedDeployment,
+        hardware: HardwareRequest,
+        settings: Settings | None = None,
+    ) -> ServerSpec:
+        """The server that checks a deployment on some hardware; other `settings` are a test's."""
+        settings = settings or self.settings
         common = ServerSpec(
             repositories=checked.deployment.paths,
             hardware=hardware,

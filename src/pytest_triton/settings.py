@@ -214,9 +214,14 @@ def _parse_hardware(text: str, start: Path) -> HardwareRequest:
         raise OptionError(str(error)) from None
 
 
-def _parse_server(text: str, start: Path) -> str:
+def is_server(text: str) -> bool:
+    """Whether this says where a server is: process, container, or a running one's URL."""
     scheme, separator, rest = text.partition("://")
-    if text in ("process", "container") or (scheme in _SCHEMES and separator and rest):
+    return text in ("process", "container") or bool(scheme in _SCHEMES and separator and rest)
+
+
+def _parse_server(text: str, start: Path) -> str:
+    if is_server(text):
         return text
     raise OptionError(
         "expected process, container, or the URL of a running server: grpc://HOST:PORT, "

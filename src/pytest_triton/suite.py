@@ -17,15 +17,13 @@ from pytest_triton.errors import PytestTritonError
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.servers.broker import Broker, PoolMaker, RemotePool
 from pytest_triton.session import TritonSession
-from pytest_triton.settings import Deployment, OptionError, read_settings
+from pytest_triton.settings import Deployment, OptionError, Settings, read_settings
 from pytest_triton.triton_server import TritonServer
 from pytest_triton.wanted import Wanted
 
 if TYPE_CHECKING:
     from pytest_triton.servers.pool import Pool
     from pytest_triton.servers.server import RunningServer
-    from pytest_triton.servers.spec import ServerSpec
-    from pytest_triton.session import CheckedDeployment
 
 _Used = tuple["RunningServer", int]  # a server that a test got, and its log's size then
 
@@ -144,29 +142,44 @@ def hardware_of(request: pytest.FixtureRequest, wishes: Wanted) -> HardwareReque
     return session_of(request.config).settings.gpus[0]
 
 
-def spec_for(
-    session: TritonSession, checked: CheckedDeployment, hardware: HardwareRequest, wishes: Wanted
-) -> ServerSpec:
-    """The options' server, with what the test wishes in place of them."""
-    spec = session.spec(checked, hardware)
-    changes: dict[str, Any] = {
+def settings_for(session: TritonSession, wishes: Wanted) -> Settings:
+    """The options, with what the test wishes in place of them.
+
+    Who names an image wants a container, who names a binary or a release a process. What was said
+    about backends holds, else they are real in a container, as for the options.
+    """
+    given: dict[str, Any] = {
+        "server": wishes.server,
+        "image": wishes.image,
         "binary": None if wishes.binary is None else Path(wishes.binary),
         "version": wishes.version,
         "python": None if wishes.python is None else Path(wishes.python),
         "timeout": wishes.timeout,
-        "image": wishes.image,
-        "environment": wishes.environment,
-        "load": wishes.load,
+        "backends": wishes.backends,
     }
-    spec = replace(spec, **{name: value for name, value in changes.items() if value is not None})
-    return replace(spec, arguments=(*spec.arguments, *(wishes.arguments or ())))
+    if wishes.server is None:
+        if wishes.image is not None:
+            given["server"] = "container"
+        elif wishes.binary is not None or wishes.version is not None:
+            given["server"] = "process"
+    settings = session.settings
+    if wishes.backends is None and settings.sources["backends"] == "default":
+        elsewhere = given["server"] not in (None, "process")
+        given["backends"] = "real" if elsewhere else None
+    return replace(settings, **{name: value for name, value in given.items() if value is not None})
 
 
 def _server_for(request: pytest.FixtureRequest, wishes: Wanted, own: bool) -> TritonServer:
     session = session_of(request.config)
+    settings = settings_for(session, wishes)
     deployment = deployment_of(request.config, wishes.repo)
-    checked = session.checked(deployment, wishes.backends)
-    spec = spec_for(session, checked, hardware_of(request, wishes), wishes)
+    checked = session.checked(deployment, settings.backends)
+    spec = replace(
+        session.spec(checked, hardware_of(request, wishes), settings),
+        arguments=wishes.arguments or (),
+        environment=wishes.environment or (),
+        load=wishes.load,
+    )
     if own:
         spec = replace(spec, changed_by=f"{session.worker or 'main'}-{next(_numbers)}")
     elif wishes.changes:

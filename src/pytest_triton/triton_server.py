@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from tritonclient.http import InferenceServerClient as HttpInferenceServerClient
 
     from pytest_triton.inference.infer import Inference
+    from pytest_triton.inference.signature import ModelSignature
     from pytest_triton.placement.hardware import Hardware
+    from pytest_triton.servers.attached import Api
     from pytest_triton.servers.server import RunningServer
     from pytest_triton.session import CheckedDeployment, Seen, TritonSession
 
@@ -79,8 +81,8 @@ class TritonServer:
         self._running = running
         self._found: Mapping[str, Observed] = {}
         self._configs: dict[str, ModelConfig] = {}  # of models that were loaded with another one
-        self._ready_before: frozenset[str] | None = None  # known once something was changed
-        self._touched: dict[str, None] = {}
+        self._was_ready: dict[str, bool] = {}  # of what was changed, before that
+        self._signatures: dict[str, ModelSignature] = {}
         self._gpus_before: SimulatedGpus | None = None
         self._closing: list[Callable[[], None]] = []
 
@@ -150,7 +152,7 @@ class TritonServer:
         Raises UnknownModel, and PytestTritonError if the server can't be asked.
         """
         name = self._known(model)
-        if self._ready_before is None:
+        if not self._was_ready and self._gpus_before is None:
             return self._seen.observed[name]
         return self._look_again(name)
 
@@ -251,6 +253,7 @@ class TritonServer:
             timeout=timeout,
             client=self.client if protocol == "grpc" else None,
             check_alive=self._check_alive,
+            signature=self._signature(name, version),
         )
 
     # --- changing what is loaded -------------------------------------------------------------
@@ -361,23 +364,34 @@ class TritonServer:
         """Put back what this test changed: the GPUs, and what was loaded."""
         if self._gpus_before is not None and self._running.control_file is not None:
             write_control(self._running.control_file, self._gpus_before)
-        if self._ready_before is not None:
-            for name in self._touched:
-                if name in self._configs or self._gpus_before is not None:
-                    self._unload(name)  # whatever is loaded isn't what was
-            now = self._ready_now()  # Triton unloads ensembles along with their models
-            for name in now - self._ready_before:
-                self._unload(name)
-            for name in self._dependents_last(sorted(self._ready_before - now)):
-                self.client.load_model(name)
-        self._touched.clear()
+        for name, was_ready in self._was_ready.items():
+            changed = name in self._configs or self._gpus_before is not None
+            if changed or not was_ready:
+                self._unload(name)  # whatever is loaded isn't what was
+        for name in self._dependents_last([one for one, ready in self._was_ready.items() if ready]):
+            self.client.load_model(name)  # does nothing where it is loaded
+        self._was_ready.clear()
         self._configs.clear()
-        self._ready_before = self._gpus_before = None
+        self._gpus_before = None
 
     def close(self) -> None:
         """Close the clients."""
         while self._closing:
             self._closing.pop()()
+
+    def _signature(self, name: str, version: str) -> ModelSignature | None:
+        """The model's inputs and outputs, asked once; None lets the inference ask, and explain."""
+        if version:
+            return None
+        if name not in self._signatures:
+            from pytest_triton.inference.failure import InferenceFailed
+            from pytest_triton.inference.infer import read_signature
+
+            try:
+                self._signatures[name] = read_signature(self.grpc, name, client=self.client)
+            except InferenceFailed:
+                return None
+        return self._signatures[name]
 
     def _check_alive(self) -> None:
         """Raise ServerDied, with exit code and log, if it has ended."""
@@ -441,9 +455,10 @@ class TritonServer:
 
     def _begin_change(self, name: str) -> None:
         self._must_be_mine()
-        if self._ready_before is None:
-            self._ready_before = self._ready_now()
-        self._touched.setdefault(name)
+        self._signatures.pop(name, None)
+        for one in (name, *self._dependents_of(name)):  # Triton unloads ensembles along with it
+            if one not in self._was_ready:
+                self._was_ready[one] = self.client.is_model_ready(one)
 
     def _load(
         self,
@@ -500,19 +515,18 @@ class TritonServer:
             wait = min(wait * 2, 0.05)
 
     def _is_gone(self, name: str) -> bool:
-        states = [entry.get("state") for entry in self._index() if entry["name"] == name]
+        states = [entry.get("state") for entry in self._api.index() if entry["name"] == name]
         return all(state in (None, "", "UNAVAILABLE") for state in states) and not (
             not states and self.client.is_model_ready(name)
         )
 
-    def _ready_now(self) -> frozenset[str]:
-        return frozenset(one["name"] for one in self._index() if one.get("state") == "READY")
+    @cached_property
+    def _api(self) -> Api:
+        from pytest_triton.servers.attached import api_of
 
-    def _index(self) -> list[dict[str, str]]:
-        from pytest_triton.servers.http import HttpApi
-
-        with HttpApi(self.http) as api:
-            return api.index()
+        api = api_of(self._running)
+        self._closing.append(api.close)
+        return api
 
     def _look_again(self, name: str) -> Observed:
         from pytest_triton.witnesses.observe import observe
@@ -555,6 +569,14 @@ class TritonServer:
         copied = model_config_type()()
         copied.CopyFrom(self._checked.completed.get(name, self.models[name].config))
         return copied
+
+    def _dependents_of(self, name: str) -> list[str]:
+        """The ensembles that use a model, directly or through others."""
+        ensembles = [one for one in self._checked.declared.values() if one.is_ensemble]
+        found = [name]
+        for user in found:
+            found += [one.name for one in ensembles if user in one.steps and one.name not in found]
+        return found[1:]
 
     def _dependents_last(self, names: list[str]) -> list[str]:
         """Ensembles after all other models: they need theirs."""

@@ -41,8 +41,16 @@ def test_what_other_checks_tell_is_not_told_twice(
 ) -> None:
     repository.add("undeclared")
     repository.add("never", "{ kind: KIND_CPU gpus: [ 0 ] }")
+    run(pytester, repository).assert_outcomes(passed=2)
+
+
+def test_a_config_that_cannot_be_read_is_not_passed_over(
+    pytester: pytest.Pytester, repository: RepositoryBuilder
+) -> None:
     repository.add_config("broken", "backend: python")
-    run(pytester, repository).assert_outcomes(passed=3)
+    result = run(pytester, repository)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["nothing to audit, since Triton can't take the model as it is*"])
 
 
 def test_warnings_and_notes_pass_and_reach_the_reports(

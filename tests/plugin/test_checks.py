@@ -41,6 +41,7 @@ def test_each_declaration_gets_the_outcome_that_it_deserves(
         for check in (
             "test_config",
             "test_explicit_placement",
+            "test_audit",
             "test_placement[no-gpu]",
             "test_placement[sim-2]",
         )
@@ -87,7 +88,7 @@ def test_a_fallback_is_explained_with_the_lines_that_mend_it(
         ]
     )
     config.write_text(config.read_text().replace("{ count", "{ kind: KIND_GPU count"))
-    run(pytester, f"--triton-repo={repository.path}").assert_outcomes(passed=4)
+    run(pytester, f"--triton-repo={repository.path}").assert_outcomes(passed=5)
 
 
 def test_a_backend_that_refuses_the_cpu_cannot_fall_back(
@@ -95,7 +96,7 @@ def test_a_backend_that_refuses_the_cpu_cannot_fall_back(
 ) -> None:
     repository.add("plan", backend="tensorrt")
     result = run(pytester, f"--triton-repo={repository.path}")
-    result.assert_outcomes(passed=4)
+    result.assert_outcomes(passed=5)
     result.stdout.fnmatch_lines(["plan *nothing *refused: backend takes GPU only *GPU 0 · GPU 1"])
 
 
@@ -105,7 +106,7 @@ def test_a_fallback_that_is_allowed_by_name_passes_and_is_still_shown(
     repository.add("tokenizer_en")
     pytester.makeini("[pytest]\ntriton_allow_fallback = tokenizer_*")
     result = run(pytester, f"--triton-repo={repository.path}")
-    result.assert_outcomes(passed=4)
+    result.assert_outcomes(passed=5)
     result.stdout.fnmatch_lines(["tokenizer_en*CPU  <- fallback (allowed)*GPU 0 · GPU 1"])
 
 
@@ -148,6 +149,8 @@ def test_a_config_that_cannot_be_parsed_is_one_failure_and_stops_nobody(
     assert {name for name, outcome in found.items() if outcome == "PASSED"} == {
         "good::test_config",
         "good::test_explicit_placement",
+        "good::test_audit",
+        "other_name::test_audit",
         "good::test_placement[no-gpu]",
     }
     result.stdout.fnmatch_lines(
@@ -174,7 +177,7 @@ def test_the_mended_config_of_a_broken_ensemble_step_mends_the_ensemble(
         'input_map { key: "X" value: "X" } output_map { key: "Y" value: "Y" } } ] }\n',
     )
     result = run(pytester, f"--triton-repo={repository.path}")
-    result.assert_outcomes(passed=8)
+    result.assert_outcomes(passed=10)
     result.stdout.fnmatch_lines(["chain*ensemble*refused: ensemble *ready*"])
 
 
@@ -211,7 +214,7 @@ def test_a_failing_placement_shows_what_the_server_wrote_about_the_model(
     )
     repository.add("calm", "{ kind: KIND_CPU }")
     result = run(pytester, f"--triton-repo={repository.path}", "--triton-backends=real")
-    result.assert_outcomes(passed=5, failed=1)
+    result.assert_outcomes(passed=7, failed=1)
     result.stdout.fnmatch_lines(
         [
             "refused: other, though it was predicted to run on CPU",
@@ -232,7 +235,7 @@ def test_a_backend_that_the_server_does_not_have_is_told(
 ) -> None:
     repository.add("odd", "{ kind: KIND_CPU }", backend="fil")
     result = run(pytester, f"--triton-repo={repository.path}", "--triton-backends=real")
-    result.assert_outcomes(passed=2, failed=1)
+    result.assert_outcomes(passed=3, failed=1)
     result.stdout.fnmatch_lines(
         [
             "not proven: the server has no backend for it",
@@ -284,7 +287,7 @@ def test_a_rehearsal_needs_no_weights(
     )
     closed = repository.add("closed", pinned, backend="tensorrt").parent / "1" / "model.plan"
     closed.touch(0o000)
-    run(pytester, f"--triton-repo={repository.path}").assert_outcomes(passed=12)
+    run(pytester, f"--triton-repo={repository.path}").assert_outcomes(passed=15)
 
 
 def test_xdist_workers_report_to_one_table(
@@ -294,5 +297,5 @@ def test_xdist_workers_report_to_one_table(
     for number in range(4):
         repository.add(f"model_{number}", "{ kind: KIND_CPU }")
     result = run(pytester, f"--triton-repo={repository.path}", "-n", "2", "--triton-gpus=none")
-    result.assert_outcomes(passed=12)
+    result.assert_outcomes(passed=16)
     result.stdout.fnmatch_lines([f"model_{number}*CPU*CPU" for number in range(4)])

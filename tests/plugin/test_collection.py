@@ -34,6 +34,7 @@ ALL = [
     for check in (
         "test_config",
         "test_explicit_placement",
+        "test_audit",
         "test_placement[no-gpu]",
         "test_placement[sim-2]",
     )
@@ -44,7 +45,7 @@ def test_node_ids(pytester: pytest.Pytester, models: RepositoryBuilder) -> None:
     assert collect(pytester, "--triton-repo=models") == ALL
 
 
-@pytest.mark.parametrize("selected", [ALL[3], ALL[4]])
+@pytest.mark.parametrize("selected", [ALL[4], ALL[5]])
 def test_a_node_id_selects_that_test(
     pytester: pytest.Pytester, models: RepositoryBuilder, selected: str
 ) -> None:
@@ -54,14 +55,14 @@ def test_a_node_id_selects_that_test(
 def test_a_directory_selects_its_models(
     pytester: pytest.Pytester, models: RepositoryBuilder
 ) -> None:
-    assert collect(pytester, "--triton-repo=models", "models/b") == ALL[4:]
+    assert collect(pytester, "--triton-repo=models", "models/b") == ALL[5:]
 
 
 def test_keywords_and_lf_select(pytester: pytest.Pytester, models: RepositoryBuilder) -> None:
-    assert collect(pytester, "--triton-repo=models", "-k", "explicit") == [ALL[1], ALL[5]]
+    assert collect(pytester, "--triton-repo=models", "-k", "explicit") == [ALL[1], ALL[6]]
     models.add("c")
     pytester.runpytest("--triton-repo=models", "--triton-gpus=none").assert_outcomes(
-        passed=8, failed=1
+        passed=11, failed=1
     )
     assert collect(pytester, "--triton-repo=models", "--triton-gpus=none", "--lf") == [
         "models/c/config.pbtxt::test_explicit_placement"
@@ -97,7 +98,7 @@ def test_repositories_outside_rootdir_have_ids_of_their_own(
     ids = collect(
         pytester, f"--triton-repo={tmp_path / 'one'}", f"--triton-repo={tmp_path / 'two'}"
     )
-    assert len(ids) == len(set(ids)) == 8
+    assert len(ids) == len(set(ids)) == 10
     shown = os.path.relpath(tmp_path / "two", pytester.path)
     selected = f"{shown}/same/config.pbtxt::test_config"
     assert selected in ids
@@ -132,7 +133,7 @@ def test_links_in_circles_and_odd_names(
     models.add("with space", "{ kind: KIND_CPU }")
     models.add("with[bracket]", "{ kind: KIND_CPU }")
     result = pytester.runpytest("--triton-repo=models")
-    result.assert_outcomes(passed=13, failed=3)
+    result.assert_outcomes(passed=17, failed=3)
     result.stdout.fnmatch_lines(["*a/loop: is a link back to the directory it stands in*"])
     result.stdout.fnmatch_lines(["with space *CPU *CPU*"])
 
@@ -142,7 +143,7 @@ def test_what_breaks_the_whole_repository_is_a_failure_and_stops_nobody(
 ) -> None:
     (models.path / "gone").symlink_to("nowhere")
     result = pytester.runpytest("--triton-repo=models", "--triton-gpus=none")
-    result.assert_outcomes(passed=6, failed=3)
+    result.assert_outcomes(passed=8, failed=4)
     result.stdout.fnmatch_lines(["models/gone: is a link to nowhere, which leads nowhere*"])
 
 
@@ -152,9 +153,9 @@ def test_a_repository_in_an_ignored_directory_is_not_lost_silently(
     RepositoryBuilder(pytester.path / "build" / "models").add("a", "{ kind: KIND_CPU }")
     repo = "--triton-repo=build/models"
     for arguments in ([], ["."], ["build/models"]):
-        assert len(collect(pytester, repo, *arguments)) == 4
+        assert len(collect(pytester, repo, *arguments)) == 5
     (pytester.path / "build" / "test_built.py").write_text("def test_it(): pass")
-    assert len(collect(pytester, repo)) == 4, "what else is ignored stays so"
+    assert len(collect(pytester, repo)) == 5, "what else is ignored stays so"
 
 
 @pytest.mark.parametrize("name", ["build", ".hidden", "venv", "CVS"])
@@ -183,10 +184,10 @@ def test_two_deployments_each_have_a_server_and_a_pair_has_one(
     other = RepositoryBuilder(pytester.path / "other")
     other.add("a", "{ kind: KIND_CPU count: 2 }")
     apart = pytester.runpytest("--triton-repo=models", "--triton-repo=other")
-    apart.assert_outcomes(passed=12)
+    apart.assert_outcomes(passed=15)
     apart.stdout.fnmatch_lines(["models: a *CPU *CPU*", "other: a *CPU x2*CPU x2*"])
     together = pytester.runpytest("--triton-repo=models:other", "--triton-gpus=none")
-    together.assert_outcomes(passed=5, failed=4)
+    together.assert_outcomes(passed=8, failed=4)
     together.stdout.fnmatch_lines(["*a model `a` stands in * too; Triton loads neither*"])
 
 
@@ -195,7 +196,7 @@ def test_many_deployments_run_with_few_servers(pytester: pytest.Pytester) -> Non
     for number in range(12):
         RepositoryBuilder(pytester.path / f"repo_{number}").add("m", "{ kind: KIND_GPU }")
         arguments.append(f"--triton-repo=repo_{number}")
-    pytester.runpytest(*arguments).assert_outcomes(passed=48)
+    pytester.runpytest(*arguments).assert_outcomes(passed=60)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 /* A Triton backend for tests of inference, which does what its model is called for.
  *
- * echo*: answers each output with the input of the same name, byte for byte.
+ * echo*: answers each output with the input of the same name, byte for byte; echo_raw* as UINT8.
  * many*: answers three times, with 0, 1 and 2 in output "Y" (INT32); then many_failing fails.
  * none*: a decoupled model that ends without a response.
  * crash*: aborts the server. hang*: answers after three seconds, which no test waits for.
@@ -37,7 +37,7 @@ static void *output_of(TRITONBACKEND_Response *response, const char *name,
   return buffer;
 }
 
-static void echo(TRITONBACKEND_Request *request) {
+static void echo(TRITONBACKEND_Request *request, int raw) {
   TRITONBACKEND_Response *response;
   uint32_t count;
   MUST(TRITONBACKEND_ResponseNew(&response, request));
@@ -52,6 +52,12 @@ static void echo(TRITONBACKEND_Request *request) {
     MUST(TRITONBACKEND_RequestOutputName(request, i, &name));
     MUST(TRITONBACKEND_RequestInput(request, name, &input));
     MUST(TRITONBACKEND_InputProperties(input, NULL, &type, &shape, &rank, &size, &buffers));
+    const int64_t raw_shape[2] = {1, (int64_t)size};
+    if (raw) {
+      type = TRITONSERVER_TYPE_UINT8;
+      shape = raw_shape;
+      rank = 2;
+    }
     char *to = output_of(response, name, type, shape, rank, size);
     for (uint32_t j = 0; j < buffers; j++) {
       const void *from;
@@ -101,7 +107,7 @@ EXPORT TRITONSERVER_Error *TRITONBACKEND_ModelInstanceExecute(
   for (uint32_t i = 0; i < count; i++) {
     if (strncmp(name, "many", 4) == 0) many(requests[i], strstr(name, "failing") != NULL);
     else if (strncmp(name, "none", 4) == 0) none(requests[i]);
-    else echo(requests[i]);
+    else echo(requests[i], strncmp(name, "echo_raw", 8) == 0);
     MUST(TRITONBACKEND_RequestRelease(requests[i], TRITONSERVER_REQUEST_RELEASE_ALL));
   }
   return NULL;

@@ -262,8 +262,8 @@ def test_the_http_client_is_connected_with_all_that_is_wanted(
 
 def test_a_name_that_nobody_has() -> None:
     for scheme in ("grpc", "https"):
-        error = not_reached(f"{scheme}://no-such-host.invalid:8001")
-        assert error.cause == "dns"
+        for host in ("no-such-host.invalid", "two..dots"):
+            assert not_reached(f"{scheme}://{host}:8001").cause == "dns"
 
 
 def test_a_port_on_which_nothing_listens() -> None:

@@ -85,7 +85,7 @@ ANSWERING = {
         input { name: "x" data_type: TYPE_FP32 dims: [-1] }
         output { name: "y" data_type: TYPE_FP32 dims: [-1] }""",
     "text_sequence": """backend: "onnxruntime" max_batch_size: 2
-        sequence_batching { oldest { max_candidate_sequences: 4 } control_input [
+        sequence_batching { control_input [
           { name: "ID" control { kind: CONTROL_SEQUENCE_CORRID data_type: TYPE_STRING } }] }
         input { name: "x" data_type: TYPE_FP32 dims: [-1] }
         output { name: "y" data_type: TYPE_FP32 dims: [-1] }""",
@@ -112,6 +112,17 @@ _DECOUPLED = _NUMBER + " model_transaction_policy { decoupled: true }"
 BEHAVING = {
     "echo": f'backend: "behaving" {_ALL_INPUTS}',
     "echo_batches": f'backend: "behaving" max_batch_size: 4 {_ALL_INPUTS}',
+    "echo_raw_sequence": """backend: "behaving" max_batch_size: 2
+        sequence_batching { control_input [
+          { name: "ID" control { kind: CONTROL_SEQUENCE_CORRID data_type: TYPE_STRING } }] }
+        input { name: "x" data_type: TYPE_FP32 dims: [1] }
+        output { name: "ID" data_type: TYPE_UINT8 dims: [-1] }""",
+    # Triton pads such an id, so that it is no proper BYTES tensor when it is answered.
+    "echo_broken_text": """backend: "behaving" max_batch_size: 2
+        sequence_batching { control_input [
+          { name: "ID" control { kind: CONTROL_SEQUENCE_CORRID data_type: TYPE_STRING } }] }
+        input { name: "x" data_type: TYPE_FP32 dims: [1] }
+        output { name: "ID" data_type: TYPE_STRING dims: [1] }""",
     "many": _DECOUPLED,
     "many_failing": _DECOUPLED,
     "none": _DECOUPLED,
@@ -284,6 +295,17 @@ def test_a_sequence_of_several_requests(
     assert "START flag" in caught.value.words
 
 
+@both_protocols
+def test_a_model_that_wants_texts_for_ids_is_given_one(
+    behaving: Server, protocol: Protocol
+) -> None:
+    at = address(behaving.view, protocol)
+    raw = [infer(at, "echo_raw_sequence", protocol=protocol)["ID"].tobytes() for _ in range(2)]
+    ids = [one[4 : 4 + int.from_bytes(one[:4], "little")] for one in raw]  # as BYTES are encoded
+    assert all(one.startswith(b"pytest-triton-") for one in ids)
+    assert ids[0] != ids[1]
+
+
 def test_decoupled_models_stream(answering: RunningServer, behaving: Server) -> None:
     assert len(infer(answering.grpc, "decoupled").responses) == 1
     assert len(infer(answering.grpc, "decoupled_ensemble").responses) == 1
@@ -346,6 +368,13 @@ def test_refusals_are_explained(
         assert "unknown  c" in told
     if reason == "not-ready":
         assert "invalid or unsupported gpu id 7" in told
+
+
+@both_protocols
+def test_an_output_that_cannot_be_read(behaving: Server, protocol: Protocol) -> None:
+    with pytest.raises(InferenceFailed, match=r"output 'ID' can't be read") as caught:
+        infer(address(behaving.view, protocol), "echo_broken_text", protocol=protocol)
+    assert caught.value.reason == "other"
 
 
 @pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.version)

@@ -28,7 +28,7 @@ def test_models_are_placed_on_real_gpus_as_predicted(
     pytester: pytest.Pytester, models: RepositoryBuilder
 ) -> None:
     result = pytester.runpytest("--triton-repo=models", "--triton-gpus=all", "--triton-gpus=none")
-    result.assert_outcomes(passed=12)
+    result.assert_outcomes(passed=15)
     result.stdout.fnmatch_lines(
         [
             "triton: real run on *hardware: all GPUs, no GPU*",

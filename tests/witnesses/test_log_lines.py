@@ -7,7 +7,6 @@ by hand, after Triton's sources and release notes, and say so in their names.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -16,11 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import RepositoryBuilder
+from needed_release import need
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.placement.refusal import Reason, classify
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
 from pytest_triton.servers.process import launch
-from pytest_triton.servers.releases import RELEASES, find_release, installed_release
+from pytest_triton.servers.releases import RELEASES
 from pytest_triton.servers.spec import ServerSpec
 from pytest_triton.witnesses.log_lines import refusals
 from pytest_triton.witnesses.log_messages import unquoted
@@ -125,14 +125,6 @@ def test_every_refusal_is_found_in_the_log_of(release: str, tmp_path: Path) -> N
         assert words in found[model], model
         assert classify(found[model]) == reason, found[model]
         assert "\n" not in found[model].replace("line\nbreak", ""), "text of other lines"
-
-
-def need(release: str) -> None:
-    if installed_release(find_release(release)) is None:
-        why = f"no tritonserver {release}: python -m pytest_triton install {release}"
-        if os.environ.get("CI"):
-            pytest.fail(why)
-        pytest.skip(why)
 
 
 NO_GPU = (

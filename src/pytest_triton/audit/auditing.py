@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from pytest_triton.audit.finding import SEVERITIES, Finding
@@ -13,6 +14,7 @@ from pytest_triton.audit.subject import Audited, Found
 from pytest_triton.placement.hardware import Gpu, Hardware
 from pytest_triton.repository import Repository
 
+_MOST_FOUND = 20  # by one rule in one model: the others are more of the same
 _NEW_ENOUGH = (99, 0)  # compute capability of GPUs that are given as a count
 
 
@@ -50,7 +52,7 @@ def _apply(rules: Sequence[Rule], audited: Audited) -> Iterator[Finding]:
     for subject in audited.subjects:
         applying = of_directories + of_models if subject.is_known else of_directories
         for rule in applying:
-            for found in rule.check(subject):
+            for found in islice(rule.check(subject), _MOST_FOUND):
                 yield _finding(rule, subject.model.name, found)
     for rule in rules:
         if rule.scope == "repository":

@@ -117,8 +117,8 @@ def ensemble_circle(subject: Subject) -> Iterator[Found]:
     if not subject.declared.is_ensemble:
         return
     models = subject.audited.by_name
+    reached: set[str] = set()
     for number, step in enumerate(subject.declared.steps):
-        reached: set[str] = set()
         ahead = [step]
         while ahead:
             name = ahead.pop()

@@ -14,6 +14,7 @@ from pytest_triton.placement.declared import DeclaredGroup, DeclaredKind
 
 # Backends that place themselves: KIND_MODEL is the honest word for it.
 _OWN_PLACEMENT = ("vllm", "tensorrtllm")
+_MOST_GROUPS = 50
 _WRITTEN_COUNT = re.compile(r"\bcount\s*:\s*[-0]")
 
 
@@ -23,7 +24,9 @@ def wanted_kind(subject: Subject) -> DeclaredKind:
 
 
 def lines_with(subject: Subject, number: int, **changes: object) -> str:
-    """The model's instance groups, with changes to one of them."""
+    """The model's instance groups, with changes to one of them; "" if nobody would read them."""
+    if len(subject.declared.groups) > _MOST_GROUPS:
+        return ""
     return instance_group_lines(
         replace(group, **changes) if index == number else group  # type: ignore[arg-type]
         for index, group in enumerate(subject.declared.groups)
@@ -261,8 +264,11 @@ def gpu_twice(subject: Subject) -> Iterator[Found]:
     both instances have the same name in logs and traces. If that is meant, say it with `count`.
     """
     for number, group in subject.groups("GPU", "AUTO"):
+        if len(set(group.gpus)) == len(group.gpus):
+            continue
+        seen: set[int] = set()
         for place, gpu in enumerate(group.gpus):
-            if gpu in group.gpus[:place]:
+            if gpu in seen:
                 times = group.gpus.count(gpu) * max(group.count, 1)
                 yield subject.at(
                     (f"instance_group[{number}].gpus[{place}]", f"instance_group[{number}].gpus"),
@@ -270,6 +276,7 @@ def gpu_twice(subject: Subject) -> Iterator[Found]:
                     lines_with(subject, number, gpus=tuple(dict.fromkeys(group.gpus))),
                 )
                 break
+            seen.add(gpu)
 
 
 @rule(

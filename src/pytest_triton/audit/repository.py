@@ -439,7 +439,7 @@ def variant_falls_back(subject: Subject) -> Iterator[Found]:
 @rule(
     "TRT525",
     "unreadable-file",
-    "error",
+    "warning",
     failing={
         "m/config.pbtxt": _GOOD,
         "m/1/model.py": "-> ../gone/model.py",

@@ -1,95 +1,189 @@
 """What a bundled check tells a ledger, as JSON that travels with its report (xdist too).
 
 The verdict, the job and the failure's text are added where the ledger is written: only the
-report knows the outcome.
+report knows the outcome. This is called for each of thousands of tests, so the JSON is put
+together from pieces, of which those of the model and of the server are made once. What it makes
+is what `ledger.files` reads; tests hold the two together.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from pytest_triton.checks.model_check import CheckFacts, short_path
-from pytest_triton.ledger import (
-    Check,
-    ConfigFacts,
-    Entry,
-    Group,
-    HardwareFacts,
-    Job,
-    Outcome,
-    ServerFacts,
-    ServerGpu,
-    Witness,
-)
-from pytest_triton.ledger.files import check_json, entry_json, server_json
+from pytest_triton.ledger import ConfigFacts, Group, ServerFacts, ServerGpu
+from pytest_triton.ledger.files import config_json, groups_json, server_json
 from pytest_triton.ledger.hashing import config_hash
 from pytest_triton.ledger.values import deployment_name
-from pytest_triton.placement.compare import Observed, Testimony
+from pytest_triton.placement.compare import Testimony
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.placement.predict import Prediction, ResolvedGroup
+from pytest_triton.placement.refusal import Refusal
 from pytest_triton.placement.values import Placement
 from pytest_triton.repository import position_of
 from pytest_triton.session import Seen
 
-_NO_JOB = Job("", None, "", "")
 _PLACEMENT = "test_placement"
+_quoted = json.JSONEncoder().encode  # of a text; far quicker than dumps() of an object
 
 
-def ledger_facts(facts: CheckFacts, test: str, hardware: HardwareRequest | None) -> str:
-    """What `reports.ledger.LedgerWriter` reads: `{"entry" | "check", "server", "unproven"}`."""
-    config = _config(facts)
-    if test != _PLACEMENT or hardware is None:
-        told = Check(
-            deployment=deployment_name(facts.checked.deployment.text),
-            model=facts.model.name,
-            test=test,
-            verdict="not proven",
-            config=config,
-            job=_NO_JOB,
-            hardware=str(hardware) if hardware is not None else "",
-        )
-        return json.dumps({"check": check_json(told, 0)})
+class _Model(NamedTuple):
+    """The pieces of one model: of its place, of its checks and of its entries."""
+
+    place: str
+    check: str
+    entry: str
+
+
+class LedgerFacts:
+    """Makes what tests tell a ledger."""
+
+    def __init__(self) -> None:
+        self._models: dict[Path, _Model] = {}
+        self._servers: dict[int, tuple[Seen, str]] = {}
+
+    def of(
+        self, facts: CheckFacts, test: str, hardware: HardwareRequest | None, *, failed: bool
+    ) -> dict[str, Any]:
+        """What `reports.ledger.LedgerWriter` reads: texts that are JSON (and so ASCII).
+
+        `place` is the deployment, model, test ("placement" for an entry) and hardware; `told`
+        the entry or check up to its verdict, job, server, headline and texts. `unproven`: a
+        failure says that nothing could be proven.
+        """
+        model = self._model(facts, failed)
+        spec = json.dumps(str(hardware) if hardware is not None else "")
+        is_check = test != _PLACEMENT or hardware is None
+        if is_check or hardware is None:
+            told = f'{model.check}, "test": {json.dumps(test)}, "hardware": {spec}'
+        else:
+            told = f"{model.entry}, {_of_placement(facts, hardware)}"
+        return {
+            "is_check": is_check,
+            "place": f"{model.place}, {json.dumps(test)}, {spec}]",
+            "told": told,
+            "server": self._server(facts),
+            "headline": facts.verdict.headline if facts.verdict is not None else "",
+            "unproven": facts.unproven,
+        }
+
+    def _model(self, facts: CheckFacts, failed: bool) -> _Model:
+        anchor = facts.model.anchor
+        known = self._models.get(anchor)
+        if known is None or failed:
+            # Finding the line takes longer than all else here, so that only failures have it.
+            known = _model(facts, _line(facts) if failed else None)
+        if not failed:
+            self._models[anchor] = known
+        return known
+
+    def _server(self, facts: CheckFacts) -> str | None:
+        seen, verdict = facts.seen, facts.verdict
+        if seen is None or verdict is None:
+            return None
+        known = self._servers.get(id(seen))
+        if known is None:
+            text = json.dumps(server_json(_server(seen, verdict.predicted)))
+            known = self._servers[id(seen)] = (seen, text)
+        return known[1]
+
+
+def _model(facts: CheckFacts, line: int | None) -> _Model:
+    deployment = json.dumps(deployment_name(facts.checked.deployment.text))
+    name = json.dumps(facts.model.name)
+    path = short_path(facts.model.anchor, facts.start)
+    config = json.dumps(config_json(ConfigFacts(path, line, config_hash(facts.model))))
     declared = facts.checked.declared.get(facts.model.name)
-    seen, verdict = facts.seen, facts.verdict
-    count = hardware.count
-    if seen is not None and verdict is not None:
-        count = verdict.predicted.hardware.count
-    entry = Entry(
-        deployment=deployment_name(facts.checked.deployment.text),
-        model=facts.model.name,
-        hardware=HardwareFacts(str(hardware), hardware.label, count, hardware.simulated),
-        verdict="not proven",
-        headline=verdict.headline if verdict is not None else "",
-        declared=declared.summary if declared is not None else "unreadable",
-        groups=tuple(
+    entry = {
+        "declared": declared.summary if declared is not None else "unreadable",
+        "groups": groups_json(
             [Group(group.name, group.summary) for group in declared.groups] if declared else ()
         ),
-        config=config,
-        job=_NO_JOB,
-        predicted=_predicted(verdict.predicted) if verdict is not None else None,
-        observed=_observed(verdict.observed, verdict.predicted) if verdict is not None else None,
-        witnesses=tuple(
-            [_witness(one) for one in verdict.observed.testimonies] if verdict is not None else ()
-        ),
-        fallback_allowed=facts.fallback_allowed,
-    )
-    server = None
-    if seen is not None and verdict is not None:
-        server = server_json(_server(seen, verdict.predicted))
-    return json.dumps(
-        {"entry": entry_json(entry, 0, None), "server": server, "unproven": facts.unproven}
-    )
+        "fallback_allowed": facts.fallback_allowed,
+    }
+    check = f'{{"deployment": {deployment}, "model": {name}, "config": {config}'
+    return _Model(f"[{deployment}, {name}", check, f"{check}, {json.dumps(entry)[1:-1]}")
 
 
-def _config(facts: CheckFacts) -> ConfigFacts:
+def _line(facts: CheckFacts) -> int | None:
     file = facts.model.config_file
     position = position_of(file.text, "instance_group") if file is not None else None
-    return ConfigFacts(
-        short_path(facts.model.anchor, facts.start),
-        position[0] if position is not None else None,
-        config_hash(facts.model),
+    return position[0] if position is not None else None
+
+
+def _of_placement(facts: CheckFacts, hardware: HardwareRequest) -> str:
+    """The fields of an entry that depend on the hardware, without braces."""
+    count = hardware.count
+    predicted = observed = "null"
+    witnesses = ""
+    if facts.verdict is not None:
+        prediction, seen = facts.verdict.predicted, facts.verdict.observed
+        count = prediction.hardware.count
+        predicted = _outcome(
+            str(prediction),
+            prediction.placement,
+            prediction.refusal,
+            prediction.groups,
+            prediction.fallback,
+        )
+        fallback = prediction.fallback and seen.ready and seen.placement == prediction.placement
+        observed = _outcome(
+            f"{seen}  <- fallback" if fallback else str(seen),
+            seen.placement,
+            seen.refusal,
+            seen.groups,
+            fallback,
+            seen.state,
+        )
+        witnesses = ", ".join(
+            [
+                f'{{"name": {_quoted(one.witness)}, "said": {_quoted(_said(one))}}}'
+                for one in seen.testimonies
+            ]
+        )
+    return (
+        f'"hardware": {{"spec": {_quoted(str(hardware))}, "label": {_quoted(hardware.label)}, '
+        f'"gpus": {"null" if count is None else count}, '
+        f'"simulated": {_true(hardware.simulated)}}}, '
+        f'"predicted": {predicted}, "observed": {observed}, "witnesses": [{witnesses}]'
     )
+
+
+def _outcome(
+    summary: str,
+    placement: Placement,
+    refusal: Refusal | None,
+    groups: Sequence[ResolvedGroup],
+    fallback: bool,
+    state: str = "",
+) -> str:
+    where = ", ".join(
+        [
+            f'{{"name": {_quoted(group.name)}, '
+            f'"summary": {_quoted(" · ".join(map(str, group.runs())))}}}'
+            for group in groups
+        ]
+    )
+    return (
+        f'{{"summary": {_quoted(summary)}, '
+        f'"placement": {_quoted(str(placement) if placement else "")}, '
+        f'"reason": {_quoted(refusal.reason if refusal is not None else "")}, '
+        f'"text": {_quoted(refusal.text if refusal is not None else "")}, '
+        f'"state": {_quoted(state)}, "fallback": {_true(fallback)}, "groups": [{where}]}}'
+    )
+
+
+def _true(flag: bool) -> str:
+    return "true" if flag else "false"
+
+
+def _said(one: Testimony) -> str:
+    """What a witness says in a few words, and its own where those are others."""
+    says = one.says
+    return says if one.words in ("", says) else f"{says} ({one.words})"
 
 
 def _server(seen: Seen, predicted: Prediction) -> ServerFacts:
@@ -100,39 +194,3 @@ def _server(seen: Seen, predicted: Prediction) -> ServerFacts:
         run=seen.run,
         gpus=tuple([ServerGpu(g.index, g.name, g.uuid) for g in predicted.hardware.gpus]),
     )
-
-
-def _witness(one: Testimony) -> Witness:
-    """What it says in a few words, and its own where those are others."""
-    detail = f" ({one.words})" if one.words not in ("", one.says) else ""
-    return Witness(one.witness, one.says + detail)
-
-
-def _predicted(predicted: Prediction) -> Outcome:
-    refusal = predicted.refusal
-    return Outcome(
-        summary=str(predicted),
-        placement=str(predicted.placement) if predicted.placement else "",
-        reason=refusal.reason if refusal is not None else "",
-        text=refusal.text if refusal is not None else "",
-        fallback=predicted.fallback,
-        groups=_groups(predicted.groups),
-    )
-
-
-def _observed(observed: Observed, predicted: Prediction) -> Outcome:
-    refusal = observed.refusal
-    fallback = predicted.fallback and observed.ready and observed.placement == predicted.placement
-    return Outcome(
-        summary=f"{observed}{'  <- fallback' if fallback else ''}",
-        placement=str(observed.placement) if observed.placement else "",
-        reason=refusal.reason if refusal is not None else "",
-        text=refusal.text if refusal is not None else "",
-        state=observed.state,
-        fallback=fallback,
-        groups=_groups(observed.groups),
-    )
-
-
-def _groups(groups: Iterable[ResolvedGroup]) -> tuple[Group, ...]:
-    return tuple([Group(group.name, str(Placement(group.runs()))) for group in groups])

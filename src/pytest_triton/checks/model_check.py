@@ -150,6 +150,9 @@ class ModelCheck:
 
     def audit_failure(self) -> str:
         """What the audit finds that no other check tells; what is less than an error is noted."""
+        declared = self._checked.declared.get(self.model.name)
+        if declared is None or not (declared.backend or declared.is_ensemble):
+            return self._nothing_to("audit")
         found = audit_findings(self._checked, self.model, fallback_allowed=self._allowed)
         for finding in found:
             self._note("audit", str(finding))

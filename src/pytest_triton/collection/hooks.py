@@ -14,6 +14,7 @@ from pytest_triton.errors import PytestTritonError
 from pytest_triton.settings import Settings
 
 if TYPE_CHECKING:
+    from pytest_triton.checks.ledger_facts import LedgerFacts
     from pytest_triton.checks.model_check import ModelCheck
     from pytest_triton.reports.ledger import LedgerWriter
     from pytest_triton.session import CheckedDeployment, TritonSession
@@ -34,6 +35,7 @@ class RepositoryChecks:
         self.session: TritonSession = session
         self.table = PlacementTable([hardware.label for hardware in settings.gpus])
         self.ledger = _ledger_writer(config, settings)
+        self._ledger_facts: LedgerFacts | None = None
         self._model_check = ModelCheck
         self._asking_others = False
         self._collected: set[Path] = set()
@@ -221,7 +223,7 @@ class RepositoryChecks:
         found = model_of(item)
         if found is None or not isinstance(item, pytest.Function):
             return
-        from pytest_triton.checks.ledger_facts import ledger_facts
+        from pytest_triton.checks.ledger_facts import LedgerFacts
         from pytest_triton.reports.ledger import REPORT_ATTRIBUTE
 
         check = item.funcargs.get("triton_check")
@@ -231,7 +233,10 @@ class RepositoryChecks:
         callspec = getattr(item, "callspec", None)
         hardware = callspec.params.get("triton_hardware") if callspec is not None else None
         test = item.originalname or item.name
-        setattr(report, REPORT_ATTRIBUTE, ledger_facts(check.facts(), test, hardware))
+        if self._ledger_facts is None:
+            self._ledger_facts = LedgerFacts()
+        facts = self._ledger_facts.of(check.facts(), test, hardware, failed=report.failed)
+        setattr(report, REPORT_ATTRIBUTE, facts)
 
     def _log_sections(self, item: pytest.Item) -> list[tuple[str, str]]:
         """What the servers wrote about the model that is checked."""

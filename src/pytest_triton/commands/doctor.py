@@ -34,8 +34,8 @@ from pathlib import Path
 from pytest_triton.doctor.examine import ABILITIES, Wanted, examine
 from pytest_triton.doctor.values import Diagnosis, Finding
 from pytest_triton.repository.problems import printable
+from pytest_triton.servers.container_image import OFFICIAL_IMAGE
 
-OFFICIAL_IMAGE = "nvcr.io/nvidia/tritonserver:24.10-py3"
 _WIDTH = 92  # characters a line of prose
 _ANY_WAY = "rehearsal or container"
 _MARKS = {"ok": "ok", "warning": "warning", "missing": "MISSING"}

@@ -199,13 +199,22 @@ def client_module(protocol: Protocol) -> ModuleType:
 
 
 def output_arrays(result: Any, signature: ModelSignature) -> dict[str, Array]:
-    """The outputs of a tritonclient result, by name, in the order in which they are declared."""
+    """The outputs of a tritonclient result, by name, in the order in which they are declared.
+
+    Raises Refused for an output whose bytes aren't what its type says.
+    """
     response = result.get_response()
     outputs = response["outputs"] if isinstance(response, dict) else response.outputs
     names = [output["name"] if isinstance(output, dict) else output.name for output in outputs]
     declared = [tensor.name for tensor in signature.outputs if tensor.name in names]
     others = [name for name in names if name not in declared]
-    return {name: result.as_numpy(name) for name in declared + others}
+    arrays = {}
+    for name in declared + others:
+        try:
+            arrays[name] = result.as_numpy(name)
+        except Exception as error:  # of struct or numpy, and whatever else tritonclient may use
+            raise Refused(f"output {name!r} can't be read: {error}") from error
+    return arrays
 
 
 def answered_version(result: Any) -> str:

@@ -130,6 +130,7 @@ def infer(
         )
         try:
             raw = connection.infer(request)
+            responses = tuple(output_arrays(one, signature) for one in raw)
         except Refused as refused:
             asked.fail(str(refused), signature, arrays, origin)
         result = Inference(
@@ -137,7 +138,7 @@ def infer(
             version=answered_version(raw[0]) if raw else version,
             inputs=arrays,
             origin=origin,
-            responses=tuple(output_arrays(one, signature) for one in raw),
+            responses=responses,
             raw=raw,
         )
         if check_health:
@@ -248,20 +249,19 @@ class _Asked:
         ) from None
 
     def check_health(self) -> None:
+        connection = self._connection
         try:
-            live = self._connection.is_live()
-            ready = self._connection.is_ready(self._model, self._version)
-            said = "" if ready else self._index_entry()
+            if connection.is_ready(self._model, self._version):
+                return  # and who says so lives
+            live, said = connection.is_live(), self._index_entry()
         except Refused as refused:
-            live, ready, said = False, False, str(refused)
-        if live and ready:
-            return
+            live, said = False, str(refused)
         if not live:
             self._wait_for_the_death()
-        state = "the server is not live" if not live else f"{self._name} is not ready"
+        state = f"{self._name} is not ready" if live else "the server is not live"
         raise UnhealthyAfterInference(
-            f"After the inference {state}" + (f": {said}" if said else ""),
-            tried=(f"{self._connection.protocol} to {self._connection.address}",),
+            f"After the inference {state}: {said}",
+            tried=(f"{connection.protocol} to {connection.address}",),
             cure="the server's log tells what the inference did to it",
         )
 

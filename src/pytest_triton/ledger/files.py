@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn, cast
 
@@ -32,6 +32,7 @@ from pytest_triton.ledger.values import (
 
 FORMAT: Final = "pytest-triton ledger"
 SCHEMA: Final = 1
+LISTS: Final = ("jobs", "servers", "entries", "checks")
 SIZE_LIMIT: Final = 512 * 1024 * 1024  # bytes; 1,000 models on two hardware make about 2 MB
 SCHEMA_FILE = Path(__file__).with_name("ledger.schema.json")
 
@@ -409,8 +410,7 @@ def write_ledger(path: Path | str, ledger: Ledger) -> None:
     Raises LedgerUnusable.
     """
     value = as_json(ledger)
-    lists = {name: map(to_line, value[name]) for name in ("jobs", "servers", "entries", "checks")}
-    write_text(path, layout(**lists))
+    write_text(path, layout({name: [*map(to_line, value[name])] for name in LISTS}))
 
 
 def to_line(value: object) -> str:
@@ -418,11 +418,8 @@ def to_line(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def layout(
-    *, jobs: Iterable[str], servers: Iterable[str], entries: Iterable[str], checks: Iterable[str]
-) -> str:
-    """The text of a ledger's file, of its objects' lines."""
-    lists = {"jobs": jobs, "servers": servers, "entries": entries, "checks": checks}
+def layout(lists: Mapping[str, Sequence[str]]) -> str:
+    """The text of a ledger's file, of the lines in each of its LISTS."""
     parts = [f'"format": {json.dumps(FORMAT)}', f'"schema": {SCHEMA}']
     for name, lines in lists.items():
         text = ",\n  ".join(lines)

@@ -59,18 +59,18 @@ def place(one: Entry | Check) -> tuple[str, ...]:
 def _standing(told: Sequence[Told]) -> Told:
     if len(told) == 1:
         return told[0]
-    answers = [one for one in told if is_answer(one.verdict)]
-    told = answers or told
-    subject = _subject(max(told, key=_lateness))
-    return max(
-        (one for one in told if _subject(one) == subject),
-        key=lambda one: (_RANK[one.verdict], *_lateness(one)),
-    )
+    told = [one for one in told if is_answer(one.verdict)] or told
+    subject = _subject(_last(told))
+    told = [one for one in told if _subject(one) == subject]
+    worst = max(_RANK[one.verdict] for one in told)
+    return _last([one for one in told if _RANK[one.verdict] == worst])
 
 
-def _lateness(one: Entry | Check) -> tuple[str, ...]:
-    """When it was told; what is told at the same second is ordered by what it says."""
-    return one.job.started, one.job.ended or "", one.verdict, one.headline, repr(one)
+def _last(told: Sequence[Told]) -> Told:
+    """The one told last; of those at the same second always the same one."""
+    latest = max((one.job.started, one.job.ended or "") for one in told)
+    told = [one for one in told if (one.job.started, one.job.ended or "") == latest]
+    return told[0] if len(told) == 1 else max(told, key=repr)
 
 
 def _subject(one: Entry | Check) -> Hashable:

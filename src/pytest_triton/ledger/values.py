@@ -116,8 +116,8 @@ class Witness:
 
 @dataclass(frozen=True, slots=True)
 class ConfigFacts:
-    """The model's config: `path` as seen from where pytest ran, `line` that of its first
-    instance_group (None: it has none), `hash` of what it says (hashing.py)."""
+    """The model's config: `path` as seen from where pytest ran, `hash` of what it says
+    (hashing.py). `line` is that of its first instance_group, told by failed tests only."""
 
     path: str
     line: int | None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import ClassVar, Literal
 
@@ -95,7 +96,7 @@ class Observed:
         """The names of the witnesses that told something, the most trusted first."""
         return tuple([one.witness for one in self.testimonies if _tells(one)])
 
-    @property
+    @cached_property
     def deciding(self) -> tuple[Testimony, ...]:
         """The testimonies that decide: on where a ready model runs, or on why one was refused.
 
@@ -105,13 +106,13 @@ class Observed:
             return tuple([one for one in self.testimonies if one.placement is not None])
         return tuple([one for one in self.testimonies if _tells(one)])
 
-    @property
+    @cached_property
     def disagreement(self) -> tuple[Testimony, Testimony] | None:
         """The first two witnesses that contradict each other."""
         pairs = combinations(self.testimonies, 2)
         return next((pair for pair in pairs if _contradict(*pair)), None)
 
-    @property
+    @cached_property
     def proof(self) -> Proof:
         """proven: at least two witnesses decide, and agree."""
         told = self.deciding

@@ -11,32 +11,23 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_triton._version import __version__
-from pytest_triton.ledger import (
-    Job,
-    Ledger,
-    Verdict,
-    as_json,
-    from_json,
-    read_ledger,
-    write_ledger,
-)
-from pytest_triton.ledger.files import FORMAT, SCHEMA, job_json, layout, to_line, write_text
+from pytest_triton.ledger import Job, Verdict, as_json, read_ledger, write_ledger
+from pytest_triton.ledger.files import LISTS, job_json, layout, to_line, write_text
 from pytest_triton.ledger.fold import merged
 
 if TYPE_CHECKING:
     import pytest
 
-REPORT_ATTRIBUTE = "triton_ledger"  # of a report: what `checks.ledger_facts` made
+REPORT_ATTRIBUTE = "triton_ledger"  # of a report: what `LedgerFacts` made
 
-Place = tuple[str, str, str, str]  # deployment, model, test ("": placement), hardware
-
+_quoted = json.JSONEncoder().encode  # of a text
 _LEAST_PAUSE = 1.0  # seconds between two writings
 _SHARE = 0.01  # of the run's time that writing may take
 _LOG_LINES = 50
@@ -73,6 +64,19 @@ def _now() -> str:
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+@dataclass(slots=True)
+class _Told:
+    """An entry or check: its line in the file, complete but for the numbers of its server and job.
+
+    `server` is the number of its server, from 0, None without one or for a check.
+    """
+
+    verdict: Verdict
+    text: str
+    is_check: bool
+    server: int | None
+
+
 class LedgerWriter:
     """Writes what the reports of one run tell to a file."""
 
@@ -83,10 +87,8 @@ class LedgerWriter:
         self._job = job
         self._clock = clock
         self._due = 0.0
-        self._before = Ledger()
-        self._entries: dict[Place, dict[str, Any]] = {}
-        self._checks: dict[Place, dict[str, Any]] = {}
-        self._lines: dict[Place, str] = {}  # of those that were written and didn't change since
+        self._before: dict[str, list[str]] = {name: [] for name in LISTS}
+        self._told: dict[str, _Told] = {}
         self._servers: dict[str, int] = {}
 
     def start(self) -> None:
@@ -95,7 +97,8 @@ class LedgerWriter:
         Raises LedgerUnusable: a file that is no ledger is not overwritten.
         """
         if self.path.exists() and (not self.path.is_file() or self.path.stat().st_size):
-            self._before = merged([read_ledger(self.path)])
+            before = as_json(merged([read_ledger(self.path)]))
+            self._before = {name: [*map(to_line, before[name])] for name in LISTS}
         self._write()
 
     def add(self, report: pytest.TestReport) -> None:
@@ -103,91 +106,67 @@ class LedgerWriter:
         facts = getattr(report, REPORT_ATTRIBUTE, None)
         if facts is None or report.outcome not in ("passed", "failed", "skipped"):
             return  # of another test, or of a try that a plugin repeats
-        told = json.loads(facts)
-        if "entry" in told:
-            one, known = told["entry"], self._entries
-            if told["server"] is not None:
-                server = json.dumps(told["server"])
-                one["server"] = self._servers.setdefault(server, len(self._servers))
-            place: Place = (one["deployment"], one["model"], "", one["hardware"]["spec"])
-        else:
-            one, known = told["check"], self._checks
-            place = (one["deployment"], one["model"], one["test"], one["hardware"])
-        one["verdict"] = _verdict(report, told)
-        if report.failed:
-            one["text"] = report.longreprtext
-            one["headline"] = _first_line(report.longreprtext)
-        elif report.skipped:
-            one["headline"] = _why_skipped(report)
-        if report.failed and known is self._entries:
-            one["log"] = _log(report)
-        if place not in known or _worse(one["verdict"], known[place]["verdict"]):
-            known[place] = one
-            self._lines.pop(place, None)
+        is_check: bool = facts["is_check"]
+        verdict = _verdict(report, is_check, facts)
+        known = self._told.get(facts["place"])
+        if known is None or _worse(verdict, known.verdict):
+            number = None
+            if facts["server"] is not None and not is_check:
+                number = self._servers.setdefault(facts["server"], len(self._servers))
+            text = facts["told"] + _outcome(report, verdict, is_check, facts)
+            self._told[facts["place"]] = _Told(verdict, text, is_check, number)
         if self._clock() >= self._due:
             self._write()
 
     def close(self, exit_status: int) -> None:
         """Write it all, with the run's end. What earlier runs wrote is folded into it."""
         self._job = replace(self._job, ended=_now(), exit_status=int(exit_status))
-        if self._before == Ledger():
-            self._write()
-        else:
-            write_ledger(self.path, merged([self._before, from_json(self._this_run())]))
+        self._write()
+        if self._before["jobs"]:
+            write_ledger(self.path, merged([read_ledger(self.path)]))
 
     def _write(self) -> None:
         """Everything until now, as it is: readers fold what this run and earlier ones say."""
         begun = self._clock()
-        before = as_json(self._before)
-        jobs, servers = len(before["jobs"]), len(before["servers"])
-        write_text(
-            self.path,
-            layout(
-                jobs=[*map(to_line, before["jobs"]), to_line(job_json(self._job))],
-                servers=[*map(to_line, before["servers"]), *self._servers],
-                entries=[
-                    *map(to_line, before["entries"]),
-                    *self._lines_of(self._entries, jobs, servers),
-                ],
-                checks=[
-                    *map(to_line, before["checks"]),
-                    *self._lines_of(self._checks, jobs, servers),
-                ],
-            ),
-        )
+        job, servers = len(self._before["jobs"]), len(self._before["servers"])
+        entries, checks = [], []
+        for one in self._told.values():
+            if one.is_check:
+                checks.append(f'{one.text}, "job": {job}}}')
+            else:
+                server = "null" if one.server is None else one.server + servers
+                entries.append(f'{one.text}, "server": {server}, "job": {job}}}')
+        ours = {
+            "jobs": [to_line(job_json(self._job))],
+            "servers": list(self._servers),
+            "entries": entries,
+            "checks": checks,
+        }
+        write_text(self.path, layout({name: [*self._before[name], *ours[name]] for name in LISTS}))
         now = self._clock()
         self._due = now + max(_LEAST_PAUSE, (now - begun) / _SHARE)
 
-    def _lines_of(
-        self, told: Mapping[Place, dict[str, Any]], job: int, servers: int
-    ) -> Iterator[str]:
-        for place, one in told.items():
-            line = self._lines.get(place)
-            if line is None:
-                shifted = {**one, "job": job}
-                if one.get("server") is not None:
-                    shifted["server"] = one["server"] + servers
-                line = self._lines[place] = to_line(shifted)
-            yield line
 
-    def _this_run(self) -> dict[str, Any]:
-        return {
-            "format": FORMAT,
-            "schema": SCHEMA,
-            "jobs": [job_json(self._job)],
-            "servers": [json.loads(server) for server in self._servers],
-            "entries": list(self._entries.values()),
-            "checks": list(self._checks.values()),
-        }
-
-
-def _verdict(report: pytest.TestReport, told: Mapping[str, Any]) -> Verdict:
+def _verdict(report: pytest.TestReport, is_check: bool, facts: Mapping[str, Any]) -> Verdict:
     if report.skipped:
         return "skipped"
     if report.failed:
-        return "not proven" if told.get("unproven") else "failed"
-    answered = "check" in told or told["server"] is not None
-    return "proven" if answered else "not proven"
+        return "not proven" if facts["unproven"] else "failed"
+    return "proven" if is_check or facts["server"] is not None else "not proven"
+
+
+def _outcome(
+    report: pytest.TestReport, verdict: Verdict, is_check: bool, facts: Mapping[str, Any]
+) -> str:
+    """The fields that the report knows, as the rest of a JSON object."""
+    headline, text, log = facts["headline"], "", ""
+    if report.failed:
+        headline, text, log = _first_line(report.longreprtext), report.longreprtext, _log(report)
+    elif report.skipped:
+        headline = _why_skipped(report)
+    logged = "" if is_check else f', "log": {_quoted(log)}'
+    said = f'"headline": {_quoted(headline)}, "text": {_quoted(text)}'
+    return f', "verdict": "{verdict}", {said}{logged}'
 
 
 def _worse(new: Verdict, old: Verdict) -> bool:

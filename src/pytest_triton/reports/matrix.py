@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from pytest_triton.ledger.values import Check, Entry, Job, Ledger
@@ -176,22 +177,22 @@ class Matrix:
             )
         return cls(tuple(columns), tuple(rows), ledger.jobs)
 
-    @property
+    @cached_property
     def cells(self) -> list[Cell]:
         """All cells of which something is known."""
         return [cell for row in self.rows for cell in row.cells if cell is not None]
 
-    @property
+    @cached_property
     def attention(self) -> list[Row]:
         """The rows that deserve attention, the worst first."""
         rows = [row for row in self.rows if row.deserves_attention]
         return sorted(rows, key=lambda row: row.severity)
 
-    @property
+    @cached_property
     def several_deployments(self) -> bool:
         return len({row.deployment for row in self.rows}) > 1
 
-    @property
+    @cached_property
     def evidence(self) -> Literal["nothing", "rehearsal", "real run", "both"]:
         """Where what is known comes from."""
         real = {cell.worst.is_real for cell in self.cells if cell.worst.server is not None}

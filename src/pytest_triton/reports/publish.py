@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_triton.ledger.files import write_text
+from pytest_triton.ledger.files import LedgerUnusable, read_ledger, write_text
 
 if TYPE_CHECKING:
     from pytest_triton.ledger.values import Ledger
@@ -53,12 +53,14 @@ class Publication:
         return self != Publication()
 
     def write(
-        self, ledger: Ledger, say: Callable[[str], None], environ: Mapping[str, str] = os.environ
+        self, file: Path, say: Callable[[str], None], environ: Mapping[str, str] = os.environ
     ) -> None:
-        """Write it all; `say` gets each line for standard output.
+        """Write it all, of the ledger in `file`; `say` gets each line for standard output.
 
-        Raises LedgerUnusable for a file that can't be written.
+        Raises LedgerUnusable for a file that can't be read or written.
         """
+        say("")  # ends pytest's line of dots: what GitHub reads stands at the start of one
+        ledger = read_ledger(file)
         for path, text in self._files(ledger, start_of(environ)):
             write_text(path, text)
             say(f"triton: wrote {path}")
@@ -69,7 +71,6 @@ class Publication:
         if self.annotate:
             from pytest_triton.reports.github import github
 
-            # A command is one only at the start of a line, and pytest may be within one.
             for line in github(ledger, start=start_of(environ)).splitlines():
                 say(line)
 
@@ -90,8 +91,6 @@ class Publication:
 
 def append(path: Path, text: str) -> None:
     """Add to a file that is somebody else's. Raises LedgerUnusable."""
-    from pytest_triton.ledger.files import LedgerUnusable
-
     try:
         with open(path, "ab") as file:
             file.write(text.encode("utf-8", "backslashreplace"))

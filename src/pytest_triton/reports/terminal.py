@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -69,7 +70,23 @@ class _Row:
 
     @property
     def deserves_attention(self) -> bool:
-        return self.failed or any("<- fallback" in cell for cell in self.cells.values())
+        return self.failed or any(_is_marked(cell) for cell in self.cells.values())
+
+
+def _is_marked(cell: str) -> bool:
+    """Whether a cell says that something is wrong."""
+    return "<-" in cell.replace("<- fallback (allowed)", "")
+
+
+def _outcome(cell: str) -> str:
+    """What a cell comes to, where only models are counted: `GPU + CPU`, `refused`, `fallback`."""
+    placement, _, mark = cell.partition("  <- ")
+    if mark:
+        return mark
+    if placement.startswith("refused"):
+        return "refused"
+    kinds = dict.fromkeys(part.split(" ")[0] for part in placement.split(" · "))
+    return " + ".join(kinds) if set(kinds) <= {"GPU", "CPU", "MODEL"} else placement
 
 
 class PlacementTable:
@@ -109,15 +126,28 @@ class PlacementTable:
             table.append([printable(name), row.declared, *cells])
         lines = lay_out(table if shown else [], screen_width())
         if len(shown) < len(rows):
-            hidden = len(rows) - len(shown)
-            lines.append([f"... and {hidden} more models, of {len(rows)}"])
+            lines += self._counts(len(shown))
         return lines
+
+    def _counts(self, shown: int) -> list[list[str]]:
+        """What stands in for the rows that aren't shown: how many models did what."""
+        attention = sum(row.deserves_attention for row in self._rows.values())
+        counts = [[f"{attention:,} of {len(self._rows):,} models need attention"]]
+        if shown < attention:
+            counts[0][0] += f", the first {shown:,} of them are shown"
+        width = max(map(len, self._hardware), default=0)
+        for hardware in self._hardware:
+            cells = [row.cells.get(hardware, "not run") for row in self._rows.values()]
+            number = Counter(map(_outcome, cells)).most_common()
+            listed = ", ".join(f"{count:,} {outcome}" for outcome, count in number)
+            counts.append([f"  {hardware:{width}}  {listed}"])
+        return counts
 
     def write(self, reporter: pytest.TerminalReporter) -> None:
         if not self._rows:
             return
         reporter.section("triton placement")
         for lines in self.lines():
-            red = any("<-" in line.replace("<- fallback (allowed)", "") for line in lines)
+            red = any(map(_is_marked, lines))
             for line in lines:
                 reporter.line(line, red=red)

@@ -306,7 +306,7 @@ class TritonContainer(DockerContainer):
         name = container_reuse.PREFIX + container_reuse.signature_of(key, image.id, what)
         self.with_name(name)
         self.folder = container_reuse.folder_of(name)
-        with container_reuse.alone(name):
+        with container_reuse.alone():
             for found in container_owners.kept(client, key):
                 if found.name == name and found.status == "running":
                     self._container = found

@@ -41,8 +41,6 @@ def engine_errors() -> Iterator[None]:
     """Turn what Docker's client raises into NoDocker or Refused."""
     try:
         yield
-    except requests.RequestException as error:
-        raise no_docker(error) from None
     except docker.errors.DockerException as error:
         said = explanation(error)
         cause = cause_of_death(1, said)
@@ -51,6 +49,8 @@ def engine_errors() -> Iterator[None]:
             cause=cause.name,
             cure=cause.cure or "read what it says above",
         ) from None
+    except requests.RequestException as error:  # behind the other: some of those are of this kind
+        raise no_docker(error) from None
 
 
 def no_docker(error: Exception) -> NoDocker:

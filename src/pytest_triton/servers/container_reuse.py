@@ -46,11 +46,11 @@ def folder_of(name: str) -> Path:
 
 
 @contextlib.contextmanager
-def alone(name: str) -> Iterator[None]:
-    """Keep other sessions from making the same container meanwhile."""
-    folder = folder_of(name).parent
+def alone() -> Iterator[None]:
+    """Keep other sessions of this machine from making the same container meanwhile."""
+    folder = cache_dir() / "containers"
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

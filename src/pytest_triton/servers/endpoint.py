@@ -99,9 +99,10 @@ def reach(endpoint: Endpoint, access: Access, timeout: float) -> None:
             context = access.context("h2" if endpoint.is_grpc else "http/1.1")
             with context.wrap_socket(plain, server_hostname=endpoint.host):
                 return
-    except socket.gaierror as error:
+    except (socket.gaierror, UnicodeError) as error:  # the latter for what can't be a name
+        said = getattr(error, "strerror", None) or error
         raise NotReached(
-            f"{endpoint}: the name {endpoint.host} can't be resolved ({error.strerror}).",
+            f"{endpoint}: the name {endpoint.host} can't be resolved ({said}).",
             cause="dns",
             cure="correct the name, or check the DNS and VPN of this machine",
         ) from error
@@ -156,7 +157,7 @@ def not_understood(endpoint: Endpoint, access: Access, timeout: float, said: str
 
 
 def schemes_spoken(endpoint: Endpoint, access: Access, timeout: float) -> tuple[Scheme, ...]:
-    """What is spoken on a port: the schemes that got an answer. No credentials are sent."""
+    """What is spoken on a port: the schemes that got an answer. No headers are sent."""
     tls = ssl.create_default_context()
     tls.check_hostname = False
     tls.verify_mode = ssl.CERT_NONE  # nothing is believed that is read here

@@ -145,8 +145,8 @@ class InstanceLog:
             return Told(None, "nothing about a load that succeeded")
         if life.last is not None and not life.last.over:
             return Told(None, "a load that has not ended")
-        if life.served.old_versions:
-            return Told(None, "nothing about old instances: the model was updated in place")
+        if life.served.old_versions:  # in place, only new instances have a line
+            return Told(None, "nothing certain: it was loaded over itself, maybe in place")
         lines = self._of(self._initialized, life.served, names)
         lines = lines or self._of(self._created, life.served, names)
         for line in lines:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 # themselves (abseil) write the seconds since 1970 in place of the seconds.
 _LINE = re.compile(r"([EWIV])\d{4} \d\d:\d\d:\d+\.\d+ +\d+ [\w.]+:\d+\] ")
 _LIBRARY = re.compile(r"\[libprotobuf \w+ .*?\] ")
-_DECODER = json.JSONDecoder()
+_DECODER = json.JSONDecoder(strict=False)
 
 
 class Message(NamedTuple):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
 
 from pytest_triton.placement.compare import ABSENT, READY, Observed, Testimony
 from pytest_triton.placement.predict import ResolvedGroup, ServerTraits
@@ -23,15 +23,14 @@ from pytest_triton.servers.http import HttpApi, NotAddressable
 from pytest_triton.servers.server import RunningServer
 from pytest_triton.witnesses.instance_lines import InstanceLog, Told
 from pytest_triton.witnesses.log_lines import all_refusals
+from pytest_triton.witnesses.many_configs import model_configs
 from pytest_triton.witnesses.resolved_config import groups_of, grpc_model_config, placement_of
 
 INDEX = "repository index"
 CONFIG = "resolved config"
 LOG = "server log"
 
-# An answer takes the server longer than us, so several are asked for at a time.
-_CONNECTIONS = 4
-_WORTH_THREADS = 50  # models
+_MANY = 50  # models
 
 
 def observe(server: RunningServer, models: Iterable[str]) -> Mapping[str, Observed]:
@@ -65,16 +64,14 @@ def _resolved_groups(
     server: RunningServer, models: Sequence[str]
 ) -> Mapping[str, tuple[ResolvedGroup, ...]]:
     """The instance groups of READY models as core resolved them."""
-
-    def ask(share: Sequence[str]) -> dict[str, tuple[ResolvedGroup, ...]]:
-        with HttpApi(server.http) as api:
-            return {name: groups_of(_resolved_config(server, api, name)) for name in share}
-
-    if len(models) < _WORTH_THREADS:
-        return ask(models)
-    shares = [models[start::_CONNECTIONS] for start in range(_CONNECTIONS)]
-    with ThreadPoolExecutor(_CONNECTIONS) as threads:
-        return {name: groups for part in threads.map(ask, shares) for name, groups in part.items()}
+    found = {}
+    few = models
+    if len(models) >= _MANY and server.spec.where != "attached":  # whose way there may be TLS
+        few = [name for name in models if quote(name, safe="") != name]
+        many = [name for name in models if quote(name, safe="") == name]
+        found = {name: groups_of(config) for name, config in model_configs(server.http, many)}
+    with HttpApi(server.http) as api:
+        return found | {name: groups_of(_resolved_config(server, api, name)) for name in few}
 
 
 def _resolved_config(server: RunningServer, api: HttpApi, name: str) -> Mapping[str, object]:

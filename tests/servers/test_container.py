@@ -1,0 +1,259 @@
+"""What only containers have: how they are locked down, how files get in, how they fail."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+from docker_daemon import IMAGE, ours, require_image
+
+from builders import RepositoryBuilder
+from pytest_triton import ContainerOptions, TritonContainer
+from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
+from pytest_triton.servers import container_files
+from pytest_triton.servers.container_docker import NoDocker, Refused
+from pytest_triton.servers.container_files import InTheWay, shown
+from pytest_triton.servers.container_image import ImageUnavailable
+from pytest_triton.servers.failure import ServerDied
+from pytest_triton.servers.http import HttpApi
+
+Make = Callable[..., TritonContainer]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _docker() -> None:
+    require_image()
+
+
+@pytest.fixture
+def make(repository: RepositoryBuilder, folders_left: None) -> Iterator[Make]:
+    """Make containers on the test's repository, not started; all are stopped at the end."""
+    made = []
+
+    def make(**changes: Any) -> TritonContainer:
+        options = ContainerOptions(**changes.pop("options", {}))
+        values = {"image": IMAGE, "stand_ins": OFFICIAL_BACKENDS, "options": options, **changes}
+        made.append(TritonContainer(repository.path, **values))
+        return made[-1]
+
+    yield make
+    for container in made:
+        container.stop()
+    assert ours() == []
+
+
+def states(triton: TritonContainer) -> dict[str, str]:
+    with HttpApi(triton.http) as api:
+        return {entry["name"]: entry.get("state", "") for entry in api.index()}
+
+
+def attributes(triton: TritonContainer) -> Any:
+    container = triton.get_wrapped_container()
+    container.reload()
+    return container.attrs
+
+
+def test_it_is_a_container_of_testcontainers(repository: RepositoryBuilder, make: Make) -> None:
+    repository.add("cpu", "{ kind: KIND_CPU }")
+    triton = make(stand_ins=()).with_env("HELLO", "there").with_kwargs(hostname="here")
+    triton.with_exposed_ports(9999)
+    with triton as started:
+        assert started is triton
+        assert states(triton) == {"cpu": "READY"}
+        assert "http 127.0.0.1:" in repr(triton)
+        assert triton.exec(["hostname"]).output == b"here\n"
+        assert triton.exec(["sh", "-c", "echo $HELLO"]).output == b"there\n"
+        assert "9999/tcp" in attributes(triton)["NetworkSettings"]["Ports"]
+        out, error = triton.get_logs()
+        assert b"successfully loaded 'cpu'" in out + error
+    assert ours() == []
+
+
+def test_the_image_and_how_files_got_in_are_told(repository: RepositoryBuilder, make: Make) -> None:
+    repository.add("cpu", "{ kind: KIND_CPU }")
+    with make() as triton:
+        image, files = triton.view.notes
+    assert image.startswith(f"image {IMAGE} (local, sha256:")
+    assert files == "repository mounted read-only"
+
+
+def test_it_may_do_as_little_as_possible(repository: RepositoryBuilder, make: Make) -> None:
+    repository.add("cpu", "{ kind: KIND_CPU }")
+    options = {"memory": 2 << 30, "pids": 300, "shm_size": 128 << 20, "read_only": True}
+    with make(stand_ins=(), options={**options, "user": "12345:12345"}) as triton:
+        assert states(triton) == {"cpu": "READY"}, "a real python model runs under all this"
+        found = attributes(triton)
+        assert triton.exec(["id", "-u"]).output == b"12345\n"
+        assert triton.exec(["touch", "/opt/x"]).exit_code != 0
+        assert triton.exec(["touch", f"{repository.path}/x"]).exit_code != 0
+        status = triton.exec(["grep", "-E", "CapEff|NoNewPrivs", "/proc/1/status"]).output
+    host = found["HostConfig"]
+    assert host["CapDrop"] == ["ALL"]
+    assert not host["CapAdd"]
+    assert not host["Privileged"]
+    assert "no-new-privileges" in host["SecurityOpt"]
+    assert host["Memory"] == host["MemorySwap"] == 2 << 30
+    assert (host["PidsLimit"], host["ShmSize"]) == (300, 128 << 20)
+    assert status.split() == [b"CapEff:", b"0000000000000000", b"NoNewPrivs:", b"1"]
+    assert all(not mount["RW"] for mount in found["Mounts"])
+    bound = [one for ports in found["NetworkSettings"]["Ports"].values() for one in ports]
+    assert {one["HostIp"] for one in bound} == {"127.0.0.1"}
+    assert len(bound) == 3
+
+
+def test_models_that_only_another_user_may_read_are_served(
+    repository: RepositoryBuilder, make: Make
+) -> None:
+    repository.add("cpu", "{ kind: KIND_CPU }")
+    for path in [repository.path, *repository.path.rglob("*")]:
+        os.chown(path, 12345, 12345)
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    with make() as triton:
+        assert states(triton) == {"cpu": "READY"}
+        assert attributes(triton)["HostConfig"]["CapAdd"] in (
+            ["DAC_OVERRIDE"],
+            ["CAP_DAC_OVERRIDE"],
+        )
+
+
+def test_real_gpus_are_hidden_for_sure(repository: RepositoryBuilder, make: Make) -> None:
+    repository.add("pinned", "{ kind: KIND_GPU }")
+    with make() as triton:
+        assert states(triton) == {"pinned": "UNAVAILABLE"}
+        assert "NVIDIA_VISIBLE_DEVICES=void" in attributes(triton)["Config"]["Env"]
+        assert "CUDA_VISIBLE_DEVICES=" in attributes(triton)["Config"]["Env"]
+
+
+def test_copies_serve_what_mounts_serve(
+    repository: RepositoryBuilder, make: Make, tmp_path: Path
+) -> None:
+    repository.add("cpu", "{ kind: KIND_CPU }")
+    store = RepositoryBuilder(tmp_path / "store")
+    store.add("linked", "{ kind: KIND_GPU }")
+    (repository.path / "linked").symlink_to(store.path / "linked")
+    (repository.path / "inside").symlink_to("cpu")
+    (repository.path / "cpu" / "1" / "secret").write_text("x")
+    (repository.path / "cpu" / "1" / "secret").chmod(0o600)
+    options = {"transfer": "copy", "read_only": True, "user": "1000"}
+    with make(gpus="sim:1", options=options) as triton:
+        assert states(triton) == {"cpu": "READY", "inside": "READY", "linked": "READY"}
+        assert "copied" in triton.view.notes[1]
+        volumes = [one["Name"] for one in attributes(triton)["Mounts"] if one["Type"] == "volume"]
+    assert volumes
+    left = subprocess.run(["docker", "volume", "ls", "-q"], capture_output=True, text=True).stdout
+    assert not set(volumes) & set(left.split())
+
+
+def test_files_that_have_not_arrived_are_copied(
+    repository: RepositoryBuilder, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository.add("cpu", "{ kind: KIND_CPU }")
+    monkeypatch.setattr(container_files, "have_arrived", lambda *_: False)
+    with make() as triton:
+        assert states(triton) == {"cpu": "READY"}
+        assert "copied" in triton.view.notes[1]
+    assert ours() == []
+
+
+def test_what_else_models_need_can_be_shown(
+    repository: RepositoryBuilder, make: Make, tmp_path: Path
+) -> None:
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    (weights / "w").write_text("42")
+    repository.add("cpu", "{ kind: KIND_CPU }")
+    with make(options={"mounts": (weights,)}) as triton:
+        assert triton.exec(["cat", str(weights / "w")]).output == b"42"
+
+
+def test_a_path_that_containers_need_themselves_is_not_shown() -> None:
+    with pytest.raises(InTheWay, match="the container needs its own /usr"):
+        shown([Path("/usr")])
+
+
+# --- failures ------------------------------------------------------------------------------------
+
+
+def test_a_dead_container_ends_the_waiting_with_its_last_words(
+    repository: RepositoryBuilder, make: Make
+) -> None:
+    repository.add("cpu", "{ kind: KIND_CPU }")
+    triton = make()
+    triton.start()
+    triton.get_wrapped_container().kill()
+    with pytest.raises(ServerDied, match="signal SIGKILL") as raised:
+        triton.check_alive()
+    assert raised.value.cause == "killed"
+    assert "Started HTTPService" in str(raised.value)
+    triton.get_wrapped_container().remove()
+    with pytest.raises(ServerDied, match="somebody removed the container"):
+        triton.check_alive()
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"options": {"user": "nosuch"}}, "no such user"),
+        ({"options": {"pids": 5}}, "too many processes"),
+        ({"image": "pytest-triton/base:bookworm"}, "no tritonserver"),
+    ],
+)
+def test_a_start_that_fails_names_its_cause_and_leaves_nothing(
+    repository: RepositoryBuilder, make: Make, changes: dict[str, Any], cause: str
+) -> None:
+    repository.add("cpu", "{ kind: KIND_CPU }")
+    triton = make(**changes)
+    with pytest.raises(ServerDied) as raised:
+        triton.start()
+    assert raised.value.cause == cause
+    assert "What to do:" in str(raised.value)
+    assert ours() == []
+    assert not triton.folder.exists()
+
+
+def test_a_port_that_is_taken_is_told(repository: RepositoryBuilder, make: Make) -> None:
+    repository.add("cpu", "{ kind: KIND_CPU }")
+    with make() as first:
+        taken = int(first.http.rpartition(":")[2])
+        second = make().with_bind_ports(8000, taken)
+        with pytest.raises(ServerDied) as raised:
+            second.start()
+    assert raised.value.cause == "port taken"
+
+
+def test_a_mount_that_is_refused_is_told(
+    repository: RepositoryBuilder, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository.add("cpu", "{ kind: KIND_CPU }")
+    gone = docker.types.Mount(target="/x", source="/nowhere/at/all", type="bind")
+    monkeypatch.setattr(container_files, "mounts", lambda what: [gone])
+    with pytest.raises(Refused) as raised:
+        make(options={"transfer": "mount"}).start()
+    assert raised.value.cause == "mount refused"
+    assert "/nowhere/at/all" in str(raised.value)
+
+
+def test_without_docker_the_error_says_what_to_do(
+    repository: RepositoryBuilder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    with pytest.raises(NoDocker, match="No container engine answers") as raised:
+        TritonContainer(repository.path)
+    assert "--triton-server=process" in str(raised.value)
+
+
+def test_an_image_that_is_not_there_is_told_without_a_fetch(
+    repository: RepositoryBuilder, make: Make
+) -> None:
+    with pytest.raises(ImageUnavailable, match="is not to be fetched"):
+        make(image="127.0.0.1:1/nosuch:1", options={"pull": "never"}).start()
+    said: list[str] = []
+    with pytest.raises(ImageUnavailable, match="connection refused") as raised:
+        make(image="127.0.0.1:1/nosuch:1", say=said.append).start()
+    assert said[0].startswith("fetching 127.0.0.1:1/nosuch:1")
+    assert "python -m pytest_triton install" in str(raised.value)

@@ -1,0 +1,193 @@
+"""Nothing of ours is left behind, nothing of others' is touched, and what is kept is used again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import docker
+import pytest
+from docker_daemon import IMAGE, ours, require_image
+
+from builders import RepositoryBuilder
+from pytest_triton import ContainerOptions, TritonContainer
+from pytest_triton.__main__ import main
+from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
+from pytest_triton.servers import container_owners
+from pytest_triton.servers.container_owners import HOST, OURS, OWNER, REUSE
+
+pytestmark = pytest.mark.usefixtures("folders_left")
+
+_OWNER = """
+import subprocess, sys, time
+from pytest_triton import TritonContainer
+triton = TritonContainer(sys.argv[1], image=sys.argv[2], stand_ins=["python"])
+triton.launch()
+print(triton._guard._process.pid, flush=True)
+try:
+    time.sleep(600)
+finally:
+    triton.stop()
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _docker() -> None:
+    require_image()
+
+
+@pytest.fixture
+def owner(repository: RepositoryBuilder) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A process that has started a container, and the id of its guard."""
+    repository.add("cpu", "{ kind: KIND_CPU }")
+    process = subprocess.Popen(
+        [sys.executable, "-c", _OWNER, str(repository.path), IMAGE],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    guard = int(process.stdout.readline())
+    assert len(ours()) == 1
+    yield process, guard
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    wait_until(lambda: ours() == [] and folders() == [], "the guard's work")
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain: {what}"
+        time.sleep(0.1)
+
+
+def folders() -> list[Path]:
+    return list(Path(os.environ["TMPDIR"]).glob("pytest-triton-*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_when_its_owner_is_ended(
+    owner: tuple[subprocess.Popen[str], int], number: signal.Signals
+) -> None:
+    process, _ = owner
+    process.send_signal(number)
+    process.wait()
+    wait_until(lambda: ours() == [] and folders() == [], "the container's removal")
+
+
+def test_the_next_start_removes_what_even_the_guard_could_not(
+    owner: tuple[subprocess.Popen[str], int], repository: RepositoryBuilder
+) -> None:
+    process, guard = owner
+    left = ours()
+    os.kill(guard, signal.SIGKILL)
+    process.kill()
+    process.wait()
+    assert ours() == left
+    with TritonContainer(repository.path, image=IMAGE, stand_ins=["python"]):
+        assert not set(left) & set(ours())
+    assert ours() == []
+
+
+def test_containers_of_others_are_not_touched(
+    repository: RepositoryBuilder, owner: tuple[subprocess.Popen[str], int]
+) -> None:
+    living = ours()
+    client = docker.from_env()
+    dead = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True).stdout.strip()
+    labels = [
+        {},  # not of pytest-triton
+        {OURS: "x", HOST: "another machine", OWNER: f"{dead} 1 boot"},
+        {OURS: "x", HOST: container_owners.this_host(), REUSE: "key", OWNER: f"{dead} 1 boot"},
+        {OURS: "x", HOST: container_owners.this_host(), OWNER: f"{dead} 1 boot"},
+    ]
+    made = [client.containers.create(IMAGE, "true", labels=each) for each in labels]
+    try:
+        assert container_owners.remove_orphans(client) == [made[3].name]
+        assert main(["clean"]) == 0
+        left = {one.id for one in client.containers.list(all=True)}
+        assert [one.id in left for one in made] == [True, True, False, False]
+        assert set(living) <= set(ours())
+        assert main(["clean", "--others"]) == 0
+        left = {one.id for one in client.containers.list(all=True)}
+        assert [one.id in left for one in made] == [True, False, False, False]
+    finally:
+        for one in made:
+            container_owners.remove(one)
+        client.close()
+
+
+def test_an_id_that_another_process_has_now_is_not_the_owner() -> None:
+    mine = container_owners.labels("x", Path("/x"))
+    assert not container_owners.is_orphan(mine)
+    pid, start, boot = mine[OWNER].split()
+    assert container_owners.is_orphan({**mine, OWNER: f"{pid} {int(start) - 1} {boot}"})
+    assert container_owners.is_orphan({**mine, OWNER: f"{pid} {start} earlier-boot"})
+    assert not container_owners.is_orphan({**mine, HOST: "another", OWNER: "1 1 x"})
+
+
+# --- reuse ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def reused(
+    repository: RepositoryBuilder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., str]]:
+    """Start a container that may be reused, end it, and tell the id of what ran."""
+    monkeypatch.setenv("PYTEST_TRITON_CACHE", str(tmp_path / "cache"))
+    repository.add("pinned", "{ kind: KIND_GPU }")
+
+    def reused(gpus: str = "sim:1", **changes: object) -> str:
+        with TritonContainer(
+            repository.path,
+            image=IMAGE,
+            gpus=gpus,
+            stand_ins=OFFICIAL_BACKENDS,
+            options=ContainerOptions(reuse=True),
+            **changes,  # type: ignore[arg-type]
+        ) as triton:
+            assert "successfully loaded 'pinned'" in triton.log.since()
+            triton.check_alive()
+            return triton.get_container_id()
+
+    yield reused
+    assert main(["clean"]) == 0
+    assert ours() == []
+    assert list((tmp_path / "cache" / "containers").glob("pytest-triton-*")) == []
+
+
+def test_a_kept_container_is_used_again_until_something_differs(
+    reused: Callable[..., str], repository: RepositoryBuilder
+) -> None:
+    first = reused()
+    assert len(ours()) == 1, "it goes on running"
+    assert reused() == first
+    assert reused(gpus="sim:2") != first
+    assert len(ours()) == 2
+    repository.add("more", "{ kind: KIND_CPU }")
+    assert reused() != first
+    assert len(ours()) == 2, "what is out of date is removed"
+
+
+def test_a_kept_container_that_has_died_is_made_anew(reused: Callable[..., str]) -> None:
+    first = reused()
+    subprocess.run(["docker", "kill", first], check=True, capture_output=True)
+    assert reused() != first
+    assert len(ours()) == 1
+
+
+def test_a_start_that_fails_is_not_kept(
+    reused: Callable[..., str], repository: RepositoryBuilder
+) -> None:
+    from pytest_triton.servers.failure import ServerDied
+
+    with pytest.raises(ServerDied):
+        reused(arguments=["--frobnicate"])
+    assert ours() == []

@@ -1,0 +1,281 @@
+"""`plan`, `merge` and `diff` as commands: exit codes, tables, JSON. No server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from builders import RepositoryBuilder
+from ledger_strategies import entry, job, ledger
+from pytest_triton.__main__ import main
+from pytest_triton.ledger import Entry, read_ledger, write_ledger
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Said]
+
+
+@pytest.fixture
+def run(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    repository: RepositoryBuilder,
+) -> Command:
+    """Run a command where the repository `models` is, of one GPU model and one for the CPU."""
+    repository.add("detector", "{ kind: KIND_GPU }")
+    repository.add("tokenizer", "{ kind: KIND_CPU }")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def run(*arguments: object) -> Said:
+        try:
+            code = main([str(one) for one in arguments])
+        except SystemExit as stopped:
+            code = int(str(stopped.code))
+        return Said(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def plan(run: Command) -> dict[str, Any]:
+    said = run("plan", "models", "--format", "json")
+    Path("plan.json").write_text(said.out)
+    found: dict[str, Any] = json.loads(said.out)
+    return found
+
+
+def proof(plan: dict[str, Any], model: str, spec: str, *, real: bool = False, **more: Any) -> Entry:
+    """An entry that proves a model of the plan, as it is."""
+    config = next(need["config_hash"] for need in plan["needs"] if need["model"] == model)
+    return entry(spec=spec, real=real, model=model, **{"config": config, **more})
+
+
+def all_proven(plan: dict[str, Any]) -> list[Entry]:
+    return [
+        proof(plan, "detector", "none", placed="refused: no GPU"),
+        proof(plan, "detector", "1", real=True, by=job("gpu")),
+        proof(plan, "tokenizer", "none", placed="CPU"),
+    ]
+
+
+def test_the_plan_as_text(run: Command) -> None:
+    said = run("plan", "models")
+    assert said.code == 0
+    assert said.out.splitlines() == [
+        "2 models, 1 of them for GPUs: 2 jobs, 1 with GPUs",
+        "",
+        "job         GPUs   image                models   cost",
+        "rehearsal   0      none                 2        3",
+        "1-gpu       1      tritonserver:*-py3   1        2",
+        "",
+        "rehearsal:",
+        "  why:    every model without a GPU, and on simulated ones before real ones are paid for",
+        "  models: detector, tokenizer",
+        "  run:    pytest --triton-repo=models --triton-gpus=none --triton-gpus=sim:1",
+        "          --triton-job=rehearsal --triton-ledger=ledgers/rehearsal.json",
+        "",
+        "1-gpu:",
+        "  why:    1 model: runs on GPUs",
+        "  models: detector",
+        "  run:    pytest --triton-repo=models --triton-gpus=1 --triton-require=gpus=1",
+        "          --triton-job=1-gpu --triton-ledger=ledgers/1-gpu.json",
+    ]
+
+
+def test_a_plan_without_gpu_jobs_says_so(
+    run: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    RepositoryBuilder(tmp_path / "cpu").add("tokenizer", "{ kind: KIND_CPU }")
+    assert "No GPU job is needed" in run("plan", "cpu").out
+    github = dict(
+        line.split("=", 1) for line in run("plan", "cpu", "--format", "github").out.splitlines()
+    )
+    assert github["gpu_jobs"] == "0"
+    assert json.loads(github["gpu_matrix"]) == {"include": []}
+    assert list(json.loads(run("plan", "cpu", "--format", "gitlab").out)) == [".triton-plan"]
+
+
+def test_the_matrices_hold_the_same_jobs(run: Command) -> None:
+    lines = run("plan", "models", "--format", "github", "--shards", 2).out.splitlines()
+    github = json.loads(dict(line.split("=", 1) for line in lines)["matrix"])["include"]
+    gitlab = json.loads(run("plan", "models", "--format", "gitlab", "--shards", 2).out)
+    names = [one["TRITON_NAME"] for one in gitlab[".triton-plan"]["parallel"]["matrix"]]
+    assert names == [one["name"] for one in github]
+    assert all(
+        isinstance(v, str)
+        for one in gitlab[".triton-plan"]["parallel"]["matrix"]
+        for v in one.values()
+    )
+    assert [one["gpus"] for one in github] == [0, 0, 1] or [one["gpus"] for one in github] == [0, 1]
+
+
+def test_all_proven(run: Command, plan: dict[str, Any]) -> None:
+    told = all_proven(plan)
+    write_ledger("a.json", ledger(told[0], told[2]))
+    write_ledger("b.json", ledger(told[1]))
+    said = run("merge", "a.json", "b.json", "--plan", "plan.json", "--output", "all.json")
+    assert said.code == 0
+    assert said.out.splitlines() == [
+        "model       declared   no GPU      1 GPU",
+        "detector    GPU        rehearsed   proven on a real GPU",
+        "tokenizer   CPU        rehearsed   -",
+        "",
+        "    2  rehearsed (no GPU)",
+        "    1  proven on a real GPU (1 GPU)",
+        "",
+        "All proven: 3 of 3",
+    ]
+    assert len(read_ledger("all.json").entries) == 3
+    assert run("merge", "all.json", "--repo", "models").out == said.out
+    assert run("merge", "all.json", "--repo", "models", "--rehearsals", "nowhere").code == 1
+
+
+def test_a_job_that_never_ran_is_never_proven(run: Command, plan: dict[str, Any]) -> None:
+    write_ledger("a.json", ledger(*[one for one in all_proven(plan) if one.hardware.gpus == 0]))
+    said = run("merge", "a.json", "--plan", "plan.json")
+    assert said.code == 1
+    assert "detector    GPU        rehearsed   never proven  <-" in said.out
+    assert said.out.splitlines()[-1] == "Not all is proven: 1 of 3 not proven"
+    found = json.loads(run("merge", "a.json", "--plan", "plan.json", "--json").out)
+    assert (found["ok"], found["counts"]) == (False, {"rehearsed": 2, "never": 1})
+
+
+def test_a_changed_config_is_not_proven_by_what_it_was(
+    run: Command, plan: dict[str, Any], repository: RepositoryBuilder
+) -> None:
+    write_ledger("a.json", ledger(*all_proven(plan)))
+    config = repository.path / "detector" / "config.pbtxt"
+    config.write_text("# a comment changes nothing\n" + config.read_text())
+    assert run("merge", "a.json", "--repo", "models").code == 0
+    config.write_text(config.read_text().replace("max_batch_size: 8", "max_batch_size: 4"))
+    said = run("merge", "a.json", "--repo", "models")
+    assert said.code == 1
+    assert "proven for another version of the config" in said.out
+
+
+def test_what_the_plan_does_not_know_is_told(run: Command, plan: dict[str, Any]) -> None:
+    told = [replace(one, deployment="build/models") for one in all_proven(plan)]
+    killed = replace(job("gpu"), ended=None, exit_status=None)
+    write_ledger("a.json", ledger(*[replace(one, job=killed) for one in told]))
+    said = run("merge", "a.json", "--plan", "plan.json")
+    assert said.code == 1
+    assert "The plan is for `models`, and there are ledgers of `build/models`" in said.out
+    assert "Ended before they were done: gpu" in said.out
+
+
+def test_other_failures_are_told(run: Command, plan: dict[str, Any]) -> None:
+    more = proof(plan, "detector", "8", real=True, headline="runs on CPU")
+    write_ledger("a.json", ledger(*all_proven(plan), replace(more, verdict="failed")))
+    said = run("merge", "a.json", "--plan", "plan.json")
+    assert said.code == 1
+    assert "  detector, 8: runs on CPU (one)" in said.out
+    assert said.out.splitlines()[-1] == "Not all is proven: 1 other failure"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["missing.json", "--plan", "plan.json"],
+        ["a.json", "missing.json", "--plan", "plan.json"],
+        ["nothing", "--plan", "plan.json"],  # a directory without ledgers
+        ["plan.json", "--plan", "plan.json"],
+        ["empty.json", "--plan", "plan.json"],
+        ["a.json", "--plan", "a.json"],
+        ["a.json", "--plan", "missing.json"],
+        ["a.json", "--repo", "nothing"],
+        ["jobless.json", "--plan", "plan.json"],
+        ["a.json"],
+        ["a.json", "--plan", "plan.json", "--output", "plan.json/all.json"],
+    ],
+)
+def test_nothing_to_judge_by_is_never_success(
+    run: Command, plan: dict[str, Any], arguments: list[str]
+) -> None:
+    write_ledger("a.json", ledger(*all_proven(plan)))
+    write_ledger("jobless.json", ledger())
+    Path("empty.json").touch()
+    Path("nothing").mkdir()
+    said = run("merge", *arguments)
+    assert said.code == 2
+    assert said.err
+    assert said.out == ""
+    assert "Traceback" not in said.err
+
+
+def test_a_damaged_plan_is_refused(run: Command, plan: dict[str, Any]) -> None:
+    write_ledger("a.json", ledger(*all_proven(plan)))
+    for change in (
+        {"schema": 9},
+        {"needs": []},
+        {"needs": None},
+        {"needs": [{**plan["needs"][0], "gpus": -1}]},
+        {"needs": [{**plan["needs"][0], "model": None}]},
+        {"needs": [7]},
+    ):
+        Path("bad.json").write_text(json.dumps({**plan, **change}))
+        said = run("merge", "a.json", "--plan", "bad.json")
+        assert (said.code, said.out) == (2, "")
+        assert "bad.json" in said.err
+
+
+def test_a_directory_stands_for_its_ledgers(run: Command, plan: dict[str, Any]) -> None:
+    for number, one in enumerate(all_proven(plan)):
+        write_ledger(f"ledgers/job-{number}/ledger.json", ledger(one))
+    assert run("merge", "ledgers", "--plan", "plan.json").code == 0
+
+
+def test_of_many_models_only_what_deserves_attention_is_shown(
+    run: Command, plan: dict[str, Any]
+) -> None:
+    (first, *_) = plan["needs"]
+    needs = [{**first, "model": f"m{number:04}", "gpus": 0} for number in range(1000)]
+    Path("plan.json").write_text(json.dumps({**plan, "needs": needs}))
+    told = [entry(model=f"m{number:04}", config=first["config_hash"]) for number in range(1000)]
+    told[700] = replace(told[700], verdict="failed", headline="runs on CPU")
+    write_ledger("a.json", ledger(*told[:999]))
+    lines = run("merge", "a.json", "--plan", "plan.json").out.splitlines()
+    assert lines == [
+        "model   declared   no GPU",
+        "m0700   GPU        failed (runs on CPU)  <-",
+        "m0999   GPU        never proven  <-",
+        "... and 998 more models of 1000, all proven",
+        "",
+        "  998  rehearsed (no GPU)",
+        "    1  failed (no GPU)",
+        "    1  never proven (no GPU)",
+        "",
+        "Not all is proven: 2 of 1000 not proven",
+    ]
+
+
+def test_diff_tells_what_changed_and_why(run: Command) -> None:
+    write_ledger("a.json", ledger(entry(placed="refused: no GPU", version="2.33.0")))
+    write_ledger("b.json", ledger(entry(placed="CPU", version="2.51.0")))
+    said = run("diff", "a.json", "b.json")
+    assert said.code == 1
+    assert said.out.splitlines() == [
+        "Triton: 2.33.0 -> 2.51.0",
+        "",
+        "model      hardware   before            after   why",
+        "detector   none       refused: no GPU   CPU     Triton",
+        "",
+        "1 placement changed, 0 did not",
+    ]
+    (change,) = json.loads(run("diff", "a.json", "b.json", "--json").out)["changes"]
+    assert change["causes"] == ["Triton: 2.33.0 -> 2.51.0"]
+    assert run("diff", "a.json", "a.json").code == 0
+    assert run("diff", "a.json", "missing.json").code == 2
+    write_ledger("empty.json", ledger())
+    assert run("diff", "empty.json", "empty.json").code == 2

@@ -1,0 +1,72 @@
+"""The table at the end of a run: all of a small repository, and of a large one what matters."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+
+from pytest_triton.reports.terminal import PlacementTable
+
+
+class Report:
+    """What the table reads of a pytest report."""
+
+    def __init__(self, model: str, hardware: str, observed: str, *, failed: bool = False) -> None:
+        self.when = "call"
+        self.passed, self.failed = not failed, failed
+        self.user_properties = [
+            ("triton_model", model),
+            ("triton_repository", "models"),
+            ("triton_declared", "GPU"),
+            ("triton_hardware", hardware),
+            ("triton_observed", observed),
+        ]
+
+
+def _lines(count: int, **odd: tuple[str, bool]) -> list[str]:
+    """The table of `count` models on two hardware; `odd` are cells that differ without a GPU."""
+    table = PlacementTable(["no GPU", "2 GPUs"])
+    for number in range(count):
+        name = f"m{number:04}"
+        cell, failed = odd.get(name, ("refused: no GPU", False))
+        for report in (
+            Report(name, "no GPU", cell, failed=failed),
+            Report(name, "2 GPUs", "GPU 0 · GPU 1" if number % 10 else "GPU 0 · CPU x2"),
+        ):
+            table.add(cast("pytest.TestReport", report))
+    return [line for lines in table.lines() for line in lines]
+
+
+def test_a_small_repository_is_shown_whole() -> None:
+    assert len(_lines(50)) == 51
+
+
+def test_a_large_one_shows_what_deserves_attention_and_counts_the_rest() -> None:
+    lines = _lines(
+        1000,
+        m0007=("CPU  <- fallback", False),
+        m0008=("CPU  <- fallback (allowed)", False),
+        m0500=("CPU x2", True),
+    )
+    assert [line.split()[0] for line in lines[1:3]] == ["m0007", "m0500"]
+    assert lines[3:] == [
+        "2 of 1,000 models need attention",
+        "  no GPU  997 refused, 1 fallback, 1 fallback (allowed), 1 failed",
+        "  2 GPUs  900 GPU, 100 GPU + CPU",
+    ]
+
+
+def test_too_many_that_deserve_attention_are_counted_too() -> None:
+    names = [f"m{number:04}" for number in range(300)]
+    lines = _lines(300, **dict.fromkeys(names, ("CPU  <- fallback", False)))
+    assert len(lines) == 1 + 50 + 3
+    assert "300 of 300 models need attention, the first 50 of them are shown" in lines
+
+
+def test_what_has_not_run_is_said() -> None:
+    table = PlacementTable(["no GPU", "2 GPUs"])
+    for number in range(60):
+        report = Report(f"m{number}", "no GPU", "refused: no GPU")
+        table.add(cast("pytest.TestReport", report))
+    assert "  2 GPUs  60 not run" in [line for lines in table.lines() for line in lines]
