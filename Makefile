@@ -4,12 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 RELEASES := 2.33.0 2.36.0 2.39.0 2.42.0 2.51.0
 
-.PHONY: demo test test-gpu lint matrix benchmarks clean
+.PHONY: demo image test test-gpu lint matrix benchmarks clean
 
 # The main job on the example project, against a real tritonserver.
 demo: $(VENV)/.ready
 	$(BIN)/python -m pytest_triton install
 	cd example_project && ../$(BIN)/python -m pytest --triton-repo=models
+
+# A small image of Triton without GPU support and with the python backend only, for container tests.
+image: $(VENV)/.ready
+	scripts/build-image $(BIN)/python
 
 # The whole suite, on all releases of tritonserver that the plugin can install.
 test: $(VENV)/.ready

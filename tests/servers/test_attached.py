@@ -15,9 +15,10 @@ from gates import Certificates, grpc_gate, http_gate, make_certificates, silent_
 from pytest_triton.inference.infer import infer
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
+from pytest_triton.server_url import BadUrl, Endpoint
 from pytest_triton.servers.attached import AttachedServer, api_of, open_api
 from pytest_triton.servers.clients import NoSuchEndpoint, connect_grpc, connect_http
-from pytest_triton.servers.endpoint import BadUrl, Endpoint, NotReached
+from pytest_triton.servers.endpoint import NotReached
 from pytest_triton.servers.grpc_api import grpc_client
 from pytest_triton.servers.http import HttpApi
 from pytest_triton.servers.process import ProcessServer, launch

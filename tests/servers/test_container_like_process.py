@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from docker_daemon import IMAGE, ours, require_image
 
 from builders import RepositoryBuilder
+from docker_daemon import IMAGE, ours, require_image
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.rehearsal.completion import as_json
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS, SimulatedGpus, write_control
@@ -114,7 +114,7 @@ def test_a_real_python_model_answers(repository: RepositoryBuilder, live: Live) 
 
     repository.add("cpu", "{ kind: KIND_CPU }")
     server = live(stand_ins=())
-    assert server.backends == {"python"}
+    assert server.backends == frozenset({"python"})
     given = numpy.arange(4, dtype=numpy.float32).reshape(1, 4)
     sent = tritonclient.grpc.InferInput("X", given.shape, "FP32")
     sent.set_data_from_numpy(given)

@@ -111,30 +111,31 @@ class Comments:
 
 
 def comments_in(text: str) -> Comments:
-    """The comments `# triton: ignore ...` of a config.pbtxt (or model.py)."""
+    """The comments `# triton: ignore ...` of a config.pbtxt."""
     if "triton:" not in text:
         return Comments()
     whole: list[str] = []
     lines: dict[int, tuple[str, ...]] = {}
-    for piece in _PIECE.finditer(text):
-        found = _COMMENT.match(piece.group())
-        if found is None:
-            continue
-        rules = tuple(code for code in re.split(r"[,\s]+", found["rules"]) if code)
-        if found["file"]:
-            whole += rules
-            continue
-        line = text.count("\n", 0, piece.start()) + 1
-        alone = not text[text.rfind("\n", 0, piece.start()) + 1 : piece.start()].strip()
-        target = _next_line(text, line) if alone else line
-        lines[target] = lines.get(target, ()) + rules
+    waiting: list[str] = []  # of comments that stand alone: for the next line with anything on it
+    for number, line in enumerate(text.split("\n"), 1):
+        bare = line.strip()
+        rules = _rules_in(line, whole) if "triton:" in line else []
+        if bare.startswith("#"):
+            waiting += rules
+        elif bare:
+            if waiting or rules:
+                lines[number] = (*waiting, *rules)
+            waiting = []
     return Comments(tuple(whole), lines)
 
 
-def _next_line(text: str, line: int) -> int:
-    """The next line that isn't empty or a comment."""
-    following = text.split("\n")[line:]
-    for number, content in enumerate(following, line + 1):
-        if content.strip() and not content.lstrip().startswith("#"):
-            return number
-    return line
+def _rules_in(line: str, whole: list[str]) -> list[str]:
+    """The rules that a line's comment ignores; those of `ignore-file` are added to `whole`."""
+    for piece in _PIECE.finditer(line):
+        found = _COMMENT.match(piece.group())
+        if found is not None:
+            rules = [code for code in re.split(r"[,\s]+", found["rules"]) if code]
+            if not found["file"]:
+                return rules
+            whole += rules
+    return []

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from pytest_triton.audit.finding import Edit, Fix
 from pytest_triton.audit.subject import Subject
-from pytest_triton.repository.pbtxt import Token, tokens
+from pytest_triton.repository.pbtxt import tokens
 
-_OPENING = {"{": "}", "[": "]", "<": ">"}
+_OPENING = ("{", "[", "<")
+_CLOSING = ("}", "]", ">")
 
 
 def field_span(text: str, start: int) -> tuple[int, int]:
@@ -16,33 +17,22 @@ def field_span(text: str, start: int) -> tuple[int, int]:
 
     The text is known to be valid.
     """
-    found = [token for token in tokens(text[start:]) if token.kind != "end"]
-    at = 1
-    if at < len(found) and found[at].text == ":":
-        at += 1
-    at = _value_end(found, at)
-    if at < len(found) and found[at].text in (",", ";"):
-        at += 1
-    last = found[at - 1]
-    return start, start + last.offset + len(last.text)
-
-
-def _value_end(found: list[Token], at: int) -> int:
-    """The number of the token after the value that starts with token `at`."""
+    stream = tokens(text[start:])
+    next(stream)  # the name
+    token = next(stream)
+    if token.text == ":":
+        token = next(stream)
     depth = 0
-    while at < len(found):
-        token = found[at]
-        at += 1
-        if token.kind == "mark" and token.text in _OPENING:
-            depth += 1
-        elif token.kind == "mark" and token.text in _OPENING.values():
-            depth -= 1
-        if depth > 0:
-            continue
-        if token.kind == "string" and at < len(found) and found[at].kind == "string":
-            continue  # strings side by side are one
-        break
-    return at
+    while token.kind != "end":
+        if token.kind == "mark":
+            depth += (token.text in _OPENING) - (token.text in _CLOSING)
+        last, token = token, next(stream)
+        side_by_side = last.kind == "string" and token.kind == "string"  # those are one
+        if depth == 0 and not side_by_side:
+            break
+    if token.kind == "mark" and token.text in (",", ";"):
+        last = token
+    return start, start + last.offset + len(last.text)
 
 
 def delete_field(subject: Subject, field: str) -> Fix | None:

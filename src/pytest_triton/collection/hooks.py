@@ -193,7 +193,7 @@ class RepositoryChecks:
     def pytest_report_header(self) -> list[str]:
         from pytest_triton.reports.terminal import header
 
-        return header(self.session, self.config.get_verbosity() > 0)
+        return [*header(self.session, self.config.get_verbosity() > 0), *self._shard_line()]
 
     def pytest_collection_finish(self) -> None:
         """A repository that was given and not collected is an error, never silence."""
@@ -266,11 +266,27 @@ class RepositoryChecks:
         if self.ledger is not None:
             self.ledger.close(session.exitstatus)
 
+    def _shard_line(self) -> list[str]:
+        shard = self.settings.shard
+        if shard is None:
+            return []
+        models = sum(len(checked.repository.models) for checked in self.session.deployments)
+        mine = len(self._in_shard())
+        nothing = "; merge sees to it that the others are proven" if not mine else ""
+        return [f"triton: shard {shard} has {mine or 'none'} of the {models} models{nothing}"]
+
     def _shard_is_empty(self) -> bool:
-        """Whether there was nothing to do because other shards have all the models."""
+        """Whether there was nothing to do because other shards have all the models.
+
+        That is no failure: with few models some shard may be empty, and what is expected comes
+        from the plan, so that no model can get lost between the shards.
+        """
+        return self.settings.shard is not None and not self._in_shard()
+
+    def _in_shard(self) -> list[str]:
         shard = self.settings.shard
         names = [m.name for checked in self.session.deployments for m in checked.repository.models]
-        return shard is not None and not any(map(shard.holds, names))
+        return [name for name in names if shard is None or shard.holds(name)]
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         self.table.write(terminalreporter)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from pytest_triton.errors import PytestTritonError
-from pytest_triton.servers.endpoint import Endpoint, NotReached, not_understood, reach
+from pytest_triton.server_url import Endpoint
+from pytest_triton.servers.endpoint import NotReached, not_understood, reach
 from pytest_triton.servers.grpc_api import GrpcApi
 from pytest_triton.servers.http import HttpApi, NotAllowed, ServerSilent
 from pytest_triton.servers.log import ServerLog

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pytest_triton.errors import PytestTritonError
+from pytest_triton.server_url import Endpoint
 from pytest_triton.servers.attached import access_of
-from pytest_triton.servers.endpoint import Endpoint
 from pytest_triton.servers.grpc_api import grpc_client
 from pytest_triton.servers.server import RunningServer
 from pytest_triton.servers.tls import Access, Secret

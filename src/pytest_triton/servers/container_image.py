@@ -63,7 +63,7 @@ def get_image(client: docker.DockerClient, name: str, options: ContainerOptions,
         if options.pull != "missing":
             raise ImageUnavailable(
                 f"The image {name} isn't there, and is not to be fetched.",
-                tried=[f"images of the daemon at {client.api.base_url}", "--triton-pull=never"],
+                tried=["the images that the container engine has", "--triton-pull=never"],
                 cure=f"`docker pull {name}`, correct --triton-image, or --triton-pull=missing",
             ) from None
     _pull(client, name, options.pull_timeout, say)
@@ -102,7 +102,7 @@ def _pull(client: docker.DockerClient, name: str, timeout: float, say: Say) -> N
         raise ImageUnavailable(
             f"The image {name} isn't there and could not be fetched: {error}",
             tried=[
-                f"images of the daemon at {client.api.base_url}",
+                "the images that the container engine has",
                 f"docker pull {name}, with the credentials of ~/.docker/config.json",
             ],
             cure=_cure(name, str(error)),
@@ -173,7 +173,7 @@ def _cure(name: str, what: str) -> str:
     lower = what.lower()
     if "no space left" in lower:
         return f"free disk space where Docker keeps its images (docker system df), {small}"
-    if any(word in lower for word in ("unauthorized", "denied", "authentication", "forbidden")):
+    if any(word in lower for word in ("auth", "denied", "forbidden")):
         registry = name.partition("/")[0]
         return f"`docker login {registry}` with an account that may read it, {small}"
     if any(word in lower for word in ("not found", "manifest unknown", "invalid reference")):

@@ -1,26 +1,19 @@
-"""The URL of a server, and what really answers there."""
+"""What really answers at a server's URL."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 import ssl
-from dataclasses import dataclass
-from typing import Literal, get_args
-from urllib.parse import urlsplit
+from typing import get_args
 
 from pytest_triton.errors import PytestTritonError
+from pytest_triton.server_url import Endpoint, Scheme
 from pytest_triton.servers.tls import Access
 
-Scheme = Literal["grpc", "grpcs", "http", "https"]
-_PORTS = {"grpc": 8001, "grpcs": 443, "http": 8000, "https": 443}
 _HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 _ALERT = 2.0  # seconds, at most, until a server that misses a certificate says so
 _SETTINGS = 4  # the type of a server's first frame
-
-
-class BadUrl(PytestTritonError):
-    """Not the URL of a server. The text doesn't repeat it if it holds credentials."""
 
 
 class NotReached(PytestTritonError):
@@ -32,62 +25,6 @@ class NotReached(PytestTritonError):
     def __init__(self, what: str, *, cause: str, cure: str, tried: tuple[str, ...] = ()) -> None:
         super().__init__(what, cure=cure, tried=tried)
         self.cause = cause
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """`host` without brackets; `path` is what stands before /v2 behind a proxy, "" or `/x`."""
-
-    scheme: Scheme
-    host: str
-    port: int
-    path: str = ""
-
-    @classmethod
-    def parse(cls, url: str) -> Endpoint:
-        """Of `grpc://host:8001`, `grpcs://`, `http://` or `https://`. Raises BadUrl."""
-        try:
-            parts = urlsplit(url)
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            parts, host, port = urlsplit(""), None, None
-        scheme = next((known for known in get_args(Scheme) if known == parts.scheme), None)
-        if "@" in url:
-            raise BadUrl(
-                "The server's URL has a user or password in it.",
-                cure="leave it out; give credentials as headers that are read from the "
-                "environment: --triton-header=Authorization=env:TOKEN",
-            )
-        path = parts.path.rstrip("/")
-        if scheme is None or not host or port == 0 or parts.query or parts.fragment:
-            raise BadUrl(
-                f"{url!r} is not the URL of a Triton server.",
-                cure="grpc://host:8001, grpcs://host, http://host:8000 or https://host",
-            )
-        if path and scheme.startswith("grpc"):
-            raise BadUrl(f"{url!r}: gRPC knows no path.", cure=f"{scheme}://{parts.netloc}")
-        return cls(scheme, host, port if port is not None else _PORTS[scheme], path)
-
-    @property
-    def secure(self) -> bool:
-        return self.scheme in ("grpcs", "https")
-
-    @property
-    def is_grpc(self) -> bool:
-        return self.scheme in ("grpc", "grpcs")
-
-    @property
-    def address(self) -> str:
-        """`host:port`, and behind a proxy its path."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}{self.path}"
-
-    @property
-    def is_local(self) -> bool:
-        return self.host in ("localhost", "127.0.0.1", "::1")
-
-    def __str__(self) -> str:
-        return f"{self.scheme}://{self.address}"
 
 
 def reach(endpoint: Endpoint, access: Access, timeout: float) -> None:

@@ -16,7 +16,6 @@ from pytest_triton.plan.values import Need, Plan
 from pytest_triton.repository import model_config_type
 from strategies import model_configs
 
-
 GPU = "instance_group [ { kind: KIND_GPU } ]"
 CPU = "instance_group [ { kind: KIND_CPU } ]"
 SECOND = "instance_group [ { kind: KIND_GPU gpus: [ 1 ] } ]"

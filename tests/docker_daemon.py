@@ -15,7 +15,7 @@ from typing import IO
 import pytest
 
 IMAGE = "pytest-triton/tritonserver:2.51.0"
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 
 # dockerd asks for this program before it accepts `--gpus`; ours does nothing.
 _HOOK = "#!/bin/sh\nexit 0\n"
@@ -100,7 +100,11 @@ class OtherDaemon:
                 ["unshare", "--mount", "sh", "-c", hide, str(self._hidden), *command],
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"},
+                env={
+                    **os.environ,
+                    "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+                    "TMPDIR": "/tmp",  # a test's own is hidden from it
+                },
             )
         deadline = time.monotonic() + 60
         while not self._answers():

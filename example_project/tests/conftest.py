@@ -1,0 +1,6 @@
+"""Two servers that differ, for tests that compare them."""
+
+from pytest_triton import factories
+
+server_with_gpus = factories.triton_server(gpus="sim:2")
+server_without = factories.triton_server(gpus="none")

@@ -1,0 +1,51 @@
+"""The README's python, and the example project, run as their readers would run them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+BLOCKS = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+
+
+@pytest.fixture
+def example(pytester: pytest.Pytester) -> pytest.Pytester:
+    """The example project, in a folder of its own."""
+    ignored = shutil.ignore_patterns("__pycache__", ".pytest_cache")
+    shutil.copytree(ROOT / "example_project", pytester.path, dirs_exist_ok=True, ignore=ignored)
+    return pytester
+
+
+def test_there_is_something_to_run() -> None:
+    assert any("def test_" in block for block in BLOCKS)
+    assert any("def test_" not in block for block in BLOCKS)
+
+
+@pytest.mark.parametrize("number", range(len(BLOCKS)))
+def test_a_python_block_of_the_readme(example: pytest.Pytester, number: int) -> None:
+    block = BLOCKS[number]
+    imports = "import pytest\nfrom pytest_triton import *\n"
+    if "def test_" in block:
+        (example.path / "tests" / "test_readme_block.py").write_text(imports + block)
+        result = example.runpytest_subprocess("tests/test_readme_block.py")
+        assert result.ret == 0
+        assert result.parseoutcomes()["passed"] >= block.count("def test_")
+    elif "factories." in block:
+        (example.path / "tests" / "conftest.py").write_text(block)
+        assert example.runpytest_subprocess("--fixtures").ret == 0
+    else:
+        (example.path / "block.py").write_text(block)
+        assert example.runpython(example.path / "block.py").ret == 0
+
+
+@pytest.mark.parametrize("way", [(), ("-n2",)], ids=["alone", "workers"])
+def test_the_example_project(example: pytest.Pytester, way: tuple[str, ...]) -> None:
+    result = example.runpytest_subprocess("--triton-repo=models", *way)
+    assert result.ret == 0
+    outcomes = result.parseoutcomes()
+    assert outcomes["skipped"] == 1, "the test that needs a real GPU"
+    assert outcomes["passed"] > 40
