@@ -31,6 +31,7 @@ ValueType = Literal[
     "shard",
     "promise",
     "server",
+    "header",
     "bytes",
     "number",
     "switch",
@@ -81,6 +82,26 @@ OPTIONS: tuple[Option, ...] = (
         "container if an image is named, else process)",
     ),
     Option(
+        "header",
+        "header",
+        "NAME=env:VAR",
+        "header to send to a running server, with its value from an environment variable, such "
+        "as Authorization=env:TOKEN (repeatable)",
+        default=(),
+        repeatable=True,
+    ),
+    Option("tls_ca", "path", "FILE", "PEM file with the authorities to trust for grpcs, https"),
+    Option("tls_cert", "path", "FILE", "PEM file with the client's certificate for grpcs, https"),
+    Option("tls_key", "path", "FILE", "PEM file with the key of that certificate"),
+    Option(
+        "allow_changes",
+        "switch",
+        "on|off",
+        "whether tests marked triton(changes=True) may load and unload models of a running "
+        "server (default: off)",
+        default=False,
+    ),
+    Option(
         "image",
         "text",
         "IMAGE",
@@ -110,8 +131,8 @@ OPTIONS: tuple[Option, ...] = (
         "hardware",
         "SPEC",
         "GPUs to give a server: none, all, a count, ids or UUIDs (0,1), sim:N or sim:N@CC for "
-        "simulated ones. Repeatable, one hardware each (default: none and sim:2; with real "
-        "backends none)",
+        "simulated ones, own (a running server's). Repeatable, one hardware each (default: none "
+        "and sim:2; with real backends none; with a server's URL own)",
         repeatable=True,
     ),
     Option(

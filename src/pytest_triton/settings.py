@@ -11,9 +11,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from pytest_triton.errors import PytestTritonError
 from pytest_triton.options import OPTIONS, Given, Option, Source, ValueType, given
-from pytest_triton.placement.hardware import HardwareRequest
+from pytest_triton.placement.hardware import OWN_GPUS, HardwareRequest
 from pytest_triton.plan.sharding import Shard
+from pytest_triton.server_url import Endpoint
 
 if TYPE_CHECKING:
     import pytest
@@ -24,12 +26,18 @@ GpuDriver = Literal["nvidia", "cdi"]
 Pull = Literal["missing", "always", "never"]
 Transfer = Literal["auto", "mount", "copy"]
 
-_SCHEMES = ("grpc", "grpcs", "http", "https")
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
 class OptionError(ValueError):
-    """A value that an option can't take; the text lists what it can."""
+    """A value that an option can't take; the text lists what it can.
+
+    `secret`: the value may be a credential, so that nothing repeats it.
+    """
+
+    def __init__(self, text: str, *, secret: bool = False) -> None:
+        super().__init__(text)
+        self.secret = secret
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,8 @@ class Settings:
     """All options of this run, parsed. `sources` tells where each came from, by option name.
 
     `server` and `backends` are decided here: the one is "process", "container" or a URL, and of
-    the other "auto" has become real or stand-in. `shm_size` and `memory` are in bytes.
+    the other "auto" has become real or stand-in. `shm_size` and `memory` are in bytes. `header`
+    are pairs of a header and the environment variable with its value.
     """
 
     repo: tuple[Deployment, ...]
@@ -86,6 +95,11 @@ class Settings:
     allow_fallback: tuple[str, ...]
     expect: tuple[Expectation, ...]
     server: str = "process"
+    header: tuple[tuple[str, str], ...] = ()
+    tls_ca: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    allow_changes: bool = False
     image: str | None = None
     gpu_driver: GpuDriver = "nvidia"
     shm_size: int = 1 << 30
@@ -110,6 +124,11 @@ class Settings:
     repo_replaced: bool = False
     """The ini file names repositories too, and others are checked instead of them."""
 
+    @property
+    def is_attached(self) -> bool:
+        """Whether the server is one that somebody else runs."""
+        return is_url(self.server)
+
 
 def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ) -> Settings:
     """Read all options of this run.
@@ -130,9 +149,42 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
         )
         values["backends"] = "real" if real else "stand-in"
     if values["gpus"] is None:
-        values["gpus"] = _default_hardware(values["backends"])
+        attached = is_url(values["server"])
+        values["gpus"] = (OWN_GPUS,) if attached else _default_hardware(values["backends"])
     replaced = sources["repo"] == "command line" and _are_others(values["repo"], config)
-    return Settings(sources=MappingProxyType(sources), repo_replaced=replaced, **values)
+    settings = Settings(sources=MappingProxyType(sources), repo_replaced=replaced, **values)
+    _check_attached(settings)
+    return settings
+
+
+def _check_attached(settings: Settings) -> None:
+    """What can't be said together with a running server's URL, and what needs one."""
+    if not settings.is_attached:
+        if any(request.kind == "own" for request in settings.gpus):
+            raise OptionError(
+                "--triton-gpus=own: only a running server has GPUs of its own: name "
+                "its URL (--triton-server)"
+            )
+        return
+    where = f"--triton-server={settings.server} is a running server"
+    other = [request for request in settings.gpus if request.kind not in ("own", "none", "count")]
+    if other:
+        raise OptionError(
+            f"--triton-gpus={other[0]} ({settings.sources['gpus']}): {where}, which has the GPUs "
+            "that it has: own (the default), or none or a count, which it is then held to"
+        )
+    if len(settings.gpus) > 1:
+        raise OptionError(
+            f"--triton-gpus is given {len(settings.gpus)} times ({settings.sources['gpus']}), and "
+            f"{where}, which has one hardware: own (the default), none, or a count"
+        )
+    if settings.backends == "stand-in":
+        raise OptionError(
+            f"--triton-backends=stand-in ({settings.sources['backends']}): {where}, which has the "
+            "backends that it has: real, or auto (the default)"
+        )
+    if settings.tls_key is not None and settings.tls_cert is None:
+        raise OptionError("--triton-tls-key needs --triton-tls-cert, the certificate it is for")
 
 
 def _are_others(deployments: tuple[Deployment, ...], config: pytest.Config) -> bool:
@@ -159,7 +211,8 @@ def _read(option: Option, found: Given) -> object:
         name = {"command line": option.flag, "ini file": option.ini}.get(
             found.source, option.environment
         )
-        raise OptionError(f"{name}={text} ({found.source}): {error}") from None
+        shown = name if error.secret else f"{name}={text}"
+        raise OptionError(f"{shown} ({found.source}): {error}") from None
     return tuple(parsed) if option.repeatable else parsed[0]
 
 
@@ -214,19 +267,39 @@ def _parse_hardware(text: str, start: Path) -> HardwareRequest:
         raise OptionError(str(error)) from None
 
 
-def is_server(text: str) -> bool:
-    """Whether this says where a server is: process, container, or a running one's URL."""
-    scheme, separator, rest = text.partition("://")
-    return text in ("process", "container") or bool(scheme in _SCHEMES and separator and rest)
+def is_url(server: str) -> bool:
+    """Whether `server` is a running one's URL."""
+    return "://" in server
+
+
+def read_server(text: str) -> str:
+    """Where a server is: process, container, or a running one's URL. Raises OptionError."""
+    if text in ("process", "container"):
+        return text
+    if not is_url(text):
+        raise OptionError(
+            "expected process, container, or the URL of a running server: grpc://HOST:PORT, "
+            "http://HOST:PORT, grpcs://... or https://..."
+        )
+    try:
+        return str(Endpoint.parse(text))
+    except PytestTritonError as error:
+        raise OptionError(str(error), secret="@" in text) from None
 
 
 def _parse_server(text: str, start: Path) -> str:
-    if is_server(text):
-        return text
-    raise OptionError(
-        "expected process, container, or the URL of a running server: grpc://HOST:PORT, "
-        "http://HOST:PORT, grpcs://... or https://..."
-    )
+    return read_server(text)
+
+
+def _parse_header(text: str, start: Path) -> tuple[str, str]:
+    found = re.fullmatch(r"\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*=\s*env:(\w+)\s*", text, re.ASCII)
+    if found is None:
+        raise OptionError(
+            "expected NAME=env:VARIABLE, such as Authorization=env:TOKEN: the value is read from "
+            "the environment, so that it stands in no command line, log or ini file",
+            secret=True,
+        )
+    return found[1], found[2]
 
 
 def _parse_bytes(text: str, start: Path) -> int:
@@ -292,6 +365,7 @@ _PARSERS: dict[ValueType, Callable[[str, Path], object]] = {
     "hardware": _parse_hardware,
     "backends": _one_of(*get_args(Backends)),
     "server": _parse_server,
+    "header": _parse_header,
     "bytes": _parse_bytes,
     "number": _parse_number,
     "switch": _parse_switch,

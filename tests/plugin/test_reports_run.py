@@ -95,6 +95,12 @@ def test_a_report_that_cannot_be_written_fails_the_run(run: Run, pytester: pytes
     result.stdout.fnmatch_lines(["error: *r.html can't be written: *", "What to do: *"])
 
 
+def test_nothing_is_left_behind(run: Run, pytester: pytest.Pytester, folders_left: None) -> None:
+    run("--triton-html=r.html")
+    run("--triton-html=r.html", "--triton-allow-fallback=no_such_model")
+    assert not list(pytester.path.glob("*.json"))
+
+
 def test_a_report_does_not_need_a_ledger_and_goes_with_one(
     run: Run, pytester: pytest.Pytester
 ) -> None:

@@ -66,7 +66,7 @@ def test_a_selection_that_matches_nothing_is_no_empty_shard(pytester: pytest.Pyt
 @pytest.mark.usefixtures("_models")
 def test_tests_that_are_not_about_a_model_stay(pytester: pytest.Pytester) -> None:
     test = pytester.makepyfile("def test_it(): pass")
-    result = run(pytester, "--triton-shard=1/2", "--triton-repo=models", test, "models", "-v")
+    result = run(pytester, "--triton-shard=1/2", "-v", test, "models")
     result.stdout.fnmatch_lines(["*::test_it PASSED*"])
 
 

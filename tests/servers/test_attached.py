@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ import pytest
 from builders import RepositoryBuilder
 from gates import Certificates, grpc_gate, http_gate, make_certificates, silent_port
 from pytest_triton.inference.infer import infer
-from pytest_triton.placement.hardware import HardwareRequest
+from pytest_triton.placement.hardware import OWN_GPUS, HardwareRequest
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
 from pytest_triton.server_url import BadUrl, Endpoint
 from pytest_triton.servers.attached import AttachedServer, api_of, open_api
@@ -24,7 +23,7 @@ from pytest_triton.servers.http import HttpApi
 from pytest_triton.servers.process import ProcessServer, launch
 from pytest_triton.servers.server import RunningServer
 from pytest_triton.servers.spec import ServerSpec
-from pytest_triton.servers.tls import Access, BadCredentials
+from pytest_triton.servers.tls import OPEN, Access, BadCredentials
 from pytest_triton.servers.told_gpus import told_gpus
 
 TOKEN = "Bearer sesame-open-4711"
@@ -97,14 +96,14 @@ def mutual_deployment(
     server.stop()
 
 
-def attached(url: str, access: Access | None = None, timeout: float = 20.0) -> AttachedServer:
-    spec = ServerSpec((), HardwareRequest.parse("none"), where="attached", url=url, timeout=timeout)
-    server = AttachedServer(spec, access)
+def attached(url: str, access: Access = OPEN, timeout: float = 20.0) -> AttachedServer:
+    spec = ServerSpec((), OWN_GPUS, where="attached", url=url, access=access, timeout=timeout)
+    server = AttachedServer(spec)
     server.wait_until_live()
     return server
 
 
-def not_reached(url: str, access: Access | None = None, timeout: float = 20.0) -> NotReached:
+def not_reached(url: str, access: Access = OPEN, timeout: float = 20.0) -> NotReached:
     with pytest.raises(NotReached) as caught:
         attached(url, access, timeout)
     assert str(caught.value).startswith(url), "which server it is about"
@@ -201,18 +200,8 @@ def test_grpc_with_a_header(deployment: ProcessServer, monkeypatch: pytest.Monke
             assert infer("", "cpu", client=client)["Y"].shape == (1, 4)
 
 
-@dataclass(frozen=True)
-class SpecWithAccess(ServerSpec):
-    access: Access = Access()  # noqa: RUF009 (frozen)
-
-
 def view_of(url: str, access: Access) -> RunningServer:
-    spec = SpecWithAccess(
-        (), HardwareRequest.parse("none"), where="attached", url=url, access=access
-    )
-    server = AttachedServer(spec)
-    server.wait_until_live()
-    return server.view
+    return attached(url, access).view
 
 
 def test_clients_are_connected_with_all_that_is_wanted(
@@ -435,8 +424,9 @@ def test_tls_files_that_cannot_be_used(tmp_path: Path, certificates: Certificate
 def test_headers_over_an_unencrypted_way_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEPLOYMENT_TOKEN", TOKEN)
     for url, noted in (("http://far", True), ("https://far", False), ("grpc://localhost", False)):
-        spec = ServerSpec((), HardwareRequest.parse("none"), where="attached", url=url)
-        notes = AttachedServer(spec, Access(headers=HEADERS)).view.notes
+        access = Access(headers=HEADERS)
+        spec = ServerSpec((), OWN_GPUS, where="attached", url=url, access=access)
+        notes = AttachedServer(spec).view.notes
         assert bool(notes) is noted
 
 
@@ -469,7 +459,5 @@ def test_the_gpus_that_a_server_tells(
     finally:
         server.stop()
     assert (found.gpus, found.exact) == told, [str(found), reasons]
-    hardware = found.hardware
-    assert (hardware is not None) is found.exact
-    if hardware is not None:
-        assert tuple(gpu.index for gpu in hardware.gpus) == found.gpus
+    assert found.hardware.at_least is not found.exact
+    assert tuple(gpu.index for gpu in found.hardware.gpus) == found.gpus

@@ -16,7 +16,8 @@ HARDWARE_FORMS = """\
   0,1            the GPUs with these ids ("0," for the one with id 0)
   GPU-uuid,...   the GPUs with these UUIDs (as `nvidia-smi -L` shows them)
   sim:2          that many simulated GPUs, 0 to 16
-  sim:2@7.5      the same, with this compute capability"""
+  sim:2@7.5      the same, with this compute capability
+  own            those that a running server has (the default with its URL)"""
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,13 @@ class Hardware:
 
     `cuda_error` is what CUDA says when it can't even count its GPUs (other than "no device" and
     "driver too old", which Triton takes for zero GPUs): then Triton refuses every model.
+    `at_least`: these GPUs are known to be there, and there may be others.
     """
 
     gpus: tuple[Gpu, ...]
     simulated: bool
     cuda_error: str = ""
+    at_least: bool = False
 
     @property
     def count(self) -> int:
@@ -48,7 +51,9 @@ class Hardware:
 
     @property
     def label(self) -> str:
-        """A few words for tables: "no GPU", "1 GPU", "2 GPUs (simulated)"."""
+        """A few words for tables: "no GPU", "1 GPU", "2 GPUs (simulated)", "at least 2 GPUs"."""
+        if self.at_least:
+            return f"at least {_counted(self.count)}" if self.gpus else "GPUs unknown"
         return _counted(self.count) + (" (simulated)" if self.simulated else "")
 
     def __str__(self) -> str:
@@ -65,7 +70,7 @@ def simulated_gpus(n: int, cc: tuple[int, int] = DEFAULT_SIMULATED_CAPABILITY) -
     return Hardware(tuple(Gpu(i, cc, f"Simulated GPU {i}") for i in range(n)), simulated=True)
 
 
-RequestKind = Literal["none", "all", "count", "ids", "uuids", "sim"]
+RequestKind = Literal["none", "all", "count", "ids", "uuids", "sim", "own"]
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ class HardwareRequest:
 
     @classmethod
     def parse(cls, spec: str) -> HardwareRequest:
-        """Read `none`, `all`, `2`, `0,1`, `GPU-uuid,...`, `sim:2` or `sim:2@7.5`.
+        """Read `none`, `all`, `2`, `0,1`, `GPU-uuid,...`, `sim:2`, `sim:2@7.5` or `own`.
 
         Raises ValueError, with a list of all forms, for anything else.
         """
@@ -87,8 +92,8 @@ class HardwareRequest:
         word = text.lower()
         if word == "none":
             return cls("none", count=0)
-        if word == "all":
-            return cls("all")
+        if word == "all" or word == "own":
+            return cls("all" if word == "all" else "own")
         if word.startswith("sim"):
             return cls._parse_simulated(spec, word)
         if re.fullmatch(r"\d+", text, re.ASCII):
@@ -146,11 +151,11 @@ class HardwareRequest:
 
     @property
     def id(self) -> str:
-        """The pytest parameter id: "no-gpu", "all-gpus", "2-gpus", "gpus-0,1", "sim-2@7.5"."""
+        """The pytest parameter id: "no-gpu", "all-gpus", "2-gpus", "sim-2@7.5", "own-gpus"."""
         if self.kind == "none":
             return "no-gpu"
-        if self.kind == "all":
-            return "all-gpus"
+        if self.kind in ("all", "own"):
+            return f"{self.kind}-gpus"
         if self.kind == "count":
             return "1-gpu" if self.count == 1 else f"{self.count}-gpus"
         if self.kind == "sim":
@@ -160,8 +165,8 @@ class HardwareRequest:
     @property
     def label(self) -> str:
         """A few words for tables: "no GPU", "2 GPUs (simulated, 7.5)", "all GPUs", "GPUs 0, 1"."""
-        if self.kind == "all":
-            return "all GPUs"
+        if self.kind in ("all", "own"):
+            return "all GPUs" if self.kind == "all" else "the server's GPUs"
         if self.kind == "ids":
             return ("GPU " if self.count == 1 else "GPUs ") + ", ".join(self.gpus)
         if self.kind == "uuids":
@@ -185,6 +190,10 @@ class HardwareRequest:
                 self.count or 0, self.compute_capability or DEFAULT_SIMULATED_CAPABILITY
             )
         return None
+
+
+OWN_GPUS = HardwareRequest("own")
+"""What an attached server has, whatever that is."""
 
 
 def _counted(count: int) -> str:

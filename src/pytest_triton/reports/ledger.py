@@ -87,6 +87,7 @@ class LedgerWriter:
         self._job = job
         self._clock = clock
         self._due = 0.0
+        self._unwritten = False
         self._before: dict[str, list[str]] = {name: [] for name in LISTS}
         self._told: dict[str, _Told] = {}
         self._servers: dict[str, int] = {}
@@ -102,10 +103,16 @@ class LedgerWriter:
         self._write()
 
     def add(self, report: pytest.TestReport) -> None:
-        """Take in a report, of this process or of an xdist worker."""
+        """Take in a report, of this process or of an xdist worker, and write when it is time."""
         facts = getattr(report, REPORT_ATTRIBUTE, None)
-        if facts is None or report.outcome not in ("passed", "failed", "skipped"):
-            return  # of another test, or of a try that a plugin repeats
+        # A try that a plugin repeats has another outcome; reports of other tests have no facts.
+        if facts is not None and report.outcome in ("passed", "failed", "skipped"):
+            self._take(report, facts)
+            self._unwritten = True
+        if self._unwritten and self._clock() >= self._due:
+            self._write()
+
+    def _take(self, report: pytest.TestReport, facts: Mapping[str, Any]) -> None:
         is_check: bool = facts["is_check"]
         verdict = _verdict(report, is_check, facts)
         known = self._told.get(facts["place"])
@@ -115,8 +122,6 @@ class LedgerWriter:
                 number = self._servers.setdefault(facts["server"], len(self._servers))
             text = facts["told"] + _outcome(report, verdict, is_check, facts)
             self._told[facts["place"]] = _Told(verdict, text, is_check, number)
-        if self._clock() >= self._due:
-            self._write()
 
     def close(self, exit_status: int) -> None:
         """Write it all, with the run's end. What earlier runs wrote is folded into it."""
@@ -144,6 +149,7 @@ class LedgerWriter:
         }
         write_text(self.path, layout({name: [*self._before[name], *ours[name]] for name in LISTS}))
         now = self._clock()
+        self._unwritten = False
         self._due = now + max(_LEAST_PAUSE, (now - begun) / _SHARE)
 
 

@@ -26,14 +26,14 @@ class AttachedServer:
     Raises BadUrl or BadCredentials when made, NotReached when waited for.
     """
 
-    def __init__(self, spec: ServerSpec, access: Access | None = None) -> None:
+    def __init__(self, spec: ServerSpec) -> None:
         if not spec.url:
             raise PytestTritonError(
                 "A server to attach to has no URL", cure="--triton-server=grpc://host:8001"
             )
         self.spec = spec
         self.endpoint = Endpoint.parse(spec.url)
-        self._access = access if access is not None else access_of(spec)
+        self._access = spec.access
         self._access.header_values()  # now, so that a missing one is told before anything is asked
         self._view = self._seen_as("", "")
 
@@ -128,12 +128,6 @@ class AttachedServer:
         return not_understood(self.endpoint, self._access, timeout, said)
 
 
-def access_of(spec: ServerSpec) -> Access:
-    """The TLS files and headers of a spec."""
-    access: Access = getattr(spec, "access", Access())
-    return access
-
-
 def open_api(endpoint: Endpoint, access: Access, *, timeout: float = 10.0) -> Api:
     """A connection for the plugin's own questions. Raises BadCredentials."""
     headers = access.header_values()
@@ -148,5 +142,5 @@ def api_of(server: RunningServer, *, timeout: float = 10.0) -> Api:
     """A connection to any server, over the protocol that it is known by."""
     if server.spec.where == "attached" and server.spec.url:
         endpoint = Endpoint.parse(server.spec.url)
-        return open_api(endpoint, access_of(server.spec), timeout=timeout)
+        return open_api(endpoint, server.spec.access, timeout=timeout)
     return HttpApi(server.http, timeout=timeout)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.server_url import Endpoint
-from pytest_triton.servers.attached import access_of
 from pytest_triton.servers.grpc_api import grpc_client
 from pytest_triton.servers.server import RunningServer
 from pytest_triton.servers.tls import Access, Secret
@@ -23,7 +22,7 @@ class NoSuchEndpoint(PytestTritonError):
 
 def connect_grpc(server: RunningServer) -> InferenceServerClient:
     """A gRPC client to close after use. Raises NoSuchEndpoint, BadCredentials."""
-    endpoint, access = _endpoint(server), access_of(server.spec)
+    endpoint, access = _endpoint(server), server.spec.access
     if not server.grpc:
         raise _unknown(server, "gRPC", "grpc://host:8001")
     secure = endpoint is not None and endpoint.secure
@@ -41,7 +40,7 @@ def connect_http(server: RunningServer, *, timeout: float = 60.0) -> HttpClient:
             f"tritonclient has no HTTP client here: {error}",
             cure="pip install 'tritonclient[http]'",
         ) from error
-    endpoint, access = _endpoint(server), access_of(server.spec)
+    endpoint, access = _endpoint(server), server.spec.access
     more: dict[str, Any] = {}
     if endpoint is not None and endpoint.secure:
         more = {"ssl": True, "ssl_context_factory": lambda: _gevent_context(access)}

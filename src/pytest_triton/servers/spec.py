@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from pytest_triton.placement.hardware import HardwareRequest
+from pytest_triton.servers.tls import OPEN, Access
 
 Where = Literal["process", "container", "attached"]
 
@@ -43,7 +44,8 @@ class ServerSpec:
     """A server as it was asked for. Equal specs share one running server.
 
     `where` says what is to be had: a process of this machine (`binary`, `version`), a container
-    (`image`, None: the pinned official one; `container`), or a running server to attach to (`url`).
+    (`image`, None: the pinned official one; `container`), or a running server to attach to (`url`;
+    `access` is what it wants before it answers).
     `repositories` are served together, `timeout` is in seconds and bounds the start,
     `python` is the interpreter for python models (None: the running one), `arguments` are
     added to tritonserver's command line. With `stand_ins`, the names of backends, none of the
@@ -68,6 +70,7 @@ class ServerSpec:
     image: str | None = None
     container: ContainerOptions = ContainerOptions()
     url: str | None = None
+    access: Access = OPEN
     environment: tuple[tuple[str, str], ...] = ()
     changed_by: str = ""
     load: tuple[str, ...] | None = None
@@ -79,7 +82,12 @@ class ServerSpec:
 
     @property
     def run(self) -> str:
-        """`real run`, or `rehearsal (simulated GPUs, stand-in backends)`."""
+        """`real run`, or `rehearsal (simulated GPUs, stand-in backends)`.
+
+        Of a server that was started elsewhere nobody here knows which: `attached server`.
+        """
+        if self.where == "attached":
+            return "attached server"
         if not self.is_rehearsal:
             return "real run"
         parts = ["simulated GPUs"] * self.hardware.simulated

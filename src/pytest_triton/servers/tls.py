@@ -93,6 +93,10 @@ class Access:
         return text
 
 
+OPEN = Access()
+"""What lets everybody in."""
+
+
 def _words(variable: str) -> list[str]:
     """The token of `Bearer token`, which may be repeated alone."""
     return os.environ.get(variable, "").split()[1:]

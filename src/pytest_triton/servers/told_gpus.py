@@ -30,11 +30,10 @@ class ToldGpus:
     source: str
 
     @property
-    def hardware(self) -> Hardware | None:
-        """To predict with; None if there may be more GPUs than those that are known."""
-        if not self.exact:
-            return None
-        return Hardware(tuple(Gpu(device, _ENOUGH) for device in self.gpus), simulated=False)
+    def hardware(self) -> Hardware:
+        """To predict with; `at_least` if there may be more GPUs than those that are known."""
+        gpus = tuple(Gpu(device, _ENOUGH) for device in self.gpus)
+        return Hardware(gpus, simulated=False, at_least=not self.exact)
 
     def __str__(self) -> str:
         ids = ", ".join(map(str, self.gpus))

@@ -6,7 +6,8 @@
                        and Triton's words about refused models
 
 Where a model runs is told by the config and the log, why one was refused by the index and the log:
-two witnesses each. An attached server's log can't be read, which leaves one.
+two witnesses each. An attached server's log can't be read, which leaves one; and over HTTP the
+config of a model whose name can't stand in a URL can't be had, which leaves none.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from pytest_triton.placement.compare import ABSENT, READY, Observed, Testimony
 from pytest_triton.placement.predict import ResolvedGroup, ServerTraits
 from pytest_triton.placement.refusal import Refusal, classify
 from pytest_triton.placement.values import Placement
-from pytest_triton.servers.http import HttpApi, NotAddressable
+from pytest_triton.servers.attached import Api, api_of
+from pytest_triton.servers.http import NotAddressable
 from pytest_triton.servers.server import RunningServer
 from pytest_triton.witnesses.instance_lines import InstanceLog, Told
 from pytest_triton.witnesses.log_lines import all_refusals
@@ -39,7 +41,7 @@ def observe(server: RunningServer, models: Iterable[str]) -> Mapping[str, Observ
     Raises ServerSilent if it can't be asked.
     """
     names = tuple(models)
-    with HttpApi(server.http) as api:
+    with api_of(server) as api:
         index: dict[str, dict[str, str]] = {}
         for entry in api.index():
             known = index.get(entry["name"])
@@ -49,7 +51,7 @@ def observe(server: RunningServer, models: Iterable[str]) -> Mapping[str, Observ
     groups = _resolved_groups(server, ready)
     log = server.log.since()  # read last, so that it holds all that the others tell of
     told = InstanceLog(log).told(
-        {name: [group.name for group in groups[name]] for name in ready} if log else {}
+        {name: [group.name for group in groups[name] or ()] for name in ready} if log else {}
     )
     refusals = all_refusals(log)
     return {
@@ -60,30 +62,49 @@ def observe(server: RunningServer, models: Iterable[str]) -> Mapping[str, Observ
     }
 
 
+def served_models(server: RunningServer) -> tuple[str, ...]:
+    """The names of all models in the server's repository index."""
+    with api_of(server) as api:
+        return tuple(sorted({entry["name"] for entry in api.index()}))
+
+
 def _resolved_groups(
     server: RunningServer, models: Sequence[str]
-) -> Mapping[str, tuple[ResolvedGroup, ...]]:
-    """The instance groups of READY models as core resolved them."""
-    found = {}
+) -> Mapping[str, tuple[ResolvedGroup, ...] | None]:
+    """The instance groups of READY models as core resolved them, None where it can't be asked."""
+    found: dict[str, tuple[ResolvedGroup, ...] | None] = {}
     few = models
     if len(models) >= _MANY and server.spec.where != "attached":  # whose way there may be TLS
         few = [name for name in models if quote(name, safe="") != name]
         many = [name for name in models if quote(name, safe="") == name]
         found = {name: groups_of(config) for name, config in model_configs(server.http, many)}
-    with HttpApi(server.http) as api:
-        return found | {name: groups_of(_resolved_config(server, api, name)) for name in few}
+    with api_of(server) as api:
+        for name in few:
+            config = resolved_config(server, api, name)
+            found[name] = None if config is None else groups_of(config)
+    return found
 
 
-def _resolved_config(server: RunningServer, api: HttpApi, name: str) -> Mapping[str, object]:
+def resolved_config(server: RunningServer, api: Api, name: str) -> Mapping[str, object] | None:
+    """A READY model's config. None for a name that HTTP can't say, where gRPC isn't known."""
     try:
         return api.model_config(name)
     except NotAddressable:
-        return grpc_model_config(server.grpc, name)
+        return grpc_model_config(server.grpc, name) if server.grpc else None
 
 
 def _ready(
-    entry: Mapping[str, str], groups: tuple[ResolvedGroup, ...], told: Told | None
+    entry: Mapping[str, str], groups: tuple[ResolvedGroup, ...] | None, told: Told | None
 ) -> Observed:
+    if groups is None:
+        words = "can't be asked for this name over HTTP: attach by grpc://HOST:8001"
+        return Observed.of(
+            READY,
+            [
+                Testimony(INDEX, "high", entry.get("reason", ""), state=READY),
+                Testimony(CONFIG, "high", words),
+            ],
+        )
     # A reload that failed leaves its reason in the index, and the model ready as it was before.
     testimonies = [
         Testimony(INDEX, "high", entry.get("reason", ""), state=READY),
@@ -136,7 +157,7 @@ def _confirmation(refusal: Refusal, logged: Sequence[str]) -> Testimony:
 
 def traits_of(server: RunningServer) -> ServerTraits:
     """What of this server Triton's rules depend on: its release, and the backends it has."""
-    with HttpApi(server.http) as api:
+    with api_of(server) as api:
         version = str(api.metadata().get("version", ""))
     return ServerTraits(version=_release(version), backends=server.backends)
 

@@ -211,6 +211,18 @@ def test_no_text_breaks_a_report(model: str, text: str, path: str) -> None:
     assert json.loads(parsed.data)["entries"][0]["model"] == model
 
 
+def test_markup_in_a_ledger_is_no_markup_in_a_page() -> None:
+    evil = "</script><script>hurt()</script><b>"
+    entry = ledgers.entry(evil, ledgers.ready("CPU"), verdict="failed", text=evil, declared=evil)
+    entry = replace(entry, job=replace(entry.job, name=evil, started=evil, ended=None))
+    page = html(Ledger((entry.job,), (entry,), (ledgers.check(evil, evil, evil),)), title=evil)
+    parsed = _Parsed()
+    parsed.feed(page)
+    assert parsed.scripts == 2
+    assert "<b>" not in page.replace("<b>1</b>", "").replace("<b>2</b>", "")
+    assert json.loads(parsed.data)["entries"][0]["text"] == evil
+
+
 class _Parsed(HTMLParser):
     """What a parser sees in a page."""
 
