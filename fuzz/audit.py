@@ -49,6 +49,8 @@ def make_entry(provider: atheris.FuzzedDataProvider, repository: Path) -> None:
     depth = provider.ConsumeIntInRange(1, 4)
     path = repository.joinpath(*(provider.PickValueInList(NAMES) for _ in range(depth)))
     kind = provider.ConsumeIntInRange(0, 3)
+    if not is_inside(path):
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if kind == 0:
@@ -65,8 +67,15 @@ def make_entry(provider: atheris.FuzzedDataProvider, repository: Path) -> None:
         pass  # there is something already
 
 
+def is_inside(path: Path) -> bool:
+    """Whether a path ends up below ROOT: links may lead anywhere."""
+    return os.path.realpath(path).startswith(os.path.realpath(ROOT) + os.sep)
+
+
 def write(path: Path, data: bytes) -> None:
     try:
+        if not is_inside(path):
+            return
         if not os.path.lexists(path) or (path.is_file() and not path.is_symlink()):
             path.write_bytes(data)
     except OSError:
@@ -86,7 +95,8 @@ def check(root: Path, target: int | None) -> None:
         if model.config_file is not None and model.config_file.config is not None
     }
     for path, (new, _) in fixed_texts(found, texts).items():
-        path.write_text(new)
+        if is_inside(path):
+            path.write_text(new)
     again = {model.directory: model for model in read_repository([root]).models}
     for model in repository.models:
         if model.config_file is not None and model.config_file.path in texts:

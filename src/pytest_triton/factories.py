@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_triton.errors import PytestTritonError
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -77,6 +75,7 @@ def _fixture(wishes: Any) -> Any:
         Tests that want equal servers share one. Nothing may be loaded or unloaded on it unless the
         test is marked `triton(changes=True)`.
         """
+        from pytest_triton.errors import PytestTritonError
         from pytest_triton.markers import wanted_by
         from pytest_triton.suite import fail, restore, server_for
         from pytest_triton.wanted import wanted

@@ -33,12 +33,14 @@ from pytest_triton.repository import (
 from pytest_triton.servers.pool import Pool, ServerPool
 from pytest_triton.servers.server import RunningServer
 from pytest_triton.servers.spec import ContainerOptions, ServerSpec
+from pytest_triton.servers.tls import Access
 from pytest_triton.settings import Backends, Deployment, Settings
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 
+_MOST_NAMES = 20  # of models, in a note
 _MOST_INSTANCES = 2000  # of one model; more take a test server minutes or all memory
 
 
@@ -46,16 +48,22 @@ class PatternUnused(PytestTritonError):
     """A pattern of triton_allow_fallback or triton_expect that no model's name fits."""
 
 
+class NotForAttached(PytestTritonError):
+    """Something was asked of a running server that only one of pytest's own could do."""
+
+
 @dataclass(frozen=True, eq=False)
 class CheckedDeployment:
     """A deployment that is to be checked: its repositories as they are on disk.
 
-    `backends` are those of the servers that check it.
+    `backends` are those of the servers that check it. If it is checked on an `attached` one,
+    nothing can be held back from that: it serves what it serves.
     """
 
     deployment: Deployment
     repository: Repository
     backends: Backends = "stand-in"
+    attached: bool = False
 
     @cached_property
     def declared(self) -> Mapping[str, Declared]:
@@ -105,7 +113,9 @@ class CheckedDeployment:
         Triton crashes on some configs, hangs on some directories, and its real python backend
         waits in vain for a model that has no file (seen with 2.51.0).
         """
-        found = {}
+        found: dict[str, str] = {}
+        if self.attached:
+            return found
         for model in self.repository.models:
             if model.breaks_server and model.refusal is not None:
                 found[model.name] = model.refusal.message
@@ -166,13 +176,15 @@ class CheckedDeployment:
 class Seen:
     """What one server made of a deployment, beside what was predicted of just that server.
 
-    `server` names it, `run` says whether it is a real run or a rehearsal.
+    `server` names it, `run` says whether it is a real run or a rehearsal. `notes` are what else
+    is worth telling of an attached one: its GPUs, as far as it tells, and what else it serves.
     """
 
     server: str
     run: str
     observed: Mapping[str, Observed]
     predicted: Mapping[str, Prediction]
+    notes: tuple[str, ...] = ()
 
 
 class PollRefusal(NamedTuple):
@@ -192,7 +204,7 @@ class TritonSession:
         self.settings = settings
         self.pool: Pool = ServerPool() if pool is None else pool
         self.worker = worker
-        self._read: dict[tuple[tuple[Path, ...], Backends], CheckedDeployment] = {}
+        self._read: dict[tuple[tuple[Path, ...], Backends, bool], CheckedDeployment] = {}
         self._looked: dict[RunningServer, Seen] = {}
         self._seen: dict[tuple[CheckedDeployment, HardwareRequest], Seen | PytestTritonError] = {}
         self._told: set[str] = set()
@@ -203,17 +215,19 @@ class TritonSession:
         return tuple(self.checked(deployment) for deployment in self.settings.repo)
 
     def checked(
-        self, deployment: Deployment, backends: Backends | None = None
+        self, deployment: Deployment, settings: Settings | None = None
     ) -> CheckedDeployment:
         """A deployment with its repositories read from disk, at its first use.
 
         Raises PytestTritonError for a bad repository.
         """
-        backends = backends or self.settings.backends
-        key = (deployment.paths, backends)
+        settings = settings or self.settings
+        key = (deployment.paths, settings.backends, settings.is_attached)
         if key not in self._read:
             repository = read_repository(deployment.paths)
-            self._read[key] = CheckedDeployment(deployment, repository, backends)
+            self._read[key] = CheckedDeployment(
+                deployment, repository, settings.backends, settings.is_attached
+            )
         return self._read[key]
 
     def check_patterns(self) -> None:
@@ -238,8 +252,18 @@ class TritonSession:
         hardware: HardwareRequest,
         settings: Settings | None = None,
     ) -> ServerSpec:
-        """The server that checks a deployment on some hardware; other `settings` are a test's."""
+        """The server that checks a deployment on some hardware; other `settings` are a test's.
+
+        Raises NotForAttached for what a running server can't be made into.
+        """
         settings = settings or self.settings
+        if settings.is_attached:
+            return _attached_spec(checked, hardware, settings)
+        if hardware.kind == "own":
+            raise NotForAttached(
+                "gpus='own' are those of a running server, and this one is started by pytest",
+                cure="name the running server's URL, or other hardware",
+            )
         common = ServerSpec(
             repositories=checked.deployment.paths,
             hardware=hardware,
@@ -271,7 +295,7 @@ class TritonSession:
                     reuse=settings.reuse,
                 ),
             )
-        return replace(common, where="attached", url=settings.server)
+        raise ValueError(f"a server is a process, a container or a URL, not {settings.server!r}")
 
     def seen(self, checked: CheckedDeployment, hardware: HardwareRequest) -> Seen:
         """What a server with this hardware made of the deployment's models.
@@ -304,10 +328,10 @@ class TritonSession:
                 return PollRefusal(seen.server, refusal.text)
         return None
 
-    def is_told(self, error: PytestTritonError) -> bool:
-        """Whether this error has been told before; asking tells it."""
-        known = str(error) in self._told
-        self._told.add(str(error))
+    def is_told(self, what: PytestTritonError | str) -> bool:
+        """Whether this error or text has been told before; asking tells it."""
+        known = str(what) in self._told
+        self._told.add(str(what))
         return known
 
     def close(self) -> None:
@@ -332,14 +356,58 @@ class TritonSession:
 def look(checked: CheckedDeployment, server: RunningServer) -> Seen:
     """What a running server made of the deployment's models, by all witnesses."""
     from pytest_triton.witnesses.observe import observe, traits_of
-    from pytest_triton.witnesses.usable_gpus import real_hardware
+    from pytest_triton.witnesses.usable_gpus import hardware_of
 
-    hardware = server.spec.hardware.hardware() or real_hardware(server)
+    hardware = hardware_of(server)
     return Seen(
         server=server.description,
         run=server.spec.run,
         observed=observe(server, [model.name for model in checked.repository.models]),
         predicted=predict_all(checked.declared, hardware, server=traits_of(server)),
+        notes=_notes(checked, server) if server.spec.where == "attached" else (),
+    )
+
+
+def _notes(checked: CheckedDeployment, server: RunningServer) -> tuple[str, ...]:
+    """What else is worth telling of an attached server."""
+    from pytest_triton.witnesses.observe import served_models
+    from pytest_triton.witnesses.usable_gpus import told_by
+
+    known = {model.name for model in checked.repository.models}
+    others = [name for name in served_models(server) if name not in known]
+    notes = [f"{server.description}: {note}" for note in server.notes]
+    notes.append(f"{server.description} tells of: {told_by(server)}")
+    if others:
+        shown = ", ".join(others[:_MOST_NAMES]) + (", ..." if len(others) > _MOST_NAMES else "")
+        notes.append(
+            f"{server.description} also has {len(others)} model{'s' if len(others) > 1 else ''} "
+            f"that {checked.deployment.text} hasn't, not checked: {shown}"
+        )
+    return tuple(notes)
+
+
+def _attached_spec(
+    checked: CheckedDeployment, hardware: HardwareRequest, settings: Settings
+) -> ServerSpec:
+    wish = ""
+    if hardware.kind not in ("own", "none", "count"):
+        wish = f"gpus={str(hardware)!r}"
+    elif checked.backends == "stand-in":
+        wish = "backends='stand-in'"
+    if wish:
+        raise NotForAttached(
+            f"This test wants {wish}, and the server at {settings.server} is a running one, which "
+            "has what it has.",
+            cure="run this test without --triton-server, or give it a server of its own with "
+            "server='process' (marker triton, make_triton_server)",
+        )
+    return ServerSpec(
+        repositories=checked.deployment.paths,
+        hardware=hardware,
+        timeout=settings.timeout,
+        where="attached",
+        url=settings.server,
+        access=Access(settings.tls_ca, settings.tls_cert, settings.tls_key, settings.header),
     )
 
 

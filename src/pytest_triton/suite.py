@@ -6,7 +6,9 @@ The session is made when a test first needs it, so that a run without such tests
 from __future__ import annotations
 
 import itertools
-from collections.abc import Generator
+import threading
+from collections.abc import Callable, Generator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -14,10 +16,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from pytest_triton.errors import PytestTritonError
-from pytest_triton.placement.hardware import HardwareRequest
+from pytest_triton.placement.hardware import OWN_GPUS, HardwareRequest
 from pytest_triton.servers.broker import Broker, PoolMaker, RemotePool
-from pytest_triton.session import TritonSession
-from pytest_triton.settings import Deployment, OptionError, Settings, read_settings
+from pytest_triton.session import NotForAttached, TritonSession
+from pytest_triton.settings import Deployment, OptionError, Settings, is_url, read_settings
 from pytest_triton.triton_server import TritonServer
 from pytest_triton.wanted import Wanted
 
@@ -139,7 +141,13 @@ def hardware_of(request: pytest.FixtureRequest, wishes: Wanted) -> HardwareReque
                 )
             )
         return wishes.gpus[0]
-    return session_of(request.config).settings.gpus[0]
+    settings = session_of(request.config).settings
+    at_url = is_url(wishes.server) if wishes.server is not None else settings.is_attached
+    if at_url and not settings.is_attached:
+        return OWN_GPUS
+    if settings.is_attached and not at_url:
+        return HardwareRequest.parse("none")
+    return settings.gpus[0]
 
 
 def settings_for(session: TritonSession, wishes: Wanted) -> Settings:
@@ -163,9 +171,11 @@ def settings_for(session: TritonSession, wishes: Wanted) -> Settings:
         elif wishes.binary is not None or wishes.version is not None:
             given["server"] = "process"
     settings = session.settings
+    where = given["server"]
     if wishes.backends is None and settings.sources["backends"] == "default":
-        elsewhere = given["server"] not in (None, "process")
-        given["backends"] = "real" if elsewhere else None
+        given["backends"] = "real" if where not in (None, "process") else None
+    if wishes.backends is None and where == "process" and settings.is_attached:
+        given["backends"] = "stand-in"
     return replace(settings, **{name: value for name, value in given.items() if value is not None})
 
 
@@ -173,7 +183,9 @@ def _server_for(request: pytest.FixtureRequest, wishes: Wanted, own: bool) -> Tr
     session = session_of(request.config)
     settings = settings_for(session, wishes)
     deployment = deployment_of(request.config, wishes.repo)
-    checked = session.checked(deployment, settings.backends)
+    checked = session.checked(deployment, settings)
+    if settings.is_attached:
+        _check_attached(session, settings, wishes, own)
     spec = replace(
         session.spec(checked, hardware_of(request, wishes), settings),
         arguments=wishes.arguments or (),
@@ -196,6 +208,41 @@ def _server_for(request: pytest.FixtureRequest, wishes: Wanted, own: bool) -> Tr
     return TritonServer(session, checked, running)
 
 
+def _check_attached(session: TritonSession, settings: Settings, wishes: Wanted, own: bool) -> None:
+    """Raise NotForAttached for what can't be had of a running server, or isn't allowed."""
+    server = f"the server at {settings.server} is a running one"
+    elsewhere = "give the test a server of its own: server='process'"
+    if own:
+        raise NotForAttached(
+            f"This test starts a server of its own (make_triton_server, triton_gpu_loss), and "
+            f"{server}, so that pytest starts none.",
+            cure="run it without --triton-server, or name another one for it: "
+            "make_triton_server(server='process', gpus='sim:2')",
+        )
+    for name in ("arguments", "environment", "load"):
+        if getattr(wishes, name):
+            raise NotForAttached(
+                f"This test wants a server with {name}, and {server}: it has what it was "
+                "started with.",
+                cure=elsewhere,
+            )
+    if not wishes.changes:
+        return
+    if not settings.allow_changes:
+        raise NotForAttached(
+            f"This test loads or unloads models (triton(changes=True)), and {server} that is only "
+            "looked at.",
+            cure="--triton-allow-changes=on, if its models may be loaded and unloaded for tests; "
+            f"or {elsewhere}",
+        )
+    if session.worker:
+        raise NotForAttached(
+            f"This test loads or unloads models (triton(changes=True)), and {server} that all "
+            f"workers of pytest-xdist look at while worker {session.worker} would change it.",
+            cure="run the tests that change it without workers: -n0",
+        )
+
+
 def _worker_of(config: pytest.Config) -> str:
     given = getattr(config, "workerinput", None)
     return "" if given is None else str(given["workerid"])
@@ -210,9 +257,26 @@ def _pool_of(config: pytest.Config) -> Pool:
 
 def _pool_maker(config: pytest.Config) -> PoolMaker:
     if _POOL not in config.stash:
-        config.stash[_POOL] = PoolMaker()
+        config.stash[_POOL] = PoolMaker(_teller(config))
         config.add_cleanup(config.stash[_POOL].close)
     return config.stash[_POOL]
+
+
+def _teller(config: pytest.Config) -> Callable[[str], None]:
+    """Shows a line at once, even while pytest captures what tests write."""
+
+    def say(line: str) -> None:
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
+        capture = config.pluginmanager.get_plugin("capturemanager")
+        if reporter is None:
+            return
+        here = threading.current_thread() is threading.main_thread()
+        shown = capture.global_and_fixture_disabled() if capture and here else nullcontext()
+        with shown:
+            reporter.ensure_newline()
+            reporter.write_line(f"triton: {line}")
+
+    return say
 
 
 class _Reports:

@@ -6,6 +6,7 @@ has loaded is decided when it is asked for; what a test changed is put back at i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,7 @@ from pytest_triton.placement.refused import RefusedPlacement
 from pytest_triton.placement.values import Placement
 from pytest_triton.rehearsal.simulation import SimulatedGpus, write_control
 from pytest_triton.repository import Model
+from pytest_triton.servers.attached import api_of
 
 if TYPE_CHECKING:
     from tritonclient.grpc import InferenceServerClient
@@ -51,6 +53,10 @@ class UnknownModel(PytestTritonError):
 
 class ServerNotYours(PytestTritonError):
     """A test wanted to change what a shared server has loaded."""
+
+
+class NotExplicit(PytestTritonError):
+    """A running server isn't in explicit model control mode."""
 
 
 class ModelRefused(PytestTritonError):
@@ -114,15 +120,16 @@ class TritonServer:
 
     @property
     def run(self) -> str:
-        """`real run`, or `rehearsal (simulated GPUs, stand-in backends)`."""
+        """`real run`, `rehearsal (simulated GPUs, stand-in backends)`, or `attached server`."""
         return self._running.spec.run
 
     @property
     def hardware(self) -> Hardware:
-        """The GPUs that the server has. Raises PytestTritonError if it lacks some asked for."""
-        from pytest_triton.witnesses.usable_gpus import real_hardware
+        """The GPUs that the server has. Raises PytestTritonError if it lacks some asked for.
 
-        return self._running.spec.hardware.hardware() or real_hardware(self._running)
+        Of an attached server those that it tells of: `at_least` says whether there may be more.
+        """
+        return self._hardware
 
     @property
     def allowed_fallbacks(self) -> tuple[str, ...]:
@@ -190,9 +197,9 @@ class TritonServer:
     @cached_property
     def client(self) -> InferenceServerClient:
         """tritonclient's own gRPC client, connected; closed at the end of the test."""
-        from tritonclient.grpc import InferenceServerClient
+        from pytest_triton.servers.clients import connect_grpc
 
-        client = InferenceServerClient(self.grpc)
+        client = connect_grpc(self._running)
         self._closing.append(client.close)
         return client
 
@@ -202,29 +209,24 @@ class TritonServer:
 
         Needs `pip install tritonclient[http]`.
         """
-        try:
-            from tritonclient.http import InferenceServerClient
-        except ImportError as error:
-            raise PytestTritonError(
-                f"tritonclient has no HTTP client here: {error}",
-                cure="pip install 'tritonclient[http]'",
-            ) from error
-        client = InferenceServerClient(self.http)
+        from pytest_triton.servers.clients import connect_http
+
+        client = connect_http(self._running)
         self._closing.append(client.close)
         return client
 
     def async_client(self) -> AsyncInferenceServerClient:
         """A new asyncio gRPC client: `async with triton_server.async_client() as client:`."""
-        from tritonclient.grpc.aio import InferenceServerClient
+        from pytest_triton.servers.clients import connect_grpc_async
 
-        return InferenceServerClient(self.grpc)
+        return connect_grpc_async(self._running)
 
     def infer(
         self,
         model: str | Model,
         inputs: str | Mapping[str, object] | os.PathLike[str] = "random",
         *,
-        protocol: Literal["grpc", "http"] = "grpc",
+        protocol: Literal["grpc", "http"] | None = None,
         version: str = "",
         seed: int = 0,
         shapes: Mapping[str, Sequence[int]] | None = None,
@@ -233,28 +235,37 @@ class TritonServer:
     ) -> Inference:
         """Send one request and wait; answers as numpy arrays by output name.
 
+        Over gRPC, if `protocol` is None, or HTTP where only that is known (an attached server).
         `inputs`: "random" (by `seed`), "zeros", a mapping of arrays, or a path of test data.
         Variable dimensions are 1 unless `shapes` says more; `timeout` is in seconds. Afterwards
         the server must be live and the model ready. Raises InferenceFailed with Triton's words;
         for a server that died, its exit code and log. More in `pytest_triton.inference.infer`.
         """
         from pytest_triton.inference.infer import infer
+        from pytest_triton.servers.clients import connect_http
 
         name = self._known(model)
-        return infer(
-            self.grpc if protocol == "grpc" else self.http,
-            name,
-            inputs,
-            protocol=protocol,
-            version=version,
-            seed=seed,
-            shapes=shapes,
-            batch_size=batch_size,
-            timeout=timeout,
-            client=self.client if protocol == "grpc" else None,
-            check_alive=self._check_alive,
-            signature=self._signature(name, version),
-        )
+        protocol = protocol or ("grpc" if self.grpc else "http")
+        with contextlib.ExitStack() as stack:
+            client: Any = None
+            if protocol == "grpc":
+                client = self.client
+            elif protocol == "http":  # whose client is told its time when it is made
+                client = stack.enter_context(connect_http(self._running, timeout=timeout))
+            return infer(
+                self.http if protocol == "http" else self.grpc,
+                name,
+                inputs,
+                protocol=protocol,
+                version=version,
+                seed=seed,
+                shapes=shapes,
+                batch_size=batch_size,
+                timeout=timeout,
+                client=client,
+                check_alive=self._check_alive,
+                signature=self._signature(name, version),
+            )
 
     # --- changing what is loaded -------------------------------------------------------------
 
@@ -325,9 +336,10 @@ class TritonServer:
         self._must_be_mine()
         control = self._running.control_file
         if control is None:
+            attached = ", server='process'" if self._running.spec.where == "attached" else ""
             raise PytestTritonError(
                 f"{self._running.spec.hardware.label}: only simulated GPUs can be taken away",
-                cure='mark the test triton(gpus="sim:2", changes=True)',
+                cure=f'mark the test triton(gpus="sim:2", changes=True{attached})',
             )
         if self._gpus_before is None:
             self._gpus_before = self._simulated_gpus
@@ -349,9 +361,7 @@ class TritonServer:
             self._unload(name)
         for name in self._dependents_last(loaded):
             self._load(name)
-        from pytest_triton.servers.http import HttpApi
-
-        with HttpApi(self.http) as api:
+        with api_of(self._running) as api:
             live = bool(api.live(self._running.name))
             ready = api.ready()
         after = {name: self.observed(name) for name in loaded}
@@ -369,7 +379,7 @@ class TritonServer:
             if changed or not was_ready:
                 self._unload(name)  # whatever is loaded isn't what was
         for name in self._dependents_last([one for one, ready in self._was_ready.items() if ready]):
-            self.client.load_model(name)  # does nothing where it is loaded
+            self._loader.load_model(name)  # does nothing where it is loaded
         self._was_ready.clear()
         self._configs.clear()
         self._gpus_before = None
@@ -388,7 +398,10 @@ class TritonServer:
             from pytest_triton.inference.infer import read_signature
 
             try:
-                self._signatures[name] = read_signature(self.grpc, name, client=self.client)
+                protocol: Literal["grpc", "http"] = "grpc" if self.grpc else "http"
+                self._signatures[name] = read_signature(
+                    self.grpc or self.http, name, protocol=protocol, client=self._loader
+                )
             except InferenceFailed:
                 return None
         return self._signatures[name]
@@ -398,6 +411,17 @@ class TritonServer:
         self._session.pool.get(self._running.spec)
 
     # --- parts -------------------------------------------------------------------------------
+
+    @cached_property
+    def _hardware(self) -> Hardware:
+        from pytest_triton.witnesses.usable_gpus import hardware_of
+
+        return hardware_of(self._running)
+
+    @property
+    def _loader(self) -> Any:
+        """The client to load and unload with: gRPC's, or HTTP's where only that is known."""
+        return self.client if self.grpc else self.http_client
 
     @property
     def _seen(self) -> Seen:
@@ -458,7 +482,7 @@ class TritonServer:
         self._signatures.pop(name, None)
         for one in (name, *self._dependents_of(name)):  # Triton unloads ensembles along with it
             if one not in self._was_ready:
-                self._was_ready[one] = self.client.is_model_ready(one)
+                self._was_ready[one] = self._loader.is_model_ready(one)
 
     def _load(
         self,
@@ -485,8 +509,9 @@ class TritonServer:
                 cure="give config=... as well, or the whole directory=...",
             )
         try:
-            self.client.load_model(name, config=text, files=contents or None)
+            self._loader.load_model(name, config=text, files=contents or None)
         except InferenceServerException as error:
+            self._check_explicit(error)
             if message is not None:
                 self._configs[name] = message
             refusal = self._look_again(name).refusal
@@ -501,7 +526,13 @@ class TritonServer:
         return None
 
     def _unload(self, name: str) -> None:
-        self.client.unload_model(name)
+        from tritonclient.utils import InferenceServerException
+
+        try:
+            self._loader.unload_model(name)
+        except InferenceServerException as error:
+            self._check_explicit(error)
+            raise
         deadline = time.monotonic() + _UNLOAD_TIMEOUT
         wait = 0.0005
         while not self._is_gone(name):
@@ -514,16 +545,22 @@ class TritonServer:
             time.sleep(wait)
             wait = min(wait * 2, 0.05)
 
+    def _check_explicit(self, error: Exception) -> None:
+        """Raise NotExplicit if the server loads and unloads nothing when it is asked."""
+        if "explicit model load / unload is not allowed" in str(error):
+            raise NotExplicit(
+                f"{self.description} loads and unloads no models when it is asked: {error}",
+                cure="it has to run with --model-control-mode=explicit",
+            ) from None
+
     def _is_gone(self, name: str) -> bool:
         states = [entry.get("state") for entry in self._api.index() if entry["name"] == name]
         return all(state in (None, "", "UNAVAILABLE") for state in states) and not (
-            not states and self.client.is_model_ready(name)
+            not states and self._loader.is_model_ready(name)
         )
 
     @cached_property
     def _api(self) -> Api:
-        from pytest_triton.servers.attached import api_of
-
         api = api_of(self._running)
         self._closing.append(api.close)
         return api
@@ -532,19 +569,17 @@ class TritonServer:
         from pytest_triton.witnesses.observe import observe
 
         seen = observe(self._running, [name])[name]
-        if seen.state == "absent" and name in self._configs and self.client.is_model_ready(name):
+        if seen.state == "absent" and name in self._configs and self._loader.is_model_ready(name):
             return self._outside(name)
         return seen
 
     def _outside(self, name: str) -> Observed:
         """A model from outside the repository, which is in no index."""
-        from pytest_triton.witnesses.resolved_config import (
-            groups_of,
-            grpc_model_config,
-            placement_of,
-        )
+        from pytest_triton.witnesses.observe import resolved_config
+        from pytest_triton.witnesses.resolved_config import groups_of, placement_of
 
-        groups = groups_of(grpc_model_config(self.grpc, name))
+        with api_of(self._running) as api:
+            groups = groups_of(resolved_config(self._running, api, name) or {})
         placement = placement_of(groups)
         told = Testimony("resolved config", "high", "", placement=placement)
         return Observed.of(READY, [told], groups)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.placement.hardware import HardwareRequest
-from pytest_triton.settings import is_server
+from pytest_triton.settings import OptionError, read_server
 
 Backends = Literal["real", "stand-in"]
 
@@ -79,8 +79,12 @@ def wanted(
         raise WrongArguments("arguments and load are lists of texts, not one text")
     if backends not in (None, "real", "stand-in"):
         raise WrongArguments(f"backends is 'real' or 'stand-in', not {backends!r}")
-    if server is not None and not is_server(server):
-        raise WrongArguments(f"server is process, container or a URL, not {server!r}")
+    if server is not None:
+        try:
+            server = read_server(server)
+        except OptionError as error:
+            shown = "" if error.secret else f"={server!r}"
+            raise WrongArguments(f"server{shown}: {error}") from None
     if load is not None and not changes:
         raise WrongArguments("load=[...] needs changes=True: who loads models decides which")
     return Wanted(

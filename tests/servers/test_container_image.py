@@ -16,8 +16,9 @@ from pathlib import Path
 
 import docker
 import pytest
-from docker_daemon import require_image
 
+from builders import RepositoryBuilder
+from docker_daemon import require_image
 from pytest_triton.servers import container_image
 from pytest_triton.servers.container_image import ImageUnavailable, get_image
 from pytest_triton.servers.spec import ContainerOptions
@@ -181,3 +182,23 @@ def test_a_name_that_the_registry_does_not_know_is_told(
     name = registry.image.replace("triton:1", "tryton:1")
     with pytest.raises(ImageUnavailable, match="correct the name of the image"):
         get_image(client, name, ContainerOptions(), lambda line: None)
+
+
+def test_a_run_of_pytest_shows_the_fetch_while_it_goes_on(
+    registry: Registry,
+    client: docker.DockerClient,
+    pytester: pytest.Pytester,
+    repository: RepositoryBuilder,
+) -> None:
+    repository.add("cpu", "{ kind: KIND_CPU }")
+    asked = [f"--triton-repo={repository.path}", f"--triton-image={registry.image}"]
+    result = pytester.runpytest(*asked)
+    result.stdout.fnmatch_lines(
+        [
+            f"triton: real run on tritonserver (container, {registry.image}) *",
+            f"triton: fetching {registry.image} *",
+            f"triton: fetched {registry.image} in * s",
+            "*Cause: no tritonserver: there is no tritonserver in the image.",
+        ]
+    )
+    assert result.ret == pytest.ExitCode.TESTS_FAILED

@@ -9,6 +9,7 @@ is what `ledger.files` reads; tests hold the two together.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -94,7 +95,7 @@ class LedgerFacts:
 def _model(facts: CheckFacts, line: int | None) -> _Model:
     deployment = json.dumps(deployment_name(facts.checked.deployment.text))
     name = json.dumps(facts.model.name)
-    path = short_path(facts.model.anchor, facts.start)
+    path = _path(facts)
     config = json.dumps(config_json(ConfigFacts(path, line, config_hash(facts.model))))
     declared = facts.checked.declared.get(facts.model.name)
     entry = {
@@ -106,6 +107,13 @@ def _model(facts: CheckFacts, line: int | None) -> _Model:
     }
     check = f'{{"deployment": {deployment}, "model": {name}, "config": {config}'
     return _Model(f"[{deployment}, {name}", check, f"{check}, {json.dumps(entry)[1:-1]}")
+
+
+def _path(facts: CheckFacts) -> str:
+    here, anchor = f"{facts.start}{os.sep}", str(facts.model.anchor)
+    if anchor.startswith(here):
+        return anchor[len(here) :]  # what short_path() would find, far quicker
+    return short_path(facts.model.anchor, facts.start)
 
 
 def _line(facts: CheckFacts) -> int | None:

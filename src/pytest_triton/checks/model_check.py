@@ -35,6 +35,12 @@ if TYPE_CHECKING:
 
 
 _WIDTH = 92  # characters a line of prose
+_NOT_LOADED = Advice(
+    "The repository has this model, and the running server doesn't serve it: it was not deployed, "
+    "not loaded, or could not be read (only the server's log tells). Deploy it and load it, or "
+    "check the repository that the server really has.",
+    "",
+)
 
 
 class CheckFacts(NamedTuple):
@@ -178,15 +184,26 @@ class ModelCheck:
         self._note("witnesses", "; ".join(f"{w.witness}: {w.says}" for w in observed.testimonies))
         self._note("run", seen.run)
         self._note("server", seen.server)
+        for note in seen.notes:
+            if not self._session.is_told(note):
+                self._note("server_note", note)
         missing = observed.refusal is not None and observed.refusal.reason == "backend-missing"
         self._unproven = missing
         if verdict.ok and not missing:
             return ""
+        label = hardware.label
+        if hardware.kind == "own":
+            label += f": {predicted.hardware.label}"
+        headline, advice = verdict.headline, cure_verdict(verdict) or cure(declared, predicted)
+        if missing:
+            headline = "not proven: the server has no backend for it"
+        elif self._checked.attached and not observed.ready and observed.refusal is None:
+            headline, advice = f"not loaded on this server ({observed.state})", _NOT_LOADED
         return _text(
-            "not proven: the server has no backend for it" if missing else verdict.headline,
+            headline,
             [
                 self._config_fact,
-                ("hardware", hardware.label),
+                ("hardware", label),
                 ("declared", _declaration(declared)),
                 ("predicted", str(predicted)),
                 ("observed", f"{observed}  ({observed.proof_in_words})"),
@@ -194,7 +211,7 @@ class ModelCheck:
                 ("server", f"{seen.server}, {seen.run}"),
             ],
             observed.refusal.text if observed.refusal else "",
-            cure_verdict(verdict) or cure(declared, predicted),
+            advice,
         )
 
     def no_answer(self, error: PytestTritonError) -> str:

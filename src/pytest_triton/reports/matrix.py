@@ -219,7 +219,8 @@ class Matrix:
         if not attention:
             known = sum(all(cell is not None for cell in row.cells) for row in self.rows)
             if known == len(self.rows):
-                return f"All of {_number(known, 'model')} did as predicted"
+                every = "All " if known > 1 else ""
+                return f"{every}{_number(known, 'model')} did as predicted"
             return (
                 f"{_number(len(self.rows), 'model')}: nothing wrong where they were looked at, "
                 f"but {len(self.rows) - known} not on all hardware"

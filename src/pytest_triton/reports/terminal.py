@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pytest_triton.settings import Settings
 
 _MOST_ROWS = 50
+_NOTE = "triton_server_note"
 
 
 def header(session: TritonSession, sources: bool) -> list[str]:
@@ -27,8 +28,13 @@ def header(session: TritonSession, sources: bool) -> list[str]:
     where = ", ".join(deployment.text for deployment in settings.repo[:3])
     if len(settings.repo) > 3:
         where += f", ... ({len(settings.repo)} deployments)"
+    on = (
+        f"attached server at {settings.server}"
+        if settings.is_attached
+        else f"{_run(settings)} on {_server(settings)}"
+    )
     lines = [
-        f"triton: {_run(settings)} on {_server(settings)} · hardware: {hardware} · "
+        f"triton: {on} · hardware: {hardware} · "
         f"{models} model{'s' if models != 1 else ''} in {where}"
     ]
     given = [
@@ -95,12 +101,15 @@ class PlacementTable:
     def __init__(self, hardware: Sequence[str]) -> None:
         self._hardware = list(hardware)
         self._rows: dict[tuple[str, str], _Row] = {}
+        self._notes: dict[str, None] = {}
 
     def add(self, report: pytest.TestReport) -> None:
         """Take in a report, of this process or of an xdist worker."""
         told = {str(name): str(text) for name, text in report.user_properties}
         if "triton_model" not in told or (report.when == "teardown" and report.passed):
             return  # a teardown repeats what the call has told, without its outcome
+        notes = [str(text) for name, text in report.user_properties if name == _NOTE]
+        self._notes.update(dict.fromkeys(notes))
         key = (told["triton_repository"], told["triton_model"])
         row = self._rows.setdefault(key, _Row(told.get("triton_declared", "")))
         row.failed = row.failed or report.failed
@@ -151,3 +160,5 @@ class PlacementTable:
             red = any(map(_is_marked, lines))
             for line in lines:
                 reporter.line(line, red=red)
+        for note in self._notes:
+            reporter.line(printable(note))

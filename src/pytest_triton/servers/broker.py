@@ -8,11 +8,12 @@ pytest-xdist nothing of this is used: the pool is asked directly.
 from __future__ import annotations
 
 import contextlib
+import functools
 import pickle
 import secrets
 import socket
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_triton.errors import PytestTritonError
@@ -104,18 +105,23 @@ class Broker:
 
 
 class PoolMaker:
-    """The controller's pool, made when a worker first asks for it."""
+    """The controller's pool, made when a worker first asks for it.
 
-    def __init__(self) -> None:
+    `say` is told of what takes long, such as fetching an image.
+    """
+
+    def __init__(self, say: Callable[[str], None] = lambda line: None) -> None:
+        self._say = say
         self._pool: ServerPool | None = None
         self._lock = threading.Lock()
 
     def __call__(self) -> ServerPool:
         with self._lock:
             if self._pool is None:
+                from pytest_triton.servers.launching import launch
                 from pytest_triton.servers.pool import ServerPool
 
-                self._pool = ServerPool()
+                self._pool = ServerPool(launch=functools.partial(launch, say=self._say))
             return self._pool
 
     def close(self) -> None:

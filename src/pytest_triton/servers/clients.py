@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.server_url import Endpoint
-from pytest_triton.servers.grpc_api import grpc_client
+from pytest_triton.servers.grpc_api import async_grpc_client, grpc_client
 from pytest_triton.servers.server import RunningServer
 from pytest_triton.servers.tls import Access, Secret
 
 if TYPE_CHECKING:
     from tritonclient.grpc import InferenceServerClient
+    from tritonclient.grpc.aio import InferenceServerClient as AsyncInferenceServerClient
     from tritonclient.http import InferenceServerClient as HttpClient
 
 
@@ -22,11 +23,20 @@ class NoSuchEndpoint(PytestTritonError):
 
 def connect_grpc(server: RunningServer) -> InferenceServerClient:
     """A gRPC client to close after use. Raises NoSuchEndpoint, BadCredentials."""
+    return grpc_client(*_grpc_endpoint(server))
+
+
+def connect_grpc_async(server: RunningServer) -> AsyncInferenceServerClient:
+    """A gRPC client of asyncio, to close after use. Raises NoSuchEndpoint, BadCredentials."""
+    return async_grpc_client(*_grpc_endpoint(server))
+
+
+def _grpc_endpoint(server: RunningServer) -> tuple[str, Access | None, dict[str, Secret]]:
     endpoint, access = _endpoint(server), server.spec.access
     if not server.grpc:
         raise _unknown(server, "gRPC", "grpc://host:8001")
     secure = endpoint is not None and endpoint.secure
-    return grpc_client(server.grpc, access if secure else None, access.header_values())
+    return server.grpc, access if secure else None, access.header_values()
 
 
 def connect_http(server: RunningServer, *, timeout: float = 60.0) -> HttpClient:

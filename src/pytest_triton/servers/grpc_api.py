@@ -11,6 +11,7 @@ from pytest_triton.servers.tls import Access, Secret
 
 if TYPE_CHECKING:
     from tritonclient.grpc import InferenceServerClient
+    from tritonclient.grpc.aio import InferenceServerClient as AsyncInferenceServerClient
 
 _NOT_ALLOWED = ("StatusCode.UNAUTHENTICATED", "StatusCode.PERMISSION_DENIED")
 
@@ -94,18 +95,32 @@ def grpc_client(
     """tritonclient's own client, which sends these headers with everything it asks."""
     from tritonclient.grpc import InferenceServerClient
 
+    return _with_headers(InferenceServerClient(address, **_tls(access)), headers)
+
+
+def async_grpc_client(
+    address: str, access: Access | None = None, headers: Mapping[str, Secret] | None = None
+) -> AsyncInferenceServerClient:
+    """The same of asyncio."""
+    from tritonclient.grpc.aio import InferenceServerClient
+
+    return _with_headers(InferenceServerClient(address, **_tls(access)), headers)
+
+
+def _tls(access: Access | None) -> dict[str, Any]:
     if access is None:
-        client = InferenceServerClient(address)
-    else:
-        # Without a file grpc trusts a list of its own instead of this machine's authorities.
-        ca = access.ca or ssl.get_default_verify_paths().cafile
-        client = InferenceServerClient(
-            address,
-            ssl=True,
-            root_certificates=str(ca) if ca else None,
-            private_key=str(access.key or access.certificate) if access.certificate else None,
-            certificate_chain=str(access.certificate) if access.certificate else None,
-        )
+        return {}
+    # Without a file grpc trusts a list of its own instead of this machine's authorities.
+    ca = access.ca or ssl.get_default_verify_paths().cafile
+    return {
+        "ssl": True,
+        "root_certificates": str(ca) if ca else None,
+        "private_key": str(access.key or access.certificate) if access.certificate else None,
+        "certificate_chain": str(access.certificate) if access.certificate else None,
+    }
+
+
+def _with_headers(client: Any, headers: Mapping[str, Secret] | None) -> Any:
     if headers:
         client.register_plugin(_headers_plugin(headers))
     return client

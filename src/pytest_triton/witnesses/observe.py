@@ -33,6 +33,7 @@ CONFIG = "resolved config"
 LOG = "server log"
 
 _MANY = 50  # models
+_UNLOADED = "unloaded"  # the index's reason for a model that nobody refused
 
 
 def observe(server: RunningServer, models: Iterable[str]) -> Mapping[str, Observed]:
@@ -123,8 +124,9 @@ def _not_ready(entry: Mapping[str, str] | None, logged: Sequence[str]) -> Observ
     """`logged` are all words of the log about the model's refusals, the last ones last."""
     state = (entry or {}).get("state") or ABSENT
     reason = (entry or {}).get("reason", "")
-    if not reason and not logged:
-        return Observed(state=state)
+    if reason == _UNLOADED or (not reason and not logged):
+        words = reason or ("not in it" if entry is None else "in it, and not loaded")
+        return Observed.of(state, [Testimony(INDEX, "high", words, state=state)])
     if not reason:
         refusal = Refusal(classify(logged[-1]), logged[-1], "poll")
         return Observed.of(

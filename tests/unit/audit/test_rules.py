@@ -162,3 +162,8 @@ def test_entries_that_are_no_files_are_looked_at_and_never_opened(tmp_path: Path
     os.mkfifo(root / "m" / "configs" / "pipe.pbtxt")
     (root / "m" / "1" / "loop").symlink_to("loop")
     assert ids(audit(read_repository([root]))) == ["TRT523"]
+
+
+def test_a_negative_id_is_told_once_also_with_a_target(tmp_path: Path) -> None:
+    text = ONNX + "instance_group { kind: KIND_GPU gpus: [ 0, -1 ] }"
+    assert ids(audit_config(tmp_path, text, target=1)) == ["TRT108", "TRT401"]

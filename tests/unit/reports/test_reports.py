@@ -75,7 +75,7 @@ def test_an_empty_ledger_is_never_good_news() -> None:
 
 
 def test_good_news_where_all_is_proven() -> None:
-    assert Matrix.of(ledgers.all_proven()).verdict() == "All of 2 models did as predicted"
+    assert Matrix.of(ledgers.all_proven()).verdict() == "All 2 models did as predicted"
     assert markdown(ledgers.all_proven()).startswith("## ✅")
     assert github(ledgers.all_proven()) == ""
     assert json.loads(gitlab(ledgers.all_proven())) == []
