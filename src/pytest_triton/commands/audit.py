@@ -200,23 +200,10 @@ def _deployments(texts: Sequence[str]) -> Iterator[str]:
 
 
 def _target(text: str) -> Hardware:
-    if text.strip() == "0":
-        text = "none"
     try:
-        request = HardwareRequest.parse(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no hardware: give a number of GPUs (0, 4), or sim:N@CC"
-        ) from None
-    hardware = request.hardware()
-    if hardware is not None:
-        return hardware
-    if request.kind != "count" or not 0 < (request.count or 0) <= _MOST_GPUS:
-        raise argparse.ArgumentTypeError(
-            f"{text!r}: give the number of GPUs instead, up to {_MOST_GPUS}"
-        )
-    gpus = tuple(Gpu(index, _NEW_ENOUGH) for index in range(request.count or 0))
-    return Hardware(gpus, simulated=False)
+        return target_hardware(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _selected(text: str) -> tuple[str, ...]:

@@ -70,6 +70,27 @@ def simulated_gpus(n: int, cc: tuple[int, int] = DEFAULT_SIMULATED_CAPABILITY) -
     return Hardware(tuple(Gpu(i, cc, f"Simulated GPU {i}") for i in range(n)), simulated=True)
 
 
+_NEW_ENOUGH = (99, 0)  # the compute capability of GPUs of which only the number is known
+_MOST_TARGET_GPUS = 1024
+
+
+def target_hardware(text: str) -> Hardware:
+    """The GPUs of production, as people say it: a number (0, 4), or sim:N@CC. Raises ValueError."""
+    try:
+        request = HardwareRequest.parse("none" if text.strip() == "0" else text)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is no hardware: give a number of GPUs (0, 4), or sim:N@CC"
+        ) from None
+    hardware = request.hardware()
+    if hardware is not None:
+        return hardware
+    if request.kind != "count" or not 0 < (request.count or 0) <= _MOST_TARGET_GPUS:
+        raise ValueError(f"{text!r}: give the number of GPUs instead, up to {_MOST_TARGET_GPUS}")
+    gpus = tuple(Gpu(index, _NEW_ENOUGH) for index in range(request.count or 0))
+    return Hardware(gpus, simulated=False)
+
+
 RequestKind = Literal["none", "all", "count", "ids", "uuids", "sim", "own"]
 
 
