@@ -21,6 +21,7 @@ from pytest_triton.placement.flaws import Flaw
 from pytest_triton.placement.hardware import NO_GPU, HardwareRequest
 from pytest_triton.placement.predict import Prediction, ample_gpus, predict_all
 from pytest_triton.placement.refusal import Refusal, classify
+from pytest_triton.plan.sharding import needed
 from pytest_triton.rehearsal.completion import as_json, completions
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS, is_backend_name
 from pytest_triton.repository import (
@@ -270,7 +271,7 @@ class TritonSession:
             timeout=settings.timeout,
             stand_ins=checked.stand_ins,
             completed=checked.completed_json,
-            left_out=checked.left_out,
+            left_out=tuple(sorted({*checked.left_out, *self._of_other_shards(checked)})),
         )
         if settings.server == "process":
             return replace(
@@ -296,6 +297,16 @@ class TritonSession:
                 ),
             )
         raise ValueError(f"a server is a process, a container or a URL, not {settings.server!r}")
+
+    def _of_other_shards(self, checked: CheckedDeployment) -> Iterator[Path]:
+        """Models that this run isn't about, so that its servers needn't load them."""
+        shard = self.settings.shard
+        if shard is None:
+            return
+        models = checked.repository.models
+        steps = {name: one.steps for name, one in checked.declared.items()}
+        kept = needed((model.name for model in models if shard.holds(model.name)), steps)
+        yield from (model.directory for model in models if model.name not in kept)
 
     def seen(self, checked: CheckedDeployment, hardware: HardwareRequest) -> Seen:
         """What a server with this hardware made of the deployment's models.

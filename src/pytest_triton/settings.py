@@ -13,12 +13,19 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.options import OPTIONS, Given, Option, Source, ValueType, given
-from pytest_triton.placement.hardware import OWN_GPUS, HardwareRequest
+from pytest_triton.placement.hardware import (
+    OWN_GPUS,
+    Hardware,
+    HardwareRequest,
+    target_hardware,
+)
 from pytest_triton.plan.sharding import Shard
 from pytest_triton.server_url import Endpoint
 
 if TYPE_CHECKING:
     import pytest
+
+    from pytest_triton.audit import Ignored
 
 Kind = Literal["GPU", "CPU", "MODEL"]
 Backends = Literal["real", "stand-in", "auto"]
@@ -112,6 +119,9 @@ class Settings:
     pull: Pull = "missing"
     pull_timeout: float = 1800.0
     reuse: bool = False
+    target: Hardware | None = None
+    audit_select: tuple[tuple[str, ...], ...] = ()
+    audit_ignore: tuple[Ignored, ...] = ()
     require: tuple[Promise, ...] = ()
     ledger: Path | None = None
     job: str | None = None
@@ -331,6 +341,33 @@ def _one_of(*words: str) -> Callable[[str, Path], str]:
     return parse
 
 
+def _parse_target(text: str, start: Path) -> Hardware:
+    try:
+        return target_hardware(text)
+    except ValueError as error:
+        raise OptionError(str(error)) from None
+
+
+def _parse_audit_selected(text: str, start: Path) -> tuple[str, ...]:
+    from pytest_triton.audit import IgnoreError, parse_selected
+    from pytest_triton.audit.rules import KNOWN
+
+    try:
+        return parse_selected(text, KNOWN)
+    except IgnoreError as error:
+        raise OptionError(str(error)) from None
+
+
+def _parse_audit_ignored(text: str, start: Path) -> Ignored:
+    from pytest_triton.audit import IgnoreError, parse_ignored
+    from pytest_triton.audit.rules import KNOWN
+
+    try:
+        return parse_ignored(text, KNOWN)
+    except IgnoreError as error:
+        raise OptionError(str(error)) from None
+
+
 def _parse_promise(text: str, start: Path) -> Promise:
     word, equals, number = text.strip().partition("=")
     if word == "gpus" and re.fullmatch(r"[1-9]\d*", number or ("" if equals else "1"), re.ASCII):
@@ -375,5 +412,8 @@ _PARSERS: dict[ValueType, Callable[[str, Path], object]] = {
     "seconds": _parse_seconds,
     "expectation": _parse_expectation,
     "promise": _parse_promise,
+    "target": _parse_target,
+    "audit_selected": _parse_audit_selected,
+    "audit_ignored": _parse_audit_ignored,
     "shard": _parse_shard,
 }

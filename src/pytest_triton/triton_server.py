@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import cached_property
@@ -140,6 +140,12 @@ class TritonServer:
     def log(self) -> str:
         """All that the server has written so far; "" where its log can't be read."""
         return self._running.log.since()
+
+    def metrics_text(self) -> str:
+        """The server's metrics now, in Prometheus' text format. Raises NoMetrics."""
+        from pytest_triton.witnesses.metrics import read_metrics
+
+        return read_metrics(self._running)
 
     @property
     def models(self) -> Mapping[str, Model]:
@@ -324,6 +330,34 @@ class TritonServer:
         self._begin_change(name)
         self._unload(name)
         self.load(model, config=config, instance_group=instance_group)
+
+    @property
+    def may_be_changed(self) -> bool:
+        """Whether models may be loaded and unloaded here (`triton(changes=True)`)."""
+        return bool(self._running.spec.changed_by)
+
+    def load_after_start(self, model: str | Model) -> bool:
+        """Have a READY model loaded later than the server was started, as it is otherwise.
+
+        Only such models have their GPUs in the metrics. One that this test has loaded is left
+        alone; else it is reloaded, and the ensembles with it that use it. False where nothing
+        may be changed.
+        """
+        name = self._known(model)
+        if not self.may_be_changed:
+            return False
+        if name not in self._was_ready:
+            users = [user for user in self._dependents_of(name) if self.is_ready(user)]
+            self.reload(name)
+            for user in users:
+                self.load(user)
+        return True
+
+    def gpu_ids(self, uuids: Iterable[str]) -> Mapping[str, int]:
+        """The ids, as a config's `gpus` has them, of GPUs by UUID, as far as they are certain."""
+        from pytest_triton.witnesses.metrics import gpu_ids
+
+        return gpu_ids(self._running.spec, frozenset(uuids))
 
     # --- losing GPUs -------------------------------------------------------------------------
 

@@ -14,6 +14,19 @@ from pytest_triton.settings import Deployment, Expectation, OptionError, read_se
 # option -> the text given, and the value expected for the directory that relative paths start from
 VALUES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "repo": ("one:two", lambda start: (Deployment("one:two", (start / "one", start / "two")),)),
+    "server": ("container", lambda start: "container"),
+    "image": ("registry:5000/triton:1", lambda start: "registry:5000/triton:1"),
+    "gpu_driver": ("cdi", lambda start: "cdi"),
+    "shm_size": ("512m", lambda start: 512 << 20),
+    "memory": ("8GiB", lambda start: 8 << 30),
+    "pids": ("300", lambda start: 300),
+    "user": ("1000:1000", lambda start: "1000:1000"),
+    "read_only": ("on", lambda start: True),
+    "mount": ("weights", lambda start: (start / "weights",)),
+    "transfer": ("copy", lambda start: "copy"),
+    "pull": ("never", lambda start: "never"),
+    "pull_timeout": ("60", lambda start: 60.0),
+    "reuse": ("yes", lambda start: True),
     "binary": ("bin/tritonserver", lambda start: start / "bin/tritonserver"),
     "version": ("2.42.0", lambda start: "2.42.0"),
     "python": ("/usr/bin/python3", lambda start: Path("/usr/bin/python3")),
@@ -104,6 +117,15 @@ def test_repeatable_options_collect_in_order(pytester: pytest.Pytester) -> None:
         ("--triton-timeout=-1", "expected a number of seconds above zero"),
         ("--triton-timeout=nan", "expected a number of seconds above zero"),
         ("--triton-backends=fake", "expected one of real, stand-in, auto"),
+        ("--triton-server=there", "expected process, container, or the URL"),
+        ("--triton-server=grpc://", "is not the URL of a Triton server"),
+        ("--triton-shm-size=lots", "expected a size such as 512m or 8g"),
+        ("--triton-memory=0", "expected a size such as 512m or 8g"),
+        ("--triton-pids=-1", "expected a whole number above zero"),
+        ("--triton-read-only=maybe", "expected on or off"),
+        ("--triton-gpu-driver=amd", "expected one of nvidia, cdi"),
+        ("--triton-transfer=", "expected one of auto, mount, copy"),
+        ("--triton-pull=daily", "expected one of missing, always, never"),
         ("--triton-expect=gpu", "expected PATTERN: KINDS"),
         ("--triton-expect=a: tpu", "expected PATTERN: KINDS"),
         ("--triton-repo=", "expected a directory"),
@@ -151,3 +173,22 @@ def test_without_named_hardware_backends_decide(pytester: pytest.Pytester) -> No
         ["2"],
         "stand-in",
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "server", "backends"),
+    [
+        ([], "process", "stand-in"),
+        (["--triton-gpus=all"], "process", "real"),
+        (["--triton-image=mine"], "container", "real"),
+        (["--triton-image=mine", "--triton-backends=stand-in"], "container", "stand-in"),
+        (["--triton-server=container"], "container", "real"),
+        (["--triton-server=process", "--triton-image=mine"], "process", "stand-in"),
+        (["--triton-server=grpcs://there:8001"], "grpcs://there:8001", "real"),
+    ],
+)
+def test_where_a_server_is_and_what_it_has_follows_from_what_is_named(
+    pytester: pytest.Pytester, arguments: list[str], server: str, backends: str
+) -> None:
+    settings = read_settings(pytester.parseconfig(*arguments), {})
+    assert (settings.server, settings.backends) == (server, backends)

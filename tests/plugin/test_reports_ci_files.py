@@ -97,8 +97,8 @@ def _output(workplace: Workplace) -> dict[str, str]:
 
 def test_github_from_the_first_push_to_the_required_check(workplace: Workplace) -> None:
     variables = _read("github-actions.yml")["env"]
-    for job in ("rehearsal", "plan"):
-        for script in _scripts(job):
+    for first in ("rehearsal", "plan"):
+        for script in _scripts(first):
             assert workplace.run(script, variables) == 0
     output = _output(workplace)
     matrix = json.loads(output["gpu_matrix"])["include"]
@@ -106,7 +106,7 @@ def test_github_from_the_first_push_to_the_required_check(workplace: Workplace) 
 
     for job in matrix:
         job = {**job, "arguments": _replaced(job["arguments"])}
-        declared = _read("github-actions.yml")["jobs"]["gpu"]["env"]
+        declared: dict[str, str] = _read("github-actions.yml")["jobs"]["gpu"]["env"]
         own = {
             name: job[re.fullmatch(r"\$\{\{ matrix\.(\w+) \}\}", value)[1]]  # type: ignore[index]
             for name, value in declared.items()

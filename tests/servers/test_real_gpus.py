@@ -45,3 +45,33 @@ def test_more_gpus_than_there_are_is_a_failure(
     result = pytester.runpytest("--triton-repo=models", "--triton-gpus=64", "-k", "test_placement")
     result.assert_outcomes(failed=3)
     result.stdout.fnmatch_lines(["*64 GPUs asked for, but * can use * GPU*"])
+
+
+@pytest.mark.ngc
+def test_a_container_with_real_gpus_gives_the_same(
+    pytester: pytest.Pytester, models: RepositoryBuilder
+) -> None:
+    """Needs the NVIDIA Container Toolkit and the official image as well (or fetches it)."""
+    result = pytester.runpytest(
+        "--triton-repo=models",
+        "--triton-server=container",
+        "--triton-gpus=all",
+        "--triton-gpus=none",
+        "-k",
+        "test_placement",
+    )
+    result.assert_outcomes(passed=6)
+
+
+@pytest.mark.ngc
+@pytest.mark.parametrize("driver", ["nvidia", "cdi"])
+def test_an_official_image_in_a_container_gets_one_gpu(
+    models: RepositoryBuilder, driver: str
+) -> None:
+    from pytest_triton import ContainerOptions, TritonContainer
+
+    options = ContainerOptions(gpu_driver=driver)  # type: ignore[arg-type]
+    with TritonContainer(models.path, gpus="0,", options=options) as triton:
+        assert "CUDA memory pool is created on device 0" in triton.log.since()
+        assert triton.view.backends is not None
+        assert "onnxruntime" in triton.view.backends

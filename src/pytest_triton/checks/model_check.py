@@ -38,8 +38,7 @@ _WIDTH = 92  # characters a line of prose
 _NOT_LOADED = Advice(
     "The repository has this model, and the running server doesn't serve it: it was not deployed, "
     "not loaded, or could not be read (only the server's log tells). Deploy it and load it, or "
-    "check the repository that the server really has.",
-    "",
+    "check the repository that the server really has."
 )
 
 
@@ -159,7 +158,9 @@ class ModelCheck:
         declared = self._checked.declared.get(self.model.name)
         if declared is None or not (declared.backend or declared.is_ensemble):
             return self._nothing_to("audit")
-        found = audit_findings(self._checked, self.model, fallback_allowed=self._allowed)
+        found = audit_findings(
+            self._checked, self.model, self._session.settings, fallback_allowed=self._allowed
+        )
         for finding in found:
             self._note("audit", str(finding))
         errors = [finding for finding in found if finding.severity == "error"]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 
@@ -27,6 +30,7 @@ class RepositoryChecks:
 
     def __init__(self, config: pytest.Config, session: TritonSession) -> None:
         from pytest_triton.checks.model_check import ModelCheck
+        from pytest_triton.reports.publish import Publication
         from pytest_triton.reports.terminal import PlacementTable
 
         settings = session.settings
@@ -34,7 +38,8 @@ class RepositoryChecks:
         self.settings = settings
         self.session: TritonSession = session
         self.table = PlacementTable([hardware.label for hardware in settings.gpus])
-        self.ledger = _ledger_writer(config, settings)
+        self.publication = Publication.of(settings)
+        self.ledger = _ledger_writer(config, settings, self.publication.is_wanted)
         self._ledger_facts: LedgerFacts | None = None
         self._model_check = ModelCheck
         self._asking_others = False
@@ -215,7 +220,8 @@ class RepositoryChecks:
         report = yield
         if report.failed:
             report.sections += self._log_sections(item)
-        if self.settings.ledger is not None and (report.when == "call" or not report.passed):
+        wanted = self.settings.ledger is not None or self.publication.is_wanted
+        if wanted and (report.when == "call" or not report.passed):
             self._add_ledger_facts(report, item)
         return report
 
@@ -265,6 +271,20 @@ class RepositoryChecks:
         yield
         if self.ledger is not None:
             self.ledger.close(session.exitstatus)
+            self._publish(session, self.ledger.path)
+
+    def _publish(self, session: pytest.Session, ledger: Path) -> None:
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        say = reporter.write_line if reporter is not None else print
+        try:
+            if self.publication.is_wanted:
+                self.publication.write(ledger, say)
+        except PytestTritonError as error:
+            say(f"error: {error}")
+            session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+        finally:
+            if self.settings.ledger is None:
+                shutil.rmtree(ledger.parent, ignore_errors=True)
 
     def _shard_line(self) -> list[str]:
         shard = self.settings.shard
@@ -292,14 +312,19 @@ class RepositoryChecks:
         self.table.write(terminalreporter)
 
 
-def _ledger_writer(config: pytest.Config, settings: Settings) -> LedgerWriter | None:
-    if settings.ledger is None or hasattr(config, "workerinput"):
+def _ledger_writer(
+    config: pytest.Config, settings: Settings, is_wanted: bool
+) -> LedgerWriter | None:
+    """What keeps the ledger: in the file that was named, or else in one for the reports only."""
+    if (settings.ledger is None and not is_wanted) or hasattr(config, "workerinput"):
         return None  # an xdist worker's reports reach the controller, which writes
     from pytest_triton.reports.ledger import LedgerWriter, this_job
 
     shard = str(settings.shard) if settings.shard is not None else None
     job = this_job(settings.job, shard, config.invocation_params.dir)
-    return LedgerWriter(settings.ledger, job)
+    # Made when the session starts: before that it may still end without a finish.
+    folder = Path(tempfile.gettempdir(), f"pytest-triton-{uuid4().hex}")
+    return LedgerWriter(settings.ledger or folder / "ledger.json", job)
 
 
 def _check_directories(settings: Settings) -> None:

@@ -40,12 +40,10 @@ from pytest_triton.audit.finding import SEVERITIES
 from pytest_triton.audit.fixing import fixed_texts, write_text
 from pytest_triton.audit.rules import KNOWN
 from pytest_triton.errors import PytestTritonError
-from pytest_triton.placement.hardware import Gpu, Hardware, HardwareRequest
+from pytest_triton.placement.hardware import Hardware, target_hardware
 from pytest_triton.repository import Repository, RepositoryError, read_repository
 from pytest_triton.repository.problems import printable, shown_path
 
-_MOST_GPUS = 1000
-_NEW_ENOUGH = (99, 0)
 _WIDTH = 92
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -31,6 +32,7 @@ _quoted = json.JSONEncoder().encode  # of a text
 _LEAST_PAUSE = 1.0  # seconds between two writings
 _SHARE = 0.01  # of the run's time that writing may take
 _LOG_LINES = 50
+_XDIST = re.compile(r"\A\[gw\d+\] .*\n")  # which worker it was: another one each time
 _COMMITS = ("GITHUB_SHA", "CI_COMMIT_SHA", "BUILD_SOURCEVERSION", "GIT_COMMIT")
 _JOBS = ("CI_JOB_NAME", "GITHUB_JOB", "BUILDKITE_LABEL", "JOB_NAME")
 
@@ -167,7 +169,8 @@ def _outcome(
     """The fields that the report knows, as the rest of a JSON object."""
     headline, text, log = facts["headline"], "", ""
     if report.failed:
-        headline, text, log = _first_line(report.longreprtext), report.longreprtext, _log(report)
+        text = _XDIST.sub("", report.longreprtext)
+        headline, log = _first_line(text), _log(report)
     elif report.skipped:
         headline = _why_skipped(report)
     logged = "" if is_check else f', "log": {_quoted(log)}'

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _MOST_ROWS = 50
 _NOTE = "triton_server_note"
+_AUDIT = "triton_audit"
+_MOST_FINDINGS = 20  # of the audit, a line each
 
 
 def header(session: TritonSession, sources: bool) -> list[str]:
@@ -102,12 +104,16 @@ class PlacementTable:
         self._hardware = list(hardware)
         self._rows: dict[tuple[str, str], _Row] = {}
         self._notes: dict[str, None] = {}
+        self._findings: dict[str, None] = {}
 
     def add(self, report: pytest.TestReport) -> None:
         """Take in a report, of this process or of an xdist worker."""
         told = {str(name): str(text) for name, text in report.user_properties}
         if "triton_model" not in told or (report.when == "teardown" and report.passed):
             return  # a teardown repeats what the call has told, without its outcome
+        if not report.failed:  # errors are told by the failure
+            found = [str(text) for name, text in report.user_properties if name == _AUDIT]
+            self._findings.update(dict.fromkeys(found))
         notes = [str(text) for name, text in report.user_properties if name == _NOTE]
         self._notes.update(dict.fromkeys(notes))
         key = (told["triton_repository"], told["triton_model"])
@@ -162,3 +168,10 @@ class PlacementTable:
                 reporter.line(line, red=red)
         for note in self._notes:
             reporter.line(printable(note))
+        if self._findings:
+            reporter.section("triton audit")
+            for finding in [*self._findings][:_MOST_FINDINGS]:
+                reporter.line(printable(finding))
+            more = len(self._findings) - _MOST_FINDINGS
+            if more > 0:
+                reporter.line(f"... and {more:,} more: python -m pytest_triton audit")

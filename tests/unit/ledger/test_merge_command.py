@@ -216,14 +216,15 @@ def test_nothing_to_judge_by_is_never_success(
 
 def test_a_damaged_plan_is_refused(run: Command, plan: dict[str, Any]) -> None:
     write_ledger("a.json", ledger(*all_proven(plan)))
-    for change in (
+    changes: tuple[dict[str, Any], ...] = (
         {"schema": 9},
         {"needs": []},
         {"needs": None},
         {"needs": [{**plan["needs"][0], "gpus": -1}]},
         {"needs": [{**plan["needs"][0], "model": None}]},
         {"needs": [7]},
-    ):
+    )
+    for change in changes:
         Path("bad.json").write_text(json.dumps({**plan, **change}))
         said = run("merge", "a.json", "--plan", "bad.json")
         assert (said.code, said.out) == (2, "")

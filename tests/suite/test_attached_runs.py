@@ -1,0 +1,532 @@
+"""Runs against a server that was started by other means: pytest looks at it, and leaves it be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from builders import RepositoryBuilder
+from gates import Certificates, http_gate, make_certificates, silent_port
+from pytest_triton.placement.hardware import HardwareRequest
+from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
+from pytest_triton.servers.http import HttpApi
+from pytest_triton.servers.process import ProcessServer, launch
+from pytest_triton.servers.spec import ServerSpec
+
+TOKEN = "Bearer sesame-open-4711"
+SECRETS = ("sesame", "open-4711")
+
+Deploy = Callable[..., ProcessServer]
+
+HEAD = """
+import pytest
+from pytest_triton import *
+"""
+
+
+@pytest.fixture
+def models(pytester: pytest.Pytester) -> RepositoryBuilder:
+    """What the project has in its repository."""
+    repository = RepositoryBuilder(pytester.path / "models")
+    repository.add("pinned", "{ kind: KIND_GPU }", backend="onnxruntime")
+    repository.add("mixed", "{ kind: KIND_GPU }, { kind: KIND_CPU }", backend="pytorch")
+    repository.add("small", "{ kind: KIND_CPU count: 2 }")
+    return repository
+
+
+@pytest.fixture
+def deploy(models: RepositoryBuilder) -> Iterator[Deploy]:
+    """Start a server as somebody else would; at the end it must still be live, as it was."""
+    started: list[ProcessServer] = []
+
+    def deploy(
+        *arguments: str,
+        path: Path = models.path,
+        gpus: str = "sim:2",
+        explicit: bool = False,
+    ) -> ProcessServer:
+        server = launch(
+            ServerSpec(
+                (path,),
+                HardwareRequest.parse(gpus),
+                stand_ins=OFFICIAL_BACKENDS,
+                arguments=arguments,
+                changed_by="its operator" if explicit else "",
+            )
+        )
+        started.append(server)
+        server.wait_until_live()
+        return server
+
+    yield deploy
+    try:
+        for server in started:
+            with HttpApi(server.http) as api:
+                assert api.live(server.view.name), "the deployment was stopped"
+    finally:
+        for server in started:
+            server.stop()
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+def check(project: pytest.Pytester, url: str, *arguments: str) -> pytest.RunResult:
+    return project.runpytest_subprocess(
+        "--triton-repo=models", f"--triton-server={url}", *arguments
+    )
+
+
+def run(project: pytest.Pytester, url: str, code: str, *arguments: str) -> pytest.RunResult:
+    project.makepyfile(test_own=HEAD + code)
+    project.makeini("[pytest]\ntriton_repo = models\n")
+    return project.runpytest_subprocess("test_own.py", f"--triton-server={url}", *arguments)
+
+
+def everything(result: pytest.RunResult, project: pytest.Pytester) -> str:
+    """All that a run wrote: its output and its files."""
+    files = [path for path in project.path.rglob("*") if path.suffix in (".xml", ".json", ".html")]
+    return "\n".join([result.stdout.str(), result.stderr.str(), *map(Path.read_text, files)])
+
+
+# --- the checks of a repository ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", ["grpc", "http"])
+@pytest.mark.parametrize("way", [(), ("-n2",)], ids=["alone", "workers"])
+def test_a_deployment_that_is_as_its_repository_says(
+    pytester: pytest.Pytester, deploy: Deploy, scheme: str, way: tuple[str, ...]
+) -> None:
+    server = deploy()
+    url = f"{scheme}://{getattr(server, scheme)}"
+    result = check(pytester, url, *way)
+    result.assert_outcomes(passed=12)
+    output = result.stdout.str()
+    assert "real run" not in output
+    assert "rehearsal" not in output
+    result.stdout.fnmatch_lines(
+        [
+            f"triton: attached server at {url} · hardware: the server's GPUs · 3 models in models",
+            "model * declared * the server's GPUs",
+            "mixed * GPU + CPU * GPU 0 · GPU 1 · CPU",
+            "pinned * GPU * GPU 0 · GPU 1",
+            "small * CPU x2 * CPU x2",
+            f"*(attached, {url}) tells of: at least GPU 0, 1 (models run on them)",
+        ]
+    )
+
+
+def test_a_deployment_that_lost_its_gpus(
+    pytester: pytest.Pytester, models: RepositoryBuilder, deploy: Deploy
+) -> None:
+    models.add("free", backend="onnxruntime")
+    server = deploy(gpus="none")
+    result = check(pytester, f"grpc://{server.grpc}", "-k", "placement and not explicit")
+    result.assert_outcomes(passed=4, deselected=12)
+    result.stdout.fnmatch_lines(
+        [
+            "free * nothing * CPU  <- fallback",
+            "pinned * GPU * refused: no GPU",
+            "*tells of: no GPU (as a refused model was told)",
+        ]
+    )
+    held = check(pytester, f"grpc://{server.grpc}", "--triton-gpus=2", "-k", "placement")
+    assert held.parseoutcomes()["failed"] >= 4
+    held.stdout.fnmatch_lines(["2 GPUs expected, but tritonserver * tells of: no GPU (*"])
+
+
+def test_what_was_deployed_is_not_what_the_repository_has(
+    pytester: pytest.Pytester, models: RepositoryBuilder, deploy: Deploy, tmp_path: Path
+) -> None:
+    deployed = RepositoryBuilder(tmp_path / "deployed")
+    deployed.add("pinned", "{ kind: KIND_CPU }", backend="onnxruntime")
+    deployed.add("mixed", "{ kind: KIND_GPU }, { kind: KIND_CPU }", backend="pytorch")
+    deployed.add("forgotten", "{ kind: KIND_CPU }")
+    server = deploy(path=deployed.path)
+    result = check(pytester, f"grpc://{server.grpc}")
+    result.assert_outcomes(passed=10, failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "runs on CPU and on no GPU, though it was predicted to run on GPU 0 · GPU 1",
+            "*hardware * the server's GPUs: at least 2 GPUs",
+            "*observed * CPU  (one witness: resolved config)",
+            "not loaded on this server (absent)",
+            "*witness * repository index, high trust: absent (not in it)",
+            "The repository has this model, and the running server doesn't serve it: *",
+            "mixed * GPU 0 · GPU 1 · CPU",
+            "pinned * CPU  <- failed",
+            "small * not ready (absent)  <- failed",
+            "*also has 1 model that models hasn't, not checked: forgotten",
+        ]
+    )
+
+
+def test_a_model_that_nobody_loaded(pytester: pytest.Pytester, deploy: Deploy) -> None:
+    server = deploy(explicit=True)
+    with server_client(server) as client:
+        client.unload_model("small")
+        result = check(pytester, f"grpc://{server.grpc}", "-k", "small")
+    result.assert_outcomes(passed=3, failed=1, deselected=8)
+    result.stdout.fnmatch_lines(
+        [
+            "not loaded on this server (UNAVAILABLE)",
+            "*repository index, high trust: UNAVAILABLE (unloaded)",
+        ]
+    )
+
+
+def server_client(server: ProcessServer) -> object:
+    from tritonclient.grpc import InferenceServerClient
+
+    return InferenceServerClient(server.grpc)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "passes"), [("2", True), ("1", False), ("none", False), ("own", True)]
+)
+def test_the_hardware_that_a_deployment_is_held_to(
+    pytester: pytest.Pytester, deploy: Deploy, gpus: str, passes: bool
+) -> None:
+    result = check(
+        pytester, f"grpc://{deploy().grpc}", f"--triton-gpus={gpus}", "-k", "test_placement"
+    )
+    assert (result.ret == 0) is passes
+
+
+def test_models_that_would_be_held_back_from_a_server_of_our_own(
+    pytester: pytest.Pytester, models: RepositoryBuilder, deploy: Deploy
+) -> None:
+    server = deploy()
+    (models.path / "small" / "1" / "model.py").unlink()
+    result = check(pytester, f"grpc://{server.grpc}", "-k", "small")
+    result.assert_outcomes(passed=4, deselected=8)
+
+
+def test_over_http_a_name_that_no_url_can_hold(
+    pytester: pytest.Pytester, models: RepositoryBuilder, deploy: Deploy
+) -> None:
+    models.add("with space", "{ kind: KIND_CPU }")
+    server = deploy()
+    result = check(pytester, f"http://{server.http}", "-k", "test_placement")
+    result.assert_outcomes(passed=3, failed=1, deselected=12)
+    result.stdout.fnmatch_lines(
+        ["not proven: ready, but there is no witness *", "*attach by grpc*"]
+    )
+    check(pytester, f"grpc://{server.grpc}", "-k", "test_placement").assert_outcomes(
+        passed=4, deselected=12
+    )
+
+
+# --- credentials ---------------------------------------------------------------------------------
+
+
+def test_grpc_with_tls_and_a_client_certificate(
+    pytester: pytest.Pytester, deploy: Deploy, certificates: Certificates
+) -> None:
+    server = deploy(
+        "--grpc-use-ssl=1",
+        "--grpc-use-ssl-mutual=1",
+        f"--grpc-server-cert={certificates.server}",
+        f"--grpc-server-key={certificates.server_key}",
+        f"--grpc-root-cert={certificates.ca}",
+    )
+    url = f"grpcs://localhost:{server.grpc.rpartition(':')[2]}"
+    ours = [
+        f"--triton-tls-ca={certificates.ca}",
+        f"--triton-tls-cert={certificates.client}",
+        f"--triton-tls-key={certificates.client_key}",
+    ]
+    check(pytester, url, *ours, "-n2").assert_outcomes(passed=12)
+    run(
+        pytester,
+        url,
+        """
+import asyncio
+
+def test_clients(triton_server, triton_client):
+    assert triton_client.is_model_ready("small")
+    assert triton_server.infer("small")["Y"].shape == (1, 4)
+    async def ask():
+        async with triton_server.async_client() as client:
+            return await client.is_model_ready("small")
+    assert asyncio.run(ask())
+""",
+        *ours,
+    ).assert_outcomes(passed=1)
+    result = check(pytester, url)
+    result.assert_outcomes(passed=9, failed=3)
+    result.stdout.fnmatch_lines(["*certificate isn't trusted*", "*--triton-tls-ca=FILE*"])
+
+
+@pytest.mark.parametrize("way", [(), ("-n2",)], ids=["alone", "workers"])
+def test_https_with_a_header(
+    pytester: pytest.Pytester,
+    deploy: Deploy,
+    certificates: Certificates,
+    monkeypatch: pytest.MonkeyPatch,
+    way: tuple[str, ...],
+) -> None:
+    monkeypatch.setenv("DEPLOYMENT_TOKEN", TOKEN)
+    server = deploy()
+    arguments = [
+        f"--triton-tls-ca={certificates.ca}",
+        "--triton-header=Authorization=env:DEPLOYMENT_TOKEN",
+        "--triton-ledger=ledger.json",
+        "--triton-html=page.html",
+        "--junitxml=junit.xml",
+        "--showlocals",
+        "-vv",
+        *way,
+    ]
+    with http_gate(server.http, certificates=certificates, wants=TOKEN, path="/triton") as gate:
+        url = f"https://localhost:{gate}/triton"
+        result = check(pytester, url, *arguments)
+        result.assert_outcomes(passed=12)
+        monkeypatch.setenv("DEPLOYMENT_TOKEN", "Bearer sesame-wrong-0815")
+        refused = check(pytester, url, *arguments)
+        monkeypatch.delenv("DEPLOYMENT_TOKEN")
+        unset = check(pytester, url, *arguments)
+    refused.assert_outcomes(passed=9, failed=3)
+    refused.stdout.fnmatch_lines(["*the server does not let us in (sent: Authorization)*"])
+    unset.assert_outcomes(passed=9, failed=3)
+    unset.stdout.fnmatch_lines(["*The environment variable DEPLOYMENT_TOKEN, *isn't set*"])
+    for one in (result, refused, unset):
+        shown = everything(one, pytester)
+        assert not [secret for secret in (*SECRETS, "wrong-0815") if secret in shown]
+
+
+def test_headers_reach_the_clients_of_tests(
+    pytester: pytest.Pytester, deploy: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gates import grpc_gate
+
+    monkeypatch.setenv("DEPLOYMENT_TOKEN", TOKEN)
+    server = deploy()
+    code = """
+import asyncio
+
+def test_clients(triton_server, triton_client):
+    assert triton_client.is_model_ready("small")
+    assert triton_server.infer("small")["Y"].shape == (1, 4)
+    async def ask():
+        async with triton_server.async_client() as client:
+            return await client.is_model_ready("small")
+    assert asyncio.run(ask())
+
+def test_that_fails(triton_server, triton_client):
+    asked = triton_client
+    assert triton_server.placement("small") == gpu(0)
+"""
+    with grpc_gate(server.grpc, TOKEN) as gate:
+        result = run(
+            pytester,
+            f"grpc://localhost:{gate}",
+            code,
+            "--triton-header=Authorization=env:DEPLOYMENT_TOKEN",
+            "--showlocals",
+            "-vv",
+        )
+    result.assert_outcomes(passed=1, failed=1)
+    shown = everything(result, pytester)
+    assert not [secret for secret in SECRETS if secret in shown]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--triton-server=grpc://me:pass-word-1@host"], "has a user or password in it"),
+        (["--triton-server=grpc://host/path"], "gRPC knows no path"),
+        (["--triton-server=ftp://host"], "is not the URL of a Triton server"),
+        (["--triton-server=grpc://h", "--triton-header=X-Key=pass-word-1"], "NAME=env:VARIABLE"),
+        (["--triton-server=grpc://h", "--triton-gpus=sim:2"], "has the GPUs that it has"),
+        (["--triton-server=grpc://h", "--triton-gpus=own", "--triton-gpus=2"], "given 2 times"),
+        (["--triton-server=grpc://h", "--triton-backends=stand-in"], "has the backends"),
+        (["--triton-server=grpc://h", "--triton-tls-key=k.pem"], "needs --triton-tls-cert"),
+        (["--triton-gpus=own"], "only a running server has GPUs of its own"),
+    ],
+)
+def test_what_cannot_be_asked_for(
+    pytester: pytest.Pytester, models: RepositoryBuilder, arguments: list[str], words: str
+) -> None:
+    result = pytester.runpytest_subprocess("--triton-repo=models", *arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    shown = everything(result, pytester)
+    assert words in shown
+    assert "pass-word-1" not in shown
+    assert "Traceback" not in shown
+
+
+# --- a server that isn't there -------------------------------------------------------------------
+
+
+def test_a_dead_server_is_told_of_once(
+    pytester: pytest.Pytester, models: RepositoryBuilder
+) -> None:
+    with silent_port() as closed:
+        pass
+    result = check(pytester, f"grpc://127.0.0.1:{closed}")
+    result.assert_outcomes(passed=9, failed=3)
+    shown = result.stdout.str()
+    assert shown.count("check that the server runs, the port") == 1, "the cure, once"
+    assert shown.count("(told in full above)") == 2
+    result.stdout.fnmatch_lines([f"*grpc://127.0.0.1:{closed}: nothing listens on port {closed} *"])
+    assert "Traceback" not in shown
+
+
+# --- tests of one's own --------------------------------------------------------------------------
+
+
+def test_fixtures_and_assertions(pytester: pytest.Pytester, deploy: Deploy) -> None:
+    server = deploy()
+    code = """
+def test_looks(triton_server):
+    assert triton_server.placement("mixed") == gpu(0) + gpu(1) + cpu()
+    assert_placed_as_declared(triton_server)
+    assert_no_fallback(triton_server)
+    assert_ready_models(triton_server, {"pinned", "mixed", "small"})
+    assert triton_server.run == "attached server"
+    assert triton_server.hardware.label == "at least 2 GPUs"
+    assert triton_server.log == ""
+
+@pytest.mark.triton_models(declares="gpu")
+def test_each(triton_server, triton_model, triton_hardware):
+    assert triton_server.placement(triton_model).devices == {0, 1}
+    assert triton_server.infer(triton_model)["Y"].shape == (1, 4)
+
+@pytest.mark.triton(gpus=2)
+def test_counted(triton_server):
+    assert triton_server.hardware.label == "2 GPUs"
+
+def test_wrong(triton_server):
+    assert_refused(triton_server, "small")
+"""
+    for way in ((), ("-n2",)):
+        result = run(pytester, f"grpc://{server.grpc}", code, *way)
+        result.assert_outcomes(passed=3, failed=1)
+        result.stdout.fnmatch_lines(
+            ["*small was to be refused, and runs: CPU x2", "*server * attached server"]
+        )
+
+
+def test_a_marker_names_the_server(pytester: pytest.Pytester, deploy: Deploy) -> None:
+    pytester.makeini("[pytest]\ntriton_repo = models\n")
+    pytester.makepyfile(
+        test_own=HEAD
+        + f"""
+@pytest.mark.triton(server="grpc://{deploy().grpc}")
+def test_there(triton_server):
+    assert triton_server.run == "attached server"
+    assert triton_server.placement("pinned") == gpu(0) + gpu(1)
+
+def test_here(triton_server):
+    assert triton_server.run.startswith("rehearsal")
+    assert_refused(triton_server, "pinned", reason="no-gpu")
+"""
+    )
+    pytester.runpytest_subprocess("test_own.py").assert_outcomes(passed=2)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (
+            "@pytest.mark.triton(changes=True)\ndef test_it(triton_server): ...",
+            "that is only looked at*--triton-allow-changes=on",
+        ),
+        (
+            '@pytest.mark.triton(gpus="sim:2")\ndef test_it(triton_server): ...',
+            "wants gpus='sim:2', and the server at grpc://* is a running one",
+        ),
+        (
+            '@pytest.mark.triton(backends="stand-in")\ndef test_it(triton_server): ...',
+            "wants backends='stand-in', and",
+        ),
+        (
+            '@pytest.mark.triton(arguments=["--log-verbose=1"])\ndef test_it(triton_server): ...',
+            "wants a server with arguments",
+        ),
+        (
+            "def test_it(make_triton_server):\n    make_triton_server()",
+            "starts a server of its own*run it without --triton-server",
+        ),
+        ("def test_it(triton_gpu_loss): ...", "starts a server of its own*"),
+        (
+            "def test_it(triton_server):\n    triton_server.unload('small')",
+            "ServerNotYours: This server is shared",
+        ),
+    ],
+)
+def test_what_a_running_server_is_not_for(
+    pytester: pytest.Pytester, deploy: Deploy, code: str, words: str
+) -> None:
+    server = deploy(explicit=True)
+    result = run(pytester, f"grpc://{server.grpc}", code)
+    shown = " ".join(result.stdout.str().split())
+    outcomes = result.parseoutcomes()
+    assert outcomes.get("failed", 0) + outcomes.get("errors", 0) == 1, shown
+    from fnmatch import fnmatchcase
+
+    assert fnmatchcase(shown, f"*{words}*"), shown
+
+
+CHANGING = """
+@pytest.mark.triton(changes=True)
+def test_changes(triton_server):
+    triton_server.unload("small")
+    assert not triton_server.is_ready("small")
+    triton_server.reload("pinned", instance_group="{ kind: KIND_CPU count: 3 }")
+    assert triton_server.placement("pinned") == cpu(3)
+
+def test_looks(triton_server):
+    assert_placed_as_declared(triton_server)
+"""
+
+
+def state_of(server: ProcessServer) -> object:
+    with HttpApi(server.http) as api:
+        groups = api.model_config("pinned")["instance_group"]
+        states = {entry["name"]: entry.get("state") for entry in api.index()}
+        return states, [(group["kind"], group["count"]) for group in groups]
+
+
+def test_changes_that_were_allowed_are_put_back(pytester: pytest.Pytester, deploy: Deploy) -> None:
+    server = deploy(explicit=True)
+    before = state_of(server)
+    url = f"grpc://{server.grpc}"
+    result = run(pytester, url, CHANGING, "--triton-allow-changes=on")
+    result.assert_outcomes(passed=2)
+    assert state_of(server) == before
+    workers = run(pytester, url, CHANGING, "--triton-allow-changes=on", "-n2")
+    workers.assert_outcomes(passed=1, errors=1)
+    workers.stdout.fnmatch_lines(["*run the tests that change it without workers: -n0"])
+    assert state_of(server) == before
+
+
+def test_changes_of_a_server_that_takes_none(pytester: pytest.Pytester, deploy: Deploy) -> None:
+    server = deploy()
+    result = run(pytester, f"grpc://{server.grpc}", CHANGING, "--triton-allow-changes=on")
+    result.stdout.fnmatch_lines(
+        ["*loads and unloads no models when it is asked*", "*--model-control-mode=explicit*"]
+    )
+    assert result.ret == 1
+
+
+def test_a_server_of_its_own_beside_a_running_one(
+    pytester: pytest.Pytester, deploy: Deploy
+) -> None:
+    code = """
+@pytest.mark.triton(server="process")
+def test_own(triton_server):
+    assert triton_server.run.startswith("rehearsal")
+    assert_refused(triton_server, "pinned", reason="no-gpu")
+
+def test_made(make_triton_server):
+    server = make_triton_server(server="process", gpus="sim:1")
+    assert server.lose_gpus().refused == ("mixed", "pinned")
+"""
+    result = run(pytester, f"grpc://{deploy().grpc}", code)
+    result.assert_outcomes(passed=2)
