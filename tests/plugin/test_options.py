@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from pytest_triton.audit import Ignored
 from pytest_triton.options import OPTIONS, Option
-from pytest_triton.placement.hardware import HardwareRequest
-from pytest_triton.settings import Deployment, Expectation, OptionError, read_settings
+from pytest_triton.placement.hardware import HardwareRequest, target_hardware
+from pytest_triton.plan.sharding import Shard
+from pytest_triton.settings import Deployment, Expectation, OptionError, Promise, read_settings
 
 # option -> the text given, and the value expected for the directory that relative paths start from
 VALUES: dict[str, tuple[str, Callable[[Path], object]]] = {
@@ -35,6 +37,18 @@ VALUES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "timeout": ("2.5", lambda start: 2.5),
     "allow_fallback": ("tok*", lambda start: ("tok*",)),
     "expect": ("a: gpu+cpu", lambda start: (Expectation("a", frozenset({"GPU", "CPU"})),)),
+    "tls_ca": ("ca.pem", lambda start: start / "ca.pem"),
+    "tls_cert": ("client.pem", lambda start: start / "client.pem"),
+    "tls_key": ("client.key", lambda start: start / "client.key"),
+    "header": ("Authorization=env:TOKEN", lambda start: (("Authorization", "TOKEN"),)),
+    "allow_changes": ("on", lambda start: True),
+    "target": ("2", lambda start: target_hardware("2")),
+    "audit_select": ("TRT1", lambda start: (("TRT1",),)),
+    "audit_ignore": ("TRT101: tok*", lambda start: (Ignored(("TRT101",), ("tok*",)),)),
+    "require": ("gpus=2", lambda start: (Promise("gpus=2", "gpus", 2),)),
+    "ledger": ("ledger.json", lambda start: start / "ledger.json"),
+    "job": ("nightly", lambda start: "nightly"),
+    "shard": ("2/5", lambda start: Shard(2, 5)),
     "html": ("report.html", lambda start: start / "report.html"),
     "markdown": ("report.md", lambda start: start / "report.md"),
     "gitlab": ("quality.json", lambda start: start / "quality.json"),
