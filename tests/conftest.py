@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import tritonclient.grpc  # noqa: F401  # if pytester makes it load twice, its C parts crash
 
 from builders import RepositoryBuilder
 from pytest_triton.servers.releases import cache_dir

@@ -34,17 +34,21 @@ def require_image() -> None:
         [ROOT / "scripts" / "build-image", sys.executable], capture_output=True, text=True
     )
     assert built.returncode == 0, built.stderr
+    _others.update(ours())
+
+
+_others: set[str] = set()  # of another pytest that has been running since before
 
 
 def ours() -> list[str]:
-    """The names of all containers of pytest-triton, running or not."""
+    """The names of all containers of these tests, running or not."""
     listed = subprocess.run(
         ["docker", "ps", "--all", "--filter", "label=pytest-triton", "--format", "{{.Names}}"],
         capture_output=True,
         text=True,
         check=True,
     )
-    return listed.stdout.split()
+    return [name for name in listed.stdout.split() if name not in _others]
 
 
 class OtherDaemon:

@@ -7,13 +7,16 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+_KEPT = ("Inference-Header-Content-Length", "Content-Type")  # what Triton's own protocol needs
+_NONE: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -81,13 +84,17 @@ def http_gate(
                 return
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             connection = http.client.HTTPConnection(behind, timeout=10)
-            connection.request(self.command, self.path.removeprefix(path), body)
+            kept = {name: self.headers[name] for name in _KEPT if name in self.headers}
+            connection.request(self.command, self.path.removeprefix(path), body, kept)
             response = connection.getresponse()
-            self.say(response.status, response.read())
+            kept = {name: response.headers[name] for name in _KEPT if name in response.headers}
+            self.say(response.status, response.read(), kept)
             connection.close()
 
-        def say(self, status: int, body: bytes) -> None:
+        def say(self, status: int, body: bytes, headers: Mapping[str, str] = _NONE) -> None:
             self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

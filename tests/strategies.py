@@ -43,7 +43,7 @@ class Case:
     files: frozenset[str] = frozenset()
     suffix: str = ""  # what the directory's name ends in, ".mine" names a backend
 
-    def named(self, name: str, steps: tuple[str, ...] = ()) -> Case:
+    def named(self, name: str, steps: Sequence[str] = ()) -> Case:
         """The case as the model `name`, an ensemble's steps filled in with `steps`."""
         if self.config is None:
             return self
@@ -195,17 +195,24 @@ def tensors(draw: st.DrawFn, tensor: Any) -> None:
         tensor.is_shape_tensor = True
 
 
+# What the steps of an ensemble ask for: mostly the newest version, now and then any.
+step_versions = st.lists(
+    _rarely(st.sampled_from([0, 1, 2, 3, 10, -2]), -1, 4), min_size=3, max_size=3
+)
+
+
 @st.composite
 def ensembles(draw: st.DrawFn) -> ModelConfig:
     """An ensemble over models of the repository (`STEP`), right or wrong."""
     config = ModelConfig(platform="ensemble")
     length = draw(st.integers(1, 3))
-    config.input.add(name="T0", data_type=TYPE_FP32, dims=[4])
-    config.output.add(name=f"T{length}", data_type=TYPE_FP32, dims=[4])
-    for index in range(length):
-        step = config.ensemble_scheduling.step.add(model_name=STEP, model_version=-1)
-        step.input_map["IN"] = f"T{index}"
-        step.output_map["OUT"] = f"T{index + 1}"
+    config.input.add(name="IN", data_type=TYPE_FP32, dims=[4])
+    config.output.add(name="OUT", data_type=TYPE_FP32, dims=[4])
+    names = ["IN", "T1", "T2"][:length] + ["OUT"]
+    for source, target, version in zip(names, names[1:], draw(step_versions), strict=False):
+        step = config.ensemble_scheduling.step.add(model_name=STEP, model_version=version)
+        step.input_map["IN"] = source
+        step.output_map["OUT"] = target
     flaw = draw(_rarely(st.integers(0, 14), None, 3))
     steps = config.ensemble_scheduling.step
     if flaw == 0:
@@ -226,7 +233,7 @@ def ensembles(draw: st.DrawFn) -> ModelConfig:
     elif flaw == 7:
         steps[0].input_map["IN"] = "nowhere"
     elif flaw == 8:
-        steps[-1].output_map["OUT"] = "T0"
+        steps[-1].output_map["OUT"] = "IN"
     elif flaw == 9:
         config.input.add(name="unused", data_type=TYPE_FP32, dims=[4])
     elif flaw == 10:
@@ -305,7 +312,7 @@ def cases(draw: st.DrawFn) -> Case:
     )
     return Case(
         config,
-        draw(_rarely(st.sampled_from([(), (1, 2), (3,), (2, 10)]), (1,), 16)),
+        draw(_rarely(st.sampled_from([(), (0,), (1, 2), (3,), (2, 10), (0, 1, 3)]), (1,), 8)),
         files - {"model.onnx/"} if "model.onnx" in files else files,
         draw(_rarely(st.sampled_from([".mine", ".python", ".x.y", ".nosuchbackend"]), "")),
     )
@@ -333,18 +340,27 @@ def draw_many(strategy: st.SearchStrategy[T], number: int, seed_: int) -> list[T
 
 @cache
 def bulk_cases(number: int, seed_: int) -> tuple[Case, ...]:
-    """`number` different cases, quickly: drawn configs crossed with drawn instance groups."""
+    """`number` different cases, quickly: drawn configs crossed with drawn instance groups.
+
+    Those of ensembles are crossed with drawn versions of their steps.
+    """
     configs = draw_many(cases(), min(number, 800), seed_)
     groups = draw_many(group_lists, min(number, 800), seed_)
+    asked = draw_many(step_versions, min(number, 800), seed_)
     chance = random.Random(seed_)
     found: dict[tuple[object, ...], Case] = {}
     while len(found) < number:
         case = chance.choice(configs)
-        if case.config is not None and case.config.platform != "ensemble":
+        if case.config is not None:
             config = ModelConfig()
             config.CopyFrom(case.config)
-            del config.instance_group[:]
-            config.instance_group.extend(chance.choice(groups))
+            if config.platform == "ensemble":
+                steps = config.ensemble_scheduling.step
+                for step, version in zip(steps, chance.choice(asked), strict=False):
+                    step.model_version = version
+            else:
+                del config.instance_group[:]
+                config.instance_group.extend(chance.choice(groups))
             case = _without_early_refusal(replace(case, config=config))
         written = None if case.config is None else case.config.SerializeToString()
         found.setdefault((written, case.versions, case.files, case.suffix), case)
@@ -352,20 +368,36 @@ def bulk_cases(number: int, seed_: int) -> tuple[Case, ...]:
 
 
 def named(drawn: Sequence[Case]) -> dict[str, Case]:
-    """The cases as the models of one repository, m0, m1, ...; ensembles get some of them."""
+    """The cases as the models of one repository, m0, m1, ...; ensembles get some of them.
+
+    An ensemble's steps may be ensembles that stand before it, so that there is no circle.
+    """
     names = [f"m{index}{case.suffix}" for index, case in enumerate(drawn)]
-    steps = [name for name, case in zip(names, drawn, strict=True) if _fits_a_step(case)]
+    fitting = [(name, case) for name, case in zip(names, drawn, strict=True) if _fits_a_step(case)]
+    steps = [name for name, case in fitting if not _is_ensemble(case)]
+    inner: list[str] = []
     chance = random.Random(len(drawn))
-    return {
-        name: case.named(name, tuple(chance.choices(steps, k=3)) if steps else ())
-        for name, case in zip(names, drawn, strict=True)
-    }
+    models: dict[str, Case] = {}
+    for name, case in zip(names, drawn, strict=True):
+        chosen = chance.choices(steps, k=chance.randint(1, 3)) if steps else []
+        if inner and chance.random() < 0.2:
+            chosen[:1] = [chance.choice(inner)]
+        models[name] = case.named(name, chosen)
+        if _is_ensemble(case) and _fits_a_step(case):
+            inner.append(name)
+    return models
+
+
+def _is_ensemble(case: Case) -> bool:
+    return case.config is not None and case.config.platform == "ensemble"
 
 
 def _fits_a_step(case: Case) -> bool:
     """Whether the model takes and gives what the ensembles here hand on."""
     config = case.config
-    if config is None or config.WhichOneof("scheduling_choice") or config.max_batch_size:
+    if config is None or config.max_batch_size:
+        return False
+    if config.WhichOneof("scheduling_choice") not in (None, "ensemble_scheduling"):
         return False
     tensors = [*config.input, *config.output]
     return (

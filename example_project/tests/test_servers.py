@@ -9,6 +9,7 @@ from pytest_triton import (
     assert_complete,
     assert_no_fallback,
     assert_placed_as_declared,
+    assert_ran_on,
     assert_ready_models,
     assert_refused,
     cpu,
@@ -90,3 +91,8 @@ def test_servers_side_by_side(server_with_gpus, server_without):
 @pytest.mark.triton(gpus="all")
 def test_on_a_real_gpu(triton_server):
     assert_placed_as_declared(triton_server, "detector")
+
+
+@pytest.mark.triton(gpus="sim:2", changes=True)
+def test_inferences_run_on_both_gpus_and_the_cpu(triton_server):
+    assert_ran_on(triton_server, "ranker", gpu(0) + gpu(1) + cpu())

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         assert_no_fallback,
         assert_placed,
         assert_placed_as_declared,
+        assert_ran_on,
         assert_ready_models,
         assert_refused,
     )
@@ -44,6 +45,7 @@ _HOMES = {
         "assert_no_fallback",
         "assert_placed",
         "assert_placed_as_declared",
+        "assert_ran_on",
         "assert_ready_models",
         "assert_refused",
     ),
@@ -95,6 +97,7 @@ __all__ = [
     "assert_no_fallback",
     "assert_placed",
     "assert_placed_as_declared",
+    "assert_ran_on",
     "assert_ready_models",
     "assert_refused",
     "compare",

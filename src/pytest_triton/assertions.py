@@ -8,13 +8,14 @@ words, the likely cause and the lines of config.pbtxt that would mend it. All na
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NoReturn, get_args
 
 from pytest_triton.placement.advice import cure, cure_refusal, cure_verdict
 from pytest_triton.placement.refusal import Reason
-from pytest_triton.placement.values import Instances, Placement
+from pytest_triton.placement.values import Instances, Placement, gpu
+from pytest_triton.ran_on import active, watch
 
 if TYPE_CHECKING:
     from pytest_triton.placement.advice import Advice
@@ -111,6 +112,53 @@ def assert_ready_models(server: TritonServer, models: Collection[str]) -> None:
     _raise(failures, "not the models that were to be READY")
 
 
+def assert_ran_on(
+    server: TritonServer,
+    model: str | Model,
+    where: Placement | int,
+    *,
+    send: Callable[[], object] | None = None,
+) -> None:
+    """Inferences run exactly there: on `gpu(0) + cpu()`, or on the one GPU with this id.
+
+    Sends requests until each device of the model has run some, and asks Triton's metrics where
+    they ran: on all these GPUs and on no other; on no GPU only with `cpu()` or `on_model()`.
+    How many instances there are isn't looked at. Triton tells which of its instances ran: what a
+    backend then does with its device isn't seen, nor whether "no GPU" means the CPU.
+
+    `send` sends one request, where `server.infer(model)` won't do. The metrics name GPUs only for
+    models that were loaded after the server's start. So the model is reloaded if the test may do
+    that (`triton(changes=True)`); if it may not, nothing is proven, and this fails.
+    """
+    __tracebackhide__ = True
+    wanted = gpu(where) if isinstance(where, int) else where
+    if not isinstance(wanted, Placement) or not wanted:
+        raise TypeError(f"where is a GPU's id, or made of gpu(), cpu(), on_model(); got {where!r}")
+    observed = server.observed(model)
+    if not observed.ready:
+        _fail(server, model, f"was to run on {wanted}, and is not loaded: {observed}")
+    if not observed.placement:
+        _fail(
+            server,
+            model,
+            f"was to run on {wanted}, and has no instances of its own",
+            ["", "An ensemble runs nowhere itself: ask for the models of its steps."],
+        )
+    may_run = active(observed)
+    if _devices(may_run) != _devices(wanted):
+        _fail(server, model, f"was to run on {wanted}, and can run on {may_run}")
+    name = model if isinstance(model, str) else model.name
+    watched = watch(server, name, wanted, send or (lambda: server.infer(name)))
+    if watched.wrong is not None:
+        more = []  # what was counted, and what to do
+        if watched.ran is not None:
+            testimony = watched.ran.testimony(server.gpu_ids(watched.ran.by_gpu))
+            more = [f"  counted    {testimony.words}  (seen in the {testimony.witness})"]
+        if watched.wrong.advice:
+            more += ["", *textwrap.wrap(watched.wrong.advice, _WIDTH)]
+        _fail(server, model, f"was to run on {wanted}, and {watched.wrong.why}", more)
+
+
 def assert_complete(server: TritonServer, model: str | Model) -> None:
     """Every declared instance group has all its instances: none was left out, none is elsewhere.
 
@@ -154,6 +202,10 @@ def differences(found: Placement, wanted: Placement) -> list[str]:
             plural = "" if expected == 1 else "s"
             lines.append(f"  {where}: {expected} instance{plural} expected, {got} found")
     return lines
+
+
+def _devices(placement: Placement) -> set[str]:
+    return set(_counts(placement))
 
 
 def _counts(placement: Placement) -> dict[str, int]:

@@ -35,16 +35,27 @@ class MakeTritonServer(Protocol):
         """Start a server of this test's own; keyword arguments as for the marker `triton`."""
 
 
+def _connected(connect: Callable[[], Any]) -> Any:
+    from pytest_triton.errors import PytestTritonError
+
+    try:
+        return connect()
+    except PytestTritonError as error:
+        from pytest_triton.suite import fail
+
+        fail(error)
+
+
 @pytest.fixture
 def triton_client(triton_server: TritonServer) -> InferenceServerClient:
     """tritonclient's gRPC client, connected to `triton_server`."""
-    return triton_server.client
+    return _connected(lambda: triton_server.client)
 
 
 @pytest.fixture
 def triton_http_client(triton_server: TritonServer) -> HttpInferenceServerClient:
     """tritonclient's HTTP client, connected to `triton_server` (pip install tritonclient[http])."""
-    return triton_server.http_client
+    return _connected(lambda: triton_server.http_client)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_triton.errors import PytestTritonError
-from pytest_triton.suite import session_of
+from pytest_triton.suite import fail, session_of
 from pytest_triton.wanted import WrongArguments
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pytest_triton.servers.spec import ServerSpec
     from pytest_triton.session import TritonSession
     from pytest_triton.settings import Promise, Promised, Settings
+
+_ANY = 99  # GPUs of a machine: who asks for all of them has enough
 
 REQUIRES_SIGNATURE = "triton_requires(*, gpus=None, container=None, real_backends=None)"
 
@@ -64,20 +66,34 @@ def needs_of(mark: pytest.Mark) -> tuple[Need, ...]:
 def check_needs(item: pytest.Item) -> None:
     """Skip a test that needs what the run hasn't got; fail it where that was promised."""
     for mark in item.iter_markers("triton_requires"):
-        settings = session_of(item.config).settings
+        session = session_of(item.config)
+        settings = session.settings
         for need in needs_of(mark):
-            if _is_met(need, settings):
-                continue
+            try:
+                if _is_met(need, session):
+                    continue
+            except PytestTritonError as error:
+                fail(error)
             reason = f"needs {need}, and {_instead(need, settings)}"
             if any(_covers(promise, need) for promise in settings.require):
                 pytest.fail(f"{reason}, though that was promised: --triton-require", pytrace=False)
             pytest.skip(reason)
 
 
-def _is_met(need: Need, settings: Settings) -> bool:
+def _is_met(need: Need, session: TritonSession) -> bool:
+    """Raises PytestTritonError if a running server has to be asked and can't be."""
+    settings = session.settings
     if need.what == "gpus":
-        return any((request.count or 99) >= need.gpus for request in _real(settings))
+        return any(_gpus(request, session) >= need.gpus for request in _real(settings))
     return _has(need.what, settings)
+
+
+def _gpus(request: HardwareRequest, session: TritonSession) -> int:
+    """How many GPUs that is; of a running server those that it tells of."""
+    if request.kind != "own":
+        return request.count or _ANY
+    (spec,) = _specs(session, (request,))
+    return session.hardware_of(session.pool.get(spec)).count
 
 
 def _has(what: Promised, settings: Settings) -> bool:

@@ -18,7 +18,7 @@ from pytest_triton.placement.backends import backend_named
 from pytest_triton.placement.compare import Observed
 from pytest_triton.placement.declared import Declared, OnDisk
 from pytest_triton.placement.flaws import Flaw
-from pytest_triton.placement.hardware import NO_GPU, HardwareRequest
+from pytest_triton.placement.hardware import NO_GPU, Hardware, HardwareRequest
 from pytest_triton.placement.predict import Prediction, ample_gpus, predict_all
 from pytest_triton.placement.refusal import Refusal, classify
 from pytest_triton.plan.sharding import needed
@@ -207,6 +207,7 @@ class TritonSession:
         self.worker = worker
         self._read: dict[tuple[tuple[Path, ...], Backends, bool], CheckedDeployment] = {}
         self._looked: dict[RunningServer, Seen] = {}
+        self._hardware: dict[RunningServer, Hardware] = {}
         self._seen: dict[tuple[CheckedDeployment, HardwareRequest], Seen | PytestTritonError] = {}
         self._told: set[str] = set()
 
@@ -357,6 +358,14 @@ class TritonSession:
             self._looked[server] = look(checked, server)
         return self._looked[server]
 
+    def hardware_of(self, server: RunningServer) -> Hardware:
+        """The GPUs that a running server has, asked once. Raises PytestTritonError."""
+        from pytest_triton.witnesses.usable_gpus import hardware_of
+
+        if server not in self._hardware:
+            self._hardware[server] = hardware_of(server)
+        return self._hardware[server]
+
     def _look(self, checked: CheckedDeployment, spec: ServerSpec) -> Seen:
         seen = self.look_at(checked, self.pool.get(spec))
         if spec.stand_ins:  # quickly started anew, should a test want it as well
@@ -387,8 +396,11 @@ def _notes(checked: CheckedDeployment, server: RunningServer) -> tuple[str, ...]
     known = {model.name for model in checked.repository.models}
     others = [name for name in served_models(server) if name not in known]
     notes = [f"{server.description}: {note}" for note in server.notes]
-    notes.append(f"{server.description} tells of: {told_by(server)}")
-    if others:
+    notes.append(
+        f"{server.description} tells of: {told_by(server)}; its log can't be read, so that one "
+        "witness tells where a model runs"
+    )
+    if others:  # not a failure: other projects may deploy to the same server
         shown = ", ".join(others[:_MOST_NAMES]) + (", ..." if len(others) > _MOST_NAMES else "")
         notes.append(
             f"{server.description} also has {len(others)} model{'s' if len(others) > 1 else ''} "

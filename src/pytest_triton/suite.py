@@ -105,7 +105,8 @@ def restore(server: TritonServer) -> None:
 
 def fail(error: PytestTritonError) -> NoReturn:
     """Fail with the error's text: a traceback of ours would help nobody."""
-    pytest.fail(str(error), pytrace=False)
+    __tracebackhide__ = True
+    raise pytest.fail.Exception(str(error), pytrace=False) from None  # nor what led to it
 
 
 def deployment_of(config: pytest.Config, repo: str | None) -> Deployment:

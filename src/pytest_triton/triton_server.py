@@ -129,7 +129,7 @@ class TritonServer:
 
         Of an attached server those that it tells of: `at_least` says whether there may be more.
         """
-        return self._hardware
+        return self._session.hardware_of(self._running)
 
     @property
     def allowed_fallbacks(self) -> tuple[str, ...]:
@@ -331,11 +331,6 @@ class TritonServer:
         self._unload(name)
         self.load(model, config=config, instance_group=instance_group)
 
-    @property
-    def may_be_changed(self) -> bool:
-        """Whether models may be loaded and unloaded here (`triton(changes=True)`)."""
-        return bool(self._running.spec.changed_by)
-
     def load_after_start(self, model: str | Model) -> bool:
         """Have a READY model loaded later than the server was started, as it is otherwise.
 
@@ -344,7 +339,7 @@ class TritonServer:
         may be changed.
         """
         name = self._known(model)
-        if not self.may_be_changed:
+        if not self._running.spec.changed_by:
             return False
         if name not in self._was_ready:
             users = [user for user in self._dependents_of(name) if self.is_ready(user)]
@@ -445,12 +440,6 @@ class TritonServer:
         self._session.pool.get(self._running.spec)
 
     # --- parts -------------------------------------------------------------------------------
-
-    @cached_property
-    def _hardware(self) -> Hardware:
-        from pytest_triton.witnesses.usable_gpus import hardware_of
-
-        return hardware_of(self._running)
 
     @property
     def _loader(self) -> Any:

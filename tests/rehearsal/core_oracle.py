@@ -47,15 +47,20 @@ def server_of_release(version: str) -> Path | None:
 class CoreOutcome:
     """What core did with one model: ready with groups and instances, or refused with words.
 
-    `groups` are (name, kind, count, gpus) as ModelConfig shows them, `instances` counts
-    (name, kind, device) as the backend was asked for them (kept for ready models only).
+    `versions` are those that are ready. `groups` are (name, kind, count, gpus) as ModelConfig
+    shows them, `instances` counts (name, kind, device) as the backend was asked for them (kept
+    for ready models only).
     """
 
-    ready: bool = False
+    versions: set[int] = field(default_factory=set)
     words: str = ""
     stage: str = ""
     groups: list[tuple[str, str, int, tuple[int, ...]]] = field(default_factory=list)
     instances: Counter[tuple[str, str, int]] = field(default_factory=Counter)
+
+    @property
+    def ready(self) -> bool:
+        return bool(self.versions)
 
 
 def write_repository(repository: Path, models: Mapping[str, Case]) -> None:
@@ -99,7 +104,7 @@ def _read_index(server: BareServer, outcomes: dict[str, CoreOutcome]) -> None:
     for entry in server.request("/v2/repository/index", {}):
         outcome = outcomes[entry["name"]]
         if entry.get("state") == "READY":
-            outcome.ready = True
+            outcome.versions.add(int(entry["version"]))
         elif entry.get("reason"):
             outcome.words, outcome.stage = entry["reason"], "load"
 
@@ -173,12 +178,13 @@ def disagreements(
 ) -> Iterator[str]:
     """Where prediction and core differ, each with all that is needed to see why.
 
-    Compared are outcome, reason class and stage; groups and instances of ready models; and
-    Triton's very `words` where they are asked for (an ensemble's quote what only a server knows).
+    Compared are outcome, reason class and stage; versions, groups and instances of ready models;
+    and Triton's very `words` where they are asked for (those on the version of an ensemble's step
+    always: they are the same in all releases).
     """
     for name, case in models.items():
         predicted, outcome = predictions[name], outcomes[name]
-        what = _difference(case, predicted, outcome, words=words)
+        what = _difference(predicted, outcome, words=words)
         if what:
             yield (
                 f"{what} of {name}\npredicted: {predicted}\n  "
@@ -187,7 +193,7 @@ def disagreements(
             )
 
 
-def _difference(case: Case, predicted: Prediction, outcome: CoreOutcome, *, words: bool) -> str:
+def _difference(predicted: Prediction, outcome: CoreOutcome, *, words: bool) -> str:
     refusal = predicted.refusal
     if (refusal is None) != outcome.ready:
         return "outcome"
@@ -196,9 +202,12 @@ def _difference(case: Case, predicted: Prediction, outcome: CoreOutcome, *, word
             return "reason"
         if refusal.stage != outcome.stage:
             return "stage"
-        if words and refusal.reason != "ensemble" and refusal.text != outcome.words:
-            return "words"
+        words = words or "required version" in refusal.text
+        if words and refusal.text != outcome.words:
+            return "words" if _culprits(refusal.text) == _culprits(outcome.words) else ""
         return ""
+    if set(predicted.declared.versions) != outcome.versions:
+        return "versions"
     groups = [(g.name, g.kind, g.count, g.gpus) for g in predicted.groups]
     if groups != outcome.groups:
         return "groups"
@@ -206,19 +215,10 @@ def _difference(case: Case, predicted: Prediction, outcome: CoreOutcome, *, word
     for group in predicted.groups:
         devices = (group.gpus if group.kind == "GPU" else (0,)) * group.count
         for instance, device in zip(group.instances, devices, strict=True):
-            instances[instance, group.kind, device] += _served_versions(case)
+            instances[instance, group.kind, device] += len(outcome.versions)
     return "instances" if instances != outcome.instances else ""
 
 
-def _served_versions(case: Case) -> int:
-    """How many of the directory's versions the policy takes; each has all the instances."""
-    if case.config is None:
-        return 1
-    policy = case.config.version_policy
-    choice = policy.WhichOneof("policy_choice")
-    if choice == "latest":
-        return min(len(case.versions), int(policy.latest.num_versions))
-    if choice == "specific":
-        wanted = list(policy.specific.versions)
-        return len({v for v in wanted if v in case.versions or wanted.count(v) > 1})
-    return 1 if choice is None else len(case.versions)
+def _culprits(words: str) -> list[str]:
+    """The steps that an ensemble is refused for: where several are broken, core names any."""
+    return re.findall(r"ensemble '.*?' depends on '(.*?)' ", words)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from docker_daemon import IMAGE, OtherDaemon, require_image
 
 from builders import RepositoryBuilder
+from docker_daemon import IMAGE, OtherDaemon, require_image
 from pytest_triton import ContainerOptions, TritonContainer
 from pytest_triton.rehearsal.simulation import (
     OFFICIAL_BACKENDS,
@@ -18,8 +18,8 @@ from pytest_triton.rehearsal.simulation import (
     write_control,
 )
 from pytest_triton.servers.container_docker import NoDocker
-from pytest_triton.servers.container_gpus import GpusMissing
 from pytest_triton.servers.failure import ServerDied
+from pytest_triton.servers.gpus_in_log import GpusMissing
 from pytest_triton.servers.http import HttpApi
 from pytest_triton.servers.releases import cache_dir
 

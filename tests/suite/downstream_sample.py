@@ -33,6 +33,7 @@ from pytest_triton import (
     assert_no_fallback,
     assert_placed,
     assert_placed_as_declared,
+    assert_ran_on,
     assert_ready_models,
     assert_refused,
     compare,
@@ -69,6 +70,9 @@ def test_changes(triton_server: TritonServer) -> None:
     triton_server.unload("other")
     observed: Observed = triton_server.load_or_refuse("ranker", config={"backend": "python"})
     assert observed.ready
+    assert_ran_on(triton_server, "ranker", gpu(0) + gpu(1) + cpu())
+    assert_ran_on(triton_server, "ranker", 1, send=lambda: triton_server.infer("ranker", "zeros"))
+    assert "nv_inference_count" in triton_server.metrics_text()
     loss: GpuLoss = triton_server.lose_gpus(keep=1, fault="driver-too-old")
     assert loss.fallbacks == ()
 

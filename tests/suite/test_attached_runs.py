@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +14,7 @@ from builders import RepositoryBuilder
 from gates import Certificates, http_gate, make_certificates, silent_port
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
+from pytest_triton.servers.clients import connect_grpc
 from pytest_triton.servers.http import HttpApi
 from pytest_triton.servers.process import ProcessServer, launch
 from pytest_triton.servers.spec import ServerSpec
@@ -115,7 +119,7 @@ def test_a_deployment_that_is_as_its_repository_says(
             "mixed * GPU + CPU * GPU 0 · GPU 1 · CPU",
             "pinned * GPU * GPU 0 · GPU 1",
             "small * CPU x2 * CPU x2",
-            f"*(attached, {url}) tells of: at least GPU 0, 1 (models run on them)",
+            f"*(attached, {url}) tells of: at least GPU 0, 1 (models run on them); its log *",
         ]
     )
 
@@ -125,17 +129,23 @@ def test_a_deployment_that_lost_its_gpus(
 ) -> None:
     models.add("free", backend="onnxruntime")
     server = deploy(gpus="none")
-    result = check(pytester, f"grpc://{server.grpc}", "-k", "placement and not explicit")
-    result.assert_outcomes(passed=4, deselected=12)
+    url = f"grpc://{server.grpc}"
+    result = check(pytester, url, "-k", "test_placement")
+    result.assert_outcomes(passed=2, failed=2, deselected=12)
     result.stdout.fnmatch_lines(
         [
-            "free * nothing * CPU  <- fallback",
-            "pinned * GPU * refused: no GPU",
-            "*tells of: no GPU (as a refused model was told)",
+            "deployed, and not served: refused: no GPU",
+            "*hardware * the server's GPUs: no GPU",
+            "*say what the server has: --triton-gpus=none*",
+            "free * nothing * CPU x2  <- fallback",
+            "pinned * GPU * refused: no GPU  <- failed",
+            "*tells of: no GPU (as a refused model was told)*",
         ]
     )
-    held = check(pytester, f"grpc://{server.grpc}", "--triton-gpus=2", "-k", "placement")
-    assert held.parseoutcomes()["failed"] >= 4
+    meant = check(pytester, url, "-k", "test_placement", "--triton-gpus=none")
+    meant.assert_outcomes(passed=4, deselected=12)
+    held = check(pytester, url, "-k", "test_placement", "--triton-gpus=2")
+    held.assert_outcomes(failed=4, deselected=12)
     held.stdout.fnmatch_lines(["2 GPUs expected, but tritonserver * tells of: no GPU (*"])
 
 
@@ -151,14 +161,14 @@ def test_what_was_deployed_is_not_what_the_repository_has(
     result.assert_outcomes(passed=10, failed=2)
     result.stdout.fnmatch_lines(
         [
-            "runs on CPU and on no GPU, though it was predicted to run on GPU 0 · GPU 1",
+            "runs on CPU x2 and on no GPU, though it was predicted to run on GPU 0 · GPU 1",
             "*hardware * the server's GPUs: at least 2 GPUs",
-            "*observed * CPU  (one witness: resolved config)",
+            "*observed * CPU x2  (one witness: resolved config)",
             "not loaded on this server (absent)",
             "*witness * repository index, high trust: absent (not in it)",
             "The repository has this model, and the running server doesn't serve it: *",
             "mixed * GPU 0 · GPU 1 · CPU",
-            "pinned * CPU  <- failed",
+            "pinned * CPU x2  <- failed",
             "small * not ready (absent)  <- failed",
             "*also has 1 model that models hasn't, not checked: forgotten",
         ]
@@ -167,7 +177,7 @@ def test_what_was_deployed_is_not_what_the_repository_has(
 
 def test_a_model_that_nobody_loaded(pytester: pytest.Pytester, deploy: Deploy) -> None:
     server = deploy(explicit=True)
-    with server_client(server) as client:
+    with connect_grpc(server.view) as client:
         client.unload_model("small")
         result = check(pytester, f"grpc://{server.grpc}", "-k", "small")
     result.assert_outcomes(passed=3, failed=1, deselected=8)
@@ -177,12 +187,6 @@ def test_a_model_that_nobody_loaded(pytester: pytest.Pytester, deploy: Deploy) -
             "*repository index, high trust: UNAVAILABLE (unloaded)",
         ]
     )
-
-
-def server_client(server: ProcessServer) -> object:
-    from tritonclient.grpc import InferenceServerClient
-
-    return InferenceServerClient(server.grpc)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +262,7 @@ def test_clients(triton_server, triton_client):
         *ours,
     ).assert_outcomes(passed=1)
     result = check(pytester, url)
-    result.assert_outcomes(passed=9, failed=3)
+    result.assert_outcomes(passed=9, failed=3, errors=1)
     result.stdout.fnmatch_lines(["*certificate isn't trusted*", "*--triton-tls-ca=FILE*"])
 
 
@@ -360,6 +364,23 @@ def test_what_cannot_be_asked_for(
     assert "Traceback" not in shown
 
 
+def test_reports_never_call_it_a_real_run_or_a_rehearsal(
+    pytester: pytest.Pytester, deploy: Deploy
+) -> None:
+    reports = ["--triton-ledger=ledger.json", "--triton-html=p.html", "--triton-markdown=p.md"]
+    check(pytester, f"grpc://{deploy().grpc}", *reports).assert_outcomes(passed=12)
+    ledger = json.loads((pytester.path / "ledger.json").read_text())
+    assert {server["run"] for server in ledger["servers"]} == {"attached server"}
+    entries = [entry["hardware"] for entry in ledger["entries"]]
+    told = {"spec": "own", "label": "the server's GPUs", "gpus": None, "simulated": False}
+    assert entries == [told] * 3
+    for name in ("p.html", "p.md"):
+        text = (pytester.path / name).read_text()
+        assert "ttached server" in text
+        shown = re.sub(r"<(style|script)\b.*?</\1>|<[^>]*>", "", text, flags=re.DOTALL)
+        assert not re.search("rehearsal|real run", shown, re.IGNORECASE), name
+
+
 # --- a server that isn't there -------------------------------------------------------------------
 
 
@@ -394,7 +415,7 @@ def test_looks(triton_server):
 
 @pytest.mark.triton_models(declares="gpu")
 def test_each(triton_server, triton_model, triton_hardware):
-    assert triton_server.placement(triton_model).devices == {0, 1}
+    assert triton_server.placement(triton_model).devices == (0, 1)
     assert triton_server.infer(triton_model)["Y"].shape == (1, 4)
 
 @pytest.mark.triton(gpus=2)
@@ -410,6 +431,25 @@ def test_wrong(triton_server):
         result.stdout.fnmatch_lines(
             ["*small was to be refused, and runs: CPU x2", "*server * attached server"]
         )
+
+
+def test_needs_are_met_by_the_gpus_that_it_tells_of(
+    pytester: pytest.Pytester, deploy: Deploy
+) -> None:
+    code = """
+@pytest.mark.triton_requires(gpus=2)
+def test_two(triton_server):
+    assert triton_server.hardware.count == 2
+
+@pytest.mark.triton_requires(gpus=3)
+def test_three(triton_server):
+    pass
+"""
+    url = f"grpc://{deploy().grpc}"
+    run(pytester, url, code).assert_outcomes(passed=1, skipped=1)
+    promised = run(pytester, url, code, "--triton-require=gpus=3")
+    promised.stderr.fnmatch_lines(["*promised 3 real GPUs*the server has 2 of them*"])
+    assert promised.ret == 1
 
 
 def test_a_marker_names_the_server(pytester: pytest.Pytester, deploy: Deploy) -> None:
@@ -479,7 +519,7 @@ def test_changes(triton_server):
     triton_server.unload("small")
     assert not triton_server.is_ready("small")
     triton_server.reload("pinned", instance_group="{ kind: KIND_CPU count: 3 }")
-    assert triton_server.placement("pinned") == cpu(3)
+    assert triton_server.placement("pinned") == cpu(count=3)
 
 def test_looks(triton_server):
     assert_placed_as_declared(triton_server)
@@ -504,6 +544,45 @@ def test_changes_that_were_allowed_are_put_back(pytester: pytest.Pytester, deplo
     workers.assert_outcomes(passed=1, errors=1)
     workers.stdout.fnmatch_lines(["*run the tests that change it without workers: -n0"])
     assert state_of(server) == before
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("geventhttpclient") is None, reason="needs tritonclient[http]"
+)
+def test_all_of_it_over_http(
+    pytester: pytest.Pytester,
+    deploy: Deploy,
+    certificates: Certificates,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DEPLOYMENT_TOKEN", TOKEN)
+    server = deploy(explicit=True)
+    before = state_of(server)
+    code = (
+        CHANGING
+        + """
+def test_infers(triton_server, triton_http_client):
+    assert triton_server.infer("small")["Y"].shape == (1, 4)
+    assert triton_http_client.is_model_ready("small")
+
+def test_no_grpc(triton_server, triton_client):
+    pass
+"""
+    )
+    with http_gate(server.http, certificates=certificates, wants=TOKEN, path="/triton") as gate:
+        result = run(
+            pytester,
+            f"https://localhost:{gate}/triton",
+            code,
+            f"--triton-tls-ca={certificates.ca}",
+            "--triton-header=Authorization=env:DEPLOYMENT_TOKEN",
+            "--triton-allow-changes=on",
+        )
+    result.assert_outcomes(passed=3, errors=1)
+    result.stdout.fnmatch_lines(["*The gRPC endpoint of tritonserver * is not known.*"])
+    assert state_of(server) == before
+    shown = everything(result, pytester)
+    assert not [secret for secret in SECRETS if secret in shown]
 
 
 def test_changes_of_a_server_that_takes_none(pytester: pytest.Pytester, deploy: Deploy) -> None:

@@ -116,7 +116,12 @@ def test_refusals(model: str, server: ProcessServer) -> None:
 
 @pytest.mark.parametrize("model", ["nowhere", ""])
 def test_a_model_that_nothing_tells_of_has_no_witness(model: str, server: ProcessServer) -> None:
-    assert observe(server.view, [model]) == {model: Observed(NOTHING, None, "absent", ())}
+    found = observe(server.view, [model])[model]
+    assert replace(found, testimonies=()) == Observed(NOTHING, None, "absent", ())
+    assert found.proof == "not proven"
+    assert [str(one) for one in found.testimonies] == [
+        "repository index, high trust: absent (not in it)"
+    ]
 
 
 def test_nothing_asked_is_nothing_seen(server: ProcessServer) -> None:

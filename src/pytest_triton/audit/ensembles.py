@@ -221,6 +221,7 @@ def step_refused_on_target(subject: Subject) -> Iterator[Found]:
     "TRT306",
     "step-version",
     "error",
+    told_by="test_config",
     failing=_models(_chain("a", version=""), a=_ON_GPU),
     mended=_models(_chain("a"), a=_ON_GPU),
 )

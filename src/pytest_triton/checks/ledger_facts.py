@@ -129,7 +129,7 @@ def _of_placement(facts: CheckFacts, hardware: HardwareRequest) -> str:
     witnesses = ""
     if facts.verdict is not None:
         prediction, seen = facts.verdict.predicted, facts.verdict.observed
-        count = prediction.hardware.count
+        count = None if prediction.hardware.at_least else prediction.hardware.count
         predicted = _outcome(
             str(prediction),
             prediction.placement,

@@ -35,6 +35,11 @@ if TYPE_CHECKING:
 
 
 _WIDTH = 92  # characters a line of prose
+_NOT_SERVED = Advice(
+    "On the GPUs that this server has, Triton's rules say that the model is refused, so that "
+    "nobody can use it there. Give the server the GPUs that it needs. If the model is meant to be "
+    "refused there, say what the server has: --triton-gpus=none, or a count."
+)
 _NOT_LOADED = Advice(
     "The repository has this model, and the running server doesn't serve it: it was not deployed, "
     "not loaded, or could not be read (only the server's log tells). Deploy it and load it, or "
@@ -190,18 +195,20 @@ class ModelCheck:
                 self._note("server_note", note)
         missing = observed.refusal is not None and observed.refusal.reason == "backend-missing"
         self._unproven = missing
+        advice = cure_verdict(verdict) or cure(declared, predicted)
+        if self._checked.attached and not observed.ready and observed.refusal is None:
+            headline, advice = f"not loaded on this server ({observed.state})", _NOT_LOADED
+            verdict = self._verdict = replace(verdict, ok=False, headline=headline)
+        elif hardware.kind == "own" and observed.refusal is not None and verdict.ok:
+            headline, advice = f"deployed, and not served: {observed.refusal}", _NOT_SERVED
+            verdict = self._verdict = replace(verdict, ok=False, headline=headline)
         if verdict.ok and not missing:
             return ""
         label = hardware.label
         if hardware.kind == "own":
             label += f": {predicted.hardware.label}"
-        headline, advice = verdict.headline, cure_verdict(verdict) or cure(declared, predicted)
-        if missing:
-            headline = "not proven: the server has no backend for it"
-        elif self._checked.attached and not observed.ready and observed.refusal is None:
-            headline, advice = f"not loaded on this server ({observed.state})", _NOT_LOADED
         return _text(
-            headline,
+            "not proven: the server has no backend for it" if missing else verdict.headline,
             [
                 self._config_fact,
                 ("hardware", label),

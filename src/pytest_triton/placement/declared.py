@@ -10,7 +10,7 @@ from pytest_triton.placement.backends import BACKENDS, Backend, backend_named
 from pytest_triton.placement.completion import complete
 from pytest_triton.placement.ensembles import ENSEMBLE
 from pytest_triton.placement.flaws import Flaw
-from pytest_triton.placement.polling import poll_flaws, version_flaw
+from pytest_triton.placement.polling import poll_flaws, version_flaw, versions_to_load
 from pytest_triton.placement.tensors import io_flaws
 
 if TYPE_CHECKING:
@@ -75,7 +75,10 @@ class DeclaredGroup:
 class Declared:
     """What one model's config says about where it runs.
 
-    `backend` and `platform` are completed as Triton completes them while polling. `flaws` is
+    `backend` and `platform` are completed as Triton completes them while polling. `steps` are the
+    models of an ensemble's steps, `step_versions` the version that each step asks for: -1 is the
+    newest, 0 (also where the step says none) the version 0. `versions` are those that the model
+    loads, ascending; none if nobody has looked at its directory, or if that is a flaw. `flaws` is
     what Triton refuses while polling, whatever the hardware; `io_flaws` what it refuses after
     the instance groups, `scheduler_flaws` after the instances.
     """
@@ -86,6 +89,8 @@ class Declared:
     groups: tuple[DeclaredGroup, ...] = ()
     is_ensemble: bool = False
     steps: tuple[str, ...] = ()
+    step_versions: tuple[int, ...] = ()
+    versions: tuple[int, ...] = ()
     has_config: bool = True
     flaws: tuple[Flaw, ...] = field(default=(), repr=False)
     io_flaws: tuple[Flaw, ...] = field(default=(), repr=False)
@@ -105,27 +110,27 @@ class Declared:
             platform = platform or BACKENDS["tensorflow"].platforms[0]
         flaws = [flaw] if flaw is not None else []
         flaws.extend(poll_flaws(config, name, backend, platform, directory))
-        versions: Collection[int] = (1,) if on_disk is None else on_disk.versions
+        there: Collection[int] = (1,) if on_disk is None else on_disk.versions
         if on_disk is None and config.HasField("version_policy"):
-            versions = config.version_policy.specific.versions or versions
-        flaw = version_flaw(config, name, versions)
+            there = config.version_policy.specific.versions or there
+        versions = versions_to_load(config, there)
+        flaw = None if versions else version_flaw(config, name, there)
         if flaw is not None:
             flaws.append(flaw)
         scheduling = config.WhichOneof("scheduling_choice")
         is_ensemble = scheduling == "ensemble_scheduling" or platform == ENSEMBLE
         has_tensors = len(config.input) and len(config.output)
         groups = tuple([_group(group) for group in config.instance_group])
+        steps = config.ensemble_scheduling.step if is_ensemble else ()
         return cls(
             name=name,
             backend=backend,
             platform=platform,
             groups=groups,
             is_ensemble=is_ensemble,
-            steps=(
-                tuple(step.model_name for step in config.ensemble_scheduling.step)
-                if is_ensemble
-                else ()
-            ),
+            steps=tuple([step.model_name for step in steps]),
+            step_versions=tuple([step.model_version for step in steps]),
+            versions=() if on_disk is None else versions,
             has_config=on_disk is None or on_disk.has_config,
             flaws=tuple(flaws),
             io_flaws=tuple(io_flaws(config, name, platform)) if has_tensors else (),

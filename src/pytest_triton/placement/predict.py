@@ -158,7 +158,7 @@ def predict_all(
         for name in decided or waiting:
             broken = _missing_step(models[name], polled)
             if broken is None and decided:
-                broken = _refused_step(name, models, predictions)
+                broken = _broken_step(models[name], predictions)
             elif broken is None:
                 broken = _circle(name, models)
             if broken is not None:
@@ -181,25 +181,39 @@ def _present(ensemble: Declared, models: Mapping[str, Declared]) -> list[str]:
 
 
 def _missing_step(ensemble: Declared, polled: set[str]) -> Refusal | None:
-    missing = sorted(set(ensemble.steps) - polled)
-    if not missing:
-        return None
-    words = f"ensemble {ensemble.name} contains models that are not available or ambiguous: "
-    return Refusal("ensemble", words + ", ".join(missing), "poll")
+    for step in ensemble.steps:
+        if step not in polled:
+            words = f"ensemble {ensemble.name} contains models that are not available or ambiguous"
+            return Refusal("ensemble", f"{words}: {step}", "poll")
+    return None
 
 
-def _refused_step(
-    name: str, models: Mapping[str, Declared], predictions: Mapping[str, Prediction]
-) -> Refusal | None:
-    for step in models[name].steps:
-        refusal = predictions[step].refusal
-        if refusal is not None:
-            words = (
-                f"ensemble '{name}' depends on '{step}' which has no loaded version. Model "
-                f"'{step}' loading failed with error: {refusal.text}"
-            )
+def _broken_step(ensemble: Declared, predictions: Mapping[str, Prediction]) -> Refusal | None:
+    """What core's `CheckNode` (model_repository_manager.cc) says of a step, or None."""
+    asked: dict[str, set[int]] = {}
+    for step, version in zip(ensemble.steps, ensemble.step_versions, strict=True):
+        asked.setdefault(step, set()).add(version)
+    # Which it says first if several are broken depends on a hash table: mostly the last one.
+    for step in reversed(asked):
+        why = _why_broken(step, asked[step], predictions[step])
+        if why:
+            words = f"ensemble '{ensemble.name}' depends on '{step}' {why}"
             return Refusal("ensemble", words, "poll")
     return None
+
+
+def _why_broken(name: str, asked: set[int], prediction: Prediction) -> str:
+    """Why a step can't have these versions of its model; "" if it can."""
+    refusal, loaded = prediction.refusal, prediction.declared.versions
+    if refusal is None:
+        missing = asked.difference(loaded, (-1,)) if loaded else ()
+        return f"whose required version {max(missing)} is not loaded." if missing else ""
+    if refusal.reason == "ensemble":
+        return f"which is not valid. Model '{name}' failed with error: {refusal.text}"
+    words = refusal.text
+    if refusal.stage == "load":
+        words = "".join(f"version {n} is at UNAVAILABLE state: {words};" for n in loaded or (1,))
+    return f"which has no loaded version. Model '{name}' loading failed with error: {words}"
 
 
 def _circle(name: str, models: Mapping[str, Declared]) -> Refusal:

@@ -64,8 +64,7 @@ def _of_row(row: Row, matrix: Matrix) -> Iterator[Complaint]:
 
 
 def _where(column: Column) -> str:
-    evidence = "real run" if column.is_real else "rehearsal" if column.run else "no server"
-    return f"{column.label}, {evidence}"
+    return f"{column.label}, {column.evidence}"
 
 
 def _complaint(

@@ -29,6 +29,7 @@ from pytest_triton.reports.matrix import (
     Matrix,
     Row,
     count_kinds,
+    evidence_of,
     outcome_text,
 )
 from pytest_triton.repository.problems import printable
@@ -122,7 +123,7 @@ def _stamp(run: str) -> str:
         return '<span class="stamp none">no server</span>'
     if run == "real run":
         return '<span class="stamp real">real run</span>'
-    return '<span class="stamp rehearsal">rehearsal</span>'
+    return f'<span class="stamp rehearsal">{_text(evidence_of(run))}</span>'
 
 
 # The head
@@ -130,6 +131,13 @@ def _stamp(run: str) -> str:
 
 def _evidence(matrix: Matrix) -> Iterator[str]:
     rehearsed, real = matrix.count(real=False), matrix.count(real=True)
+    if matrix.evidence == "rehearsal" and matrix.only_attached:
+        yield f"<p>{_stamp('attached server')} "
+        yield (
+            f"{rehearsed:,} placement{_s(rehearsed)} seen on a running server; whether its GPUs "
+            "and backends are real isn't known here</p>"
+        )
+        return
     if matrix.evidence in ("rehearsal", "both"):
         yield f"<p>{_stamp('rehearsal')} "
         yield (
@@ -173,7 +181,8 @@ def _legend(matrix: Matrix) -> Iterator[str]:
                 f"{_shape('gpu', label=False)}<span>{text}</span><b>{count:,}</b></button></li>"
             )
     elif matrix.cells:
-        outlined = "outlined: rehearsal" if matrix.evidence == "rehearsal" else "filled: real run"
+        unreal = "attached server" if matrix.only_attached else "rehearsal"
+        outlined = f"outlined: {unreal}" if matrix.evidence == "rehearsal" else "filled: real run"
         yield f'<li><span class="key">{outlined}</span></li>'
 
 

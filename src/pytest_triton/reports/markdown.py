@@ -58,6 +58,11 @@ def _head(matrix: Matrix, title: str) -> Iterator[str]:
     rehearsed, real = matrix.count(real=False), matrix.count(real=True)
     if matrix.evidence == "nothing":
         yield "**No server was asked.**\n"
+    elif matrix.evidence == "rehearsal" and matrix.only_attached:
+        yield (
+            f"**Attached server**: {rehearsed:,} placements seen on a running server. Whether its "
+            "GPUs and backends are real isn't known here.\n"
+        )
     elif matrix.evidence == "rehearsal":
         yield (
             f"**Rehearsal**: {rehearsed:,} placements proven with a real Triton core, and "
@@ -126,9 +131,7 @@ def _cell(cell: Cell | None) -> str:
 
 
 def _evidence(column: Column) -> str:
-    if not column.run:
-        return "no server"
-    return "**real run**" if column.is_real else "rehearsal"
+    return "**real run**" if column.is_real else column.evidence
 
 
 def _name(deployment: str, model: str, matrix: Matrix) -> str:

@@ -75,6 +75,11 @@ def outcome_text(entry: Entry) -> str:
     return entry.observed.summary.split("  <-")[0].strip() or "nothing"
 
 
+def evidence_of(run: str) -> str:
+    """A ledger's `run` without what is simulated, `no server` for ""."""
+    return run.partition(" (")[0] or "no server"
+
+
 @dataclass(frozen=True)
 class Column:
     """A hardware on a certain Triton. `run` is the ledger's, "" where no server was asked."""
@@ -90,12 +95,17 @@ class Column:
         return self.run == "real run"
 
     @property
+    def evidence(self) -> str:
+        """`real run`, `rehearsal`, `attached server` (nobody knows which) or `no server`."""
+        return evidence_of(self.run)
+
+    @property
     def title(self) -> str:
         """`2 GPUs (simulated), tritonserver 2.51.0, rehearsal`."""
         parts = [self.label]
         if self.version:
             parts.append(f"tritonserver {self.version}")
-        parts.append(("real run" if self.is_real else "rehearsal") if self.run else "no server")
+        parts.append(self.evidence)
         return ", ".join(parts)
 
 
@@ -199,6 +209,12 @@ class Matrix:
         if not real:
             return "nothing"
         return "both" if len(real) > 1 else "real run" if real == {True} else "rehearsal"
+
+    @property
+    def only_attached(self) -> bool:
+        """Whether what isn't a real run was seen on running servers that others had started."""
+        runs = {cell.worst.run for cell in self.cells if cell.worst.server is not None}
+        return bool(runs) and runs <= {"real run", "attached server"}
 
     @property
     def cut_off(self) -> list[Job]:

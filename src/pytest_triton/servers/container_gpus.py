@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from pytest_triton.errors import PytestTritonError
 from pytest_triton.placement.hardware import HardwareRequest
+from pytest_triton.servers.gpus_in_log import GpusMissing, usable_gpus
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
-_POOL = re.compile(r"CUDA memory pool is created on device (\d+)")
 _DRIVER = re.compile(
     r"This container was built for NVIDIA Driver Release.*|"
     r".*CUDA driver version is insufficient.*|.*NVIDIA Driver was not detected.*"
@@ -19,10 +18,6 @@ _DRIVER = re.compile(
 
 # Hides GPUs also where NVIDIA's runtime is the default one, and from an image that asks for all.
 _HIDDEN = {"NVIDIA_VISIBLE_DEVICES": "void", "CUDA_VISIBLE_DEVICES": ""}
-
-
-class GpusMissing(PytestTritonError):
-    """The server sees fewer GPUs than were asked for."""
 
 
 def environment(hardware: HardwareRequest) -> dict[str, str]:
@@ -58,7 +53,7 @@ def check_gpus(hardware: HardwareRequest, log: str, container: Container) -> Non
     """
     if hardware.kind in ("none", "sim"):
         return
-    usable = {int(device) for device in _POOL.findall(log)}
+    usable = usable_gpus(log)
     asked = hardware.count
     if usable and (asked is None or len(usable) == asked):
         return

@@ -16,11 +16,13 @@ from __future__ import annotations
 
 import http.client
 import re
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pytest_triton.errors import PytestTritonError
-from pytest_triton.placement.compare import Testimony
+from pytest_triton.placement.compare import Testimony, Trust
+from pytest_triton.placement.values import Placement
 from pytest_triton.servers.server import RunningServer
 from pytest_triton.servers.spec import ServerSpec
 
@@ -33,6 +35,8 @@ _VALUE = re.compile(r"\s*(\S+)(?:\s+-?\d+)?\s*")  # a time may follow
 _ESCAPE = re.compile(r"\\(.)")
 _SIMULATED = re.compile(r"GPU-51300000-0000-0000-0000-([0-9a-f]{12})")  # native/simulated_gpus.c
 _ANSWER = 10.0  # seconds
+_OPENED = 3.0  # seconds until a port that refuses connections is taken for closed
+_STEP = 0.01
 
 
 class NoMetrics(PytestTritonError):
@@ -80,14 +84,11 @@ class Ran:
 
         Core's own word for GPUs; the rest is known to be on no GPU, and no more than that.
         """
-        named = sorted((ids.get(uuid, len(ids)), uuid) for uuid in self.by_gpu)
-        parts = [
-            f"{f'GPU {ids[uuid]}' if uuid in ids else uuid}: {self.by_gpu[uuid]}"
-            for _, uuid in named
-        ]
+        in_order = sorted(self.by_gpu, key=lambda uuid: (ids.get(uuid, len(ids)), uuid))
+        parts = [f"{_named(uuid, ids)}: {self.by_gpu[uuid]}" for uuid in in_order]
         parts += [f"on no GPU: {self.elsewhere}"] if self.elsewhere or not parts else []
         plural = "" if self.total == 1 else "s"
-        trust = "medium" if self.elsewhere else "high"
+        trust: Trust = "medium" if self.elsewhere else "high"
         return Testimony(METRICS, trust, f"{self.total} inference{plural}, {' · '.join(parts)}")
 
 
@@ -105,6 +106,75 @@ def devices_that_ran(before: str, after: str, model: str) -> Ran:
             cure="nothing may unload or reload the model while it is watched",
         )
     return Ran(model, {uuid: rise for uuid, rise in rose.items() if uuid}, rose.get("", 0))
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """Why inferences didn't run as wanted, or why that can't be told; and what to do.
+
+    `why` goes on a sentence: "was to run on GPU 0, and ...". `may_change`: with more inferences.
+    """
+
+    why: str
+    advice: str = ""
+    may_change: bool = False
+
+
+NO_NAMES = (
+    "Triton asks DCGM for the names of its GPUs when it starts; its log tells why that failed. "
+    "--allow-gpu-metrics=false switches this off, too."
+)
+_UNCOUNTED = (
+    "Triton's metrics count what an instance has run. What a response cache answers isn't run."
+)
+_IDLE = (
+    "Triton's scheduler chooses the instance, and these requests came one after the other. Where "
+    "it takes another one only while the first is busy (as for sequences), let send= keep several "
+    "requests under way."
+)
+
+
+def what_is_wrong(
+    ran: Ran, sent: int, wanted: Placement, ids: Mapping[str, int], placed: Placement | None = None
+) -> Wrong | None:
+    """None if `sent` requests ran on all devices that are wanted, and on no other.
+
+    The model is `placed` where it is wanted, and may have passive instances besides, which never
+    run. So if as many GPUs ran as are wanted, these are the ones, even if nobody knows which is
+    which; the `ids` that are known must fit.
+    """
+    devices = set(wanted.devices)
+    placed_on = len((placed or wanted).devices)
+    off_gpus = [instances.kind for instances in wanted if instances.kind != "GPU"]
+    if ran.total < sent:
+        why = f"that is not proven: the metrics count {ran.total} of {sent} inferences"
+        return Wrong(why, _UNCOUNTED)
+    if len(ran.by_gpu) != placed_on:
+        named = f"{len(ran.by_gpu)} GPU{'' if len(ran.by_gpu) == 1 else 's'}"
+        why = f"that is not proven: the metrics name {named} for its {placed_on}"
+        return Wrong(why, NO_NAMES)
+    others = {uuid for uuid in ran.gpus if ids.get(uuid) not in {None, *devices}}
+    if others:
+        return Wrong(f"ran on {_listed(others, ids)}")
+    if len(ran.gpus) > len(devices):
+        return Wrong(f"ran on {_listed(ran.gpus, ids)}")
+    if ran.elsewhere and not off_gpus:
+        return Wrong(f"{ran.elsewhere} of {ran.total} inferences ran on no GPU")
+    idle = {uuid for uuid in ran.by_gpu.keys() - ran.gpus if ids.get(uuid) in {None, *devices}}
+    nowhere = [_listed(idle, ids)] if len(ran.gpus) < len(devices) else []
+    nowhere += off_gpus if not ran.elsewhere else []
+    if nowhere:
+        return Wrong(f"nothing ran on {' and '.join(nowhere)}", _IDLE, may_change=True)
+    return None
+
+
+def _listed(uuids: Iterable[str], ids: Mapping[str, int]) -> str:
+    in_order = sorted(uuids, key=lambda uuid: (ids.get(uuid, len(ids)), uuid))
+    return " and ".join(_named(uuid, ids) for uuid in in_order)
+
+
+def _named(uuid: str, ids: Mapping[str, int]) -> str:
+    return f"GPU {ids[uuid]}" if uuid in ids else uuid
 
 
 def inference_counts(text: str, model: str) -> dict[str, int]:
@@ -194,26 +264,39 @@ def read_metrics(server: RunningServer) -> str:
     """The server's metrics, as text. Raises NoMetrics."""
     if server.spec.where == "attached" or not server.metrics:
         raise NoMetrics(
-            f"{server.description}: the address of its metrics isn't known.",
+            f"{server.description}: the address of its metrics isn't known",
             cure="let pytest-triton start the server (a process or a container)",
         )
-    host, _, port = server.metrics.rpartition(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=_ANSWER)
     try:
-        connection.request("GET", "/metrics")
-        response = connection.getresponse()
-        body = response.read()
+        status, body = _get_metrics(server.metrics)
     except (OSError, http.client.HTTPException) as error:
         raise NoMetrics(
-            f"{server.description} gave no metrics at {server.metrics}: {error!r}",
-            cure="leave --allow-metrics alone; tritonserver 2.33.0 and older can't offer metrics "
-            "to this machine alone, so that they are off there: take a newer one",
+            f"{server.description} gave no metrics at {server.metrics}",
+            tried=[f"GET /metrics: {error!r}"],
+            cure="leave --allow-metrics on, or take a newer release: 2.33.0 can't show metrics to "
+            "this machine alone, so that pytest-triton switches them off",
         ) from error
-    finally:
-        connection.close()
-    if response.status != 200:
+    if status != 200:
         raise NoMetrics(
-            f"{server.description} answered {server.metrics}/metrics with {response.status}.",
+            f"{server.description} answered {server.metrics}/metrics with {status}",
             cure="check that this port is the server's own",
         )
     return body.decode(errors="replace")
+
+
+def _get_metrics(address: str) -> tuple[int, bytes]:
+    """Triton opens this port last, a little after it says that it is live."""
+    host, _, port = address.rpartition(":")
+    deadline = time.monotonic() + _OPENED
+    while True:
+        connection = http.client.HTTPConnection(host, int(port), timeout=_ANSWER)
+        try:
+            connection.request("GET", "/metrics")
+            response = connection.getresponse()
+            return response.status, response.read()
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_STEP)
+        finally:
+            connection.close()

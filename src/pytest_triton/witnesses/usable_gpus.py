@@ -7,27 +7,17 @@ read; its GPUs are known as far as its answers give them away (servers/told_gpus
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
-from pytest_triton.errors import PytestTritonError
 from pytest_triton.placement.hardware import Gpu, Hardware
 from pytest_triton.servers.attached import api_of
+from pytest_triton.servers.gpus_in_log import GpusMissing as GpusMissing
+from pytest_triton.servers.gpus_in_log import usable_gpus as usable_gpus
 from pytest_triton.servers.server import RunningServer
 from pytest_triton.servers.told_gpus import ToldGpus, told_gpus
 from pytest_triton.witnesses.observe import resolved_config
 
-_POOL = re.compile(r"CUDA memory pool is created on device (\d+)")
 _ENOUGH = (99, 0)  # core has already left out the GPUs that it finds too old
-
-
-class GpusMissing(PytestTritonError):
-    """The server sees fewer GPUs than were asked for."""
-
-
-def usable_gpus(log: str) -> tuple[int, ...]:
-    """The ids of the GPUs that the server can use."""
-    return tuple(sorted({int(device) for device in _POOL.findall(log)}))
 
 
 def hardware_of(server: RunningServer) -> Hardware:

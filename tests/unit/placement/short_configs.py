@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
@@ -26,14 +28,19 @@ def groups(*bodies: str) -> str:
     return "".join(f"instance_group {{ {body} }}\n" for body in bodies)
 
 
-def ensemble(*steps: str) -> str:
-    """An ensemble that hands one tensor through these models."""
+def ensemble(*steps: str, versions: Sequence[int | None] = ()) -> str:
+    """An ensemble that hands one tensor through these models.
+
+    `versions` are what its steps ask for, -1 where nothing is given; None leaves it out.
+    """
     tensor = "data_type: TYPE_FP32 dims: [ 4 ]"
     text = f'platform: "ensemble" input {{ name: "T0" {tensor} }}\n'
     text += f'output {{ name: "T{len(steps)}" {tensor} }}\nensemble_scheduling {{\n'
     for index, step in enumerate(steps):
+        version = versions[index] if index < len(versions) else -1
         text += (
-            f'step {{ model_name: "{step}" model_version: -1 '
+            f'step {{ model_name: "{step}" '
+            f"{'' if version is None else f'model_version: {version} '}"
             f'input_map {{ key: "IN" value: "T{index}" }} '
             f'output_map {{ key: "OUT" value: "T{index + 1}" }} }}\n'
         )

@@ -200,3 +200,16 @@ def test_a_config_is_only_read() -> None:
     copy.CopyFrom(before)
     Declared.of(before, on_disk=OnDisk("other"))
     assert before == copy
+
+
+def test_versions_of_steps_and_of_models() -> None:
+    text = ensemble("a", "b", "c", versions=[-1, None, 3])
+    read = declared(text)
+    assert read.steps == ("a", "b", "c")
+    assert read.step_versions == (-1, 0, 3)
+    assert read.versions == ()  # nobody has looked at the directory
+    assert declared(text, on_disk=OnDisk("m", (1, 2))).versions == (2,)
+    every = declared("version_policy { all { } }", on_disk=OnDisk("m", (1, 2)))
+    assert every.versions == (1, 2)
+    assert every.step_versions == ()
+    assert declared("", on_disk=OnDisk("m", ())).versions == ()

@@ -16,6 +16,7 @@ from pytest_triton.placement.predict import (
     predict_all,
     refused_everywhere,
 )
+from pytest_triton.placement.refusal import classify
 from pytest_triton.placement.values import NOTHING, Placement, cpu, gpu, on_model
 from strategies import Case, cases
 
@@ -384,6 +385,84 @@ class TestEnsembles:
             "e": "ensemble",
             "ee": "ensemble",
         }
+
+    def words(self, *ensembles: str, versions: tuple[int, ...] = (1,), policy: str = "") -> str:
+        """Why the last of the ensembles e0, e1, ... over `m`, which has these versions, fell."""
+        models = {"m": declared(policy, on_disk=OnDisk("m", versions))}
+        for index, text in enumerate(ensembles):
+            name = f"e{index}"
+            models[name] = Declared.of(config(text, name=name), on_disk=OnDisk(name))
+        prediction = predict_all(models, NO_GPU)[name]
+        if prediction.refusal is None:
+            return "ready"
+        assert (prediction.refusal.reason, prediction.refusal.stage) == ("ensemble", "poll")
+        assert classify(prediction.refusal.text) == "ensemble"
+        return prediction.refusal.text
+
+    @pytest.mark.parametrize(
+        ("asked", "there", "policy", "missing"),
+        [
+            (-1, (1,), "", None),
+            (1, (1,), "", None),
+            (None, (1,), "", 0),  # left out is version 0, not the newest
+            (None, (0,), "", None),  # a directory 0/ is a version
+            (0, (0, 1), "", 0),
+            (3, (1,), "", 3),
+            (-2, (1,), "", -2),
+            (1, (1, 2), "", 1),  # without a policy only the newest is loaded
+            (2, (1, 2), "", None),
+            (10, (2, 10), "", None),
+            (1, (1, 2), "all { }", None),
+            (1, (1, 2, 3), "latest { num_versions: 2 }", 1),
+            (2, (1, 2, 3), "latest { num_versions: 2 }", None),
+            (2, (1, 2, 3), "specific { versions: [ 1, 3 ] }", 2),
+            (3, (1, 2, 3), "specific { versions: [ 1, 3 ] }", None),
+            (7, (1,), "specific { versions: [ 7, 7 ] }", None),
+        ],
+    )
+    def test_the_version_that_a_step_asks_for(
+        self, asked: int | None, there: tuple[int, ...], policy: str, missing: int | None
+    ) -> None:
+        text = f"version_policy {{ {policy} }}" if policy else ""
+        words = self.words(ensemble("m", versions=[asked]), versions=there, policy=text)
+        assert words == (
+            "ready"
+            if missing is None
+            else f"ensemble 'e0' depends on 'm' whose required version {missing} is not loaded."
+        )
+
+    def test_of_several_versions_of_a_model_the_highest_missing_one_is_named(self) -> None:
+        asked = ensemble("m", "m", "m", versions=[5, 1, 4])
+        assert "required version 5 " in self.words(asked)
+
+    def test_an_ensemble_of_an_ensemble_that_asks_for_a_wrong_version(self) -> None:
+        inner = "ensemble 'e0' depends on 'm' whose required version 2 is not loaded."
+        assert self.words(ensemble("m", versions=[2]), ensemble("e0")) == (
+            "ensemble 'e1' depends on 'e0' which is not valid. Model 'e0' failed with error: "
+            f"{inner}"
+        )
+        assert self.words(ensemble("m"), ensemble("e0", versions=[2])) == (
+            "ensemble 'e1' depends on 'e0' whose required version 2 is not loaded."
+        )
+
+    def test_a_refused_model_is_named_before_the_version_asked_of_it(self) -> None:
+        policy = "version_policy { all { } } " + groups(GPU)
+        why = (
+            "Invalid argument: instance group m_0 of model m has kind KIND_GPU but no GPUs are "
+            "available"
+        )
+        words = self.words(ensemble("m", versions=[7]), versions=(2, 10), policy=policy)
+        assert words == (
+            "ensemble 'e0' depends on 'm' which has no loaded version. Model 'm' loading failed "
+            f"with error: version 2 is at UNAVAILABLE state: {why};"
+            f"version 10 is at UNAVAILABLE state: {why};"
+        )
+
+    def test_nothing_is_said_of_versions_where_nobody_looked(self) -> None:
+        assert self.outcome(m="", e=ensemble("m", versions=[3])) == {"m": "ready", "e": "ready"}
+
+    def test_the_first_missing_model_is_named(self) -> None:
+        assert self.words(ensemble("m", "z", "a", versions=[3])).endswith("or ambiguous: z")
 
     def test_why_it_fell_is_among_the_steps(self) -> None:
         models = {"p": declared(groups(GPU)), "e": Declared.of(config(ensemble("p"), name="e"))}

@@ -1,0 +1,32 @@
+"""What the audit leaves to test_config, test_config tells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from audit_examples import write_files
+from pytest_triton.audit import RULES, Example, Rule
+from pytest_triton.repository import read_repository
+from pytest_triton.session import CheckedDeployment
+from pytest_triton.settings import Deployment
+
+TOLD = [rule for rule in RULES if rule.told_by == "test_config"]
+
+
+def refused(root: Path, example: Example) -> set[str]:
+    """The models of the example that test_config fails for, whatever the hardware."""
+    paths = tuple(write_files(root, example.files))
+    checked = CheckedDeployment(Deployment("models", paths), read_repository(paths))
+    names = {model.name for model in checked.repository.models if model.refusal is not None}
+    for name in checked.declared:
+        if checked.refused_everywhere(name) is not None or name in checked.held_back:
+            names.add(name)
+    return names
+
+
+@pytest.mark.parametrize("rule", TOLD, ids=lambda rule: rule.id)
+def test_what_the_audit_leaves_to_test_config(rule: Rule, tmp_path: Path) -> None:
+    assert refused(tmp_path / "failing", rule.failing)
+    assert not refused(tmp_path / "mended", rule.mended)
