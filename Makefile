@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS ?= 2
 RELEASES := 2.33.0 2.36.0 2.39.0 2.42.0 2.51.0
 
 .PHONY: demo image test test-gpu lint matrix benchmarks clean
@@ -18,7 +19,7 @@ image: $(VENV)/.ready
 # The whole suite, on all releases of tritonserver that the plugin can install.
 test: $(VENV)/.ready
 	for release in $(RELEASES); do $(BIN)/python -m pytest_triton install $$release || exit 1; done
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 # What needs a real GPU.
 test-gpu: $(VENV)/.ready

@@ -88,7 +88,7 @@ def check(version: str, models_of_each: int, seed: int, scratch: Path) -> Counte
 
 def _outcome(prediction: Prediction) -> str:
     if prediction.refusal is None:
-        return "ready"
+        return "ready ensemble" if prediction.declared.is_ensemble else "ready"
     if "required version" in prediction.refusal.text:
         return "version of a step"
     return prediction.refusal.reason
@@ -112,6 +112,7 @@ OUTCOMES_SEEN = {
     "version",
     "ensemble",
     "version of a step",
+    "ready ensemble",
 }
 
 
@@ -119,7 +120,7 @@ def test_newest_installable_release(tmp_path: Path) -> None:
     said = check("2.51.0", 4_100, SEED, tmp_path)
     assert said.total() >= 20_000
     assert said.keys() == OUTCOMES_SEEN, "the drawn models no longer reach every rule"
-    assert said["ready"] > said.total() / 4, "too few of the drawn models load"
+    assert said["ready"] > said.total() / 5, "too few of the drawn models load"
 
 
 @pytest.mark.parametrize("version", ["2.42.0", "2.39.0", "2.36.0", "2.33.0"])
