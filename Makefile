@@ -16,10 +16,12 @@ demo: $(VENV)/.ready
 image: $(VENV)/.ready
 	scripts/build-image $(BIN)/python
 
-# The whole suite, on all releases of tritonserver that the plugin can install.
+# The whole suite, on all releases of tritonserver that the plugin can install. Tests of containers
+# look at what is left on the whole Docker daemon, so they run one after the other.
 test: $(VENV)/.ready
 	for release in $(RELEASES); do $(BIN)/python -m pytest_triton install $$release || exit 1; done
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --ignore-glob='*test_container*'
+	$(BIN)/python -m pytest tests/servers/test_container*.py
 
 # What needs a real GPU.
 test-gpu: $(VENV)/.ready

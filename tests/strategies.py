@@ -23,6 +23,8 @@ from tritonclient.grpc.model_config_pb2 import (
 
 from pytest_triton.placement.backends import BACKENDS
 from pytest_triton.placement.declared import Declared, OnDisk
+from pytest_triton.placement.hardware import NO_GPU
+from pytest_triton.placement.predict import ServerTraits, predict
 
 T = TypeVar("T")
 
@@ -370,22 +372,38 @@ def bulk_cases(number: int, seed_: int) -> tuple[Case, ...]:
 def named(drawn: Sequence[Case]) -> dict[str, Case]:
     """The cases as the models of one repository, m0, m1, ...; ensembles get some of them.
 
-    An ensemble's steps may be ensembles that stand before it, so that there is no circle.
+    An ensemble's steps are mostly models that load on the CPU, now and then any, or an ensemble
+    that stands before it (so that there is no circle).
     """
     names = [f"m{index}{case.suffix}" for index, case in enumerate(drawn)]
-    fitting = [(name, case) for name, case in zip(names, drawn, strict=True) if _fits_a_step(case)]
-    steps = [name for name, case in fitting if not _is_ensemble(case)]
+    fitting = [
+        (name, case)
+        for name, case in zip(names, drawn, strict=True)
+        if _fits_a_step(case) and not _is_ensemble(case)
+    ]
+    steps = [name for name, _ in fitting]
+    sound = [name for name, case in fitting if _loads(name, case)] or steps
     inner: list[str] = []
     chance = random.Random(len(drawn))
     models: dict[str, Case] = {}
     for name, case in zip(names, drawn, strict=True):
-        chosen = chance.choices(steps, k=chance.randint(1, 3)) if steps else []
+        among = sound if chance.random() < 0.8 else steps
+        chosen = chance.choices(among, k=chance.randint(1, 3)) if among else []
         if inner and chance.random() < 0.2:
             chosen[:1] = [chance.choice(inner)]
         models[name] = case.named(name, chosen)
         if _is_ensemble(case) and _fits_a_step(case):
             inner.append(name)
     return models
+
+
+def _loads(name: str, case: Case) -> bool:
+    config = case.named(name).config
+    traits = ServerTraits(backends=frozenset({*BACKENDS, *CUSTOM_BACKENDS}))
+    return (
+        config is not None
+        and predict(config, NO_GPU, server=traits, on_disk=case.on_disk(name)).ready
+    )
 
 
 def _is_ensemble(case: Case) -> bool:

@@ -215,6 +215,16 @@ def test_that_are_counted_later(triton_server):
     assert_ran_on(triton_server, "second", 1, send=lambda: next(waiting).start())
 
 @pytest.mark.triton(gpus="sim:2", changes=True)
+def test_that_reach_the_devices_one_by_one(triton_server):
+    sent = []
+    def send():
+        sent.append(None)
+        if len(sent) % 2:  # one request in each round of two, counted as two
+            triton_server.infer("free", batch_size=2)
+    assert_ran_on(triton_server, "free", gpu(0) + gpu(1), send=send)
+    assert len(sent) == 4
+
+@pytest.mark.triton(gpus="sim:2", changes=True)
 def test_that_run_nothing(triton_server, monkeypatch):
     monkeypatch.setattr("pytest_triton.ran_on._COUNTED", 0.1)
     assert_ran_on(triton_server, "second", 1, send=lambda: None)
@@ -226,7 +236,7 @@ def test_what_is_no_place(triton_server, where):
         assert_ran_on(triton_server, "second", where)
 """
     result = run(project, code)
-    result.assert_outcomes(passed=6, failed=1)
+    result.assert_outcomes(passed=7, failed=1)
     result.stdout.fnmatch_lines(
         ["*second was to run on GPU 1, and that is not proven: the metrics count 0 of 1 inferences"]
     )
