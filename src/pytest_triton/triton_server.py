@@ -317,6 +317,7 @@ class TritonServer:
         name = self._known(model)
         self._begin_change(name)
         self._unload(name)
+        self._forget_config(name)
 
     def reload(
         self,
@@ -329,23 +330,21 @@ class TritonServer:
         name = self._known(model)
         self._begin_change(name)
         self._unload(name)
+        self._forget_config(name)
         self.load(model, config=config, instance_group=instance_group)
 
     def load_after_start(self, model: str | Model) -> bool:
         """Have a READY model loaded later than the server was started, as it is otherwise.
 
         Only such models have their GPUs in the metrics. One that this test has loaded is left
-        alone; else it is reloaded, and the ensembles with it that use it. False where nothing
+        alone; else it is reloaded (and by Triton the ensembles that use it). False where nothing
         may be changed.
         """
         name = self._known(model)
         if not self._running.spec.changed_by:
             return False
         if name not in self._was_ready:
-            users = [user for user in self._dependents_of(name) if self.is_ready(user)]
             self.reload(name)
-            for user in users:
-                self.load(user)
         return True
 
     def gpu_ids(self, uuids: Iterable[str]) -> Mapping[str, int]:
@@ -547,6 +546,11 @@ class TritonServer:
         if message is not None:
             self._configs[name] = message
         return None
+
+    def _forget_config(self, name: str) -> None:
+        """What is loaded next is what stands in the repository, where the model is from there."""
+        if name in self.models:
+            self._configs.pop(name, None)
 
     def _unload(self, name: str) -> None:
         from tritonclient.utils import InferenceServerException

@@ -403,6 +403,9 @@ def test_change(triton_server):
         triton_server.reload("small", instance_group="{ kind: KIND_GPU gpus: [7] }")
     assert raised.value.refusal.reason == "gpu-id"
     assert_refused(triton_server, "small", "gpu-id")
+    triton_server.reload("small")
+    assert triton_server.declared("small").summary == "CPU x2"
+    assert_placed_as_declared(triton_server, "small")
     seen = triton_server.load_or_refuse("free", config={"backend": "pytorch"})
     assert seen.ready
     triton_server.unload("free")

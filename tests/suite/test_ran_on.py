@@ -86,6 +86,10 @@ def test_it(triton_server, model, where):
 def test_wrong(triton_server, model, where):
     with pytest.raises(AssertionError, match=f"^{{model}} was to run on .*, and "):
         assert_ran_on(triton_server, model, where)
+
+def test_ensembles_stay(triton_server):
+    assert_ran_on(triton_server, "small", cpu())
+    assert triton_server.infer("pipeline").outputs
 """
 
 
@@ -93,7 +97,7 @@ def test_wrong(triton_server, model, where):
 def test_claims(project: pytest.Pytester, release: str) -> None:
     need(release)
     code = CLAIMS.format(more=f", version={release!r}, backends='stand-in'")
-    run(project, code).assert_outcomes(passed=20)
+    run(project, code).assert_outcomes(passed=21)
 
 
 def test_a_server_that_may_not_be_changed_proves_nothing_of_gpus(project: pytest.Pytester) -> None:

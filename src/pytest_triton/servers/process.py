@@ -78,6 +78,10 @@ class ProcessServer:
         return self._process is not None and self._process.poll() is None
 
     @property
+    def _lacks_metrics(self) -> bool:
+        return self.tritonserver.version in _WITHOUT_METRICS_ADDRESS
+
+    @property
     def view(self) -> RunningServer:
         """For its users, in this process or another."""
         control = self.folder / command_line.CONTROL_FILE
@@ -87,7 +91,7 @@ class ProcessServer:
             description=self.description,
             http=self.http,
             grpc=self.grpc,
-            metrics=self.metrics,
+            metrics="" if self._lacks_metrics else self.metrics,
             log_file=self.log.path,
             control_file=control if self.spec.hardware.simulated else None,
             backends=self._backend_names,
@@ -248,7 +252,7 @@ def _command(server: ProcessServer) -> list[str]:
     )
     command.append(f"--backend-config=python,shm-region-prefix-name={server._shared_memory}")
     endpoints = ["http", "grpc", "metrics"]
-    if server.tritonserver.version in _WITHOUT_METRICS_ADDRESS:
+    if server._lacks_metrics:
         endpoints.remove("metrics")
         command.append("--allow-metrics=false")  # else they would be open to other machines
     for endpoint in endpoints:
