@@ -104,6 +104,14 @@ def cure_refusal(
             "The name in the config has to be the directory's; it may also be left out.",
             f'name: "{directory[1]}"' if directory else "",
         )
+    version = re.search(r"depends on '(.*?)' whose required version (-?\d+) is", refusal.text)
+    if reason == "ensemble" and version is not None:
+        return Advice(
+            f"Version {version[2]} of `{version[1]}` isn't loaded. A step without model_version "
+            "asks for version 0, not for the newest: that is -1. Which versions are loaded, the "
+            "model's version policy says; without one it is the newest alone.",
+            "model_version: -1",
+        )
     if reason == "config" and "max_batch_size" in refusal.text:
         return Advice(
             "max_batch_size is 0 for a model that takes no batches, else the largest batch.",

@@ -96,6 +96,14 @@ def test_negative_batch_size() -> None:
     assert advice.lines == "max_batch_size: 0"
 
 
+def test_the_version_that_a_step_asks_for() -> None:
+    words = "ensemble 'e' depends on 'm' whose required version 0 is not loaded."
+    refusal = Refusal("ensemble", words, "poll")
+    advice = cure_refusal(declared(""), refusal, NO_GPU, DEFAULT_TRAITS)
+    assert advice.lines == "model_version: -1"
+    assert "Version 0 of `m`" in advice.cause
+
+
 def test_misspelt_backend() -> None:
     read = declared('backend: "onnxruntme"')
     server = ServerTraits(backends=frozenset({"onnxruntime"}))
