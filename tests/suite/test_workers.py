@@ -24,10 +24,10 @@ from pytest_triton.servers import launching
 
 _launch = launching.launch
 
-def launch(spec):
+def launch(spec, **more):
     with open(os.environ["STARTS"], "a") as file:
         file.write(f"{spec.hardware} {os.getpid()}\\n")
-    return _launch(spec)
+    return _launch(spec, **more)
 
 launching.launch = launch
 """
