@@ -581,10 +581,14 @@ class TritonServer:
             ) from None
 
     def _is_gone(self, name: str) -> bool:
-        states = [entry.get("state") for entry in self._api.index() if entry["name"] == name]
-        return all(state in (None, "", "UNAVAILABLE") for state in states) and not (
-            not states and self._loader.is_model_ready(name)
-        )
+        if self.grpc:  # a connection that there is already
+            models = self.client.get_model_repository_index().models
+            states = [model.state for model in models if model.name == name]
+        else:
+            states = [one.get("state", "") for one in self._api.index() if one["name"] == name]
+        if not states:  # a model from outside the repository is in no index
+            return not self._loader.is_model_ready(name)
+        return all(state in ("", "UNAVAILABLE") for state in states)
 
     @cached_property
     def _api(self) -> Api:
