@@ -32,6 +32,7 @@ def assert_refused(server: TritonServer, model: str | Model, reason: Reason | No
     of `pytest_triton.REASONS`, such as "no-gpu" or "gpu-id"; ValueError for another word.
     """
     __tracebackhide__ = True
+    _check_server(server)
     if reason is not None and reason not in get_args(Reason):
         raise ValueError(f"reason is one of {', '.join(get_args(Reason))}; got {reason!r}")
     observed = server.observed(model)
@@ -47,6 +48,7 @@ def assert_refused(server: TritonServer, model: str | Model, reason: Reason | No
 def assert_placed(server: TritonServer, model: str | Model, placement: Placement) -> None:
     """The model runs with exactly these instances: `gpu(0) + gpu(1) + cpu()`."""
     __tracebackhide__ = True
+    _check_server(server)
     if not isinstance(placement, Placement):
         raise TypeError(f"a placement is made of gpu(), cpu() and on_model(); got {placement!r}")
     observed = server.observed(model)
@@ -69,6 +71,7 @@ def assert_placed_as_declared(server: TritonServer, *models: str | Model) -> Non
     fallback) is never as declared.
     """
     __tracebackhide__ = True
+    _check_server(server)
     failures = []
     for model in models or tuple(server.models):
         verdict = server.verdict(model)
@@ -85,6 +88,7 @@ def assert_no_fallback(server: TritonServer, *, allow: Iterable[str] = ()) -> No
     `allow`: patterns of names that may, in addition to triton_allow_fallback.
     """
     __tracebackhide__ = True
+    _check_server(server)
     allowed = (*allow, *server.allowed_fallbacks)
     failures = []
     for name in server.models:
@@ -99,17 +103,19 @@ def assert_no_fallback(server: TritonServer, *, allow: Iterable[str] = ()) -> No
 def assert_ready_models(server: TritonServer, models: Collection[str]) -> None:
     """Exactly these models are READY, and no other of the repository."""
     __tracebackhide__ = True
+    _check_server(server)
     if isinstance(models, str):
         raise TypeError("models is a collection of names, not one text")
-    unknown = [name for name in models if name not in server.models]
-    failures = [f"{name}: no such model in the repository" for name in unknown]
+    failures = [f"  {name}: no such model" for name in models if name not in server.models]
     for name in server.models:
-        ready = server.observed(name).ready
-        if ready and name not in models:
-            failures.append(_explain(server, name, "is READY, and was not to be"))
-        if not ready and name in models:
-            failures.append(_explain(server, name, "was to be READY, and is not"))
-    _raise(failures, "not the models that were to be READY")
+        observed = server.observed(name)
+        if observed.ready and name not in models:
+            failures.append(f"  {name}: is READY, and was not to be ({observed})")
+        if not observed.ready and name in models:
+            failures.append(f"  {name}: was to be READY, and isn't ({observed})")
+    if failures:
+        headline = f"other models than these are READY: {', '.join(sorted(models)) or 'none'}"
+        raise AssertionError("\n".join([headline, "", *failures]))
 
 
 def assert_ran_on(
@@ -165,6 +171,7 @@ def assert_complete(server: TritonServer, model: str | Model) -> None:
     For mixed groups (GPU and CPU), which Triton serves whole or not at all.
     """
     __tracebackhide__ = True
+    _check_server(server)
     observed, verdict = server.observed(model), server.verdict(model)
     if not observed.ready:
         _fail(server, model, f"has none of its instances: {observed}")
@@ -190,6 +197,12 @@ def explain_comparison(left: object, right: object) -> list[str] | None:
         if told is not None:
             return [*lines, f"the model is {one}; Triton says:", f"  {told.text}"]
     return [*lines, *differences(left, right)]
+
+
+def _check_server(server: object) -> None:
+    __tracebackhide__ = True
+    if not hasattr(server, "observed"):
+        raise TypeError(f"the first argument is a triton_server, not {server!r}")
 
 
 def differences(found: Placement, wanted: Placement) -> list[str]:

@@ -8,6 +8,10 @@ module raises live in that module; the ones here are shared.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pytest
 
 
 class PytestTritonError(Exception):
@@ -31,3 +35,11 @@ class PytestTritonError(Exception):
         if self.cure:
             lines.append(f"What to do: {self.cure}")
         return "\n".join(lines)
+
+
+def tells_all(excinfo: pytest.ExceptionInfo[Any]) -> bool:
+    """Whether a traceback needs no frames of ours: the error's text says what there is to say.
+
+    Modules that users call set `__tracebackhide__` to this.
+    """
+    return excinfo.errisinstance((PytestTritonError, AssertionError))

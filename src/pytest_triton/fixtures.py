@@ -86,14 +86,17 @@ def make_triton_server(
     from pytest_triton.markers import wanted_by
     from pytest_triton.repository_builder import RepositoryBuilder
     from pytest_triton.suite import end, fail, server_for, session_of
-    from pytest_triton.wanted import wanted
+    from pytest_triton.wanted import SIGNATURE, check_names, wanted
 
     made: list[TritonServer] = []
 
     def make(repo: RepositoryBuilder | Path | str | None = None, **wishes: Any) -> TritonServer:
         path = repo.path if isinstance(repo, RepositoryBuilder) else repo
         try:
-            asked = wanted(repo=path, changes=True, **wishes).over(wanted_by(request.node))
+            signature = f"make_triton_server{SIGNATURE.removeprefix('triton')}"
+            check_names(wishes, "make_triton_server", signature)
+            asked = wanted(**{"repo": path, **wishes, "changes": True})
+            asked = asked.over(wanted_by(request.node))
         except PytestTritonError as error:
             fail(error)
         made.append(server_for(request, asked, own=True))

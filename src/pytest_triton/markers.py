@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_triton.errors import PytestTritonError
-from pytest_triton.wanted import Wanted, WrongArguments, wanted_by_mark
+from pytest_triton.wanted import Wanted, WrongArguments, check_names, wanted_by_mark
 
 if TYPE_CHECKING:
     from pytest_triton.repository import Model
@@ -32,25 +32,44 @@ def wanted_by(node: pytest.Item | pytest.Collector) -> Wanted:
 
 
 def check_markers(items: Iterable[pytest.Item]) -> None:
-    """Wrong arguments of markers are usage errors. Raises pytest.UsageError with place and cure."""
+    """Wrong arguments of markers are usage errors. Raises pytest.UsageError with all of them."""
     checked: set[int] = set()
+    mistakes = []
     for item in items:
-        for mark in item.own_markers if not item.parent else item.iter_markers():
+        for mark in item.iter_markers():
             check = _CHECKS.get(mark.name)
             if check is None or id(mark) in checked:
                 continue
             checked.add(id(mark))
             try:
                 check(mark)
+                _check_use(item, mark)
             except PytestTritonError as error:
-                raise pytest.UsageError(f"{item.nodeid}: {error}") from None
+                mistakes.append(f"{item.nodeid}: {error}")
+    if mistakes:
+        raise pytest.UsageError("\n".join(mistakes))
+
+
+def _check_use(item: pytest.Item, mark: pytest.Mark) -> None:
+    """A test's own triton_models without triton_model would run once, on nothing."""
+    names = getattr(item, "fixturenames", ())
+    if mark.name == "triton_models" and mark in item.own_markers and "triton_model" not in names:
+        raise WrongArguments(
+            "The marker triton_models gives models to a test that doesn't take them",
+            cure="let the test take the fixture triton_model",
+        )
 
 
 def parametrize(metafunc: pytest.Metafunc) -> None:
     """One test for each model, or hardware, that the test function asks for."""
-    if "triton_model" in metafunc.fixturenames:
+    own = {
+        name.strip()
+        for mark in metafunc.definition.iter_markers("parametrize")
+        for name in (mark.args[0].split(",") if isinstance(mark.args[0], str) else mark.args[0])
+    }
+    if "triton_model" in metafunc.fixturenames and "triton_model" not in own:
         _parametrize_models(metafunc)
-    if "triton_hardware" in metafunc.fixturenames:
+    if "triton_hardware" in metafunc.fixturenames and "triton_hardware" not in own:
         _parametrize_hardware(metafunc)
 
 
@@ -63,9 +82,7 @@ def _parametrize_models(metafunc: pytest.Metafunc) -> None:
         repo = wanted_by(metafunc.definition).repo
         deployment = deployment_of(metafunc.config, repo)
         checked = session_of(metafunc.config).checked(deployment)
-    except WrongArguments as error:
-        raise pytest.UsageError(f"{metafunc.definition.nodeid}: {error}") from None
-    except PytestTritonError as error:
+    except PytestTritonError as error:  # wrong arguments are told by check_markers, all at once
         metafunc.parametrize("triton_model", [_failing(str(error))], ids=["none"], indirect=True)
         return
     models = [model for model in checked.repository.models if _fits(model, checked, chosen)]
@@ -95,8 +112,8 @@ def _parametrize_hardware(metafunc: pytest.Metafunc) -> None:
 
     try:
         hardware = wanted_by(metafunc.definition).gpus
-    except WrongArguments as error:
-        raise pytest.UsageError(f"{metafunc.definition.nodeid}: {error}") from None
+    except WrongArguments:  # told by check_markers, with all others
+        hardware = None
     hardware = hardware or session_of(metafunc.config).settings.gpus
     ids = [each.id for each in hardware]
     metafunc.parametrize("triton_hardware", hardware, ids=ids, indirect=True)
@@ -138,10 +155,13 @@ def _check_triton(mark: pytest.Mark) -> None:
 
 
 def _check_models(mark: pytest.Mark) -> dict[str, Any]:
-    unknown = set(mark.kwargs) - {"declares", "backend", "name"}
-    if mark.args or unknown:
-        got = repr(mark.args[0]) if mark.args else f"{unknown.pop()}=..."
-        raise WrongArguments(f"The marker triton_models doesn't take {got}: {MODELS_SIGNATURE}")
+    if mark.args:
+        raise WrongArguments(
+            f"The marker triton_models doesn't take {mark.args[0]!r}: {MODELS_SIGNATURE}"
+        )
+    check_names(
+        mark.kwargs, "The marker triton_models", MODELS_SIGNATURE, ("declares", "backend", "name")
+    )
     for one in _texts(mark.kwargs.get("declares", ())):
         if one not in _DECLARES:
             raise WrongArguments(

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pytest_triton.errors import PytestTritonError
+from pytest_triton.errors import PytestTritonError, tells_all
 from pytest_triton.placement.backends import backend_named
 from pytest_triton.placement.compare import Observed
 from pytest_triton.placement.declared import Declared, OnDisk
@@ -40,6 +40,8 @@ from pytest_triton.settings import Backends, Deployment, Settings
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+
+__tracebackhide__ = tells_all
 
 _MOST_NAMES = 20  # of models, in a note
 _MOST_INSTANCES = 2000  # of one model; more take a test server minutes or all memory

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from pytest_triton.errors import PytestTritonError
+from pytest_triton.errors import PytestTritonError, tells_all
 from pytest_triton.placement.hardware import OWN_GPUS, HardwareRequest
 from pytest_triton.servers.broker import Broker, PoolMaker, RemotePool
 from pytest_triton.session import NotForAttached, TritonSession
@@ -26,6 +26,8 @@ from pytest_triton.wanted import Wanted
 if TYPE_CHECKING:
     from pytest_triton.servers.pool import Pool
     from pytest_triton.servers.server import RunningServer
+
+__tracebackhide__ = tells_all
 
 _Used = tuple["RunningServer", int]  # a server that a test got, and its log's size then
 
@@ -131,8 +133,8 @@ def hardware_of(request: pytest.FixtureRequest, wishes: Wanted) -> HardwareReque
     """The test's parameter, else what it wishes, else the first hardware of the options."""
     callspec = getattr(request.node, "callspec", None)
     parameter = callspec.params.get("triton_hardware") if callspec is not None else None
-    if isinstance(parameter, HardwareRequest):
-        return parameter
+    if parameter is not None:  # a text, where the test parametrizes itself
+        return HardwareRequest.parse(str(parameter))
     if wishes.gpus is not None:
         if len(wishes.gpus) > 1:
             fail(
@@ -199,6 +201,7 @@ def _server_for(request: pytest.FixtureRequest, wishes: Wanted, own: bool) -> Tr
         spec = replace(spec, changed_by=session.worker or "main")
     known = {one.name for one in session.pool.handed_out()}
     running = session.pool.get(spec)
+    session.hardware_of(running)  # raises if the server hasn't the GPUs that were asked for
     mark = running.log.size() if running.name in known else 0  # a new one tells of its start, too
     request.node.user_properties += [
         ("triton_hardware", spec.hardware.label),
@@ -304,8 +307,10 @@ def log_sections(used: list[_Used]) -> list[tuple[str, str]]:
     """What servers wrote since a test got them, as sections of its report."""
     sections = []
     for server, mark in used:
-        lines = [line for line in server.log.since(mark).splitlines() if line[:1] not in "|+"]
-        if lines:  # Triton's tables of options and models, left out here, would fill the report
+        lines = server.log.since(mark).splitlines()
+        if not mark:  # the log of a start is long, and tells of what went well for the most part
+            lines = [line for line in lines if line[:1] in ("E", "W")]
+        if lines:
             shown = "\n".join(lines[-_LOG_LINES:])
             sections.append((f"triton server log ({server.spec.hardware.label})", shown))
     return sections

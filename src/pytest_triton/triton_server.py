@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pytest_triton.errors import PytestTritonError
+from pytest_triton.errors import PytestTritonError, tells_all
 from pytest_triton.gpu_loss import GpuLoss
 from pytest_triton.model_override import as_json, model_in, parse_config
 from pytest_triton.placement.compare import READY, Observed, Testimony, Verdict, compare
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from pytest_triton.servers.attached import Api
     from pytest_triton.servers.server import RunningServer
     from pytest_triton.session import CheckedDeployment, Seen, TritonSession
+
+__tracebackhide__ = tells_all
 
 Fault = Literal["none", "driver-too-old", "no-device", "unknown"]
 
@@ -253,6 +255,7 @@ class TritonServer:
         name = self._known(model)
         protocol = protocol or ("grpc" if self.grpc else "http")
         with contextlib.ExitStack() as stack:
+            stack.enter_context(self._with_notes(name))
             client: Any = None
             if protocol == "grpc":
                 client = self.client
@@ -416,6 +419,18 @@ class TritonServer:
         """Close the clients."""
         while self._closing:
             self._closing.pop()()
+
+    @contextlib.contextmanager
+    def _with_notes(self, name: str) -> Iterator[None]:
+        """What is known not to work for python models belongs to the failure of one."""
+        from pytest_triton.inference.failure import InferenceFailed
+
+        try:
+            yield
+        except InferenceFailed as error:
+            if name in self.models and self.models[name].backend == "python":
+                error.cure = " ".join([*self._running.notes, error.cure])
+            raise
 
     def _signature(self, name: str, version: str) -> ModelSignature | None:
         """The model's inputs and outputs, asked once; None lets the inference ask, and explain."""
@@ -623,6 +638,11 @@ class TritonServer:
             return None
         message = self._known_config(name) if config is None else parse_config(name, config)
         if instance_group is not None:
+            if not instance_group.lstrip().startswith("{"):
+                raise PytestTritonError(
+                    f"{name}: instance_group={instance_group!r} is no list of groups",
+                    cure='write each in braces: "{ kind: KIND_GPU count: 2 }, { kind: KIND_CPU }"',
+                )
             groups = parse_config(name, f"instance_group [ {instance_group} ]")
             del message.instance_group[:]
             message.instance_group.extend(groups.instance_group)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -85,6 +86,8 @@ def wanted(
         except OptionError as error:
             shown = "" if error.secret else f"={server!r}"
             raise WrongArguments(f"server{shown}: {error}") from None
+    if not isinstance(changes, (bool, type(None))):
+        raise WrongArguments(f"changes is True or False, not {changes!r}")
     if load is not None and not changes:
         raise WrongArguments("load=[...] needs changes=True: who loads models decides which")
     return Wanted(
@@ -104,7 +107,8 @@ def wanted(
     )
 
 
-SIGNATURE = "triton" + str(inspect.signature(wanted)).partition(" -> ")[0]
+ARGUMENTS = tuple(inspect.signature(wanted).parameters)
+SIGNATURE = f"triton(*, {', '.join(ARGUMENTS)})"
 
 
 def wanted_by_mark(args: Sequence[object], kwargs: Mapping[str, Any]) -> Wanted:
@@ -113,13 +117,22 @@ def wanted_by_mark(args: Sequence[object], kwargs: Mapping[str, Any]) -> Wanted:
         raise WrongArguments(
             f"The marker triton takes keyword arguments only, got {args[0]!r}: {SIGNATURE}"
         )
-    try:
-        return wanted(**kwargs)
-    except TypeError as error:
-        words = str(error).removeprefix("wanted() ")
-        raise WrongArguments(f"The marker triton {words}: {SIGNATURE}") from None
-    except WrongArguments as error:
-        raise WrongArguments(f"The marker triton: {error.what}\n{SIGNATURE}") from None
+    check_names(kwargs, "The marker triton", SIGNATURE)
+    return wanted(**kwargs)
+
+
+def check_names(
+    kwargs: Mapping[str, Any],
+    what: str,
+    signature: str,
+    known: Sequence[str] = ARGUMENTS,
+) -> None:
+    """Raise WrongArguments for a name that isn't known, with the one that was meant."""
+    for name in kwargs:
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            meant = f" (did you mean {close[0]}?)" if close else ""
+            raise WrongArguments(f"{what} has no argument {name}{meant}: {signature}")
 
 
 def _hardware(gpus: str | int | Sequence[str] | None) -> tuple[HardwareRequest, ...] | None:

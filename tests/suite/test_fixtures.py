@@ -147,12 +147,12 @@ def test_claims_that_hold(project: pytest.Pytester, gpus: str, claim: str) -> No
         (
             "none",
             'assert_ready_models(triton_server, {"small"})',
-            "free is READY, and was not to be",
+            "free: is READY, and was not to be (CPU x2)",
         ),
         (
             "none",
             'assert_ready_models(triton_server, {"small", "free", "mixed", "nosuch"})',
-            "nosuch: no such model in the repository",
+            "nosuch: no such model",
         ),
         (
             "none",
@@ -298,14 +298,20 @@ def test_it(gpu_server, cpu_server, triton_server):
 @pytest.mark.parametrize(
     ("mark", "words"),
     [
-        ("triton(gpu='none')", "*unexpected keyword argument 'gpu': triton([*], repo*"),
+        (
+            "triton(gpu='none')",
+            "*has no argument gpu (did you mean gpus?): triton([*], repo*",
+        ),
         ("triton('none')", "*keyword arguments only, got 'none': triton([*], repo*"),
         ("triton(gpus='nine')", "*'nine' names no hardware*"),
         ("triton(gpus=[])", "*names no hardware*"),
         ("triton(backends='fake')", "*'real' or 'stand-in', not 'fake'*"),
         ("triton(load=['a'])", "*needs changes=True*"),
         ("triton(arguments='--x')", "*lists of texts*"),
-        ("triton_models(declare='gpu')", "*doesn't take declare=...: triton_models(*"),
+        (
+            "triton_models(declare='gpu')",
+            "*has no argument declare (did you mean declares?): triton_models(*",
+        ),
         ("triton_models(declares='GPUs')", "*declares is one of gpu, cpu, *not 'GPUs'*"),
         ("triton_requires(gpu=2)", "*triton_requires*"),
     ],
@@ -336,6 +342,78 @@ def test_models_are_chosen(project: pytest.Pytester, chosen: str, names: set[str
     result = run(project, code, "-v")
     result.assert_outcomes(passed=len(names))
     result.stdout.fnmatch_lines_random([f"*test_it[[]{name}[]] PASSED*" for name in names])
+
+
+def test_all_wrong_marks_are_told_at_once(project: pytest.Pytester) -> None:
+    code = """
+@pytest.mark.triton(gpu="none")
+def test_one(triton_server):
+    pass
+
+@pytest.mark.triton_models(declare="gpu")
+def test_two(triton_model):
+    pass
+
+@pytest.mark.triton(gpus=["none", "sim:x"])
+def test_three(triton_server, triton_hardware):
+    pass
+"""
+    result = run(project, code)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    for name in ("test_one", "test_two", "test_three"):
+        assert f"::{name}" in result.stderr.str()
+    result.stderr.no_fnmatch_line("*Traceback*")
+
+
+def test_a_tests_own_parametrize_goes_first(project: pytest.Pytester) -> None:
+    code = """
+@pytest.mark.parametrize("triton_model", ["pinned", "nope"])
+def test_model(triton_model):
+    assert triton_model in ("pinned", "nope")
+
+@pytest.mark.parametrize(("triton_hardware", "count"), [("sim:1", 1), ("sim:3", 3)])
+def test_hardware(triton_server, triton_hardware, count):
+    assert triton_server.hardware.count == count
+"""
+    run(project, code).assert_outcomes(passed=4)
+
+
+def test_gpus_that_are_not_there_fail_every_test_that_asks_for_them(
+    project: pytest.Pytester,
+) -> None:
+    code = """
+@pytest.mark.triton(gpus=2)
+def test_it(triton_server):
+    pass
+"""
+    result = run(project, code)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*2 GPUs asked for, but * can use no GPUs.", "*gpus= of a test*"])
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('triton_server.infer("small", "ones")', "*'ones': neither 'random', 'zeros' or arrays*"),
+        ('triton_server.infer("small", [1, 2])', "*[[]1, 2]: neither 'random', 'zeros' or arrays*"),
+        ('assert_placed("small", triton_server, cpu())', "*first argument is a triton_server*"),
+        (
+            'triton_server.reload("small", instance_group="kind: KIND_GPU")',
+            "*is no list of groups*",
+        ),
+        ('make_triton_server(gpu="none")', "*no argument gpu (did you mean gpus?)*"),
+    ],
+)
+def test_wrong_arguments_in_a_test(project: pytest.Pytester, line: str, words: str) -> None:
+    code = f"""
+@pytest.mark.triton(gpus="none", changes=True)
+def test_it(triton_server, make_triton_server):
+    {line}
+"""
+    result = run(project, code)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([words])
+    result.stdout.no_fnmatch_line("*src/pytest_triton*:[0-9]*: *")
 
 
 def test_models_that_match_nothing_fail(project: pytest.Pytester) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pytest_triton.errors import PytestTritonError
+from pytest_triton.errors import PytestTritonError, tells_all
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     Type: TypeAlias = np.dtype[Any]
     Array: TypeAlias = np.ndarray[Any, Type]
+
+__tracebackhide__ = tells_all
 
 _LETTERS = b"abcdefghijklmnopqrstuvwxyz0123456789"
 _TEXT_LENGTH = 8  # bytes of a random BYTES element

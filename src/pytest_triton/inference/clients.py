@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
-from pytest_triton.errors import PytestTritonError
+from pytest_triton.errors import PytestTritonError, tells_all
 from pytest_triton.inference.arrays import NumpyMissing, triton_type
 
 if TYPE_CHECKING:
     from pytest_triton.inference.arrays import Array
     from pytest_triton.inference.signature import ModelSignature
+
+__tracebackhide__ = tells_all
 
 Protocol = Literal["grpc", "http"]
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_triton.errors import PytestTritonError
+from pytest_triton.errors import PytestTritonError, tells_all
 from pytest_triton.inference.arrays import (
     WrongData,
     as_array,
@@ -28,6 +28,9 @@ from pytest_triton.inference.arrays import (
 if TYPE_CHECKING:
     from pytest_triton.inference.arrays import Array
     from pytest_triton.inference.signature import ModelSignature, TensorSpec
+
+
+__tracebackhide__ = tells_all
 
 
 class DataBroken(PytestTritonError):

@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-from pytest_triton.errors import PytestTritonError
+from pytest_triton.errors import PytestTritonError, tells_all
 from pytest_triton.inference.arrays import numpy, object_array
 
 if TYPE_CHECKING:
     from pytest_triton.inference.arrays import Array
+
+
+__tracebackhide__ = tells_all
 
 
 class GoldenMismatch(PytestTritonError, AssertionError):

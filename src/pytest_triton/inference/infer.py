@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pytest_triton.errors import PytestTritonError
+from pytest_triton.errors import PytestTritonError, tells_all
 from pytest_triton.inference.arrays import as_array, describe, randoms, zeros
 from pytest_triton.inference.clients import (
     Client,
@@ -26,6 +26,8 @@ from pytest_triton.inference.signature import ModelSignature
 
 if TYPE_CHECKING:
     from pytest_triton.inference.arrays import Array
+
+__tracebackhide__ = tells_all
 
 _DYING = 5.0  # seconds that a crashed process may take to be gone (it may write a core file)
 _STEP = 0.05
@@ -287,6 +289,11 @@ def _inputs(
     shapes: Mapping[str, Sequence[int]] | None,
     optional: bool,
 ) -> tuple[dict[str, Array], str]:
+    if batch_size != 1 and not signature.max_batch_size:
+        raise PytestTritonError(
+            f"batch_size={batch_size}, and {signature.name} takes no batches (max_batch_size: 0)",
+            cure="leave batch_size out; shapes={...} says how large variable dimensions are",
+        )
     if isinstance(inputs, Mapping):
         given = inputs.items()
         return {name: as_array(one, signature.input_named(name)) for name, one in given}, "given"
@@ -296,6 +303,11 @@ def _inputs(
         left_out = {one.name for one in signature.inputs if one.optional and not optional}
         arrays = {name: array for name, array in made.items() if name not in left_out}
         return arrays, "zeros" if inputs == "zeros" else f"random, seed {seed}"
+    if not isinstance(inputs, (str, os.PathLike)) or not os.path.exists(inputs):
+        raise PytestTritonError(
+            f"inputs={inputs!r}: neither 'random', 'zeros' or arrays, nor a file or folder",
+            cure="give 'random', 'zeros', arrays by input name, or the path of test data",
+        )
     entries = read_test_data(Path(inputs), signature)
     if len(entries) != 1:
         raise PytestTritonError(

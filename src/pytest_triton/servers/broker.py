@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pytest_triton.errors import PytestTritonError
+from pytest_triton.errors import PytestTritonError, tells_all
 from pytest_triton.servers.server import RunningServer
 from pytest_triton.servers.spec import ServerSpec
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from pytest_triton.servers.pool import ServerPool
+
+
+__tracebackhide__ = tells_all
 
 
 class BrokerGone(PytestTritonError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pytest_triton.errors import PytestTritonError
+from pytest_triton.errors import PytestTritonError, tells_all
 from pytest_triton.server_url import Endpoint
 from pytest_triton.servers.grpc_api import async_grpc_client, grpc_client
 from pytest_triton.servers.server import RunningServer
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from tritonclient.grpc import InferenceServerClient
     from tritonclient.grpc.aio import InferenceServerClient as AsyncInferenceServerClient
     from tritonclient.http import InferenceServerClient as HttpClient
+
+
+__tracebackhide__ = tells_all
 
 
 class NoSuchEndpoint(PytestTritonError):

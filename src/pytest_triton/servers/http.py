@@ -12,10 +12,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from pytest_triton.errors import PytestTritonError
+from pytest_triton.errors import PytestTritonError, tells_all
 
 if TYPE_CHECKING:
     import ssl
+
+
+__tracebackhide__ = tells_all
 
 
 class ServerSilent(PytestTritonError):

@@ -10,10 +10,12 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from pytest_triton.errors import PytestTritonError
+from pytest_triton.errors import PytestTritonError, tells_all
 from pytest_triton.servers.launching import launch
 from pytest_triton.servers.server import RunningServer, Server
 from pytest_triton.servers.spec import ServerSpec
+
+__tracebackhide__ = tells_all
 
 MAX_RUNNING = 4
 

@@ -57,7 +57,9 @@ class ProcessServer:
         self._log_start = 0
         try:
             self._repositories = command_line.served_repositories(spec, self.folder)
-            self._backends, self._environment = _backends(spec, tritonserver, self.folder)
+            self._backends, self._environment, self._notes = _backends(
+                spec, tritonserver, self.folder
+            )
             self._backend_names = _directories(self._backends)
             self._launch()
         except BaseException:
@@ -95,6 +97,7 @@ class ProcessServer:
             log_file=self.log.path,
             control_file=control if self.spec.hardware.simulated else None,
             backends=self._backend_names,
+            notes=self._notes,
         )
 
     def wait_until_live(self) -> None:
@@ -211,8 +214,9 @@ def describe(tritonserver: Tritonserver) -> str:
 
 def _backends(
     spec: ServerSpec, tritonserver: Tritonserver, folder: Path
-) -> tuple[Path, dict[str, str]]:
-    """The backend directory to serve from, and the environment that server and stubs need."""
+) -> tuple[Path, dict[str, str], tuple[str, ...]]:
+    """The backend directory, the environment that server and stubs need, and what to know."""
+    notes: tuple[str, ...] = ()
     if spec.stand_ins:
         directory, added = command_line.stand_ins(spec, folder)
         libraries = [*map(str, tritonserver.library_dirs), os.environ.get("LD_LIBRARY_PATH", "")]
@@ -220,13 +224,15 @@ def _backends(
     else:
         python = assemble_python_backend(tritonserver, spec.python, folder / "backends")
         directory, added = python.directory, dict(python.environment)
+        added["PYTHONDONTWRITEBYTECODE"] = "1"  # the repository is not ours to write to
+        notes = (python.caveat,) if python.caveat else ()
     variables = {**os.environ, **added, **dict(spec.environment)}
     if spec.hardware.simulated:
         variables.pop("CUDA_VISIBLE_DEVICES", None)  # it would hide simulated GPUs as well
         variables.update(command_line.simulated_gpus(spec.hardware, folder))
     else:
         variables.update(_visible_gpus(spec.hardware))
-    return directory, variables
+    return directory, variables, notes
 
 
 def _directories(folder: Path) -> frozenset[str]:

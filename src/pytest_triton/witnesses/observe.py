@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote
 
+from pytest_triton.errors import tells_all
 from pytest_triton.placement.compare import ABSENT, READY, Observed, Testimony
 from pytest_triton.placement.predict import ResolvedGroup, ServerTraits
 from pytest_triton.placement.refusal import Refusal, classify
@@ -27,6 +28,8 @@ from pytest_triton.witnesses.instance_lines import InstanceLog, Told
 from pytest_triton.witnesses.log_lines import all_refusals
 from pytest_triton.witnesses.many_configs import model_configs
 from pytest_triton.witnesses.resolved_config import groups_of, grpc_model_config, placement_of
+
+__tracebackhide__ = tells_all
 
 INDEX = "repository index"
 CONFIG = "resolved config"

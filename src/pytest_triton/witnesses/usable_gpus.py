@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pytest_triton.errors import tells_all
 from pytest_triton.placement.hardware import Gpu, Hardware
 from pytest_triton.servers.attached import api_of
 from pytest_triton.servers.gpus_in_log import GpusMissing as GpusMissing
@@ -16,6 +17,8 @@ from pytest_triton.servers.gpus_in_log import usable_gpus as usable_gpus
 from pytest_triton.servers.server import RunningServer
 from pytest_triton.servers.told_gpus import ToldGpus, told_gpus
 from pytest_triton.witnesses.observe import resolved_config
+
+__tracebackhide__ = tells_all
 
 _ENOUGH = (99, 0)  # core has already left out the GPUs that it finds too old
 
@@ -54,7 +57,7 @@ def real_hardware(server: RunningServer) -> Hardware:
             f"{asked.label} asked for, but {server.description} can use "
             f"{len(found) or 'no'} GPU{'s' if len(found) != 1 else ''}.",
             tried=[
-                f"--triton-gpus={asked}",
+                f"GPUs asked for: {asked} (--triton-gpus, or gpus= of a test)",
                 "the server's log: 'CUDA memory pool is created on device ...' for each GPU",
             ],
             cure="check `nvidia-smi -L` where the server runs, the driver's version, and that "
@@ -72,7 +75,7 @@ def _as_told(server: RunningServer) -> Hardware:
         raise GpusMissing(
             f"{asked.label} expected, but {server.description} tells of: {told}.",
             tried=[
-                f"--triton-gpus={asked}",
+                f"GPUs asked for: {asked} (--triton-gpus, or gpus= of a test)",
                 "refusals in its repository index, the devices that its models run on",
             ],
             cure="check the server's GPUs and those that its models use; or leave "
