@@ -262,15 +262,15 @@ def gpu_ids(spec: ServerSpec, uuids: frozenset[str]) -> Mapping[str, int]:
 
 def read_metrics(server: RunningServer) -> str:
     """The server's metrics, as text. Raises NoMetrics."""
-    if not server.metrics and server.spec.where != "attached":
-        raise NoMetrics(
-            f"{server.description} has no metrics: this release can't keep them on the loopback",
-            cure="use a newer release",
-        )
-    if not server.metrics:
+    if server.spec.where == "attached":
         raise NoMetrics(
             f"{server.description}: the address of its metrics isn't known",
             cure="let pytest-triton start the server (a process or a container)",
+        )
+    if not server.metrics:
+        raise NoMetrics(
+            f"{server.description} has no metrics: this release can't keep them on the loopback",
+            cure="take a newer release",
         )
     try:
         status, body = _get_metrics(server.metrics)
