@@ -188,6 +188,8 @@ class Seen:
     observed: Mapping[str, Observed]
     predicted: Mapping[str, Prediction]
     notes: tuple[str, ...] = ()
+    image: str | None = None
+    image_digest: str | None = None
 
 
 class PollRefusal(NamedTuple):
@@ -387,6 +389,8 @@ def look(checked: CheckedDeployment, server: RunningServer) -> Seen:
         observed=observe(server, [model.name for model in checked.repository.models]),
         predicted=predict_all(checked.declared, hardware, server=traits_of(server)),
         notes=_notes(checked, server) if server.spec.where == "attached" else (),
+        image=server.image,
+        image_digest=server.image_digest,
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from builders import RepositoryBuilder
 from docker_daemon import IMAGE, ours, require_image
+from pytest_triton.ledger import read_ledger
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.rehearsal.completion import as_json
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS, SimulatedGpus, write_control
@@ -322,3 +323,16 @@ def test_a_container_that_is_named_has_real_backends_and_the_header_tells_it(
     assert result.ret == 0
     header = f"triton: real run on tritonserver (container, {IMAGE}) * no GPU *"
     result.stdout.fnmatch_lines([header])
+
+
+def test_the_ledger_names_the_image(
+    pytester: pytest.Pytester, repository: RepositoryBuilder, folders_left: None
+) -> None:
+    repository.add("cpu", "{ kind: KIND_CPU }")
+    arguments = [f"--triton-repo={repository.path}", f"--triton-image={IMAGE}"]
+    result = pytester.runpytest(*arguments, "--triton-ledger=ledger.json")
+    assert result.ret == 0
+    ledger = read_ledger(pytester.path / "ledger.json")
+    servers = {entry.server for entry in ledger.entries if entry.server is not None}
+    assert [server.image for server in servers] == [IMAGE]
+    assert all((server.image_digest or "").startswith("sha256:") for server in servers)

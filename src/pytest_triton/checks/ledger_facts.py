@@ -200,5 +200,7 @@ def _server(seen: Seen, predicted: Prediction) -> ServerFacts:
         description=seen.server,
         version=".".join(map(str, version)) if any(version) else "",
         run=seen.run,
+        image=seen.image,
+        image_digest=seen.image_digest,
         gpus=tuple([ServerGpu(g.index, g.name, g.uuid) for g in predicted.hardware.gpus]),
     )

@@ -118,7 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     findings, fixed = _audited(repositories, arguments)
     if arguments.format == "text":
-        print("\n".join(_text(findings, repositories, fixed)))
+        print("\n".join(_text(findings, repositories, fixed, arguments.fix)))
     elif arguments.format == "json":
         print(json.dumps(as_json(findings, arguments.target, fixed), indent=2))
     elif arguments.format == "sarif":
@@ -236,10 +236,15 @@ def _explained(name: str) -> str:
 
 
 def _text(
-    findings: Sequence[Finding], repositories: Sequence[Repository], fixed: Sequence[Path]
+    findings: Sequence[Finding],
+    repositories: Sequence[Repository],
+    fixed: Sequence[Path],
+    fixing: bool,
 ) -> Iterator[str]:
     for path in fixed:
         yield f"fixed: {shown_path(path)}"
+    if fixing and not fixed:
+        yield "nothing was fixed: --fix mends only what can change no placement"
     for finding in findings:
         who = f"{printable(finding.model)}: " if finding.model else ""
         yield f"{finding.place}: {finding.rule} {finding.name} ({finding.severity})"

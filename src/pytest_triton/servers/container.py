@@ -178,6 +178,8 @@ class TritonContainer(DockerContainer):
             control_file=control if self.spec.hardware.simulated else None,
             backends=self._backends,
             notes=self._notes,
+            image=self._image.name if self._image else None,
+            image_digest=(self._image.digest or self._image.id) if self._image else None,
         )
 
     def start(self) -> TritonContainer:

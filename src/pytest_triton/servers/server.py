@@ -24,7 +24,8 @@ class RunningServer:
     `name` is its `--id`. `log_file` is None where the log can't be read (attached servers),
     `control_file` where its GPUs aren't simulated. `backends` are those that it can load, None
     if that isn't known. `notes` are worth telling: the image's digest, how the repository got
-    into the container.
+    into the container. `image` and `image_digest` are a container's; an image that was never in a
+    registry has its id in place of a digest.
     """
 
     spec: ServerSpec
@@ -37,6 +38,8 @@ class RunningServer:
     control_file: Path | None = None
     backends: frozenset[str] | None = None
     notes: tuple[str, ...] = ()
+    image: str | None = None
+    image_digest: str | None = None
 
     @property
     def log(self) -> ServerLog:
