@@ -10,9 +10,9 @@ from typing import Any
 
 import docker
 import pytest
-from docker_daemon import IMAGE, ours, require_image
 
 from builders import RepositoryBuilder
+from docker_daemon import IMAGE, ours, require_image
 from pytest_triton import ContainerOptions, TritonContainer
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
 from pytest_triton.servers import container_files

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import docker
 import pytest
-from docker_daemon import IMAGE, ours, require_image
 
 from builders import RepositoryBuilder
+from docker_daemon import IMAGE, ours, require_image
 from pytest_triton import ContainerOptions, TritonContainer
 from pytest_triton.__main__ import main
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
