@@ -4,25 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-PYTHON_MODEL = """\
-import triton_python_backend_utils as pb_utils
-
-
-class TritonPythonModel:
-    def execute(self, requests):
-        return [
-            pb_utils.InferenceResponse(
-                [pb_utils.Tensor("Y", pb_utils.get_input_tensor_by_name(request, "X").as_numpy())]
-            )
-            for request in requests
-        ]
-"""
-
-TENSORS = """\
-max_batch_size: 8
-input [ { name: "X" data_type: TYPE_FP32 dims: [ 4 ] } ]
-output [ { name: "Y" data_type: TYPE_FP32 dims: [ 4 ] } ]
-"""
+from pytest_triton.repository_builder import PYTHON_MODEL, TENSORS
 
 
 class RepositoryBuilder:

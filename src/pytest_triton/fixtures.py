@@ -129,11 +129,11 @@ def triton_gpu_loss(
 
 @pytest.fixture(scope="session")
 def triton_server_args() -> Sequence[str]:
-    """Override me: arguments that are added to tritonserver's command line."""
+    """Override me: arguments for tritonserver, where a test's marker names none."""
     return ()
 
 
 @pytest.fixture(scope="session")
 def triton_server_environment() -> Mapping[str, str]:
-    """Override me: environment variables that are added to tritonserver's."""
+    """Override me: environment variables for tritonserver, where a test's marker names none."""
     return {}

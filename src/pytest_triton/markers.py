@@ -83,7 +83,9 @@ def _parametrize_models(metafunc: pytest.Metafunc) -> None:
         deployment = deployment_of(metafunc.config, repo)
         checked = session_of(metafunc.config).checked(deployment)
     except PytestTritonError as error:  # wrong arguments are told by check_markers, all at once
-        metafunc.parametrize("triton_model", [_failing(str(error))], ids=["none"], indirect=True)
+        metafunc.parametrize(
+            "triton_model", [NoModelMatches(str(error))], ids=["none"], indirect=True
+        )
         return
     models = [model for model in checked.repository.models if _fits(model, checked, chosen)]
     if models:
@@ -101,10 +103,6 @@ def _parametrize_models(metafunc: pytest.Metafunc) -> None:
         cure="correct the marker, or delete the test if these models are gone",
     )
     metafunc.parametrize("triton_model", [failing], ids=["none"], indirect=True)
-
-
-def _failing(text: str) -> NoModelMatches:
-    return NoModelMatches(text)
 
 
 def _parametrize_hardware(metafunc: pytest.Metafunc) -> None:

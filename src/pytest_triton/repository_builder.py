@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-_PYTHON_MODEL = '''\
+PYTHON_MODEL = '''\
 import triton_python_backend_utils as pb_utils
 
 
@@ -21,7 +21,7 @@ class TritonPythonModel:
         ]
 '''
 
-_TENSORS = """\
+TENSORS = """\
 max_batch_size: 8
 input [ { name: "X" data_type: TYPE_FP32 dims: [ 4 ] } ]
 output [ { name: "Y" data_type: TYPE_FP32 dims: [ 4 ] } ]
@@ -60,12 +60,12 @@ class RepositoryBuilder:
         (directory / "1").mkdir(parents=True)
         text = config
         if text is None:
-            text = f'backend: "{backend}"\n{_TENSORS}'
+            text = f'backend: "{backend}"\n{TENSORS}'
             if instance_group:
                 text += f"instance_group [ {instance_group} ]\n"
         (directory / "config.pbtxt").write_text(text)
         if files is None and config is None and backend == "python":
-            files = {"1/model.py": _PYTHON_MODEL}
+            files = {"1/model.py": PYTHON_MODEL}
         for path, content in (files or {}).items():
             file = directory / path
             file.parent.mkdir(parents=True, exist_ok=True)

@@ -359,7 +359,7 @@ class TritonSession:
         Raises PytestTritonError if it can't be asked, or lacks GPUs that it was to have.
         """
         if server not in self._looked:
-            self._looked[server] = look(checked, server)
+            self._looked[server] = look(checked, server, self.hardware_of(server))
         return self._looked[server]
 
     def hardware_of(self, server: RunningServer) -> Hardware:
@@ -377,12 +377,10 @@ class TritonSession:
         return seen
 
 
-def look(checked: CheckedDeployment, server: RunningServer) -> Seen:
+def look(checked: CheckedDeployment, server: RunningServer, hardware: Hardware) -> Seen:
     """What a running server made of the deployment's models, by all witnesses."""
     from pytest_triton.witnesses.observe import observe, traits_of
-    from pytest_triton.witnesses.usable_gpus import hardware_of
 
-    hardware = hardware_of(server)
     return Seen(
         server=server.description,
         run=server.spec.run,

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
@@ -38,7 +37,6 @@ _SESSION: pytest.StashKey[TritonSession] = pytest.StashKey()
 _POOL: pytest.StashKey[PoolMaker] = pytest.StashKey()
 _BROKER: pytest.StashKey[Broker] = pytest.StashKey()
 _USED: pytest.StashKey[list[_Used]] = pytest.StashKey()
-_NONE_USED: list[_Used] = []
 _numbers = itertools.count(1)
 
 
@@ -162,9 +160,9 @@ def settings_for(session: TritonSession, wishes: Wanted) -> Settings:
     given: dict[str, Any] = {
         "server": wishes.server,
         "image": wishes.image,
-        "binary": None if wishes.binary is None else Path(wishes.binary),
+        "binary": wishes.binary,
         "version": wishes.version,
-        "python": None if wishes.python is None else Path(wishes.python),
+        "python": wishes.python,
         "timeout": wishes.timeout,
         "backends": wishes.backends,
     }
@@ -295,7 +293,8 @@ class _Reports:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         if report.failed:
-            report.sections += log_sections(item.stash.get(_USED, _NONE_USED))
+            used = item.stash.get(_USED, None)
+            report.sections += _log_sections(used or ())
         return report
 
     @pytest.hookimpl(trylast=True)
@@ -303,14 +302,20 @@ class _Reports:
         self._session.pool.done()
 
 
-def log_sections(used: list[_Used]) -> list[tuple[str, str]]:
-    """What servers wrote since a test got them, as sections of its report."""
+def log_section(server: RunningServer, lines: Sequence[str]) -> list[tuple[str, str]]:
+    """The last of these lines of a server's log, as a section of a test's report."""
+    if not lines:
+        return []
+    shown = "\n".join(lines[-_LOG_LINES:])
+    return [(f"triton server log ({server.spec.hardware.label})", shown)]
+
+
+def _log_sections(used: Iterable[_Used]) -> list[tuple[str, str]]:
+    """What servers wrote since a test got them."""
     sections = []
     for server, mark in used:
         lines = server.log.since(mark).splitlines()
         if not mark:  # the log of a start is long, and tells of what went well for the most part
             lines = [line for line in lines if line[:1] in ("E", "W")]
-        if lines:
-            shown = "\n".join(lines[-_LOG_LINES:])
-            sections.append((f"triton server log ({server.spec.hardware.label})", shown))
+        sections += log_section(server, lines)
     return sections

@@ -28,6 +28,7 @@ from pytest_triton.placement.values import Placement
 from pytest_triton.rehearsal.simulation import SimulatedGpus, write_control
 from pytest_triton.repository import Model
 from pytest_triton.servers.attached import api_of
+from pytest_triton.servers.command_line import gpus_of
 
 if TYPE_CHECKING:
     from tritonclient.grpc import InferenceServerClient
@@ -373,7 +374,7 @@ class TritonServer:
                 cure=f'mark the test triton(gpus="sim:2", changes=True{attached})',
             )
         if self._gpus_before is None:
-            self._gpus_before = self._simulated_gpus
+            self._gpus_before = gpus_of(self._running.spec.hardware)
         write_control(control, replace(self._gpus_before, count=count, fault=fault))
         self._gpus_now = replace(self._gpus_before, count=count, fault=fault)
 
@@ -469,14 +470,6 @@ class TritonServer:
         from pytest_triton.witnesses.observe import traits_of
 
         return traits_of(self._running)
-
-    @cached_property
-    def _simulated_gpus(self) -> SimulatedGpus:
-        request = self._running.spec.hardware
-        gpus = SimulatedGpus(request.count or 0)
-        if request.compute_capability is not None:
-            gpus = replace(gpus, compute_capability=request.compute_capability)
-        return gpus
 
     @property
     def hardware_now(self) -> Hardware:

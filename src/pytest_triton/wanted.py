@@ -32,9 +32,9 @@ class Wanted:
     backends: Backends | None = None
     server: str | None = None
     image: str | None = None
-    binary: str | None = None
+    binary: Path | None = None
     version: str | None = None
-    python: str | None = None
+    python: Path | None = None
     arguments: tuple[str, ...] | None = None
     environment: tuple[tuple[str, str], ...] | None = None
     timeout: float | None = None
@@ -96,9 +96,9 @@ def wanted(
         backends=backends,  # type: ignore[arg-type]  # checked above
         server=server,
         image=image,
-        binary=None if binary is None else str(binary),
+        binary=None if binary is None else Path(binary),
         version=version,
-        python=None if python is None else str(python),
+        python=None if python is None else Path(python),
         arguments=None if arguments is None else tuple(map(str, arguments)),
         environment=None if environment is None else _pairs(environment),
         timeout=timeout,

@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from builders import RepositoryBuilder
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
 from pytest_triton.servers import process
-from pytest_triton.servers.finding import Tritonserver
+from pytest_triton.servers.finding import Tritonserver, find_tritonserver
 from pytest_triton.servers.http import HttpApi
 from pytest_triton.servers.pool import ServerPool
 from pytest_triton.servers.process import (
@@ -364,5 +366,44 @@ def test_a_server_that_dies_later_is_noticed(repository: RepositoryBuilder) -> N
         server._process.wait()
         with pytest.raises(ServerDied, match="killed"):
             pool.get(spec_of(repository))
+        pool.get(spec_of(repository))
+        assert len(launched.servers) == 2, "told of once, then replaced"
+    finally:
+        pool.close()
+
+
+def test_a_server_in_use_makes_no_room(repository: RepositoryBuilder) -> None:
+    repository.add("cpu", "{ kind: KIND_CPU }")
+    launched = Launched()
+    pool = ServerPool(max_running=1, launch=launched)
+    try:
+        pool.get(spec_of(repository), "one worker")
+        pool.get(spec_of(repository, "sim:1"), "another")
+        assert [server.running for server in launched.servers] == [True, True]
+        pool.done("one worker")
+        pool.get(spec_of(repository, "sim:2"), "another")
+        assert [server.running for server in launched.servers] == [False, True, True]
+    finally:
+        pool.close()
+
+
+def test_who_waits_for_a_start_keeps_nobody_from_other_servers(
+    repository: RepositoryBuilder,
+) -> None:
+    """Both servers become live only once both are waited for (made so: real ones don't meet)."""
+    repository.add("cpu", "{ kind: KIND_CPU }")
+    meeting = threading.Barrier(2, timeout=30)
+
+    class Meeting(ProcessServer):
+        def wait_until_live(self) -> None:
+            meeting.wait()
+            super().wait_until_live()
+
+    pool = ServerPool(launch=lambda spec: Meeting(spec, find_tritonserver(None, None)))
+    specs = [spec_of(repository), spec_of(repository, "sim:1")]
+    try:
+        with ThreadPoolExecutor(2) as threads:
+            got = list(threads.map(lambda spec: pool.get(spec, str(spec)), specs))
+        assert [server.spec for server in got] == specs
     finally:
         pool.close()

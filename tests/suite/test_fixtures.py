@@ -496,6 +496,34 @@ def test_all_is_as_before(triton_server):
     run(project, code).assert_outcomes(passed=2)
 
 
+def test_ensembles_that_triton_unloads_along_are_back(project: pytest.Pytester) -> None:
+    RepositoryBuilder(project.path / "models").add_config(
+        "both",
+        """
+        platform: "ensemble" max_batch_size: 8
+        input [ { name: "X" data_type: TYPE_FP32 dims: [ 4 ] } ]
+        output [ { name: "Y" data_type: TYPE_FP32 dims: [ 4 ] } ]
+        ensemble_scheduling { step [ {
+          model_name: "small" model_version: -1
+          input_map { key: "X" value: "X" } output_map { key: "Y" value: "Y" }
+        } ] }
+        """,
+    )
+    code = """
+pytestmark = pytest.mark.triton(gpus="none", changes=True)
+
+def test_change(triton_server):
+    assert triton_server.is_ready("both")
+    triton_server.unload("small")
+    assert not triton_server.is_ready("both")
+
+def test_it_is_back(triton_server):
+    assert triton_server.client.is_model_ready("small")
+    assert triton_server.client.is_model_ready("both")
+"""
+    run(project, code).assert_outcomes(passed=2)
+
+
 def test_a_model_from_outside_the_repository(project: pytest.Pytester) -> None:
     outside = RepositoryBuilder(project.path / "elsewhere")
     outside.add("stranger", "{ kind: KIND_GPU gpus: [0] }", backend="onnxruntime")

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from builders import TENSORS, RepositoryBuilder
+from builders import RepositoryBuilder
 from corpus import ROOT, corpus_repositories
 from pytest_triton.__main__ import main
+from pytest_triton.repository_builder import TENSORS
 
 RULES = "predicted by Triton's rules for release 2.51.0; no server was asked"
 

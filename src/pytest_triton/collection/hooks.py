@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from pytest_triton.reports.ledger import LedgerWriter
     from pytest_triton.session import CheckedDeployment, TritonSession
 
-_LOG_LINES = 50  # at most, of a server's log in a failing report
-
 
 class RepositoryChecks:
     """Collects the repositories, hands the checks what they need, reports what they found."""
@@ -249,14 +247,16 @@ class RepositoryChecks:
         found = model_of(item)
         callspec = getattr(item, "callspec", None)
         hardware = callspec.params.get("triton_hardware") if callspec is not None else None
+        if found is None or hardware is None:
+            return []
+        from pytest_triton.suite import log_section
+
+        model, checked = found
+        spec = self.session.spec(checked, hardware)
         sections = []
         for server in self.session.pool.handed_out():
-            if found is None or hardware is None:
-                continue
-            text = server.log.about(found[0].name)
-            if text.strip() and server.spec == self.session.spec(found[1], hardware):
-                shown = "\n".join(text.splitlines()[-_LOG_LINES:])
-                sections.append((f"triton server log ({server.spec.hardware.label})", shown))
+            if server.spec == spec:
+                sections += log_section(server, server.log.about(model.name).splitlines())
         return sections
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

@@ -28,7 +28,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_triton.commands.plan import deployment, make_plan
+from pytest_triton.commands.deployments import read_deployment
+from pytest_triton.commands.plan import make_plan
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.ledger import Entry, Ledger, LedgerUnusable, read_ledger, write_ledger
 from pytest_triton.ledger.assess import Assessment, Cell, assess
@@ -64,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     expected.add_argument(
         "--repo",
         action="append",
-        type=deployment,
+        type=read_deployment,
         metavar="DIR",
         help="the repository whose plan it is, as --triton-repo names it in the jobs (repeatable)",
     )

@@ -25,9 +25,9 @@ import shlex
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
+from pytest_triton.commands.deployments import read_deployment
 from pytest_triton.ledger.hashing import config_hash
 from pytest_triton.ledger.values import deployment_name
 from pytest_triton.plan.jobs import plan_of
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "repositories",
         nargs="+",
-        type=deployment,
+        type=read_deployment,
         metavar="DIR",
         help="a model repository, written as --triton-repo has it in the jobs; DIR:DIR are "
         "several that one server gets",
@@ -98,16 +98,6 @@ def make_plan(deployments: Sequence[Deployment], shards: int = 1) -> Plan:
             backends[name, model.name] = backends_of(model.name, checked.declared)
         needs += needs_of_deployment(name, models)
     return plan_of(needs, paths, backends, shards)
-
-
-def deployment(text: str) -> Deployment:
-    parts = text.split(os.pathsep)
-    if not all(parts):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} names no directory; several that one server gets are joined by "
-            f"{os.pathsep!r}"
-        )
-    return Deployment(text, tuple(Path(os.path.abspath(Path(p).expanduser())) for p in parts))
 
 
 def _shards(text: str) -> int:

@@ -41,9 +41,9 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
+from pytest_triton.commands.deployments import read_deployment
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.placement.advice import cure
 from pytest_triton.placement.declared import Declared
@@ -118,7 +118,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "repositories",
         nargs="+",
-        type=_deployment,
+        type=read_deployment,
         metavar="DIR",
         help="a model repository; DIR:DIR are several that one server gets",
     )
@@ -165,16 +165,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 # What is asked
-
-
-def _deployment(text: str) -> Deployment:
-    parts = text.split(os.pathsep)
-    if not all(parts):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} names no directory; several that one server gets are joined by "
-            f"{os.pathsep!r}"
-        )
-    return Deployment(text, tuple(Path(os.path.abspath(Path(p).expanduser())) for p in parts))
 
 
 def _asked(spec: str) -> Asked:

@@ -49,15 +49,20 @@ def stand_ins(spec: ServerSpec, folder: Path) -> tuple[Path, dict[str, str]]:
     return directory, write_completions(folder / "completions", spec.completed)
 
 
+def gpus_of(hardware: HardwareRequest) -> SimulatedGpus:
+    """The simulated GPUs that were asked for."""
+    gpus = SimulatedGpus(hardware.count or 0)
+    if hardware.compute_capability is None:
+        return gpus
+    return replace(gpus, compute_capability=hardware.compute_capability)
+
+
 def simulated_gpus(
     hardware: HardwareRequest, folder: Path, inherited: Mapping[str, str] | None = None
 ) -> dict[str, str]:
     """The variables that give a server simulated GPUs; their control file is in the folder."""
     control = folder / CONTROL_FILE
-    gpus = SimulatedGpus(hardware.count or 0)
-    if hardware.compute_capability is not None:
-        gpus = replace(gpus, compute_capability=hardware.compute_capability)
-    write_control(control, gpus)
+    write_control(control, gpus_of(hardware))
     return environment(control, inherited)
 
 

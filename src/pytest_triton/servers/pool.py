@@ -64,6 +64,7 @@ class ServerPool:
         self._closing = False
         self._servers: dict[ServerSpec, Server] = {}  # least recently used first
         self._live: set[ServerSpec] = set()
+        self._waits: dict[ServerSpec, threading.Lock] = {}
         self._users: dict[ServerSpec, set[str]] = {}
         self._released: dict[ServerSpec, Server] = {}  # ending, kept for their logs
         self._failed: dict[ServerSpec, PytestTritonError] = {}
@@ -75,25 +76,25 @@ class ServerPool:
                 self._launch(spec)
 
     def get(self, spec: ServerSpec, user: str = "") -> RunningServer:
-        """The live server of a spec, started if need be. Raises the error that prevented it."""
+        """The live server of a spec, started if need be. Raises the error that prevented it.
+
+        Who waits for a start keeps nobody from the other servers.
+        """
         with self._lock:
             self._users.setdefault(spec, set()).add(user)
             self._launch(spec)
-            if spec in self._failed:
-                raise self._failed[spec].with_traceback(None)
-            server = self._servers.pop(spec)
-            self._servers[spec] = server
-            if spec in self._live:
-                self._check_alive(spec, server)
-                return server.view
-            try:
-                server.wait_until_live()
-            except PytestTritonError as error:
-                self._failed[spec] = error
-                del self._servers[spec]
-                server.stop()
-                raise
-            self._live.add(spec)
+            wait = self._waits.setdefault(spec, threading.Lock())
+        with wait:
+            with self._lock:
+                self._launch(spec)  # again, if it was told of as dead meanwhile
+                if spec in self._failed:
+                    raise self._failed[spec].with_traceback(None)
+                server = self._servers.pop(spec)
+                self._servers[spec] = server
+                if spec in self._live:
+                    self._check_alive(spec, server)
+                    return server.view
+            self._wait_for(spec, server)
             return server.view
 
     def done(self, user: str = "") -> None:
@@ -151,6 +152,18 @@ class ServerPool:
             self._servers[spec] = self._launch_one(spec)
         except PytestTritonError as error:
             self._failed[spec] = error
+
+    def _wait_for(self, spec: ServerSpec, server: Server) -> None:
+        try:
+            server.wait_until_live()
+        except PytestTritonError as error:
+            with self._lock:
+                self._failed[spec] = error
+                self._servers.pop(spec, None)
+            server.stop()
+            raise
+        with self._lock:
+            self._live.add(spec)
 
     def _check_alive(self, spec: ServerSpec, server: Server) -> None:
         """A server that died in a test is told of once, and replaced for those that follow."""
