@@ -423,15 +423,19 @@ class TritonServer:
 
     @contextlib.contextmanager
     def _with_notes(self, name: str) -> Iterator[None]:
-        """What is known not to work for python models belongs to the failure of one."""
+        """What is known not to work for python models belongs to the failure of one.
+
+        The error tells all: the client's own, which led to it, would stand above it in a report.
+        """
         from pytest_triton.inference.failure import InferenceFailed
 
         try:
             yield
-        except InferenceFailed as error:
-            if name in self.models and self.models[name].backend == "python":
+        except PytestTritonError as error:
+            of_python = name in self.models and self.models[name].backend == "python"
+            if isinstance(error, InferenceFailed) and of_python:
                 error.cure = " ".join([*self._running.notes, error.cure])
-            raise
+            raise error from None
 
     def _signature(self, name: str, version: str) -> ModelSignature | None:
         """The model's inputs and outputs, asked once; None lets the inference ask, and explain."""
@@ -510,9 +514,8 @@ class TritonServer:
     def _begin_change(self, name: str) -> None:
         self._must_be_mine()
         self._signatures.pop(name, None)
-        for one in (name, *self._dependents_of(name)):  # Triton unloads ensembles along with it
-            if one not in self._was_ready:
-                self._was_ready[one] = self._loader.is_model_ready(one)
+        if name not in self._was_ready:  # ensembles come back with their models, by Triton itself
+            self._was_ready[name] = self._loader.is_model_ready(name)
 
     def _load(
         self,
@@ -648,14 +651,6 @@ class TritonServer:
         copied = model_config_type()()
         copied.CopyFrom(self._checked.completed.get(name, self.models[name].config))
         return copied
-
-    def _dependents_of(self, name: str) -> list[str]:
-        """The ensembles that use a model, directly or through others."""
-        ensembles = [one for one in self._checked.declared.values() if one.is_ensemble]
-        found = [name]
-        for user in found:
-            found += [one.name for one in ensembles if user in one.steps and one.name not in found]
-        return found[1:]
 
     def _dependents_last(self, names: list[str]) -> list[str]:
         """Ensembles after all other models: they need theirs."""

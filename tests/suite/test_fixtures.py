@@ -312,6 +312,8 @@ def test_it(gpu_server, cpu_server, triton_server):
             "triton_models(declare='gpu')",
             "*has no argument declare (did you mean declares?): triton_models(*",
         ),
+        ("triton_models(declares='gpu')", "*gives models to a test that doesn't take them*"),
+        ("triton(changes='yes')", "*changes is True or False, not 'yes'*"),
         ("triton_models(declares='GPUs')", "*declares is one of gpu, cpu, *not 'GPUs'*"),
         ("triton_requires(gpu=2)", "*triton_requires*"),
     ],
@@ -414,6 +416,26 @@ def test_it(triton_server, make_triton_server):
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines([words])
     result.stdout.no_fnmatch_line("*src/pytest_triton*:[0-9]*: *")
+
+
+def test_a_server_that_dies_in_a_test_is_told_and_replaced(project: pytest.Pytester) -> None:
+    code = """
+import os, signal, subprocess
+
+def test_it_dies(triton_server):
+    known = f"--id={triton_server._running.name}"
+    found = subprocess.run(["pgrep", "-f", "--", known], capture_output=True, check=True)
+    os.kill(int(found.stdout.split()[0]), signal.SIGKILL)
+    triton_server.infer("small")
+
+def test_next(triton_server):
+    assert triton_server.is_ready("small")
+"""
+    result = run(project, code)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*ended with signal SIGKILL*", "*Cause: killed:*"])
+    for noise in ("*During handling of*", "*direct cause of*", "*src/pytest_triton*:[0-9]*: *"):
+        result.stdout.no_fnmatch_line(noise)
 
 
 def test_models_that_match_nothing_fail(project: pytest.Pytester) -> None:
@@ -587,6 +609,7 @@ def test_what_becomes_of_the_models(triton_gpu_loss):
 def test_one_of_two(triton_server):
     loss = triton_server.lose_gpus(keep=1)
     assert loss.refused == ()
+    assert loss.fallbacks == ()
     assert triton_server.placement("mixed") == gpu(0) + cpu()
     assert_placed_as_declared(triton_server, "mixed")
 

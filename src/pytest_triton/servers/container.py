@@ -20,6 +20,7 @@ from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer, Reaper
 from testcontainers.core.labels import create_labels
 
+from pytest_triton.errors import tells_all
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.rehearsal.simulation import NATIVE_DIRECTORY
 from pytest_triton.servers import (
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
 
 HTTP, GRPC, METRICS = 8000, 8001, 8002
 BACKENDS = "/opt/tritonserver/backends"  # of official images
+
+__tracebackhide__ = tells_all
 
 _STEP = 0.02  # seconds between two looks at a starting server
 _STATE_STEP = 0.5  # seconds between two looks at its container

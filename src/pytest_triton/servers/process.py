@@ -17,6 +17,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from pytest_triton.errors import tells_all
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.servers import command_line
 from pytest_triton.servers.death import cause_of_death, describe_exit
@@ -31,6 +32,8 @@ from pytest_triton.servers.log import ServerLog
 from pytest_triton.servers.python_backend import assemble_python_backend
 from pytest_triton.servers.server import RunningServer
 from pytest_triton.servers.spec import ServerSpec
+
+__tracebackhide__ = tells_all
 
 _STEP = 0.01  # seconds between two looks at a starting server
 _GRACE = 10.0  # seconds from SIGTERM to SIGKILL
