@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pytest_triton.errors import PytestTritonError, tells_all
 from pytest_triton.placement.backends import backend_named
 from pytest_triton.placement.compare import Observed
-from pytest_triton.placement.declared import Declared, OnDisk
+from pytest_triton.placement.declared import Declared
 from pytest_triton.placement.flaws import Flaw
 from pytest_triton.placement.hardware import NO_GPU, Hardware, HardwareRequest
 from pytest_triton.placement.predict import Prediction, ample_gpus, predict_all
@@ -39,6 +39,8 @@ from pytest_triton.settings import Backends, Deployment, Settings
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+    from pytest_triton.audit import Finding
 
 
 __tracebackhide__ = tells_all
@@ -76,9 +78,10 @@ class CheckedDeployment:
         """
         found = {}
         for model in self._readable:
-            config = self.completed.get(model.name, model.config)
-            on_disk = OnDisk(model.name, model.versions, has_config=model.config_file is not None)
-            declared = Declared.of(config, on_disk=on_disk)
+            config = self.completed.get(model.name)
+            declared = (
+                model.declared if config is None else Declared.of(config, on_disk=model.on_disk)
+            )
             if model.refusal is not None:
                 text = model.refusal.triton or model.refusal.message
                 declared = replace(declared, flaws=(Flaw(classify(text), text), *declared.flaws))
@@ -210,6 +213,7 @@ class TritonSession:
         self.pool: Pool = ServerPool() if pool is None else pool
         self.worker = worker
         self._read: dict[tuple[tuple[Path, ...], Backends, bool], CheckedDeployment] = {}
+        self._audited: dict[CheckedDeployment, Mapping[Path | None, Sequence[Finding]]] = {}
         self._looked: dict[RunningServer, Seen] = {}
         self._hardware: dict[RunningServer, Hardware] = {}
         self._seen: dict[tuple[CheckedDeployment, HardwareRequest], Seen | PytestTritonError] = {}
@@ -251,6 +255,14 @@ class TritonSession:
                     tried=[f"the models that there are: {', '.join(names[:20])}"],
                     cure="correct the pattern, or remove it if the model is gone",
                 )
+
+    def audited(self, checked: CheckedDeployment) -> Mapping[Path | None, Sequence[Finding]]:
+        """What the audit finds that no other check tells, by the directory of the model it is
+        about; under None what is about all of them. Audited at the first use.
+        """
+        if checked not in self._audited:
+            self._audited[checked] = _audit(checked, self.settings)
+        return self._audited[checked]
 
     def spec(
         self,
@@ -322,6 +334,7 @@ class TritonSession:
         key = (checked, hardware)
         if key not in self._seen:
             self.pool.launch([self.spec(checked, other) for other in self.settings.gpus])
+            self.audited(checked)  # needs no server: done while they start
             try:
                 self._seen[key] = self._look(checked, self.spec(checked, hardware))
             except PytestTritonError as error:
@@ -375,6 +388,27 @@ class TritonSession:
         if spec.stand_ins:  # quickly started anew, should a test want it as well
             self.pool.release(spec)
         return seen
+
+
+def _audit(
+    checked: CheckedDeployment, settings: Settings
+) -> Mapping[Path | None, Sequence[Finding]]:
+    from pytest_triton.audit import audit
+
+    repositories = set(checked.repository.paths)
+    found: dict[Path | None, list[Finding]] = {}
+    for finding in audit(
+        checked.repository,
+        target=settings.target,
+        select=[rule for rules in settings.audit_select for rule in rules],
+        ignore=settings.audit_ignore,
+        skip_told=True,
+    ):
+        directory = finding.path
+        while directory not in repositories and directory.parent not in repositories:
+            directory = directory.parent
+        found.setdefault(None if directory in repositories else directory, []).append(finding)
+    return found
 
 
 def look(checked: CheckedDeployment, server: RunningServer, hardware: Hardware) -> Seen:

@@ -24,16 +24,19 @@ def audit(
     target: Hardware | int | None = None,
     select: Sequence[str] = (),
     ignore: Sequence[Ignored] = (),
+    skip_told: bool = False,
 ) -> tuple[Finding, ...]:
     """What a reader can see is wrong, or risky, in a repository's models; the worst first.
 
     `target` is the hardware of production (a number of GPUs is enough); rules about it are silent
-    without one. `select` are the ids, names or prefixes of the rules to apply, all if empty.
+    without one. `select` are the ids, names or prefixes of the rules to apply, all if empty;
+    `skip_told` leaves out those whose findings another bundled check tells.
     """
     if isinstance(target, int):
         target = Hardware(tuple(Gpu(id, _NEW_ENOUGH) for id in range(target)), simulated=False)
     audited = Audited(repository, target)
-    rules = [rule for rule in RULES if not select or _selected(rule, select)]
+    rules = [rule for rule in RULES if not (skip_told and rule.told_by)]
+    rules = [rule for rule in rules if not select or _selected(rule, select)]
     found = [
         finding
         for finding in _apply(rules, audited)

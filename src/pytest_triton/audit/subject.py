@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pytest_triton.audit.finding import Fix
 from pytest_triton.audit.python_code import NOTHING_TO_SAY, DeviceUse, device_use
 from pytest_triton.placement.backends import Backend, backend_named
-from pytest_triton.placement.declared import Declared, DeclaredGroup, OnDisk
+from pytest_triton.placement.declared import Declared, DeclaredGroup
 from pytest_triton.placement.hardware import NO_GPU, Hardware
 from pytest_triton.placement.predict import DEFAULT_TRAITS, Prediction, predict_all, usable_gpus
 from pytest_triton.repository import Model, Repository, model_config_type
@@ -44,11 +44,9 @@ class Subject:
     def config(self) -> ModelConfig:
         return self.model.config
 
-    @cached_property
+    @property
     def declared(self) -> Declared:
-        model = self.model
-        on_disk = OnDisk(model.name, model.versions, has_config=model.config_file is not None)
-        return Declared.of(model.config, on_disk=on_disk)
+        return self.model.declared
 
     @property
     def is_known(self) -> bool:

@@ -5,8 +5,6 @@ A failure is a text for the person who has to mend the model, without a tracebac
 
 from __future__ import annotations
 
-import inspect
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,11 +43,3 @@ def test_placement(triton_check: ModelCheck, triton_hardware: HardwareRequest) -
 def _expect_nothing(failure: str) -> None:
     if failure:
         pytest.fail(failure, pytrace=False)
-
-
-# pytest asks every plugin about every name of a test module, for every model: the fewer the better.
-CHECKS = ModuleType(__name__, __doc__)
-CHECKS.__file__ = __file__
-for _check in (test_config, test_explicit_placement, test_audit, test_placement):
-    vars(_check)["__signature__"] = inspect.signature(_check)  # looked at once, not per model
-    setattr(CHECKS, _check.__name__, _check)

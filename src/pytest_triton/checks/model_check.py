@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -164,7 +165,7 @@ class ModelCheck:
         if declared is None or not (declared.backend or declared.is_ensemble):
             return self._nothing_to("audit")
         found = audit_findings(
-            self._checked, self.model, self._session.settings, fallback_allowed=self._allowed
+            self._session, self._checked, self.model, fallback_allowed=self._allowed
         )
         for finding in found:
             self._note("audit", str(finding))
@@ -195,7 +196,7 @@ class ModelCheck:
                 self._note("server_note", note)
         missing = observed.refusal is not None and observed.refusal.reason == "backend-missing"
         self._unproven = missing
-        advice = cure_verdict(verdict) or cure(declared, predicted)
+        advice = None
         if self._checked.attached and not observed.ready and observed.refusal is None:
             headline, advice = f"not loaded on this server ({observed.state})", _NOT_LOADED
             verdict = self._verdict = replace(verdict, ok=False, headline=headline)
@@ -219,7 +220,7 @@ class ModelCheck:
                 ("server", f"{seen.server}, {seen.run}"),
             ],
             observed.refusal.text if observed.refusal else "",
-            advice,
+            advice or cure_verdict(verdict) or cure(declared, predicted),
         )
 
     def no_answer(self, error: PytestTritonError) -> str:
@@ -261,7 +262,7 @@ class ModelCheck:
         return any(fnmatchcase(self.model.name, pattern) for pattern in patterns)
 
     def _note(self, name: str, text: str) -> None:
-        self._tell((f"triton_{name}", text))
+        self._tell(_note(name, text))
 
     def _cell(self, predicted: Prediction, observed: Observed) -> str:
         if observed.ready and observed.placement == predicted.placement and predicted.fallback:
@@ -301,6 +302,12 @@ class ModelCheck:
                 ),
             )
         return ""
+
+
+@lru_cache(maxsize=1000)
+def _note(name: str, text: str) -> tuple[str, str]:
+    """A note for reports: thousands of tests say the same, and pytest keeps it for each of them."""
+    return f"triton_{name}", text
 
 
 def _with_kinds(declared: Declared, kinds: frozenset[Kind]) -> list[DeclaredGroup]:

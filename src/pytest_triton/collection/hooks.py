@@ -38,6 +38,7 @@ class RepositoryChecks:
         self.table = PlacementTable([hardware.label for hardware in settings.gpus])
         self.publication = Publication.of(settings)
         self.ledger = _ledger_writer(config, settings, self.publication.is_wanted)
+        self._facts_wanted = settings.ledger is not None or self.publication.is_wanted
         self._ledger_facts: LedgerFacts | None = None
         self._model_check = ModelCheck
         self._asking_others = False
@@ -218,8 +219,7 @@ class RepositoryChecks:
         report = yield
         if report.failed:
             report.sections += self._log_sections(item)
-        wanted = self.settings.ledger is not None or self.publication.is_wanted
-        if wanted and (report.when == "call" or not report.passed):
+        if self._facts_wanted and (report.when == "call" or not report.passed):
             self._add_ledger_facts(report, item)
         return report
 

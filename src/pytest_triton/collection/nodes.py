@@ -12,7 +12,7 @@ model's directory, are collected: links that lead in circles are never followed.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -25,9 +25,15 @@ if TYPE_CHECKING:
 
 
 class RepositoryDirectory(pytest.Directory):
-    """A directory of models, one node each."""
+    """A directory of models, one node each.
+
+    `checks` are the checks of one of them as pytest collected them, by which those of the others
+    are made: they are the same functions, with the same fixtures and parameters, and to have pytest
+    and all plugins find that out a thousand times takes longer than the checks themselves.
+    """
 
     checked: CheckedDeployment
+    checks: Sequence[pytest.Function] = ()
 
     def collect(self) -> Iterable[pytest.Collector]:
         by_directory = {model.directory: model for model in self.checked.models_in(self.path)}
@@ -40,17 +46,24 @@ class RepositoryDirectory(pytest.Directory):
 
 
 class ModelDirectory(pytest.Directory):
-    """The directory of one model, or one of the directories down to the file it hangs on."""
+    """The directory of one model, or one of the directories down to the file it hangs on.
+
+    With a conftest.py (`has_conftest`) this model's checks may have fixtures of their own.
+    """
 
     model: Model
     checked: CheckedDeployment
+    has_conftest = False
 
     def collect(self) -> Iterable[pytest.Collector]:
         anchor = self.model.anchor
-        for path in _sorted_entries(self.path):
+        towards = self.path / anchor.relative_to(self.path).parts[0]
+        paths = _sorted_entries(self.path)
+        self.has_conftest = self.path / "conftest.py" in paths
+        for path in paths:
             if path == anchor:
                 yield ChecksModule.of(self, anchor, self.model, self.checked)
-            elif path in anchor.parents:
+            elif path == towards:
                 yield _directory(self, path, self.model, self.checked)
             else:
                 yield from _collect_file(self, path)
@@ -72,9 +85,9 @@ class ChecksModule(pytest.Module):
         return node
 
     def _getobj(self) -> ModuleType:
-        from pytest_triton.checks.bundled import CHECKS
+        from pytest_triton.checks import bundled
 
-        return CHECKS
+        return bundled
 
     def funcnamefilter(self, name: str) -> bool:
         return name.startswith("test_")  # whatever the user's python_functions say
@@ -83,10 +96,37 @@ class ChecksModule(pytest.Module):
         return False
 
     def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
-        for item in super().collect():
+        for item in self._checks():
             # what `-v` and editors show as the place of a check: the config, not our module
             item.__dict__["location"] = (self.nodeid, None, f"{self.model.name}::{item.name}")
             yield item
+
+    def _checks(self) -> Iterable[pytest.Item | pytest.Collector]:
+        repository = self.getparent(RepositoryDirectory)
+        assert repository is not None
+        parents = self.listchain()
+        if any(isinstance(node, ModelDirectory) and node.has_conftest for node in parents):
+            return super().collect()
+        if repository.checks:
+            return [self._like(check) for check in repository.checks]
+        checks = [*super().collect()]
+        functions = [check for check in checks if type(check) is pytest.Function]
+        if len(functions) == len(checks):  # no plugin has made something else of them
+            repository.checks = functions
+        return checks
+
+    def _like(self, check: pytest.Function) -> pytest.Function:
+        """A check of another model as one of this model, as pytest makes one with parameters."""
+        callspec = getattr(check, "callspec", None)
+        made: pytest.Function = pytest.Function.from_parent(
+            self,
+            name=check.name,
+            originalname=check.originalname,
+            fixtureinfo=check._fixtureinfo,
+            callspec=callspec,
+            keywords={callspec.id: True} if callspec is not None else None,
+        )
+        return made
 
 
 def model_of(node: pytest.Item | pytest.Collector) -> tuple[Model, CheckedDeployment] | None:
@@ -120,6 +160,8 @@ def _directory(
 
 def _node_id(parent: pytest.Collector, path: Path) -> str:
     """The path as seen from rootdir, `../store/models` too: it names the node unmistakably."""
+    if isinstance(parent, RepositoryDirectory | ModelDirectory):
+        return f"{parent.nodeid}/{path.name}"
     return os.path.relpath(path, parent.config.rootpath).replace(os.sep, "/")
 
 

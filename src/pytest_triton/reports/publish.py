@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_triton.ledger.files import LedgerUnusable, read_ledger, write_text
-
 if TYPE_CHECKING:
     from pytest_triton.ledger.values import Ledger
     from pytest_triton.settings import Settings
@@ -59,6 +57,8 @@ class Publication:
 
         Raises LedgerUnusable for a file that can't be read or written.
         """
+        from pytest_triton.ledger.files import read_ledger, write_text
+
         say("")  # ends pytest's line of dots: what GitHub reads stands at the start of one
         ledger = read_ledger(file)
         for path, text in self._files(ledger, start_of(environ)):
@@ -95,6 +95,8 @@ def append(path: Path, text: str) -> None:
         with open(path, "ab") as file:
             file.write(text.encode("utf-8", "backslashreplace"))
     except OSError as error:
+        from pytest_triton.ledger.files import LedgerUnusable
+
         raise LedgerUnusable(
             f"{path} can't be written: {error.strerror or error}",
             cure="name a file in a directory that can be written to, with room on its disk",

@@ -108,9 +108,11 @@ class PlacementTable:
 
     def add(self, report: pytest.TestReport) -> None:
         """Take in a report, of this process or of an xdist worker."""
+        if report.passed and report.when != "call":
+            return  # the call's report tells all of it, and the outcome
         told = {str(name): str(text) for name, text in report.user_properties}
-        if "triton_model" not in told or (report.when == "teardown" and report.passed):
-            return  # a teardown repeats what the call has told, without its outcome
+        if "triton_model" not in told:
+            return
         if not report.failed:  # errors are told by the failure
             found = [str(text) for name, text in report.user_properties if name == _AUDIT]
             self._findings.update(dict.fromkeys(found))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_triton.repository.pbtxt import Fault, lexical_fault, line_and_column, tokens, walk
+from pytest_triton.repository.plain_text import read_plain
 from pytest_triton.repository.problems import ConfigProblem, Effect, shown_path
 from pytest_triton.repository.schema import model_config_type
 
@@ -183,6 +184,9 @@ class _NotParsedError(Exception):
 
 
 def _message(text: str) -> ModelConfig:
+    config = read_plain(text, model_config_type())
+    if config is not None:
+        return config
     from google.protobuf import text_format
 
     try:

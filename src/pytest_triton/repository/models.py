@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.placement.backends import MODEL_FILES
 from pytest_triton.placement.completion import complete
+from pytest_triton.placement.declared import Declared, OnDisk
 from pytest_triton.placement.flaws import Flaw
 from pytest_triton.placement.polling import poll_flaws, version_flaw, versions_to_load
 from pytest_triton.repository.config_file import ConfigFile, problem_at, read_config
@@ -115,6 +116,16 @@ class Model:
     def breaks_server(self) -> bool:
         """Whether Triton, given this model, can't serve the others either."""
         return any(one.effect is Effect.BREAKS_SERVER for one in self.problems)
+
+    @property
+    def on_disk(self) -> OnDisk:
+        """What placement has to know of the directory."""
+        return OnDisk(self.name, self.versions, has_config=self.config_file is not None)
+
+    @cached_property
+    def declared(self) -> Declared:
+        """What `config` declares, for what is on disk."""
+        return Declared.of(self.config, on_disk=self.on_disk)
 
     @cached_property
     def versions_to_load(self) -> tuple[int, ...]:

@@ -17,17 +17,29 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-__all__ = ["Fault", "Token", "Walk", "lexical_fault", "line_and_column", "tokens", "walk"]
+__all__ = [
+    "Fault",
+    "Token",
+    "Walk",
+    "is_repeated",
+    "lexical_fault",
+    "line_and_column",
+    "tokens",
+    "walk",
+]
 
 _TOKEN = re.compile(
     r"""
-    (?P<space>[ \t\n\v\f\r]+|\#[^\n]*)
-  | (?P<name>[A-Za-z_][0-9A-Za-z_+-]*)
+    (?:[ \t\n\v\f\r]+|\#[^\n]*)*
+  (?:
+    (?P<name>[A-Za-z_][0-9A-Za-z_+-]*)
   | (?P<number>[+-]?\.?[0-9][0-9A-Za-z_.+-]*|-(?=[A-Za-z_])[0-9A-Za-z_.+-]*)
   | (?P<string>"(?:[^"\\\n]|\\[^\n])*"|'(?:[^'\\\n]|\\[^\n])*')
   | (?P<open_string>["'][^\n]*)
   | (?P<mark>[{}<>\[\]:,;=()/$%@*.&|!?`~^+-])
   | (?P<odd>.)
+  | (?P<end>\Z)
+  )
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -110,9 +122,10 @@ def line_and_column(text: str, offset: int) -> tuple[int, int]:
 def tokens(text: str) -> Iterator[Token]:
     """The tokens of a text, whether they make sense or not; the last is of kind "end"."""
     for match in _TOKEN.finditer(text):
-        if match.lastgroup != "space":
-            yield Token(match.lastgroup or "odd", match.group(), match.start())
-    yield Token("end", "", len(text))
+        kind = match.lastgroup or "odd"
+        yield Token(kind, match[kind], match.start(kind))
+        if kind == "end":
+            return
 
 
 def _odd_spelling(token: Token) -> Fault | None:
@@ -150,7 +163,8 @@ def _odd_character(character: str) -> tuple[str, str]:
     return what, 'Text stands in quotes ("…"), or after # as a comment.'
 
 
-def _repeated(spec: FieldDescriptor) -> bool:
+def is_repeated(spec: FieldDescriptor) -> bool:
+    """Whether a field takes any number of values (a map's, too)."""
     # protobuf 6.31 brings is_repeated and later drops label; 4.25 has label only.
     repeated = getattr(spec, "is_repeated", None)
     return bool(getattr(spec, "label", 0) == 3 if repeated is None else repeated)
@@ -328,7 +342,7 @@ class _Walker:
         self._value(spec, path, token, counts)
 
     def _only_once(self, spec: FieldDescriptor, token: Token, seen: dict[str, Token]) -> None:
-        if not _repeated(spec) and spec.name in seen:
+        if not is_repeated(spec) and spec.name in seen:
             line, _ = line_and_column(self.text, seen[spec.name].offset)
             self._fail(
                 f"`{spec.name}` stands here a second time",
@@ -362,7 +376,7 @@ class _Walker:
         if opened.text != "[" or opened.kind != "mark":
             self._element(spec, path, counts)
             return
-        if not _repeated(spec):
+        if not is_repeated(spec):
             self._fail(
                 f"`{spec.name}` takes one value, not a list",
                 f"Write {_usage(spec)} without the brackets.",
@@ -399,7 +413,7 @@ class _Walker:
 
     def _element(self, spec: FieldDescriptor, path: str, counts: dict[str, int]) -> None:
         here = _join(path, spec.name)
-        if _repeated(spec):
+        if is_repeated(spec):
             index = counts.get(spec.name, 0)
             counts[spec.name] = index + 1
             here = f"{here}[{index}]"
@@ -608,4 +622,4 @@ def _example(spec: FieldDescriptor) -> str:
 def _usage(spec: FieldDescriptor) -> str:
     if spec.cpp_type != _MESSAGE:
         return f"{spec.name}: {_example(spec)}"
-    return f"{spec.name} [ {{ ... }} ]" if _repeated(spec) else f"{spec.name} {{ ... }}"
+    return f"{spec.name} [ {{ ... }} ]" if is_repeated(spec) else f"{spec.name} {{ ... }}"
