@@ -5,6 +5,10 @@ BIN := $(VENV)/bin
 WORKERS ?= 3
 RELEASES := 2.33.0 2.36.0 2.39.0 2.42.0 2.51.0
 
+# Many tests start Python anew: its bytecode is kept, whatever the environment says.
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/bytecode
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo image test test-gpu lint matrix benchmarks clean
 
 # The main job on the example project, against a real tritonserver.

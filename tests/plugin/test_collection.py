@@ -117,6 +117,72 @@ def test_a_model_without_config_hangs_on_its_model_file(
     assert collect(pytester, "--triton-repo=models", selected) == [selected]
 
 
+def test_what_a_plugin_makes_of_one_models_checks_the_others_get_too(
+    pytester: pytest.Pytester, models: RepositoryBuilder
+) -> None:
+    pytester.makeconftest(
+        """
+        import pytest
+
+        @pytest.fixture(autouse=True)
+        def time(request):
+            print("time", request.param, "of", request.node.nodeid)
+
+        def pytest_generate_tests(metafunc):
+            metafunc.parametrize("time", [1, 2], indirect=True)
+        """
+    )
+    arguments = ("--triton-repo=models", "--triton-gpus=none", "-k", "config")
+    twice = [f"models/{model}/config.pbtxt::test_config[{time}]" for model in "ab" for time in "12"]
+    assert [id for id in collect(pytester, *arguments) if "test_config" in id] == twice
+    result = pytester.runpytest(*arguments, "-s", "-p", "no:randomly")
+    result.assert_outcomes(passed=16)
+    told = [line[line.index("time ") :] for line in result.outlines if "test_config" in line]
+    assert told == [f"time {time} of {id}" for id, time in zip(twice, "1212", strict=True)]
+
+
+@pytest.mark.parametrize("owner", ["a", "b"])
+def test_a_models_own_conftest_is_for_its_checks_only(
+    pytester: pytest.Pytester, models: RepositoryBuilder, owner: str
+) -> None:
+    (models.path / owner / "conftest.py").write_text(
+        "import pytest\n"
+        "@pytest.fixture(autouse=True)\n"
+        "def own(request): print('own of', request.node.nodeid)\n"
+    )
+    result = pytester.runpytest(
+        "--triton-repo=models", "--triton-gpus=none", "-s", "-p", "no:randomly"
+    )
+    result.assert_outcomes(passed=8)
+    told = [line.partition("own of ")[2] for line in result.outlines if "own of " in line]
+    checks = [id for id in ALL if f"models/{owner}/" in id and "sim-2" not in id]
+    assert told == checks
+
+
+def test_a_fixture_added_to_one_check_is_not_added_to_others(
+    pytester: pytest.Pytester, models: RepositoryBuilder
+) -> None:
+    models.add("c", "{ kind: KIND_CPU }")
+    pytester.makeconftest(
+        """
+        import pytest
+
+        @pytest.fixture
+        def extra(request):
+            print("extra for", request.node.nodeid)
+
+        def pytest_collection_modifyitems(items):
+            for item in items:
+                if "models/b/" in item.nodeid:
+                    item.fixturenames.append("extra")
+        """
+    )
+    result = pytester.runpytest("--triton-repo=models", "-s", "-p", "no:randomly")
+    result.assert_outcomes(passed=15)
+    told = [line.partition("extra for ")[2] for line in result.outlines if "extra for " in line]
+    assert told == [id for id in ALL if "models/b/" in id]
+
+
 def test_own_tests_inside_a_repository_are_kept(
     pytester: pytest.Pytester, models: RepositoryBuilder
 ) -> None:

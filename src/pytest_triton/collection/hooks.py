@@ -157,15 +157,16 @@ class RepositoryChecks:
         found = model_of(item)
         if found is None:
             return
-        # The arguments are put in directly: a run of pytest's fixtures for each of thousands of
+        # Our arguments are put in directly: a run of pytest's fixtures for each of thousands of
         # tests takes longer than the checks themselves.
         assert isinstance(item, pytest.Function)
         start = self.config.invocation_params.dir
         item.funcargs["triton_check"] = self._model_check(
             *found, self.session, start, item.user_properties.append
         )
-        if hasattr(item, "callspec"):
-            item.funcargs.update(item.callspec.params)
+        callspec = getattr(item, "callspec", None)
+        if callspec is not None and "triton_hardware" in callspec.params:
+            item.funcargs["triton_hardware"] = callspec.params["triton_hardware"]
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Leave the models of other shards out. Tests that aren't about a model stay."""

@@ -126,6 +126,7 @@ class ChecksModule(pytest.Module):
             callspec=callspec,
             keywords={callspec.id: True} if callspec is not None else None,
         )
+        made.fixturenames = [*made.fixturenames]  # some plugins add to it, for one test
         return made
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_triton.repository import ConfigFile, model_config_type, position_of, read_config
+from pytest_triton.repository.plain_text import read_plain
 
 FRAGMENTS = (
     *"{}[]<>:;,=#\"'\\\n\t \0-+/$",
@@ -165,15 +166,40 @@ def test_valid_configs_come_back_and_every_field_has_a_place(
         assert lines[position[0] - 1][position[1] - 1 :].startswith(name)
 
 
+def _damaged(text: str, draw: Callable[[st.SearchStrategy[Any]], Any]) -> str:
+    start = draw(st.integers(0, len(text)))
+    end = draw(st.integers(start, min(len(text), start + 3)))
+    return str(text[:start] + draw(st.sampled_from(["", *FRAGMENTS])) + text[end:])
+
+
+@given(config=configs(), layout=LAYOUTS, data=st.data())
+@settings(max_examples=500)
+def test_what_is_read_fast_is_what_protobuf_reads(
+    config: Any, layout: dict[str, Any], data: st.DataObject
+) -> None:
+    text = text_format.MessageToString(config, **layout)
+    for _ in range(data.draw(st.integers(0, 2))):
+        text = _damaged(text, data.draw)
+    plain = read_plain(text, model_config_type())
+    if plain is not None:
+        assert plain == text_format.Parse(text, model_config_type()())
+
+
+@given(parts=st.lists(st.sampled_from(FRAGMENTS), max_size=12), glue=st.sampled_from(["", " "]))
+@settings(max_examples=400)
+def test_soup_is_read_fast_only_as_protobuf_reads_it(parts: list[str], glue: str) -> None:
+    text = glue.join(parts)
+    plain = read_plain(text, model_config_type())
+    if plain is not None:
+        assert plain == text_format.Parse(text, model_config_type()())
+
+
 @given(config=configs(), layout=LAYOUTS, data=st.data())
 @settings(max_examples=300)
 def test_damaged_configs_parse_or_have_a_problem_at_a_place(
     file: Path, config: Any, layout: dict[str, Any], data: st.DataObject
 ) -> None:
-    text = text_format.MessageToString(config, **layout)
-    start = data.draw(st.integers(0, len(text)))
-    end = data.draw(st.integers(start, min(len(text), start + 3)))
-    damaged = text[:start] + data.draw(st.sampled_from(["", *FRAGMENTS])) + text[end:]
+    damaged = _damaged(text_format.MessageToString(config, **layout), data.draw)
     found = read(file, damaged.encode())
     check(found)
     if found.problem is not None:
