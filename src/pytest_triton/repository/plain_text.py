@@ -2,7 +2,7 @@
 
 google.protobuf reads text token by token, in Python. Most configs need little of its grammar:
 names, whole and decimal numbers, strings without escapes, `{ }` and `[ ]`. Those are read here, in
-a third of the time. Of everything else, and of everything that may be wrong, this module says
+a quarter of the time. Of everything else, and of everything that may be wrong, this module says
 None, and google.protobuf has the word.
 """
 
@@ -17,7 +17,6 @@ from pytest_triton.repository.pbtxt import is_repeated
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor, FieldDescriptor
-    from google.protobuf.message import Message
 
 __all__ = ["read_plain"]
 
@@ -37,46 +36,50 @@ class _NotPlainError(Exception):
 
 
 class _Field(NamedTuple):
-    """How the values of a field are read: as messages with these `fields`, or by `read`."""
+    """How the values of a field are read: as messages of the type `message`, or by `read`.
+
+    In a map, `map_value` makes what is kept under an entry's key of what was read of its value.
+    """
 
     repeated: bool
-    is_map: bool
+    map_value: Callable[[Any], object] | None
     rivals: Sequence[str]  # the others of its oneof
-    fields: Mapping[str, _Field] | None
+    message: Descriptor | None
     read: Callable[[str], object]
 
 
-def read_plain(text: str, message: type[Message]) -> Message | None:
-    """The message that `text` holds, if it is plain and valid; else None."""
+def read_plain(text: str, message: type[Any]) -> Any | None:
+    """The message of the type `message` that `text` holds, if it is plain and valid; else None."""
     pieces = _PIECES.findall(text)
     try:
-        fields, _ = _read_message(pieces, 0, _fields_of(message.DESCRIPTOR), "")
+        fields, _ = _read_message(pieces, 0, message.DESCRIPTOR, "")
         return message(**fields)
     except (_NotPlainError, KeyError, TypeError, ValueError):
         return None
 
 
 def _read_message(
-    pieces: Sequence[str], at: int, fields: Mapping[str, _Field], closing: str
+    pieces: Sequence[str], at: int, message: Descriptor, closing: str
 ) -> tuple[dict[str, Any], int]:
     """The fields up to the piece `closing`, and where to go on after it."""
+    fields = _fields_of(message)
     found: dict[str, Any] = {}
     while (name := pieces[at]) != closing:
         field = fields[name]
         at += 1
         if pieces[at] == ":":
             at += 1
-        elif field.fields is None:
+        elif field.message is None:
             raise _NotPlainError
         if pieces[at] == "[" and field.repeated:
             values, at = _read_list(pieces, at + 1, field)
         else:
             value, at = _read_value(pieces, at, field)
             values = [value]
-        if field.is_map:
+        if field.map_value is not None:
             entries = found.setdefault(name, {})
             for entry in values:
-                entries[entry["key"]] = entry["value"]
+                entries[entry["key"]] = field.map_value(entry["value"])
         elif field.repeated:
             found.setdefault(name, []).extend(values)
         elif name in found or any(rival in found for rival in field.rivals):
@@ -103,11 +106,11 @@ def _read_list(pieces: Sequence[str], at: int, field: _Field) -> tuple[list[Any]
 
 
 def _read_value(pieces: Sequence[str], at: int, field: _Field) -> tuple[Any, int]:
-    if field.fields is None:
+    if field.message is None:
         return field.read(pieces[at]), at + 1
     if pieces[at] != "{":
         raise _NotPlainError
-    return _read_message(pieces, at + 1, field.fields, "}")
+    return _read_message(pieces, at + 1, field.message, "}")
 
 
 @cache
@@ -120,11 +123,21 @@ def _field(field: FieldDescriptor) -> _Field:
     group = field.containing_oneof
     return _Field(
         repeated=is_repeated(field),
-        is_map=message is not None and message.GetOptions().map_entry,
-        rivals=tuple(one.name for one in group.fields if one is not field) if group else (),
-        fields=_fields_of(message) if message is not None else None,
+        map_value=_map_value(message) if message and message.GetOptions().map_entry else None,
+        rivals=tuple(one.name for one in group.fields if one.name != field.name) if group else (),
+        message=message,
         read=_reader(field),
     )
+
+
+def _map_value(entry: Descriptor) -> Callable[[Any], object]:
+    value = entry.fields_by_name["value"].message_type
+    if value is None:
+        return lambda read: read
+    from google.protobuf.message_factory import GetMessageClass
+
+    make = GetMessageClass(value)  # protobuf 5 takes no dict for a message in a map
+    return lambda read: make(**read)
 
 
 def _reader(field: FieldDescriptor) -> Callable[[str], object]:

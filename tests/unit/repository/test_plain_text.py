@@ -23,7 +23,9 @@ PLAIN = {
     "preserve_ordering: false }",
     "a map": 'parameters { key: "x" value: { string_value: "1" } } '
     'parameters: { key: "y" value { } }',
-    "a decimal number": 'optimization { cuda { } } metric_tags { key: "a" value: "b" }',
+    "a map of texts": 'metric_tags { key: "a" value: "b" }',
+    "decimal numbers": "sequence_batching { control_input { control { "
+    "fp32_false_true: [ -0.5, 12.25, 3 ] } } }",
     "an empty message": "dynamic_batching { }",
     "other scripts": 'name: "modèle ٣ 模型"',
 }
@@ -53,7 +55,8 @@ LEFT = {
     "a number for text": "name: 8",
     "a name for text": "name: a",
     "a name for true": "dynamic_batching { preserve_ordering: yes }",
-    "infinity": "optimization { priority: inf }",
+    "infinity": "sequence_batching { direct { minimum_slot_utilization: inf } }",
+    "an exponent": "sequence_batching { direct { minimum_slot_utilization: 1e-3 } }",
     "an open string": 'name: "a',
     "an open message": "dynamic_batching {",
     "an open list": "input [ { }",
