@@ -15,7 +15,7 @@ from builders import RepositoryBuilder
 from docker_daemon import IMAGE, ours, require_image
 from pytest_triton import ContainerOptions, TritonContainer
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
-from pytest_triton.servers import container_files
+from pytest_triton.servers import container, container_files
 from pytest_triton.servers.container_docker import NoDocker, Refused
 from pytest_triton.servers.container_files import InTheWay, shown
 from pytest_triton.servers.container_image import ImageUnavailable
@@ -42,8 +42,8 @@ def make(repository: RepositoryBuilder, folders_left: None) -> Iterator[Make]:
         return made[-1]
 
     yield make
-    for container in made:
-        container.stop()
+    for triton in made:
+        triton.stop()
     assert ours() == []
 
 
@@ -56,6 +56,31 @@ def attributes(triton: TritonContainer) -> Any:
     container = triton.get_wrapped_container()
     container.reload()
     return container.attrs
+
+
+def test_a_published_port_is_preferred_though_it_answers_a_moment_later(
+    repository: RepositoryBuilder, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As pytest in a container of its own sees it; the moment is made up."""
+    repository.add("cpu", "{ kind: KIND_CPU }")
+    with make() as triton:
+        published = triton.http
+        networks = attributes(triton)["NetworkSettings"]["Networks"]
+        own = f"{next(iter(networks.values()))['IPAddress']}:{container.HTTP}"
+        monkeypatch.setattr(
+            container, "places", lambda *_: [{container.HTTP: at} for at in (published, own)]
+        )
+        asked: list[str] = []
+        live = HttpApi.live
+
+        def once_too_early(api: HttpApi, name: str) -> bool | None:
+            asked.append(api.address)
+            return live(api, name) if len(asked) > 1 else None
+
+        monkeypatch.setattr(HttpApi, "live", once_too_early)
+        assert triton._is_live()
+        assert asked == [published, own, published]
+        assert triton.http == published
 
 
 def test_it_is_a_container_of_testcontainers(repository: RepositoryBuilder, make: Make) -> None:

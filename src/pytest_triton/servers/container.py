@@ -434,15 +434,19 @@ class TritonContainer(DockerContainer):
     def _is_live(self) -> bool:
         """Whether it answers at one of the places where it may be. Raises ServerNotLive."""
         container = self.get_wrapped_container()
-        for addresses in places(self.get_docker_client(), container, (HTTP, GRPC, METRICS)):
-            with HttpApi(addresses[HTTP], timeout=1.0) as api:
-                live = api.live(str(self._name))
-            if live is False:  # Triton answers only once its start is over
-                raise not_live(self.description, self.spec, self.log.since())
-            if live:
-                self._addresses = addresses
-                return True
-        return False
+        known = places(self.get_docker_client(), container, (HTTP, GRPC, METRICS))
+        if not any(map(self._answers_at, known)):
+            return False
+        # Once more, the best first: the server may have come up just after that one was tried.
+        self._addresses = next(filter(self._answers_at, known), {})
+        return bool(self._addresses)
+
+    def _answers_at(self, addresses: Mapping[int, str]) -> bool:
+        with HttpApi(addresses[HTTP], timeout=1.0) as api:
+            live = api.live(str(self._name))
+        if live is False:  # Triton answers only once its start is over
+            raise not_live(self.description, self.spec, self.log.since())
+        return bool(live)
 
     def _look_inside(self) -> None:
         """What is known of a server only when it runs. Raises GpusMissing."""
