@@ -78,8 +78,9 @@ def ledger(*told: Entry | Check) -> Ledger:
     )
 
 
-# The last stands for a byte of a file's name that is no UTF-8.
-texts = st.text(st.characters() | st.just("\udcff"), max_size=8)
+# The last stands for a byte of a file's name that is no UTF-8. Other surrogates don't occur: JSON
+# would read one that stands before it and both as one character.
+texts = st.text(st.characters(exclude_categories=["Cs"]) | st.just("\udcff"), max_size=8)
 _maybe = st.none() | texts
 _counts = st.integers(0, 2**40)
 _groups = st.lists(st.builds(Group, texts, texts), max_size=2).map(tuple)
