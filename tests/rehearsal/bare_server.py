@@ -13,7 +13,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -220,6 +220,14 @@ def bare_server(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def once_counted(count: Callable[[], int], wanted: int) -> int:
+    """What Triton counts, for which it has 10 s: it counts an inference after its answer."""
+    deadline = time.monotonic() + 10
+    while (counted := count()) < wanted and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return counted
 
 
 def wait_until_live(server: BareServer) -> None:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from bare_server import bare_server, server_libraries, tritonserver, write_model
+from bare_server import bare_server, once_counted, server_libraries, tritonserver, write_model
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from native_build import device_prop_offsets
@@ -477,6 +477,13 @@ def test_metrics_name_the_simulated_gpus(tmp_path: Path) -> None:
         server.load("m")
         for _ in range(8):
             server.infer("m", [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}])
+
+        def counts() -> dict[str, int]:
+            of_m = r'nv_inference_count{gpu_uuid="([^"]+)",model="m",[^}]*} (\d+)'
+            return {uuid: int(count) for uuid, count in re.findall(of_m, server.metrics())}
+
+        assert once_counted(lambda: sum(counts().values()), 8) == 8
+        assert counts().keys() == {uuids[0], uuids[2]}
         metrics = server.metrics()
         assert "Collecting metrics for GPU 1: Simulated GPU" in server.log
     for uuid in (uuids[0], uuids[2]):
@@ -484,9 +491,6 @@ def test_metrics_name_the_simulated_gpus(tmp_path: Path) -> None:
         assert f'nv_gpu_memory_used_bytes{{gpu_uuid="{uuid}"}} 67108864' in metrics
         assert f'nv_gpu_power_limit{{gpu_uuid="{uuid}"}} 400' in metrics
     assert uuids[1] not in metrics
-    counts = re.findall(r'nv_inference_count{gpu_uuid="([^"]+)",model="m",[^}]*} (\d+)', metrics)
-    assert {uuid for uuid, _ in counts} == {uuids[0], uuids[2]}
-    assert sum(int(count) for _, count in counts) == 8
 
 
 NO_GPUS = "has kind KIND_GPU but no GPUs are available"
