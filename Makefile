@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS ?= 4
+WORKERS ?= 3
 RELEASES := 2.33.0 2.36.0 2.39.0 2.42.0 2.51.0
 
 # Many tests start Python anew: its bytecode is kept, whatever the environment says.
