@@ -9,11 +9,18 @@ from pathlib import Path
 
 import pytest
 import tritonclient.grpc  # noqa: F401  # if pytester makes it load twice, its C parts crash
+from hypothesis import HealthCheck, settings
 
 from builders import RepositoryBuilder
 from pytest_triton.servers.releases import cache_dir
 
 pytest_plugins = ["pytester"]
+
+# No timed assertions: a busy machine makes any example slow.
+settings.register_profile(
+    "untimed", settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+)
+settings.load_profile("untimed")
 
 # pytester moves HOME, and with it the cache in which the installed releases are.
 os.environ.setdefault("PYTEST_TRITON_CACHE", str(cache_dir()))

@@ -96,7 +96,7 @@ layouts = st.sampled_from([{"indent": None}, {"indent": 2}, {"separators": (",",
 
 
 @given(st.lists(st.tuples(documents, layouts, st.booleans()), max_size=20))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_json_is_read_as_python_reads_it(
     programs: Path, cases: list[tuple[dict[str, Any], dict[str, Any], bool]]
 ) -> None:
@@ -110,7 +110,7 @@ def test_json_is_read_as_python_reads_it(
 
 
 @given(st.lists(documents, min_size=1, max_size=10), st.integers(0, 2**32))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_malformed_json_harms_nothing(
     programs: Path, cases: list[dict[str, Any]], seed: int
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf import text_format
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_triton.audit import Finding, audit
@@ -42,7 +42,6 @@ def _rules(findings: tuple[Finding, ...]) -> set[str]:
     return {finding.rule for finding in findings}
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(config=model_configs())
 def test_findings_say_what_is_predicted(config: Any) -> None:
     text = text_format.MessageToString(config)
@@ -71,7 +70,6 @@ def test_findings_say_what_is_predicted(config: Any) -> None:
         assert on_two & {"TRT107", "TRT108"}
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(config=model_configs())
 def test_fixes_leave_a_config_that_can_be_read_and_a_model_that_is_placed_as_before(
     config: Any,
@@ -92,7 +90,6 @@ def test_fixes_leave_a_config_that_can_be_read_and_a_model_that_is_placed_as_bef
                 assert after_it.placement == before_it.placement
 
 
-@settings(deadline=None)
 @given(words=st.lists(WORDS | st.text(max_size=4), max_size=40), tail=st.binary(max_size=10))
 def test_any_bytes_are_audited(words: list[str], tail: bytes) -> None:
     data = " ".join(words).encode("utf-8", "replace") + tail
