@@ -9,7 +9,7 @@ RELEASES := 2.33.0 2.36.0 2.39.0 2.42.0 2.51.0
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/bytecode
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo image test test-gpu lint matrix benchmarks clean
+.PHONY: demo image test suite containers releases test-gpu lint matrix benchmarks clean
 
 # The main job on the example project, against a real tritonserver.
 demo: $(VENV)/.ready
@@ -20,12 +20,19 @@ demo: $(VENV)/.ready
 image: $(VENV)/.ready
 	scripts/build-image $(BIN)/python
 
-# The whole suite, on all releases of tritonserver that the plugin can install. Tests of containers
-# look at what is left on the whole Docker daemon, so they run one after the other.
-test: $(VENV)/.ready
-	for release in $(RELEASES); do $(BIN)/python -m pytest_triton install $$release || exit 1; done
+# The whole suite. Tests of containers look at what is left on the whole Docker daemon, so they run
+# one after the other. They mostly wait: `make --jobs=2 test` runs the others meanwhile.
+test: suite containers
+
+suite: releases
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --ignore-glob='*test_container*'
+
+containers: releases
 	$(BIN)/python -m pytest tests/servers/test_container*.py
+
+# All releases of tritonserver that the plugin can install.
+releases: $(VENV)/.ready
+	for release in $(RELEASES); do $(BIN)/python -m pytest_triton install $$release || exit 1; done
 
 # What needs a real GPU.
 test-gpu: $(VENV)/.ready
