@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,10 @@ from builders import RepositoryBuilder
 from pytest_triton.servers.releases import cache_dir
 
 pytest_plugins = ["pytester"]
+
+# A shell's background jobs ignore Ctrl-C, and what they start does too; tests send it to theirs.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No timed assertions: a busy machine makes any example slow.
 settings.register_profile(

@@ -241,13 +241,15 @@ def test_a_server_that_ignores_sigterm_is_killed(
     repository: RepositoryBuilder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "_GRACE", 0.3)
-    script = "trap '' TERM; while true; do sleep 0.1; done"
+    ignoring = tmp_path / "ignoring"
+    script = f"trap '' TERM; touch {ignoring}; while true; do sleep 0.1; done"
     server = fake_server(spec_of(repository), tmp_path, script)
     monkeypatch.setattr(
         type(server), "begin_stop", lambda self: self._process and self._process.terminate()
     )
     group = server._process
     assert group is not None
+    wait_until(ignoring.exists, "the server ignores SIGTERM")
     server.stop()
     assert group.returncode == -signal.SIGKILL
 

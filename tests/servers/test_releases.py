@@ -549,7 +549,7 @@ def test_killed_in_the_middle(
     installer = start(stand_in)
     gate.wait_for_arrival(installer)
     installer.send_signal(number)
-    installer.wait()
+    installer.wait(60)
     interrupted = number == signal.SIGINT
     assert installer.returncode == (130 if interrupted else -number)
     assert len(stand_in.leftovers()) == (0 if interrupted else 1)
