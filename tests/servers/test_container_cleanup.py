@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from pytest_triton.__main__ import main
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
 from pytest_triton.servers import container_owners
 from pytest_triton.servers.container_owners import HOST, OURS, OWNER, REUSE
+from watching import wait_until
 
 pytestmark = pytest.mark.usefixtures("folders_left")
 
@@ -58,14 +58,7 @@ def owner(repository: RepositoryBuilder) -> Iterator[tuple[subprocess.Popen[str]
     process.kill()
     process.wait()
     process.stdout.close()
-    wait_until(lambda: ours() == [] and folders() == [], "the guard's work")
-
-
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s in vain: {what}"
-        time.sleep(0.1)
+    wait_until(lambda: ours() == [] and folders() == [], "the guard's work", 30)
 
 
 def folders() -> list[Path]:
@@ -79,7 +72,7 @@ def test_nothing_is_left_when_its_owner_is_ended(
     process, _ = owner
     process.send_signal(number)
     process.wait()
-    wait_until(lambda: ours() == [] and folders() == [], "the container's removal")
+    wait_until(lambda: ours() == [] and folders() == [], "the container's removal", 30)
 
 
 def test_the_next_start_removes_what_even_the_guard_could_not(

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -29,6 +28,7 @@ from pytest_triton.servers.process import (
     launch,
 )
 from pytest_triton.servers.spec import ServerSpec
+from watching import processes_about, wait_until
 
 pytestmark = pytest.mark.usefixtures("folders_left")
 
@@ -56,18 +56,6 @@ def start(repository: RepositoryBuilder) -> Iterator[Callable[..., ProcessServer
 def states(server: ProcessServer) -> dict[str, str]:
     with HttpApi(server.http) as api:
         return {entry["name"]: entry.get("state", "") for entry in api.index()}
-
-
-def processes_about(folder: Path) -> list[str]:
-    found = subprocess.run(["ps", "-ewwo", "args"], capture_output=True, text=True, check=True)
-    return [line for line in found.stdout.splitlines() if str(folder) in line]
-
-
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s in vain: {what}"
-        time.sleep(0.05)
 
 
 def test_a_started_server_answers_and_a_stopped_one_is_gone(

@@ -6,13 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from builders import RepositoryBuilder
+from watching import processes_about, wait_until
 
 pytestmark = pytest.mark.usefixtures("folders_left")
 
@@ -205,17 +205,17 @@ def test_it(triton_server):
     )
     written = project.path / "log"
     try:
-        _wait_until(lambda: written.exists() and bool(written.read_text()))
+        wait_until(lambda: written.exists() and bool(written.read_text()), "a server", 60)
         folder = Path(written.read_text()).parent
-        assert _processes_about(folder)
+        assert processes_about(folder)
         os.kill(suite.pid, way)
         suite.wait(30)
     finally:
         if suite.poll() is None:
             suite.kill()
             suite.wait()
-    _wait_until(lambda: not _processes_about(folder))
-    _wait_until(lambda: not folder.exists())
+    wait_until(lambda: not processes_about(folder), "the server's processes are gone", 60)
+    wait_until(lambda: not folder.exists(), "its folder is gone", 60)
 
 
 def test_workers_on_other_machines_are_refused(project: pytest.Pytester) -> None:
@@ -252,15 +252,3 @@ def test_strangers_get_nothing_from_the_broker(tmp_path: Path) -> None:
     with pytest.raises(BrokerGone, match="doesn't answer worker gw1"):
         RemotePool(invitation, "gw1").launch([])
     pool.close()
-
-
-def _wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
-
-
-def _processes_about(folder: Path) -> list[str]:
-    found = subprocess.run(["ps", "-ewwo", "args"], capture_output=True, text=True, check=True)
-    return [line for line in found.stdout.splitlines() if str(folder) in line]
