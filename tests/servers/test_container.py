@@ -17,8 +17,8 @@ from pytest_triton import ContainerOptions, TritonContainer
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
 from pytest_triton.servers import container, container_files
 from pytest_triton.servers.container_docker import NoDocker, Refused
-from pytest_triton.servers.container_files import InTheWay, shown
 from pytest_triton.servers.container_image import ImageUnavailable
+from pytest_triton.servers.container_reach import InTheWay, shown
 from pytest_triton.servers.failure import ServerDied
 from pytest_triton.servers.http import HttpApi
 
@@ -164,7 +164,7 @@ def test_copies_serve_what_mounts_serve(
     (repository.path / "inside").symlink_to("cpu")
     (repository.path / "cpu" / "1" / "secret").write_text("x")
     (repository.path / "cpu" / "1" / "secret").chmod(0o600)
-    options = {"transfer": "copy", "read_only": True, "user": "1000"}
+    options = {"transfer": "copy", "read_only": True, "user": "1000", "mounts": (store.path,)}
     with make(gpus="sim:1", options=options) as triton:
         assert states(triton) == {"cpu": "READY", "inside": "READY", "linked": "READY"}
         assert "copied" in triton.view.notes[1]

@@ -20,7 +20,7 @@ from pytest_triton.servers.http import HttpApi
 from pytest_triton.servers.launching import launch
 from pytest_triton.servers.pool import ServerPool
 from pytest_triton.servers.server import RunningServer, Server
-from pytest_triton.servers.spec import ServerSpec
+from pytest_triton.servers.spec import ContainerOptions, ServerSpec
 
 WHERE = ("process", "container")
 
@@ -176,7 +176,7 @@ def test_links_lead_where_they_lead_here(
     (repository.path / "chained").symlink_to(tmp_path / "hop")
     repository.add("version", "{ kind: KIND_CPU }")
     (repository.path / "version" / "2").symlink_to("../../store/version/1")
-    server = live(stand_ins=())
+    server = live(stand_ins=(), container=ContainerOptions(mounts=(store.path,)))
     assert set(states(server).values()) == {"READY"}
     assert sorted(states(server)) == ["absolute", "chained", "relative", "version"]
     with HttpApi(server.http) as api:

@@ -39,11 +39,11 @@ from pytest_triton.servers.container_docker import (
     places,
     runs_beside_us,
 )
-from pytest_triton.servers.container_files import Shown
 from pytest_triton.servers.container_guard import ContainerGuard
 from pytest_triton.servers.container_image import OFFICIAL_IMAGE, Image, Say, get_image
 from pytest_triton.servers.container_lockdown import restrictions
 from pytest_triton.servers.container_log import LogStream
+from pytest_triton.servers.container_reach import Shown, shown, without_dots
 from pytest_triton.servers.death import cause_of_death, describe_exit
 from pytest_triton.servers.failure import died, not_live, timed_out
 from pytest_triton.servers.http import HttpApi
@@ -307,7 +307,7 @@ class TritonContainer(DockerContainer):
         client = self.get_docker_client().client
         own_ways = repr((self.env, self.volumes, self.ports, self._kwargs, self._command))
         key = container_reuse.key_of(self.spec, own_ways)
-        what = container_files.shown([*self.spec.repositories, *self.spec.container.mounts])
+        what = self._shown()
         name = container_reuse.PREFIX + container_reuse.signature_of(key, image.id, what)
         self.with_name(name)
         self.folder = container_reuse.folder_of(name)
@@ -329,7 +329,8 @@ class TritonContainer(DockerContainer):
     def _make(self, labels: Mapping[str, str]) -> None:
         """Make a container and start it."""
         self.folder.chmod(0o755)  # the server may be another user
-        repositories = command_line.served_repositories(self.spec, self.folder)
+        served = command_line.served_repositories(self.spec, self.folder)
+        repositories = [without_dots(path) for path in served]
         backends, variables = self._rehearsal()
         command = command_line.arguments(
             self.spec, name=str(self._name), repositories=repositories, backends=backends
@@ -338,9 +339,7 @@ class TritonContainer(DockerContainer):
         if self._image is None or not self._image.runs_server:
             command.insert(0, "tritonserver")
         libraries = [NATIVE_DIRECTORY] if self.spec.is_rehearsal else []
-        what = container_files.shown(
-            [*self.spec.repositories, self.folder, *libraries, *self.spec.container.mounts]
-        )
+        what = self._shown(self.folder, *libraries)
         self._guard = ContainerGuard(str(self._name), self.folder)
         how = self._create(what, self._settings(what, command, variables, labels))
         self._notes = (self._image.note if self._image else "", f"repository {how}")
@@ -358,6 +357,11 @@ class TritonContainer(DockerContainer):
                 cure="read what the container engine says above",
             ) from None
         container.reload()
+
+    def _shown(self, *own: Path) -> Shown:
+        """What the container is to see, besides what is its `own`."""
+        named = [*self.spec.repositories, *self.spec.container.mounts]
+        return shown(named, own=own, left_out=self.spec.left_out)
 
     def _rehearsal(self) -> tuple[Path | None, dict[str, str]]:
         """The backend directory of stand-ins (None: the image's), and the server's variables."""

@@ -1,7 +1,7 @@
 """How files get into a container: mounted read-only, or copied, under the paths they have here.
 
-With the same paths inside and outside, links and messages mean the same in both places. Links
-that lead out of what is shown get their targets shown as well.
+With the same paths inside and outside, links and messages mean the same in both places. What is
+shown is container_reach.py's to say.
 
 Where the daemon has other files than this machine (a remote one, or pytest runs in a container
 beside it), mounts would come up empty or wrong, and everything is copied, into volumes that go
@@ -12,80 +12,18 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
 import stat
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_triton.errors import PytestTritonError
+from pytest_triton.servers.container_reach import Shown, walk
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
-
-_MOST_MOUNTS = 100
-_SYSTEM = tuple(
-    map(Path, ("/bin", "/dev", "/etc", "/lib", "/lib64", "/proc", "/sbin", "/sys", "/usr"))
-)
-# Containers need their own of these.
-_TAKEN = frozenset(
-    map(Path, ("/", "/home", "/opt", "/opt/tritonserver", "/root", "/run", "/tmp", "/var"))
-).union(_SYSTEM)
-
-
-class InTheWay(PytestTritonError):
-    """A path that can't be shown in a container, since the container needs its own there."""
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What a container is to see: (the path here, the path in the container) pairs.
-
-    `needs_rights`: root without any capability could not read it all.
-    """
-
-    paths: tuple[tuple[Path, Path], ...]
-    needs_rights: bool = False
-
-    @property
-    def mountable(self) -> bool:
-        return len(self.paths) <= _MOST_MOUNTS
-
-
-def shown(paths: Iterable[Path]) -> Shown:
-    """Everything that must be shown for these files and folders, links and all.
-
-    Raises InTheWay for a path that the container needs itself. Missing paths are left out: Triton
-    says best what it lacks.
-    """
-    pairs: list[tuple[Path, Path]] = []
-    needs_rights = False
-    waiting = [(Path(os.path.abspath(path)), Path(os.path.abspath(path))) for path in paths]
-    for path, _ in waiting:
-        if path in _TAKEN:
-            raise InTheWay(
-                f"{path} can't be shown in a container: the container needs its own {path}",
-                cure="move the model repository into a folder of its own",
-            )
-    waiting.sort(key=lambda pair: len(pair[1].parts))
-    while waiting:
-        source, target = waiting.pop(0)
-        if _is_shown(target, pairs) or not source.exists():
-            continue
-        pairs.append((source, target))
-        for entry, inside in walk(source, target):
-            if not entry.is_symlink():
-                needs_rights = needs_rights or not _readable_by_bare_root(entry.stat())
-                continue
-            goal = Path(os.path.normpath(inside.parent / os.readlink(entry)))
-            if not any(goal.is_relative_to(folder) for folder in _SYSTEM) and goal not in _TAKEN:
-                waiting.append((Path(os.path.realpath(entry)), goal))
-    return Shown(tuple(pairs), needs_rights)
 
 
 def mounts(what: Shown) -> list[Any]:
@@ -127,14 +65,13 @@ def have_arrived(container: Container, what: Shown) -> bool:
 
 def copy_into(container: Container, what: Shown) -> None:
     """Copy everything into a container that has been created with `volumes`."""
-    targets = [target for _, target in what.paths]
     for source, target in what.paths:
         into = target if source.is_dir() else target.parent
         with tempfile.TemporaryFile() as spooled:
             with tarfile.open(fileobj=spooled, mode="w") as archive:
                 for entry, inside in [(source, target), *walk(source, target)]:
                     if inside != into:
-                        _add(archive, entry, str(inside.relative_to(into)), inside, targets)
+                        _add(archive, entry, inside, into)
             spooled.seek(0)
             container.put_archive(str(into), spooled)
 
@@ -151,44 +88,19 @@ def is_mount_refused(message: str) -> bool:
     )
 
 
-def _is_shown(target: Path, pairs: Sequence[tuple[Path, Path]]) -> bool:
-    return any(target == other or other in target.parents for _, other in pairs)
-
-
-def walk(source: Path, target: Path) -> Iterator[tuple[Path, Path]]:
-    """All that a folder holds, links not followed: (the path here, the path inside)."""
-    if source.is_symlink() or not source.is_dir():
+def _add(archive: tarfile.TarFile, entry: Path, inside: Path, into: Path) -> None:
+    """Add a file, a folder or a link, which is never followed: `shown` has seen to its target."""
+    mode = entry.lstat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
         return
-    try:
-        names = sorted(os.listdir(source))
-    except OSError:
-        return  # Triton says so too
-    for name in names:
-        yield source / name, target / name
-        yield from walk(source / name, target / name)
 
+    def prepared(member: tarfile.TarInfo) -> tarfile.TarInfo:
+        if member.issym() and ".." in member.linkname.split("/") and member.linkname[0] != "/":
+            # The daemon refuses relative links that leave the folder it unpacks into.
+            member.linkname = f"{inside.parent}/{member.linkname}"
+        return _readable_by_all(member)
 
-def _readable_by_bare_root(status: os.stat_result) -> bool:
-    """Whether user 0 in group 0 may read it (and enter it, if a folder) without any capability."""
-    wanted = 0o5 if stat.S_ISDIR(status.st_mode) else 0o4
-    shift = 6 if status.st_uid == 0 else 3 if status.st_gid == 0 else 0
-    return (status.st_mode >> shift) & wanted == wanted
-
-
-def _add(
-    archive: tarfile.TarFile, entry: Path, name: str, inside: Path, targets: Sequence[Path]
-) -> None:
-    """Add a file, a folder or a link. A link that leads out of what is copied is followed."""
-    if entry.is_symlink():
-        goal = Path(os.path.normpath(inside.parent / os.readlink(entry)))
-        if not any(goal == target or target in goal.parents for target in targets):
-            if entry.exists():
-                archive.dereference = True
-                archive.add(os.path.realpath(entry), name, filter=_readable_by_all)
-                archive.dereference = False
-            return
-    if not stat.S_ISSOCK(entry.lstat().st_mode):
-        archive.add(entry, name, recursive=False, filter=_readable_by_all)
+    archive.add(entry, str(inside.relative_to(into)), recursive=False, filter=prepared)
 
 
 def _readable_by_all(member: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pytest_triton._version import __version__
-from pytest_triton.servers.container_files import Shown, walk
+from pytest_triton.servers.container_reach import Shown, walk
 from pytest_triton.servers.releases import cache_dir
 from pytest_triton.servers.spec import ServerSpec
 
