@@ -187,8 +187,8 @@ OPTIONS: tuple[Option, ...] = (
         "mount",
         "path",
         "PATH",
-        "file or folder that models need besides their repository; a container sees it under the "
-        "same path, read-only (repeatable)",
+        "file or folder that models need besides their repository, also by links; a container "
+        "sees it under the same path, read-only (repeatable)",
         default=(),
         repeatable=True,
     ),

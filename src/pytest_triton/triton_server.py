@@ -529,6 +529,7 @@ class TritonServer:
 
         name = model if isinstance(model, str) else model.name
         if directory is not None:
+            self._check_sent(Path(directory))
             config, files = model_in(Path(directory), config, files)
         elif config is None and files is None:
             self._known(name)
@@ -557,6 +558,14 @@ class TritonServer:
         if message is not None:
             self._configs[name] = message
         return None
+
+    def _check_sent(self, directory: Path) -> None:
+        """Raise LinksLeadOut if links would send files to another machine, or into a container."""
+        spec = self._running.spec
+        if spec.where != "process":
+            from pytest_triton.servers.container_reach import check_sent
+
+            check_sent(directory, [*spec.repositories, *spec.container.mounts])
 
     def _forget_config(self, name: str) -> None:
         """What is loaded next is what stands in the repository, where the model is from there."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,11 +17,18 @@ import pytest
 from builders import RepositoryBuilder
 from docker_daemon import IMAGE, ours, require_image
 from pytest_triton import ContainerOptions, TritonContainer
+from pytest_triton.errors import PytestTritonError
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.rehearsal.simulation import NATIVE_DIRECTORY, OFFICIAL_BACKENDS
+from pytest_triton.servers import never_shown
+from pytest_triton.servers.command_line import served_repositories
 from pytest_triton.servers.container_reach import (
+    InTheWay,
     LinksLeadOut,
+    NeverShown,
+    check_sent,
     shown,
+    without_dots,
 )
 from pytest_triton.servers.http import HttpApi
 from pytest_triton.servers.spec import ServerSpec
@@ -260,3 +269,137 @@ def test_links_that_lead_out_start_no_container_and_are_all_listed(
         "  /models/a/up -> /outside/file",
     ]
     assert "name it: --triton-mount=/outside (" in text
+
+
+@pytest.mark.parametrize("kind", ["socket", "FIFO", "device"])
+@pytest.mark.parametrize("place", ["", "named/"])
+def test_special_files_among_the_files_are_refused(
+    tmp_path: Path, kind: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models, named = tmp_path / "models", tmp_path / "named"
+    RepositoryBuilder(models).add("a", "{ kind: KIND_CPU }")
+    named.mkdir()
+    special = (named if place else models / "a") / "special"
+    if kind == "socket":
+        monkeypatch.chdir(special.parent)  # names of sockets are short
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind("special")
+    elif kind == "FIFO":
+        os.mkfifo(special)
+    else:
+        os.mknod(special, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    with pytest.raises(LinksLeadOut) as raised:
+        shown([models, named])
+    assert f"\n  {special} (a {kind})\n" in str(raised.value)
+    assert "remove" in raised.value.cure
+    assert "--triton-mount" not in raised.value.cure
+
+
+@pytest.mark.parametrize("path", ["/run/docker.sock", "/var/run", "/proc/1", "/sys/fs", "/dev/shm"])
+def test_system_folders_are_never_shown_though_named(path: str) -> None:
+    with pytest.raises(PytestTritonError, match=r"never shown to a container|needs its own"):
+        shown([Path(path)])
+
+
+@pytest.mark.parametrize("path", [".ssh", ".ssh/id_rsa", ".aws", ".config/gcloud", ".netrc"])
+def test_secrets_of_home_are_never_shown_though_named(home: Path, path: str) -> None:
+    with pytest.raises(NeverShown, match="never shown to a container: it is private"):
+        shown([home / path])
+    (home.parent / "link").symlink_to(home / path)
+    with pytest.raises(NeverShown, match=f"Tried:\n  - it leads to {home / path}"):
+        shown([home.parent / "link"])
+
+
+def test_secrets_of_other_homes_are_never_shown_though_named() -> None:
+    for path in ("/home/nobody-here/.ssh", "/root/.docker/config.json", "/Users/x/.kube"):
+        with pytest.raises(NeverShown):
+            shown([Path(path)])
+
+
+def test_secrets_that_lie_elsewhere_by_a_link_are_never_shown(home: Path, tmp_path: Path) -> None:
+    (home / ".gnupg").symlink_to(tmp_path / "keys")
+    (tmp_path / "keys").mkdir()
+    never_shown._linked_secrets.cache_clear()
+    with pytest.raises(NeverShown):
+        shown([tmp_path / "keys"])
+
+
+def test_a_home_named_as_a_whole_is_refused_for_its_secrets(home: Path) -> None:
+    text = refused(home)
+    for name in (".ssh", ".aws", ".docker", ".kube", ".netrc", ".config"):
+        assert f"\n  {home / name} (private: {name} of a home directory)\n" in text
+
+
+def test_a_link_out_is_shown_once_its_target_is_named(outside: Path, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    RepositoryBuilder(models).add("a", "{ kind: KIND_CPU }")
+    (models / "a/link").symlink_to(outside / "deep/file")
+    advice = f"--triton-mount={outside / 'deep/file'} "
+    assert advice in refused(models)
+    what = shown([models, outside / "deep/file"])
+    assert set(what.paths) == {(path, path) for path in (models, outside / "deep/file")}
+    (tmp_path / "linked").symlink_to(outside)
+    shown([models, tmp_path / "linked"])  # by another name
+
+
+def test_links_of_models_that_are_left_out_are_not_followed(outside: Path, tmp_path: Path) -> None:
+    RepositoryBuilder(tmp_path / "models").add("a", "{ kind: KIND_CPU }")
+    (tmp_path / "models/a/link").symlink_to(outside)
+    refused(tmp_path / "models")
+    what = shown([tmp_path / "models"], left_out=[tmp_path / "models/a"])
+    assert what.paths == ((tmp_path / "models", tmp_path / "models"),)
+
+
+def test_a_thousand_links_by_another_path_need_one_mount(tmp_path: Path) -> None:
+    real = tmp_path / "real"
+    RepositoryBuilder(real).add("a", "{ kind: KIND_CPU }")
+    for number in range(1000):
+        (real / f"link{number}").symlink_to(real / "a")
+    (tmp_path / "linked").symlink_to(real)
+    what = shown([tmp_path / "linked"])
+    assert set(what.paths) == {(real, tmp_path / "linked"), (real, real)}
+
+
+def test_paths_without_dots_are_those_that_the_kernel_finds(tmp_path: Path) -> None:
+    (tmp_path / "disk/deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("disk/deep")
+    assert without_dots(tmp_path / "link/../models") == tmp_path / "disk/models"
+    assert without_dots(tmp_path / "link/x") == tmp_path / "link/x"
+    with pytest.raises(InTheWay):
+        shown([tmp_path / "../../../../../../../../tmp"])
+
+
+def test_views_for_servers_show_no_special_files(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    for name in ("a", "b"):
+        RepositoryBuilder(models).add(name, "{ kind: KIND_CPU }")
+    os.mkfifo(models / "pipe")
+    (models / "null").symlink_to("/dev/null")
+    (models / "gone").symlink_to("nowhere")
+    spec = ServerSpec((models,), HardwareRequest.parse("none"), left_out=(models / "b",))
+    (view,) = served_repositories(spec, tmp_path / "server")
+    assert sorted(os.listdir(view)) == ["a", "gone"]
+
+
+def test_files_that_are_sent_come_from_the_directory_or_what_was_named(
+    outside: Path, tmp_path: Path
+) -> None:
+    model, store = tmp_path / "model", tmp_path / "store"
+    for folder in (model, store):
+        folder.mkdir()
+    (store / "w").write_text("w")
+    (model / "here").symlink_to("there")
+    (model / "there").write_text("x")
+    (model / "stored").symlink_to(store / "w")
+    (model / "nothing").symlink_to("gone")
+    (model / "folder").symlink_to(outside)  # nothing of it is read
+    check_sent(model, [store])
+    (model / "host").symlink_to("/etc/hostname")
+    (model / "out").symlink_to(outside / "file")
+    with pytest.raises(LinksLeadOut) as raised:
+        check_sent(model, [])
+    assert [line for line in str(raised.value).splitlines() if line.startswith("  ")] == [
+        f"  {model}/host -> /etc/hostname",
+        f"  {model}/out -> {outside}/file",
+        f"  {model}/stored -> {store}/w",
+    ]

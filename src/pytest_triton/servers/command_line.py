@@ -19,6 +19,7 @@ from pytest_triton.rehearsal.simulation import (
     environment,
     write_control,
 )
+from pytest_triton.servers.never_shown import special_kind
 from pytest_triton.servers.spec import ServerSpec
 
 CONTROL_FILE = "simulated-gpus"
@@ -75,8 +76,16 @@ def served_repositories(spec: ServerSpec, folder: Path) -> tuple[Path, ...]:
             links = folder / "repositories" / f"{number}-{repository.name}"
             links.mkdir(parents=True)
             for entry in os.listdir(repository):
-                if entry not in left_out:
+                if entry not in left_out and not _is_special(repository / entry):
                     (links / entry).symlink_to(repository / entry)
             repository = links
         served.append(repository)
     return tuple(served)
+
+
+def _is_special(path: Path) -> bool:
+    """Whether it is, or leads to, a socket, a FIFO or a device: no model, whoever may read it."""
+    try:
+        return bool(special_kind(path.stat().st_mode))
+    except OSError:
+        return False

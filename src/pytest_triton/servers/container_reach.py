@@ -100,6 +100,23 @@ def shown(
     return Shown(tuple(reach.pairs), reach.needs_rights)
 
 
+def check_sent(directory: Path, named: Iterable[Path]) -> None:
+    """Raise LinksLeadOut if files that are read here, to be sent to a server, lie elsewhere.
+
+    They may lie in the directory, and in what is `named` besides.
+    """
+    reach = _Reach(())
+    for path in (directory, *named):
+        reach.add(without_dots(path))
+    for entry, inside in walk(without_dots(directory), directory):
+        if entry.is_symlink() and entry.is_file():
+            problem = reach.problem_of_link(entry, inside)
+            if problem is not None:
+                reach.refused.append(problem)
+    if reach.refused:
+        raise _links_lead_out(reach.refused)
+
+
 def without_dots(path: Path) -> Path:
     """The absolute path without `..`, which after a link isn't what the text says."""
     clean = Path("/")
@@ -170,6 +187,16 @@ class _Reach:
     def _follow(self, entry: Path, inside: Path) -> _Refused | None:
         """Show what a link needs to lead to the same file in the container."""
         real = Path(os.path.realpath(entry))
+        if not self._may_show(real) and any(real.is_relative_to(folder) for folder in _SYSTEM):
+            return None
+        problem = self.problem_of_link(entry, inside)
+        if problem is None and os.path.exists(entry) and not self._lead(inside, entry, real):
+            return _Refused(inside, real, _NO_WAY)
+        return problem
+
+    def problem_of_link(self, entry: Path, inside: Path) -> _Refused | None:
+        """Why what a link leads to can't be shown. None as well if it leads nowhere."""
+        real = Path(os.path.realpath(entry))
         try:
             status = entry.stat()
         except PermissionError:
@@ -177,17 +204,10 @@ class _Reach:
         except OSError:
             return None  # it leads nowhere, or in circles
         reason = special_kind(status.st_mode) or why_never(real) or why_whole(real)
-        if reason:
-            return _Refused(inside, real, reason)
-        if not self._may_show(real):
-            if any(real.is_relative_to(folder) for folder in _SYSTEM):
-                return None
-            if real in _TAKEN:
-                return _Refused(inside, real, "the container has its own")
-            return _Refused(inside, real, "", named=True)
-        if not self._lead(inside, entry, real):
-            return _Refused(inside, real, _NO_WAY)
-        return None
+        if not reason and not self._may_show(real):
+            reason = "the container has its own" if real in _TAKEN else ""
+            return _Refused(inside, real, reason, named=not reason)
+        return _Refused(inside, real, reason) if reason else None
 
     def _lead(self, inside: Path, entry: Path, real: Path) -> bool:
         """Go a link's way in the container and here side by side; whether both end the same."""
