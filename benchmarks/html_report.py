@@ -15,10 +15,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-import sample_ledgers
-from chromium import Browser
 from pytest_triton.reports.html import html
 from pytest_triton.reports.markdown import markdown
+from support import sample_ledgers
+from support.chromium import Browser
 
 _ROUNDS = 5
 

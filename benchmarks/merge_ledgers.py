@@ -27,7 +27,7 @@ from pytest_triton.ledger import (
     Witness,
     write_ledger,
 )
-from pytest_triton.plan.values import Need, Plan, plan_json
+from pytest_triton.plan.plan_file import Need, Plan, plan_json
 
 TWO_GPUS = HardwareFacts("2", "2 GPUs", 2)
 SERVER = ServerFacts("tritonserver 2.51.0", "2.51.0", "real run")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
-from pytest_triton.servers.process import launch
+from pytest_triton.servers.process.server import launch
 from pytest_triton.servers.spec import ServerSpec
 
 MODELS = Path(__file__).parent.parent / "example_project" / "models"

@@ -12,8 +12,8 @@ import pytest
 import tritonclient.grpc  # noqa: F401  # if pytester makes it load twice, its C parts crash
 from hypothesis import HealthCheck, settings
 
-from builders import RepositoryBuilder
-from pytest_triton.servers.releases import cache_dir
+from pytest_triton.servers.process.releases import cache_dir
+from support.builders import RepositoryBuilder
 
 pytest_plugins = ["pytester"]
 

@@ -42,7 +42,7 @@ def test_the_entry_point_and_the_metadata(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
     folder = next(name.split("/")[0] for name in archive.namelist() if ".dist-info/" in name)
     assert (
-        "[pytest11]\ntriton = pytest_triton.plugin"
+        "[pytest11]\ntriton = pytest_triton.plugin.hooks"
         in archive.read(f"{folder}/entry_points.txt").decode()
     )
     metadata = archive.read(f"{folder}/METADATA").decode()

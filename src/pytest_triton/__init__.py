@@ -13,7 +13,20 @@ from pytest_triton._version import __version__
 
 if TYPE_CHECKING:
     from pytest_triton import factories
-    from pytest_triton.assertions import (
+    from pytest_triton.errors import PytestTritonError
+    from pytest_triton.inference.golden import compare_with_golden
+    from pytest_triton.inference.infer import Inference
+    from pytest_triton.placement.compare import Observed, Verdict, compare
+    from pytest_triton.placement.declared import Declared
+    from pytest_triton.placement.hardware import NO_GPU, Gpu, Hardware, simulated_gpus
+    from pytest_triton.placement.instances import NOTHING, Placement, cpu, gpu, on_model
+    from pytest_triton.placement.predict import Prediction, ServerTraits, predict
+    from pytest_triton.placement.refusal import REASONS, Refusal
+    from pytest_triton.plugin.fixtures import MakeTritonServer
+    from pytest_triton.repository import Model, Repository, read_repository
+    from pytest_triton.servers.container.server import TritonContainer
+    from pytest_triton.servers.spec import ContainerOptions
+    from pytest_triton.testing.assertions import (
         assert_complete,
         assert_no_fallback,
         assert_placed,
@@ -22,25 +35,12 @@ if TYPE_CHECKING:
         assert_ready_models,
         assert_refused,
     )
-    from pytest_triton.errors import PytestTritonError
-    from pytest_triton.fixtures import MakeTritonServer
-    from pytest_triton.gpu_loss import GpuLoss
-    from pytest_triton.inference.golden import compare_with_golden
-    from pytest_triton.inference.infer import Inference
-    from pytest_triton.placement.compare import Observed, Verdict, compare
-    from pytest_triton.placement.declared import Declared
-    from pytest_triton.placement.hardware import NO_GPU, Gpu, Hardware, simulated_gpus
-    from pytest_triton.placement.predict import Prediction, ServerTraits, predict
-    from pytest_triton.placement.refusal import REASONS, Refusal
-    from pytest_triton.placement.values import NOTHING, Placement, cpu, gpu, on_model
-    from pytest_triton.repository import Model, Repository, read_repository
-    from pytest_triton.repository_builder import RepositoryBuilder
-    from pytest_triton.servers.container import TritonContainer
-    from pytest_triton.servers.spec import ContainerOptions
-    from pytest_triton.triton_server import ModelRefused, TritonServer
+    from pytest_triton.testing.gpu_faults import GpuLoss
+    from pytest_triton.testing.repository_builder import RepositoryBuilder
+    from pytest_triton.testing.server import ModelRefused, TritonServer
 
 _HOMES = {
-    "assertions": (
+    "testing.assertions": (
         "assert_complete",
         "assert_no_fallback",
         "assert_placed",
@@ -49,21 +49,21 @@ _HOMES = {
         "assert_ready_models",
         "assert_refused",
     ),
-    "fixtures": ("MakeTritonServer",),
-    "gpu_loss": ("GpuLoss",),
+    "plugin.fixtures": ("MakeTritonServer",),
+    "testing.gpu_faults": ("GpuLoss",),
     "inference.golden": ("compare_with_golden",),
     "inference.infer": ("Inference",),
-    "repository_builder": ("RepositoryBuilder",),
-    "triton_server": ("ModelRefused", "TritonServer"),
+    "testing.repository_builder": ("RepositoryBuilder",),
+    "testing.server": ("ModelRefused", "TritonServer"),
     "errors": ("PytestTritonError",),
     "placement.compare": ("Observed", "Verdict", "compare"),
     "placement.declared": ("Declared",),
     "placement.hardware": ("NO_GPU", "Gpu", "Hardware", "simulated_gpus"),
     "placement.predict": ("Prediction", "ServerTraits", "predict"),
     "placement.refusal": ("REASONS", "Refusal"),
-    "placement.values": ("NOTHING", "Placement", "cpu", "gpu", "on_model"),
+    "placement.instances": ("NOTHING", "Placement", "cpu", "gpu", "on_model"),
     "repository": ("Model", "Repository", "read_repository"),
-    "servers.container": ("TritonContainer",),
+    "servers.container.server": ("TritonContainer",),
     "servers.spec": ("ContainerOptions",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

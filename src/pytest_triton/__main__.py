@@ -1,6 +1,6 @@
 """`python -m pytest_triton COMMAND`: what isn't a test.
 
-Each command is a module in `pytest_triton.commands` with `add_arguments(parser)` and
+Each command is a module in `pytest_triton.cli` with `add_arguments(parser)` and
 `run(arguments) -> exit code`; only the one that is asked for is imported. Exit codes: 0 done,
 1 failed (the reason is on standard error), 2 wrong usage, 130 interrupted.
 """
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if chosen.command is None:
         parser.print_help()
         return 2
-    command = importlib.import_module(f"pytest_triton.commands.{chosen.command}")
+    command = importlib.import_module(f"pytest_triton.cli.{chosen.command}")
     subparser = argparse.ArgumentParser(prog=f"{PROGRAM} {chosen.command}")
     command.add_arguments(subparser)
     try:

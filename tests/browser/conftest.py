@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from chromium import Browser, program
 from pytest_triton.ledger import Ledger
 from pytest_triton.reports.html import html
+from support.chromium import Browser, program
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-import sample_ledgers as ledgers
-from chromium import Browser
 from pytest_triton.ledger import Ledger
 from pytest_triton.reports.html import html
+from support import sample_ledgers as ledgers
+from support.chromium import Browser
 
 Show = Callable[..., Path]
 

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from builders import RepositoryBuilder
+from support.builders import RepositoryBuilder
 
 
 def run(pytester: pytest.Pytester, repository: RepositoryBuilder, *more: str) -> pytest.RunResult:

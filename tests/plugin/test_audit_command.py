@@ -11,9 +11,9 @@ from urllib.parse import unquote
 
 import pytest
 
-from builders import RepositoryBuilder
 from pytest_triton.__main__ import main
 from pytest_triton.audit import RULES
+from support.builders import RepositoryBuilder
 
 
 def audit(*arguments: str | Path) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from builders import RepositoryBuilder
+from support.builders import RepositoryBuilder
 
 
 def node_ids(result: pytest.RunResult) -> list[str]:
@@ -239,7 +239,7 @@ def test_collecting_starts_no_server(
     def no_server(*arguments: object) -> None:
         raise AssertionError("a server was started")
 
-    monkeypatch.setattr("pytest_triton.servers.process.ProcessServer.__init__", no_server)
+    monkeypatch.setattr("pytest_triton.servers.process.server.ProcessServer.__init__", no_server)
     assert collect(pytester, "--triton-repo=models") == ALL
     pytester.runpytest("--triton-repo=models", "-k", "explicit").assert_outcomes(passed=2)
 

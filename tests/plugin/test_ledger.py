@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from builders import RepositoryBuilder
 from pytest_triton.__main__ import main
 from pytest_triton.ledger import Entry, Ledger, read_ledger
-from pytest_triton.ledger.files import SCHEMA_FILE
+from pytest_triton.ledger.ledger_file import SCHEMA_FILE
+from support.builders import RepositoryBuilder
 
 
 def run(pytester: pytest.Pytester, *arguments: str | Path) -> pytest.RunResult:

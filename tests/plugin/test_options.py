@@ -8,10 +8,16 @@ from pathlib import Path
 import pytest
 
 from pytest_triton.audit import Ignored
-from pytest_triton.options import OPTIONS, Option
+from pytest_triton.options.settings import (
+    Deployment,
+    Expectation,
+    OptionError,
+    Promise,
+    read_settings,
+)
+from pytest_triton.options.table import OPTIONS, Option
 from pytest_triton.placement.hardware import HardwareRequest, target_hardware
 from pytest_triton.plan.sharding import Shard
-from pytest_triton.settings import Deployment, Expectation, OptionError, Promise, read_settings
 
 # option -> the text given, and the value expected for the directory that relative paths start from
 VALUES: dict[str, tuple[str, Callable[[Path], object]]] = {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from builders import RepositoryBuilder
+from support.builders import RepositoryBuilder
 
 Run = Callable[..., pytest.RunResult]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from builders import RepositoryBuilder
 from pytest_triton.ledger import read_ledger
 from pytest_triton.plan.sharding import Shard
+from support.builders import RepositoryBuilder
 
 NAMES = ["a", "b", "c", "d", "e"]
 

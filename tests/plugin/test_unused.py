@@ -18,7 +18,7 @@ HEAVY = (
     "pytest_triton.placement",
     "pytest_triton.repository",
     "pytest_triton.servers",
-    "pytest_triton.session",
+    "pytest_triton.checks.run",
     "pytest_triton.collection",
 )
 
@@ -41,24 +41,24 @@ def test_an_unrelated_run_imports_nothing_and_says_nothing(pytester: pytest.Pyte
 
 def test_what_is_imported_at_the_start() -> None:
     code = (
-        "import pytest, sys; before = set(sys.modules); import pytest_triton.plugin; "
+        "import pytest, sys; before = set(sys.modules); import pytest_triton.plugin.hooks; "
         "print(*sorted(set(sys.modules) - before))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert {name for name in done.stdout.split() if name.startswith("pytest_triton")} == {
         "pytest_triton",
         "pytest_triton._version",
-        "pytest_triton.factories",
-        "pytest_triton.fixtures",
-        "pytest_triton.options",
-        "pytest_triton.plugin",
+        "pytest_triton.plugin.factories",
+        "pytest_triton.plugin.fixtures",
+        "pytest_triton.options.table",
+        "pytest_triton.plugin.hooks",
     }
 
 
 def test_importing_the_plugin_is_cheap() -> None:
     """A generous bound: the aim is 5 ms, and machines are noisy."""
     code = (
-        "import pytest, time; start = time.perf_counter(); import pytest_triton.plugin; "
+        "import pytest, time; start = time.perf_counter(); import pytest_triton.plugin.hooks; "
         "print(time.perf_counter() - start)"
     )
     took = [
@@ -80,7 +80,7 @@ def test_public_names_are_all_there() -> None:
 def test_without_a_tritonserver_all_that_needs_none_works(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from builders import RepositoryBuilder
+    from support.builders import RepositoryBuilder
 
     repository = RepositoryBuilder(pytester.path / "models")
     repository.add("pinned", "{ kind: KIND_GPU }")

@@ -11,11 +11,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from bare_server import BareServer, bare_server
 
-from audit_examples import write_files
 from pytest_triton.audit import rule_named
 from pytest_triton.rehearsal.simulation import SimulatedGpus
+from support.audit_examples import write_files
+from support.bare_server import BareServer, bare_server
 
 TENSORS = """\
 max_batch_size: 8

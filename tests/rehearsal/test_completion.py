@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from builders import RepositoryBuilder
+from pytest_triton.checks.run import TritonSession
+from pytest_triton.options.settings import Deployment, Settings
 from pytest_triton.placement.hardware import HardwareRequest
-from pytest_triton.rehearsal.completion import as_json, completions, write_completions
-from pytest_triton.session import TritonSession
-from pytest_triton.settings import Deployment, Settings
+from pytest_triton.rehearsal.completed_configs import as_json, completions, write_completions
+from support.builders import RepositoryBuilder
 
 NO_GPU = HardwareRequest.parse("none")
 

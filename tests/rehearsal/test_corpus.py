@@ -11,11 +11,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from corpus import corpus_directory, corpus_repositories
+from pytest_triton.checks.run import CheckedDeployment, TritonSession
+from pytest_triton.options.settings import Deployment, Settings
 from pytest_triton.placement.compare import Verdict, compare
 from pytest_triton.placement.hardware import HardwareRequest
-from pytest_triton.session import CheckedDeployment, TritonSession
-from pytest_triton.settings import Deployment, Settings
+from support.corpus import corpus_directory, corpus_repositories
 
 HARDWARE = tuple(HardwareRequest.parse(spec) for spec in ("none", "sim:1", "sim:2", "sim:4"))
 

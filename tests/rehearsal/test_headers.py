@@ -10,9 +10,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from native_build import NATIVE, build_hook, device_prop_offsets
 
 from pytest_triton.rehearsal.simulation import GPUS_LIBRARY, library
+from support.native_build import NATIVE, build_hook, device_prop_offsets
 
 # CUDA major -> the PyPI packages that hold its headers. CUDA 13's crt/ holds only compiler
 # macros and serves both: CUDA 12's comes with its whole compiler.

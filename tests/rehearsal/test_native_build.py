@@ -13,14 +13,14 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from bare_server import BareServer, bare_server, write_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from native_build import NATIVE, build_hook
 from test_simulated_gpus import BAD_CONTROL
 
 from pytest_triton.rehearsal import simulation
 from pytest_triton.rehearsal.simulation import SimulatedGpus
+from support.bare_server import BareServer, bare_server, write_model
+from support.native_build import NATIVE, build_hook
 
 HERE = Path(__file__).parent
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")

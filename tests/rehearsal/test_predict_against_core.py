@@ -11,13 +11,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from core_oracle import (
-    SERVERS_VARIABLE,
-    ask_core,
-    disagreements,
-    server_of_release,
-    write_repository,
-)
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from pytest_triton.placement.backends import BACKENDS
@@ -25,7 +18,14 @@ from pytest_triton.placement.declared import Declared
 from pytest_triton.placement.hardware import simulated_gpus
 from pytest_triton.placement.predict import Prediction, ServerTraits, predict_all
 from pytest_triton.rehearsal.simulation import SimulatedGpus
-from strategies import CUSTOM_BACKENDS, bulk_cases, named
+from support.core_oracle import (
+    SERVERS_VARIABLE,
+    ask_core,
+    disagreements,
+    server_of_release,
+    write_repository,
+)
+from support.strategies import CUSTOM_BACKENDS, bulk_cases, named
 
 STAND_INS = (*BACKENDS, *CUSTOM_BACKENDS)
 SEED = 20240

@@ -10,10 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from bare_server import bare_server, once_counted, server_libraries, tritonserver, write_model
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from native_build import device_prop_offsets
 
 from pytest_triton.rehearsal.simulation import (
     GPUS_LIBRARY,
@@ -23,6 +21,14 @@ from pytest_triton.rehearsal.simulation import (
     library,
     write_control,
 )
+from support.bare_server import (
+    bare_server,
+    once_counted,
+    server_libraries,
+    tritonserver,
+    write_model,
+)
+from support.native_build import device_prop_offsets
 
 SUCCESS, INVALID_VALUE, OUT_OF_MEMORY, INITIALIZATION = 0, 1, 2, 3
 DRIVER_TOO_OLD, NO_DEVICE, INVALID_DEVICE, NOT_SUPPORTED, UNKNOWN = 35, 100, 101, 801, 999

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bare_server import BareServer, bare_server, once_counted, write_model
 
 from pytest_triton.rehearsal.simulation import (
     BACKEND_LIBRARY,
@@ -18,6 +17,7 @@ from pytest_triton.rehearsal.simulation import (
     assemble_backends,
     library,
 )
+from support.bare_server import BareServer, bare_server, once_counted, write_model
 
 # ---- placement -------------------------------------------------------------------------------
 

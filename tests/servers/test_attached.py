@@ -9,22 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from builders import RepositoryBuilder
-from gates import Certificates, grpc_gate, http_gate, make_certificates, silent_port
+from pytest_triton.client.address import BadUrl, Endpoint
+from pytest_triton.client.grpc import grpc_client
+from pytest_triton.client.http import HttpApi
+from pytest_triton.client.native import NoSuchEndpoint, connect_grpc, connect_http
+from pytest_triton.client.probe import NotReached
+from pytest_triton.client.tls import OPEN, Access, BadCredentials
+from pytest_triton.evidence.reported_gpus import told_gpus
 from pytest_triton.inference.infer import infer
 from pytest_triton.placement.hardware import OWN_GPUS, HardwareRequest
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
-from pytest_triton.server_url import BadUrl, Endpoint
-from pytest_triton.servers.attached import AttachedServer, api_of, open_api
-from pytest_triton.servers.clients import NoSuchEndpoint, connect_grpc, connect_http
-from pytest_triton.servers.endpoint import NotReached
-from pytest_triton.servers.grpc_api import grpc_client
-from pytest_triton.servers.http import HttpApi
-from pytest_triton.servers.process import ProcessServer, launch
-from pytest_triton.servers.server import RunningServer
+from pytest_triton.servers.attached.server import AttachedServer, api_of, open_api
+from pytest_triton.servers.process.server import ProcessServer, launch
+from pytest_triton.servers.running_server import RunningServer
 from pytest_triton.servers.spec import ServerSpec
-from pytest_triton.servers.tls import OPEN, Access, BadCredentials
-from pytest_triton.servers.told_gpus import told_gpus
+from support.builders import RepositoryBuilder
+from support.gates import Certificates, grpc_gate, http_gate, make_certificates, silent_port
 
 TOKEN = "Bearer sesame-open-4711"
 HEADERS = (("Authorization", "DEPLOYMENT_TOKEN"),)

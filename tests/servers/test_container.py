@@ -11,16 +11,17 @@ from typing import Any
 import docker
 import pytest
 
-from builders import RepositoryBuilder
-from docker_daemon import IMAGE, ours, require_image
 from pytest_triton import ContainerOptions, TritonContainer
+from pytest_triton.client.http import HttpApi
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
-from pytest_triton.servers import container, container_files
-from pytest_triton.servers.container_docker import NoDocker, Refused
-from pytest_triton.servers.container_image import ImageUnavailable
-from pytest_triton.servers.container_reach import InTheWay, shown
-from pytest_triton.servers.failure import ServerDied
-from pytest_triton.servers.http import HttpApi
+from pytest_triton.servers.container import server as container
+from pytest_triton.servers.container import shared_files as container_files
+from pytest_triton.servers.container.engine import NoDocker, Refused
+from pytest_triton.servers.container.image import ImageUnavailable
+from pytest_triton.servers.container.reach import InTheWay, shown
+from pytest_triton.servers.server_errors import ServerDied
+from support.builders import RepositoryBuilder
+from support.docker_daemon import IMAGE, ours, require_image
 
 Make = Callable[..., TritonContainer]
 

@@ -12,14 +12,14 @@ from pathlib import Path
 import docker
 import pytest
 
-from builders import RepositoryBuilder
-from docker_daemon import IMAGE, ours, require_image
 from pytest_triton import ContainerOptions, TritonContainer
 from pytest_triton.__main__ import main
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
-from pytest_triton.servers import container_owners
-from pytest_triton.servers.container_owners import HOST, OURS, OWNER, REUSE
-from watching import wait_until
+from pytest_triton.servers.container import ownership as container_owners
+from pytest_triton.servers.container.ownership import HOST, OURS, OWNER, REUSE
+from support.builders import RepositoryBuilder
+from support.docker_daemon import IMAGE, ours, require_image
+from support.watching import wait_until
 
 pytestmark = pytest.mark.usefixtures("folders_left")
 
@@ -179,7 +179,7 @@ def test_a_kept_container_that_has_died_is_made_anew(reused: Callable[..., str])
 def test_a_start_that_fails_is_not_kept(
     reused: Callable[..., str], repository: RepositoryBuilder
 ) -> None:
-    from pytest_triton.servers.failure import ServerDied
+    from pytest_triton.servers.server_errors import ServerDied
 
     with pytest.raises(ServerDied):
         reused(arguments=["--frobnicate"])

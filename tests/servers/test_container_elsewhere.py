@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from builders import RepositoryBuilder
-from docker_daemon import IMAGE, OtherDaemon, require_image
 from pytest_triton import ContainerOptions, TritonContainer
+from pytest_triton.client.http import HttpApi
+from pytest_triton.evidence.gpus_in_log import GpusMissing
 from pytest_triton.rehearsal.simulation import (
     OFFICIAL_BACKENDS,
     SimulatedGpus,
     environment,
     write_control,
 )
-from pytest_triton.servers.container_docker import NoDocker
-from pytest_triton.servers.failure import ServerDied
-from pytest_triton.servers.gpus_in_log import GpusMissing
-from pytest_triton.servers.http import HttpApi
-from pytest_triton.servers.releases import cache_dir
+from pytest_triton.servers.container.engine import NoDocker
+from pytest_triton.servers.process.releases import cache_dir
+from pytest_triton.servers.server_errors import ServerDied
+from support.builders import RepositoryBuilder
+from support.docker_daemon import IMAGE, OtherDaemon, require_image
 
 pytestmark = pytest.mark.usefixtures("folders_left")
 

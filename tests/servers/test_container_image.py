@@ -17,11 +17,11 @@ from pathlib import Path
 import docker
 import pytest
 
-from builders import RepositoryBuilder
-from docker_daemon import require_image
-from pytest_triton.servers import container_image
-from pytest_triton.servers.container_image import ImageUnavailable, get_image
+from pytest_triton.servers.container import image as container_image
+from pytest_triton.servers.container.image import ImageUnavailable, get_image
 from pytest_triton.servers.spec import ContainerOptions
+from support.builders import RepositoryBuilder
+from support.docker_daemon import require_image
 
 _MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 _PASSWORD = "Basic " + base64.b64encode(b"somebody:secret").decode()

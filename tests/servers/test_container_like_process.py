@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from builders import RepositoryBuilder
-from docker_daemon import IMAGE, ours, require_image
+from pytest_triton.client.http import HttpApi
 from pytest_triton.ledger import read_ledger
 from pytest_triton.placement.hardware import HardwareRequest
-from pytest_triton.rehearsal.completion import as_json
+from pytest_triton.rehearsal.completed_configs import as_json
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS, SimulatedGpus, write_control
 from pytest_triton.repository import model_config_type
-from pytest_triton.servers.failure import ServerDied, ServerNotLive, ServerTimeout
-from pytest_triton.servers.http import HttpApi
 from pytest_triton.servers.launching import launch
 from pytest_triton.servers.pool import ServerPool
-from pytest_triton.servers.server import RunningServer, Server
+from pytest_triton.servers.running_server import RunningServer, Server
+from pytest_triton.servers.server_errors import ServerDied, ServerNotLive, ServerTimeout
 from pytest_triton.servers.spec import ContainerOptions, ServerSpec
+from support.builders import RepositoryBuilder
+from support.docker_daemon import IMAGE, ours, require_image
 
 WHERE = ("process", "container")
 

@@ -14,15 +14,13 @@ from typing import Any
 
 import pytest
 
-from builders import RepositoryBuilder
-from docker_daemon import IMAGE, ours, require_image
 from pytest_triton import ContainerOptions, TritonContainer
+from pytest_triton.client.http import HttpApi
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.rehearsal.simulation import NATIVE_DIRECTORY, OFFICIAL_BACKENDS
-from pytest_triton.servers import never_shown
-from pytest_triton.servers.command_line import served_repositories
-from pytest_triton.servers.container_reach import (
+from pytest_triton.servers.container import never_shown
+from pytest_triton.servers.container.reach import (
     InTheWay,
     LinksLeadOut,
     NeverShown,
@@ -30,8 +28,10 @@ from pytest_triton.servers.container_reach import (
     shown,
     without_dots,
 )
-from pytest_triton.servers.http import HttpApi
+from pytest_triton.servers.launch_arguments import served_repositories
 from pytest_triton.servers.spec import ServerSpec
+from support.builders import RepositoryBuilder
+from support.docker_daemon import IMAGE, ours, require_image
 
 SECRET = "what lies outside"
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from corpus import corpus_repositories
+from pytest_triton.checks.run import TritonSession
+from pytest_triton.options.settings import Deployment, Settings
 from pytest_triton.placement.compare import compare
 from pytest_triton.placement.hardware import HardwareRequest
-from pytest_triton.session import TritonSession
-from pytest_triton.settings import Deployment, Settings
+from support.corpus import corpus_repositories
 
 IDLE_MODEL = """\
 class TritonPythonModel:

@@ -25,9 +25,9 @@ from pytest_triton.__main__ import main
 from pytest_triton.doctor import containers, gpus, process
 from pytest_triton.doctor.examine import abilities
 from pytest_triton.doctor.programs import ask
-from pytest_triton.doctor.values import Finding
+from pytest_triton.doctor.report import Finding
 from pytest_triton.rehearsal import simulation
-from pytest_triton.servers.finding import find_tritonserver
+from pytest_triton.servers.process.discovery import find_tritonserver
 
 IMAGE = "example.org/tritonserver:1"
 NO_DAEMON = "tcp://127.0.0.1:1"  # a port that nothing can listen on without being root's

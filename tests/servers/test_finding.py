@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_triton.servers import finding, releases
-from pytest_triton.servers.finding import (
+from pytest_triton.servers.process import discovery as finding
+from pytest_triton.servers.process import releases
+from pytest_triton.servers.process.discovery import (
     BadTritonserver,
     TritonserverNotFound,
     describe,

@@ -19,9 +19,8 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from builders import RepositoryBuilder
-from pytest_triton.inference.clients import Protocol
-from pytest_triton.inference.failure import InferenceFailed
+from pytest_triton.client.inference import Protocol
+from pytest_triton.inference.errors import InferenceFailed
 from pytest_triton.inference.golden import GoldenMismatch, compare_with_golden
 from pytest_triton.inference.infer import (
     Inference,
@@ -33,10 +32,11 @@ from pytest_triton.inference.infer import (
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.rehearsal.simulation import NATIVE_DIRECTORY, OFFICIAL_BACKENDS
 from pytest_triton.servers.launching import launch
-from pytest_triton.servers.process import ServerDied
-from pytest_triton.servers.releases import RELEASES, Release, install
-from pytest_triton.servers.server import RunningServer, Server
+from pytest_triton.servers.process.releases import RELEASES, Release, install
+from pytest_triton.servers.process.server import ServerDied
+from pytest_triton.servers.running_server import RunningServer, Server
 from pytest_triton.servers.spec import ServerSpec
+from support.builders import RepositoryBuilder
 
 TYPES = (
     *("BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64"),

@@ -13,14 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from builders import RepositoryBuilder
+from pytest_triton.client.http import HttpApi
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
-from pytest_triton.servers import process
-from pytest_triton.servers.finding import Tritonserver, find_tritonserver
-from pytest_triton.servers.http import HttpApi
 from pytest_triton.servers.pool import ServerPool
-from pytest_triton.servers.process import (
+from pytest_triton.servers.process import server as process
+from pytest_triton.servers.process.discovery import Tritonserver, find_tritonserver
+from pytest_triton.servers.process.server import (
     ProcessServer,
     ServerDied,
     ServerNotLive,
@@ -28,7 +27,8 @@ from pytest_triton.servers.process import (
     launch,
 )
 from pytest_triton.servers.spec import ServerSpec
-from watching import processes_about, wait_until
+from support.builders import RepositoryBuilder
+from support.watching import processes_about, wait_until
 
 pytestmark = pytest.mark.usefixtures("folders_left")
 

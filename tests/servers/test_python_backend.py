@@ -19,9 +19,9 @@ from typing import Any
 import numpy
 import pytest
 
-from pytest_triton.servers import python_backend, releases
-from pytest_triton.servers.finding import STUB, Tritonserver, find_tritonserver
-from pytest_triton.servers.python_backend import (
+from pytest_triton.servers.process import python_backend, releases
+from pytest_triton.servers.process.discovery import STUB, Tritonserver, find_tritonserver
+from pytest_triton.servers.process.python_backend import (
     BadInterpreter,
     NoNumpy,
     NoPythonBackend,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import pytest
 
-from builders import RepositoryBuilder
+from support.builders import RepositoryBuilder
 
 pytestmark = pytest.mark.gpu
 

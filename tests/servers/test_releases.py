@@ -23,8 +23,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pytest_triton.servers import releases
-from pytest_triton.servers.releases import Release
+from pytest_triton.servers.process import releases
+from pytest_triton.servers.process.releases import Release
 
 SOURCES = Path(releases.__file__).parents[2]
 NAMES = {name for one in releases.RELEASES for name in (one.version, one.ngc, one.pytriton)}

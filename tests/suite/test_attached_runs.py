@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from builders import RepositoryBuilder
-from gates import Certificates, http_gate, make_certificates, silent_port
+from pytest_triton.client.http import HttpApi
+from pytest_triton.client.native import connect_grpc
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
-from pytest_triton.servers.clients import connect_grpc
-from pytest_triton.servers.http import HttpApi
-from pytest_triton.servers.process import ProcessServer, launch
+from pytest_triton.servers.process.server import ProcessServer, launch
 from pytest_triton.servers.spec import ServerSpec
+from support.builders import RepositoryBuilder
+from support.gates import Certificates, http_gate, make_certificates, silent_port
 
 TOKEN = "Bearer sesame-open-4711"
 SECRETS = ("sesame", "open-4711")
@@ -306,7 +306,7 @@ def test_https_with_a_header(
 def test_headers_reach_the_clients_of_tests(
     pytester: pytest.Pytester, deploy: Deploy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gates import grpc_gate
+    from support.gates import grpc_gate
 
     monkeypatch.setenv("DEPLOYMENT_TOKEN", TOKEN)
     server = deploy()

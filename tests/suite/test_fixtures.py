@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from builders import RepositoryBuilder
+from support.builders import RepositoryBuilder
 
 pytestmark = pytest.mark.usefixtures("folders_left")
 

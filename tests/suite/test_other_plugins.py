@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 
 import pytest
 
-from builders import RepositoryBuilder
+from support.builders import RepositoryBuilder
 
 pytestmark = pytest.mark.usefixtures("folders_left")
 

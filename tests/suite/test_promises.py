@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from builders import RepositoryBuilder
 from pytest_triton.rehearsal.simulation import SimulatedGpus, environment, write_control
+from support.builders import RepositoryBuilder
 
 SUITE = """
 import pytest

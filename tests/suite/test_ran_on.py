@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from builders import RepositoryBuilder
-from needed_release import need
+from support.builders import RepositoryBuilder
+from support.needed_release import need
 
 pytestmark = pytest.mark.usefixtures("folders_left")
 
@@ -230,7 +230,7 @@ def test_that_reach_the_devices_one_by_one(triton_server):
 
 @pytest.mark.triton(gpus="sim:2", changes=True)
 def test_that_run_nothing(triton_server, monkeypatch):
-    monkeypatch.setattr("pytest_triton.ran_on._COUNTED", 0.1)
+    monkeypatch.setattr("pytest_triton.testing.device_usage._COUNTED", 0.1)
     assert_ran_on(triton_server, "second", 1, send=lambda: None)
 
 @pytest.mark.triton(gpus="sim:2", changes=True)

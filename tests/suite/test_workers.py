@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from builders import RepositoryBuilder
-from watching import processes_about, wait_until
+from support.builders import RepositoryBuilder
+from support.watching import processes_about, wait_until
 
 pytestmark = pytest.mark.usefixtures("folders_left")
 
@@ -222,10 +222,10 @@ def test_workers_on_other_machines_are_refused(project: pytest.Pytester) -> None
     """Simulated by handing out another invitation: there is no other machine here."""
     project.makeconftest(
         """
-import pytest_triton.suite
+import pytest_triton.plugin.session
 
-_invite = pytest_triton.suite.invite
-pytest_triton.suite.invite = lambda config, local: _invite(config, local=False)
+_invite = pytest_triton.plugin.session.invite
+pytest_triton.plugin.session.invite = lambda config, local: _invite(config, local=False)
 """
     )
     result = project.runpytest_subprocess("test_own.py", "-n1")
@@ -237,7 +237,7 @@ def test_strangers_get_nothing_from_the_broker(tmp_path: Path) -> None:
     from multiprocessing import AuthenticationError
     from multiprocessing.connection import Client
 
-    from pytest_triton.servers.broker import Broker, BrokerGone, PoolMaker, RemotePool
+    from pytest_triton.servers.shared_pool import Broker, BrokerGone, PoolMaker, RemotePool
 
     broker = Broker(PoolMaker())
     try:

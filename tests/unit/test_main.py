@@ -101,7 +101,7 @@ class _Command(ModuleType):
     """A command that raises."""
 
     def __init__(self, error: BaseException) -> None:
-        super().__init__("pytest_triton.commands.raising")
+        super().__init__("pytest_triton.cli.raising")
         self.error = error
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -131,7 +131,7 @@ def test_exit_codes(
     said: str,
 ) -> None:
     monkeypatch.setitem(program.COMMANDS, "raising", "raise")
-    monkeypatch.setitem(sys.modules, "pytest_triton.commands.raising", _Command(error))
+    monkeypatch.setitem(sys.modules, "pytest_triton.cli.raising", _Command(error))
     assert program.main(["raising", "--flag"]) == code
     assert capsys.readouterr().err == said
 

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from builders import RepositoryBuilder
-from corpus import ROOT, corpus_repositories
 from pytest_triton.__main__ import main
-from pytest_triton.repository_builder import TENSORS
+from pytest_triton.testing.repository_builder import TENSORS
+from support.builders import RepositoryBuilder
+from support.corpus import ROOT, corpus_repositories
 
 RULES = "predicted by Triton's rules for release 2.51.0; no server was asked"
 

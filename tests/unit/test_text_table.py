@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_triton.text_table import lay_out, screen_width
+from pytest_triton.text.tables import lay_out, screen_width
 
 ROWS = [
     ["model", "declared", "no GPU", "4 GPUs"],

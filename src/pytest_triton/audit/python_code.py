@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from pytest_triton.audit.files import read_text
+from pytest_triton.audit.bounded_read import read_text
 
 SIZE_LIMIT = 512 * 1024
 _LONGEST_CHAIN = 1000

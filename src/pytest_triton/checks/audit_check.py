@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pytest_triton.audit import Finding
+    from pytest_triton.checks.run import CheckedDeployment, TritonSession
     from pytest_triton.repository import Model
-    from pytest_triton.session import CheckedDeployment, TritonSession
 
 _WIDTH = 92  # characters a line of prose
 _FALLBACKS = ("TRT101", "TRT102", "TRT524")

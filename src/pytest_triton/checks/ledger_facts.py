@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pytest_triton.checks.model_check import CheckFacts, short_path
+from pytest_triton.checks.run import Seen
 from pytest_triton.ledger import ConfigFacts, Group, ServerFacts, ServerGpu
-from pytest_triton.ledger.files import config_json, groups_json, server_json
+from pytest_triton.ledger.entries import deployment_name
 from pytest_triton.ledger.hashing import config_hash
-from pytest_triton.ledger.values import deployment_name
+from pytest_triton.ledger.ledger_file import config_json, groups_json, server_json
 from pytest_triton.placement.compare import Testimony
 from pytest_triton.placement.hardware import HardwareRequest
+from pytest_triton.placement.instances import Placement
 from pytest_triton.placement.predict import Prediction, ResolvedGroup
 from pytest_triton.placement.refusal import Refusal
-from pytest_triton.placement.values import Placement
 from pytest_triton.repository import position_of
-from pytest_triton.session import Seen
 
 _PLACEMENT = "test_placement"
 _quoted = json.JSONEncoder().encode  # of a text; far quicker than dumps() of an object

@@ -23,16 +23,16 @@ from pytest_triton.placement.advice import (
 from pytest_triton.placement.compare import Observed, Verdict, compare
 from pytest_triton.placement.declared import Declared, DeclaredGroup
 from pytest_triton.placement.hardware import NO_GPU, HardwareRequest
+from pytest_triton.placement.instances import Kind
 from pytest_triton.placement.predict import DEFAULT_TRAITS, Prediction, ample_gpus, predict
-from pytest_triton.placement.values import Kind
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
 from pytest_triton.repository.config_file import position_of
 from pytest_triton.repository.problems import Effect
 
 if TYPE_CHECKING:
+    from pytest_triton.checks.run import CheckedDeployment, Seen, TritonSession
     from pytest_triton.errors import PytestTritonError
     from pytest_triton.repository import Model
-    from pytest_triton.session import CheckedDeployment, Seen, TritonSession
 
 
 _WIDTH = 92  # characters a line of prose

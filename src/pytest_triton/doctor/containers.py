@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_triton.doctor.values import Finding
+from pytest_triton.doctor.report import Finding
 
 _IMAGE_BYTES = 25 << 30  # an official image is 15 GB and more once unpacked, and is packed before
 _HOOKS = ("nvidia-container-runtime-hook", "nvidia-container-toolkit")

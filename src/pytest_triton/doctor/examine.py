@@ -25,7 +25,7 @@ from pytest_triton.doctor.process import (
     examine_shared_memory,
     examine_tritonserver,
 )
-from pytest_triton.doctor.values import Ability, Diagnosis, Finding
+from pytest_triton.doctor.report import Ability, Diagnosis, Finding
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_triton.doctor.programs import Answer, ask
-from pytest_triton.doctor.values import Finding
+from pytest_triton.doctor.report import Finding
 
 # https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html
 _LEAST_DRIVER = {11: 450, 12: 525, 13: 580}

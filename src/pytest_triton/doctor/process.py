@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pytest_triton.doctor.programs import ask
-from pytest_triton.doctor.values import Finding
+from pytest_triton.doctor.report import Finding
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.rehearsal.simulation import BACKEND_LIBRARY, GPUS_LIBRARY, library
-from pytest_triton.servers import releases
-from pytest_triton.servers.finding import Tritonserver, find_tritonserver
-from pytest_triton.servers.python_backend import assemble_python_backend
+from pytest_triton.servers.process import releases
+from pytest_triton.servers.process.discovery import Tritonserver, find_tritonserver
+from pytest_triton.servers.process.python_backend import assemble_python_backend
 
 SHARED_MEMORY = Path("/dev/shm")
 _LEAST_SHARED_MEMORY = 256 << 20  # bytes; a python model takes 1 MB and more, older ones 64 MB

@@ -10,9 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pytest_triton.errors import PytestTritonError, tells_all
-from pytest_triton.inference.arrays import as_array, describe, randoms, zeros
-from pytest_triton.inference.clients import (
+from pytest_triton.client.inference import (
     Client,
     Protocol,
     Refused,
@@ -20,8 +18,10 @@ from pytest_triton.inference.clients import (
     answered_version,
     output_arrays,
 )
+from pytest_triton.errors import PytestTritonError, tells_all
+from pytest_triton.inference.arrays import as_array, describe, randoms, zeros
 from pytest_triton.inference.data_files import read_test_data
-from pytest_triton.inference.failure import InferenceFailed, cause_of_failure
+from pytest_triton.inference.errors import InferenceFailed, cause_of_failure
 from pytest_triton.inference.signature import ModelSignature
 
 if TYPE_CHECKING:

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_triton.ledger.files import (
-    LedgerUnusable,
-    as_json,
-    from_json,
-    read_ledger,
-    write_ledger,
-)
-from pytest_triton.ledger.values import (
+from pytest_triton.ledger.entries import (
     Check,
     ConfigFacts,
     Entry,
@@ -23,6 +16,13 @@ from pytest_triton.ledger.values import (
     ServerGpu,
     Verdict,
     Witness,
+)
+from pytest_triton.ledger.ledger_file import (
+    LedgerUnusable,
+    as_json,
+    from_json,
+    read_ledger,
+    write_ledger,
 )
 
 __all__ = [

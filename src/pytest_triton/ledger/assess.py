@@ -12,9 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pytest_triton.ledger.entries import Check, Entry, Ledger
 from pytest_triton.ledger.fold import is_answer
-from pytest_triton.ledger.values import Check, Entry, Ledger
-from pytest_triton.plan.values import Need, Plan
+from pytest_triton.plan.plan_file import Need, Plan
 
 State = Literal["real", "rehearsed", "failed", "other config", "never"]
 Rehearsals = Literal["no-gpu", "everywhere", "nowhere"]

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from pytest_triton.ledger.entries import Entry, Ledger
 from pytest_triton.ledger.fold import is_answer
-from pytest_triton.ledger.values import Entry, Ledger
 
 Models = Mapping[tuple[str, str], Mapping[str, Entry]]  # (deployment, model) -> spec -> entry
 

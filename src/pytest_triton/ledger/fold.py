@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 from typing import TypeVar
 
-from pytest_triton.ledger.values import Check, Entry, Job, Ledger, Verdict
+from pytest_triton.ledger.entries import Check, Entry, Job, Ledger, Verdict
 
 Told = TypeVar("Told", Entry, Check)
 

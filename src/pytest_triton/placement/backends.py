@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_triton.placement.values import Kind
+from pytest_triton.placement.instances import Kind
 
 RefusedReason = Literal["backend-cpu-only", "backend-gpu-only"]
 

@@ -14,9 +14,9 @@ from itertools import combinations
 from typing import ClassVar, Literal
 
 from pytest_triton.placement.declared import Declared
+from pytest_triton.placement.instances import NOTHING, Placement
 from pytest_triton.placement.predict import Prediction, ResolvedGroup
 from pytest_triton.placement.refusal import Refusal
-from pytest_triton.placement.values import NOTHING, Placement
 
 READY = "READY"
 UNAVAILABLE = "UNAVAILABLE"

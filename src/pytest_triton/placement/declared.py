@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from pytest_triton.placement.backends import BACKENDS, Backend, backend_named
-from pytest_triton.placement.completion import complete
+from pytest_triton.placement.core_completion import complete
 from pytest_triton.placement.ensembles import ENSEMBLE
 from pytest_triton.placement.flaws import Flaw
 from pytest_triton.placement.polling import poll_flaws, version_flaw, versions_to_load

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Literal
 from pytest_triton.placement.backends import Backend, backend_named
 from pytest_triton.placement.declared import Declared, DeclaredGroup, OnDisk
 from pytest_triton.placement.hardware import Gpu, Hardware
+from pytest_triton.placement.instances import NOTHING, Instances, Kind, Placement
 from pytest_triton.placement.refusal import Reason, Refusal
-from pytest_triton.placement.values import NOTHING, Instances, Kind, Placement
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig

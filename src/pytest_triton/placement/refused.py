@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_triton.placement.compare import Observed
+from pytest_triton.placement.instances import Placement
 from pytest_triton.placement.refusal import Refusal
-from pytest_triton.placement.values import Placement
 
 
 class RefusedPlacement(Placement):

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from pytest_triton.placement.hardware import MAX_SIMULATED_GPUS
+from pytest_triton.plan.plan_file import Need, Plan, PlannedJob
 from pytest_triton.plan.sharding import Shard
-from pytest_triton.plan.values import Need, Plan, PlannedJob
 
 Paths = Mapping[tuple[str, str], str]  # (deployment, model) -> its directory, as pytest takes it
 Backends = Mapping[tuple[str, str], frozenset[str]]

@@ -14,8 +14,8 @@ from pytest_triton.placement.backends import BACKENDS
 from pytest_triton.placement.declared import Declared
 from pytest_triton.placement.hardware import NO_GPU, Gpu, Hardware
 from pytest_triton.placement.predict import Prediction, predict_all
+from pytest_triton.plan.plan_file import Need
 from pytest_triton.plan.sharding import needed
-from pytest_triton.plan.values import Need
 
 MOST_GPUS = 64  # of one server; an id above is taken for a mistake
 _NEW_ENOUGH = (99, 0)  # compute capability

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pytest_triton.ledger.values import Ledger
-from pytest_triton.reports.complaints import Complaint, complaints, from_root
+from pytest_triton.ledger.entries import Ledger
+from pytest_triton.reports.annotations import Complaint, complaints, from_root
 from pytest_triton.reports.matrix import Matrix
 from pytest_triton.repository.problems import printable
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from hashlib import sha256
 
-from pytest_triton.ledger.values import Ledger
-from pytest_triton.reports.complaints import Complaint, complaints, from_root
+from pytest_triton.ledger.entries import Ledger
+from pytest_triton.reports.annotations import Complaint, complaints, from_root
 from pytest_triton.reports.matrix import Kind, Matrix
 from pytest_triton.repository.problems import printable
 

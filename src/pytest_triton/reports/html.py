@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_triton._version import __version__
-from pytest_triton.ledger.files import as_json
-from pytest_triton.ledger.values import Ledger
+from pytest_triton.ledger.entries import Ledger
+from pytest_triton.ledger.ledger_file import as_json
 from pytest_triton.reports.matrix import (
     ATTENTION,
     KINDS,

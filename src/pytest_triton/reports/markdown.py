@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from pytest_triton.ledger.values import Ledger
-from pytest_triton.reports.complaints import complaints
+from pytest_triton.ledger.entries import Ledger
+from pytest_triton.reports.annotations import complaints
 from pytest_triton.reports.matrix import (
     KINDS,
     Cell,

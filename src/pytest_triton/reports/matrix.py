@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from pytest_triton.ledger.values import Check, Entry, Job, Ledger
+from pytest_triton.ledger.entries import Check, Entry, Job, Ledger
 
 Kind = Literal[
     "failed",

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pytest_triton.ledger.values import Ledger
-    from pytest_triton.settings import Settings
+    from pytest_triton.ledger.entries import Ledger
+    from pytest_triton.options.settings import Settings
 
 _ROOTS = ("GITHUB_WORKSPACE", "CI_PROJECT_DIR")
 
@@ -57,7 +57,7 @@ class Publication:
 
         Raises LedgerUnusable for a file that can't be read or written.
         """
-        from pytest_triton.ledger.files import read_ledger, write_text
+        from pytest_triton.ledger.ledger_file import read_ledger, write_text
 
         say("")  # ends pytest's line of dots: what GitHub reads stands at the start of one
         ledger = read_ledger(file)
@@ -95,7 +95,7 @@ def append(path: Path, text: str) -> None:
         with open(path, "ab") as file:
             file.write(text.encode("utf-8", "backslashreplace"))
     except OSError as error:
-        from pytest_triton.ledger.files import LedgerUnusable
+        from pytest_triton.ledger.ledger_file import LedgerUnusable
 
         raise LedgerUnusable(
             f"{path} can't be written: {error.strerror or error}",

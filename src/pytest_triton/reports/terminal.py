@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytest_triton.repository.problems import printable
-from pytest_triton.text_table import lay_out, screen_width
+from pytest_triton.text.tables import lay_out, screen_width
 
 if TYPE_CHECKING:
     import pytest
 
-    from pytest_triton.session import TritonSession
-    from pytest_triton.settings import Settings
+    from pytest_triton.checks.run import TritonSession
+    from pytest_triton.options.settings import Settings
 
 _MOST_ROWS = 50
 _NOTE = "triton_server_note"
@@ -58,9 +58,9 @@ def _run(settings: Settings) -> str:
 
 def _server(settings: Settings) -> str:
     from pytest_triton.errors import PytestTritonError
-    from pytest_triton.servers.container_image import OFFICIAL_IMAGE
-    from pytest_triton.servers.finding import find_tritonserver
-    from pytest_triton.servers.process import describe
+    from pytest_triton.servers.container.image import OFFICIAL_IMAGE
+    from pytest_triton.servers.process.discovery import find_tritonserver
+    from pytest_triton.servers.process.server import describe
 
     if settings.server == "container":
         return f"tritonserver (container, {settings.image or OFFICIAL_IMAGE})"

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.placement.backends import MODEL_FILES
-from pytest_triton.placement.completion import complete
+from pytest_triton.placement.core_completion import complete
 from pytest_triton.placement.declared import Declared, OnDisk
 from pytest_triton.placement.flaws import Flaw
 from pytest_triton.placement.polling import poll_flaws, version_flaw, versions_to_load

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pytest_triton.servers.server import Server
+from pytest_triton.servers.running_server import Server
 from pytest_triton.servers.spec import ServerSpec
 
 
@@ -16,13 +16,13 @@ def launch(spec: ServerSpec, say: Callable[[str], None] = lambda line: None) -> 
     Each way to have a server is imported when it is used: Docker's packages take a while.
     """
     if spec.where == "container":
-        from pytest_triton.servers.container import ContainerServer
+        from pytest_triton.servers.container.server import ContainerServer
 
         return ContainerServer(spec, say)
     if spec.where == "attached":
-        from pytest_triton.servers.attached import AttachedServer
+        from pytest_triton.servers.attached.server import AttachedServer
 
         return AttachedServer(spec)
-    from pytest_triton.servers.process import launch as launch_process
+    from pytest_triton.servers.process.server import launch as launch_process
 
     return launch_process(spec)

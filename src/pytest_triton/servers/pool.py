@@ -12,7 +12,7 @@ from typing import Protocol
 
 from pytest_triton.errors import PytestTritonError, tells_all
 from pytest_triton.servers.launching import launch
-from pytest_triton.servers.server import RunningServer, Server
+from pytest_triton.servers.running_server import RunningServer, Server
 from pytest_triton.servers.spec import ServerSpec
 
 __tracebackhide__ = tells_all

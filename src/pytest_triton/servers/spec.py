@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pytest_triton.client.tls import OPEN, Access
 from pytest_triton.placement.hardware import HardwareRequest
-from pytest_triton.servers.tls import OPEN, Access
 
 Where = Literal["process", "container", "attached"]
 

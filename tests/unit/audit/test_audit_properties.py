@@ -17,7 +17,7 @@ from pytest_triton.placement.declared import Declared
 from pytest_triton.placement.hardware import NO_GPU, simulated_gpus
 from pytest_triton.placement.predict import ample_gpus, predict
 from pytest_triton.repository import Repository, read_repository
-from strategies import model_configs
+from support.strategies import model_configs
 
 # What has the model refused on every hardware.
 REFUSED_EVERYWHERE = {"TRT104", "TRT105", "TRT106", "TRT108", "TRT201", "TRT202", "TRT210"}

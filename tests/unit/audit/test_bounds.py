@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from audit_examples import audit_config, audit_files, ids
+from support.audit_examples import audit_config, audit_files, ids
 
 ONNX = 'backend: "onnxruntime"\n'
 

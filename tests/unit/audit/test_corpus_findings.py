@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from corpus import corpus_directory, corpus_repositories
 from pytest_triton.audit import Finding, audit
 from pytest_triton.repository import read_repository
+from support.corpus import corpus_directory, corpus_repositories
 
 JUDGED = Path(__file__).with_name("corpus_findings.txt")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from audit_examples import audit_example, ids
 from pytest_triton.audit import RULES, Rule
+from support.audit_examples import audit_example, ids
 
 # What a mended example can't be without: another rule's note about the same subject.
 ALSO_TRUE = {"TRT213": {"TRT214"}}

@@ -9,11 +9,11 @@ from google.protobuf import text_format
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit_examples import audit_config
 from pytest_triton.audit import RULES, Edit
 from pytest_triton.audit.fixing import apply_edits, write_text
 from pytest_triton.audit.spans import field_span
 from pytest_triton.repository import model_config_type
+from support.audit_examples import audit_config
 
 ONNX = 'backend: "onnxruntime"\n'
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from audit_examples import audit_config, ids, write_files
 from pytest_triton.audit import Ignored, IgnoreError, audit, parse_ignored, parse_selected
 from pytest_triton.audit.rules import KNOWN
 from pytest_triton.repository import read_repository
+from support.audit_examples import audit_config, ids, write_files
 
 ONNX = 'backend: "onnxruntime"\n'
 

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit_examples import audit_files, ids
 from pytest_triton.audit.python_code import (
     NOTHING_TO_SAY,
     SIZE_LIMIT,
@@ -17,6 +16,7 @@ from pytest_triton.audit.python_code import (
     device_use,
     device_use_of,
 )
+from support.audit_examples import audit_files, ids
 
 HEAD = "import torch\nclass TritonPythonModel:\n  def initialize(self, args):\n"
 GPU, CPU = "kind: KIND_GPU", "kind: KIND_CPU"

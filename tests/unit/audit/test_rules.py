@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from audit_examples import audit_config, audit_files, ids, write_files
 from pytest_triton.audit import Finding, audit
 from pytest_triton.placement.hardware import simulated_gpus
 from pytest_triton.repository import read_repository
+from support.audit_examples import audit_config, audit_files, ids, write_files
 
 ONNX = 'backend: "onnxruntime"\n'
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from audit_examples import write_files
 from pytest_triton.audit import RULES, Example, Rule
+from pytest_triton.checks.run import CheckedDeployment
+from pytest_triton.options.settings import Deployment
 from pytest_triton.repository import read_repository
-from pytest_triton.session import CheckedDeployment
-from pytest_triton.settings import Deployment
+from support.audit_examples import write_files
 
 TOLD = [rule for rule in RULES if rule.told_by == "test_config"]
 

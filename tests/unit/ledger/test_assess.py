@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger_strategies import check, entry, ledger
 from pytest_triton.ledger import Entry
 from pytest_triton.ledger.assess import Rehearsals, assess
-from pytest_triton.ledger.values import VERDICTS
-from pytest_triton.plan.values import Need, Plan
+from pytest_triton.ledger.entries import VERDICTS
+from pytest_triton.plan.plan_file import Need, Plan
+from support.ledger_strategies import check, entry, ledger
 
 
 def need(gpus: int = 0, model: str = "detector") -> Need:

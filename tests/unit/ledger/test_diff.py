@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from hypothesis import given
 
-from ledger_strategies import entry, ledger, ledgers
 from pytest_triton.ledger import Ledger
 from pytest_triton.ledger.diff import difference
 from pytest_triton.ledger.fold import merged
+from support.ledger_strategies import entry, ledger, ledgers
 
 
 def test_a_changed_placement_and_what_changed_with_it() -> None:

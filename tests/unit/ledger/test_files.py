@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from ledger_strategies import check, entry, ledger, ledgers
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.ledger import (
     Ledger,
@@ -24,7 +23,8 @@ from pytest_triton.ledger import (
     read_ledger,
     write_ledger,
 )
-from pytest_triton.ledger.files import SCHEMA_FILE, SIZE_LIMIT
+from pytest_triton.ledger.ledger_file import SCHEMA_FILE, SIZE_LIMIT
+from support.ledger_strategies import check, entry, ledger, ledgers
 
 SCHEMA: dict[str, Any] = json.loads(SCHEMA_FILE.read_text("utf-8"))
 VALIDATOR = Draft202012Validator(SCHEMA)

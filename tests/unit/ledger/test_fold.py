@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger_strategies import check, entry, job, ledger, ledgers
 from pytest_triton.ledger import Entry, Ledger, Verdict
+from pytest_triton.ledger.entries import VERDICTS
 from pytest_triton.ledger.fold import folded, merged, place
-from pytest_triton.ledger.values import VERDICTS
+from support.ledger_strategies import check, entry, job, ledger, ledgers
 
 FIRST, SECOND = (job(started=f"2026-01-31T12:0{minute}:00Z") for minute in (1, 2))
 

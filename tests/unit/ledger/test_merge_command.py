@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from builders import RepositoryBuilder
-from ledger_strategies import entry, job, ledger
 from pytest_triton.__main__ import main
 from pytest_triton.ledger import Entry, read_ledger, write_ledger
+from support.builders import RepositoryBuilder
+from support.ledger_strategies import entry, job, ledger
 
 
 class Said(NamedTuple):

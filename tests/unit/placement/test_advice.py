@@ -4,7 +4,6 @@ import pytest
 from google.protobuf import text_format
 from hypothesis import given
 from hypothesis import strategies as st
-from short_configs import config, declared, groups
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from pytest_triton.placement.advice import (
@@ -17,10 +16,11 @@ from pytest_triton.placement.advice import (
 from pytest_triton.placement.compare import UNAVAILABLE, Observed, compare
 from pytest_triton.placement.declared import Declared, OnDisk
 from pytest_triton.placement.hardware import NO_GPU, simulated_gpus
+from pytest_triton.placement.instances import NOTHING
 from pytest_triton.placement.predict import DEFAULT_TRAITS, Prediction, ServerTraits, predict
 from pytest_triton.placement.refusal import REASONS, Reason, Refusal
-from pytest_triton.placement.values import NOTHING
-from strategies import group_lists
+from support.short_configs import config, declared, groups
+from support.strategies import group_lists
 
 
 def mended(text: str, advice: Advice | None) -> ModelConfig:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-from short_configs import declared, groups
 
 from pytest_triton.placement.advice import cure_verdict
 from pytest_triton.placement.compare import (
@@ -14,9 +13,10 @@ from pytest_triton.placement.compare import (
     compare,
 )
 from pytest_triton.placement.hardware import simulated_gpus
+from pytest_triton.placement.instances import NOTHING, Placement, cpu, gpu
 from pytest_triton.placement.predict import predict
 from pytest_triton.placement.refusal import Refusal
-from pytest_triton.placement.values import NOTHING, Placement, cpu, gpu
+from support.short_configs import declared, groups
 
 NO_GPUS = Refusal("no-gpu", "Triton's words")
 OTHER = Refusal("other", "Triton's other words")

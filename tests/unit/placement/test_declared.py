@@ -4,7 +4,6 @@ import subprocess
 import sys
 
 import pytest
-from short_configs import config, declared, ensemble, groups
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from pytest_triton.placement.backends import (
@@ -13,8 +12,9 @@ from pytest_triton.placement.backends import (
     backend_of_platform,
     guess_backend,
 )
-from pytest_triton.placement.completion import complete
+from pytest_triton.placement.core_completion import complete
 from pytest_triton.placement.declared import Declared, OnDisk
+from support.short_configs import config, declared, ensemble, groups
 
 GPU, CPU = "kind: KIND_GPU", "kind: KIND_CPU"
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from short_configs import declared, ensemble
+
+from support.short_configs import declared, ensemble
 
 CONTROL = "sequence_batching { control_input { name: 'C' control { kind: CONTROL_SEQUENCE_START "
 

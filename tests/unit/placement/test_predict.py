@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from short_configs import config, declared, ensemble, groups
 
 from pytest_triton.placement.declared import Declared, OnDisk
 from pytest_triton.placement.hardware import NO_GPU, Gpu, Hardware, simulated_gpus
+from pytest_triton.placement.instances import NOTHING, Placement, cpu, gpu, on_model
 from pytest_triton.placement.predict import (
     ServerTraits,
     explain,
@@ -17,8 +17,8 @@ from pytest_triton.placement.predict import (
     refused_everywhere,
 )
 from pytest_triton.placement.refusal import classify
-from pytest_triton.placement.values import NOTHING, Placement, cpu, gpu, on_model
-from strategies import Case, cases
+from support.short_configs import config, declared, ensemble, groups
+from support.strategies import Case, cases
 
 GPU, CPU = "kind: KIND_GPU", "kind: KIND_CPU"
 BOTH = gpu(0) + gpu(1)

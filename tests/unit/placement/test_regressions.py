@@ -6,12 +6,12 @@ Found with tests/rehearsal/test_predict_against_core.py, or by hand with the sam
 from __future__ import annotations
 
 import pytest
-from short_configs import config, ensemble, groups
 
 from pytest_triton.placement.declared import Declared, OnDisk
 from pytest_triton.placement.hardware import NO_GPU, simulated_gpus
 from pytest_triton.placement.predict import ServerTraits, predict, predict_all
 from pytest_triton.placement.refusal import classify
+from support.short_configs import config, ensemble, groups
 
 
 def test_a_version_named_twice_counts_as_there() -> None:

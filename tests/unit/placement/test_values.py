@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_triton.placement.values import NOTHING, Instances, Placement, cpu, gpu, on_model
+from pytest_triton.placement.instances import NOTHING, Instances, Placement, cpu, gpu, on_model
 
 placements = st.lists(
     st.builds(Instances, st.just("GPU"), st.integers(0, 9), st.integers(1, 5))

@@ -12,9 +12,9 @@ from pytest_triton.placement.hardware import NO_GPU, Gpu, Hardware
 from pytest_triton.placement.predict import predict_all
 from pytest_triton.plan.jobs import plan_of
 from pytest_triton.plan.needs import PlannedModel, backends_of, needs_of_deployment
-from pytest_triton.plan.values import Need, Plan
+from pytest_triton.plan.plan_file import Need, Plan
 from pytest_triton.repository import model_config_type
-from strategies import model_configs
+from support.strategies import model_configs
 
 GPU = "instance_group [ { kind: KIND_GPU } ]"
 CPU = "instance_group [ { kind: KIND_CPU } ]"

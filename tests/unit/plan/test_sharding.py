@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger_strategies import texts
 from pytest_triton.plan.sharding import Shard, needed
+from support.ledger_strategies import texts
 
 
 @given(name=texts, of=st.integers(1, 1000))

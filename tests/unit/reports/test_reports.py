@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import sample_ledgers as ledgers
 from pytest_triton.__main__ import main
 from pytest_triton.ledger import Ledger, read_ledger, write_ledger
-from pytest_triton.reports.complaints import complaints, from_root
+from pytest_triton.reports.annotations import complaints, from_root
 from pytest_triton.reports.github import github
 from pytest_triton.reports.gitlab import gitlab
 from pytest_triton.reports.html import html
 from pytest_triton.reports.markdown import markdown
 from pytest_triton.reports.matrix import Matrix, kind_of
+from support import sample_ledgers as ledgers
 
 # --- the matrix --------------------------------------------------------------------------------
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import google.protobuf
 import pytest
-from bare_triton import START_SECONDS, Verdict, ask
-from trees import PYTHON, model
 
-from corpus import corpus_repositories
 from pytest_triton.repository import Effect, Model, read_config, read_repository
+from support.bare_triton import START_SECONDS, Verdict, ask
+from support.corpus import corpus_repositories
+from support.trees import PYTHON, model
 
 CONFIGS: dict[str, str | bytes] = {
     "good": PYTHON,

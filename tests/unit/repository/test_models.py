@@ -10,9 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from trees import PYTHON, model
 
-from corpus import corpus_repositories
 from pytest_triton.repository import (
     ConfigProblem,
     Effect,
@@ -25,6 +23,8 @@ from pytest_triton.repository import (
     model_config_type,
     read_repository,
 )
+from support.corpus import corpus_repositories
+from support.trees import PYTHON, model
 
 
 def only(root: Path) -> Model:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import pytest
 from google.protobuf import text_format
 
-from corpus import corpus_repositories
 from pytest_triton.repository import model_config_type
 from pytest_triton.repository.plain_text import read_plain
+from support.corpus import corpus_repositories
 
 PLAIN = {
     "nothing": "",

@@ -1,0 +1,472 @@
+"""TRT5..: what stands on disk: names, versions, model files, variants, unreadable parts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+
+from pytest_triton.audit.bounded_read import entries, read_bytes
+from pytest_triton.audit.rule import rule
+from pytest_triton.audit.rules.placement import wanted_kind
+from pytest_triton.audit.subject import Found, Subject
+from pytest_triton.placement.advice import instance_group_lines
+from pytest_triton.placement.declared import Declared, DeclaredGroup, OnDisk
+from pytest_triton.placement.refusal import classify
+from pytest_triton.repository import ConfigProblem, Effect, Problem, position_of, read_config
+from pytest_triton.repository.problems import printable
+
+_POINTER = b"version https://git-lfs.github.com/spec/"
+_MOST_VARIANTS = 50
+_LABELLED = """\
+backend: "python"
+instance_group [ { kind: KIND_CPU } ]
+output [ { name: "Y" data_type: TYPE_FP32 dims: [ 4 ] label_filename: "labels.txt" } ]
+"""
+_GOOD = 'backend: "python"\ninstance_group [ { kind: KIND_CPU } ]\n'
+
+
+def _kind_of(problem: Problem, subject: Subject) -> str:
+    """The rule that a problem of the repository falls under."""
+    if problem.effect is Effect.ACCEPTED:
+        return "TRT509"
+    if problem.effect is Effect.BREAKS_SERVER:
+        return "TRT508"
+    if not subject.model.readable:
+        return "TRT501"
+    reason = classify(problem.triton)
+    if "label file" in problem.message:
+        return "TRT505"
+    if "is not a model" in problem.message:
+        return "TRT507"
+    return {
+        "name": "TRT502",
+        "version": "TRT503",
+        "no-backend": "TRT504",
+        "duplicate": "TRT506",
+    }.get(reason, "TRT510" if isinstance(problem, ConfigProblem) else "TRT507")
+
+
+def _problems(rule_id: str) -> Callable[[Subject], Iterator[Found]]:
+    def find(subject: Subject) -> Iterator[Found]:
+        for problem in subject.model.problems:
+            if _kind_of(problem, subject) == rule_id:
+                line = column = None
+                if isinstance(problem, ConfigProblem):
+                    line, column = problem.line, problem.column
+                message = f"{problem.message}. {problem.cure}".rstrip(". ")
+                yield Found(problem.path, line, column, message)
+
+    return find
+
+
+@rule(
+    "TRT501",
+    "config-unreadable",
+    "error",
+    scope="directory",
+    told_by="test_config",
+    failing='backend: "python"\ninstance_group [ { kind: KIND_GPU gpu: [ 0 ] } ]\n',
+    mended='backend: "python"\ninstance_group [ { kind: KIND_GPU gpus: [ 0 ] } ]\n',
+)
+def config_unreadable(subject: Subject) -> Iterator[Found]:
+    """config.pbtxt can't be read or parsed.
+
+    Triton drops the model while it polls the repository: the index has its name, and no reason.
+    The reason stands in the server's log only. One misspelt field is enough.
+    """
+    yield from _problems("TRT501")(subject)
+
+
+@rule(
+    "TRT502",
+    "name-differs",
+    "error",
+    scope="directory",
+    told_by="test_config",
+    failing='name: "other"\n' + _GOOD,
+    mended='name: "m"\n' + _GOOD,
+)
+def name_differs(subject: Subject) -> Iterator[Found]:
+    """The config's name is not the directory's.
+
+    Triton drops the model while polling. The name can be left out; then it is the directory's.
+    """
+    yield from _problems("TRT502")(subject)
+
+
+@rule(
+    "TRT503",
+    "no-version",
+    "error",
+    scope="directory",
+    told_by="test_config",
+    failing={"m/config.pbtxt": _GOOD, "m/v1/.gitkeep": ""},
+    mended={"m/config.pbtxt": _GOOD, "m/1/.gitkeep": ""},
+)
+def no_version(subject: Subject) -> Iterator[Found]:
+    """There is no version directory that the version policy takes.
+
+    Versions are directories named by a number without a leading zero. git keeps no empty
+    directories: an ensemble's needs a file such as `.gitkeep`. Without a version the model is
+    missing from Triton's index.
+    """
+    yield from _problems("TRT503")(subject)
+
+
+@rule(
+    "TRT504",
+    "no-backend",
+    "error",
+    scope="directory",
+    told_by="test_config",
+    failing="max_batch_size: 8\n",
+    mended=_GOOD,
+)
+def no_backend(subject: Subject) -> Iterator[Found]:
+    """Nothing names a backend: no `backend`, no `platform`, no file that Triton knows.
+
+    Triton guesses from the files in the first subdirectory. Where weights arrive later, as in a
+    checkout, the guess fails or changes: write `backend`.
+    """
+    yield from _problems("TRT504")(subject)
+
+
+@rule(
+    "TRT505",
+    "labels-missing",
+    "error",
+    scope="directory",
+    told_by="test_config",
+    failing={
+        "m/config.pbtxt": _LABELLED,
+        "m/1/.gitkeep": "",
+    },
+    mended={
+        "m/config.pbtxt": _LABELLED,
+        "m/1/.gitkeep": "",
+        "m/labels.txt": "cat\ndog\n",
+    },
+)
+def labels_missing(subject: Subject) -> Iterator[Found]:
+    """An output names a label file that isn't in the model's directory.
+
+    Triton refuses the model when it loads it.
+    """
+    yield from _problems("TRT505")(subject)
+
+
+@rule(
+    "TRT506",
+    "model-twice",
+    "error",
+    scope="directory",
+    told_by="test_config",
+    failing={
+        "a:m/config.pbtxt": _GOOD,
+        "a:m/1/.gitkeep": "",
+        "b:m/config.pbtxt": _GOOD,
+        "b:m/1/.gitkeep": "",
+    },
+    mended={
+        "a:m/config.pbtxt": _GOOD,
+        "a:m/1/.gitkeep": "",
+        "b:n/config.pbtxt": _GOOD,
+        "b:n/1/.gitkeep": "",
+    },
+)
+def model_twice(subject: Subject) -> Iterator[Found]:
+    """A model of this name stands in several repositories of one server.
+
+    Triton loads none of them. Rename one, or serve the repositories apart.
+    """
+    yield from _problems("TRT506")(subject)
+
+
+@rule(
+    "TRT507",
+    "not-a-model",
+    "error",
+    scope="directory",
+    told_by="test_config",
+    failing={"m/config.pbtxt": _GOOD, "m/1/.gitkeep": "", "notes/readme.txt": "hello\n"},
+    mended={"m/config.pbtxt": _GOOD, "m/1/.gitkeep": "", "readme.txt": "hello\n"},
+)
+def not_a_model(subject: Subject) -> Iterator[Found]:
+    """A directory in the repository is no model, or can't be looked at.
+
+    Triton takes every directory for a model, hidden ones such as `.git` too, and is never ready
+    as long as one of them fails. The same goes for links that lead nowhere.
+    """
+    yield from _problems("TRT507")(subject)
+
+
+@rule(
+    "TRT508",
+    "breaks-server",
+    "error",
+    scope="directory",
+    told_by="test_config",
+    failing={"m/config.pbtxt": _GOOD, "m/1/.gitkeep": "", "m/99999999999999999999/.gitkeep": ""},
+    mended={"m/config.pbtxt": _GOOD, "m/1/.gitkeep": ""},
+)
+def breaks_server(subject: Subject) -> Iterator[Found]:
+    """What stands in this directory keeps Triton from serving the other models too.
+
+    Version numbers beyond 64 bits, links in circles, names and strings that aren't UTF-8: Triton
+    crashes on them, never ends, or answers what no client can read.
+    """
+    yield from _problems("TRT508")(subject)
+
+
+@rule(
+    "TRT509",
+    "odd-version",
+    "warning",
+    scope="directory",
+    failing={"m/config.pbtxt": _GOOD, "m/1/.gitkeep": "", "m/2.old/.gitkeep": ""},
+    mended={"m/config.pbtxt": _GOOD, "m/1/.gitkeep": "", "m/old-2/.gitkeep": ""},
+)
+def odd_version(subject: Subject) -> Iterator[Found]:
+    """A directory counts as a version by accident, or leads back to where it stands.
+
+    Triton reads a number at the start of a name: `2.old` is version 2, the newest, and its files
+    are looked for in `2`, which isn't there. A link to a directory above is followed 40 times.
+    """
+    yield from _problems("TRT509")(subject)
+
+
+@rule(
+    "TRT510",
+    "config-refused",
+    "error",
+    scope="directory",
+    told_by="test_config",
+    failing="max_batch_size: -1\n" + _GOOD,
+    mended="max_batch_size: 1\n" + _GOOD,
+)
+def config_refused(subject: Subject) -> Iterator[Found]:
+    """The config contradicts itself, and Triton refuses it on any hardware.
+
+    Batch sizes, schedulers, queue policies, tensors of ensembles: what Triton's core checks before
+    it looks at hardware. The message says which, and what to write instead.
+    """
+    yield from _problems("TRT510")(subject)
+
+
+@rule(
+    "TRT520",
+    "version-not-there",
+    "warning",
+    failing={
+        "m/config.pbtxt": _GOOD + "version_policy { specific { versions: [ 1, 3 ] } }\n",
+        "m/1/.gitkeep": "",
+    },
+    mended={
+        "m/config.pbtxt": _GOOD + "version_policy { specific { versions: [ 1, 3 ] } }\n",
+        "m/1/.gitkeep": "",
+        "m/3/.gitkeep": "",
+    },
+)
+def version_not_there(subject: Subject) -> Iterator[Found]:
+    """The version policy asks for a version that isn't there, beside others that are.
+
+    Triton loads the others and says nothing: the model is READY, and requests for the missing
+    version fail.
+    """
+    if not subject.model.versions_to_load:
+        return  # then the model is refused, which has a rule of its own
+    for number, version in enumerate(subject.config.version_policy.specific.versions):
+        if version not in subject.model.versions:
+            yield subject.at(
+                (
+                    f"version_policy.specific.versions[{number}]",
+                    "version_policy.specific.versions",
+                    "version_policy",
+                ),
+                f"version {version} isn't there, and Triton says nothing about it",
+            )
+
+
+@rule(
+    "TRT521",
+    "model-file-missing",
+    "warning",
+    failing={
+        "m/config.pbtxt": 'backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
+        "m/1/modell.onnx": "weights",
+    },
+    mended={
+        "m/config.pbtxt": 'backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
+        "m/1/model.onnx": "weights",
+    },
+)
+def model_file_missing(subject: Subject) -> Iterator[Found]:
+    """A version directory has files, and not the model's.
+
+    Triton refuses the model on any hardware once a backend looks for it. Nothing is said of empty
+    version directories: weights that aren't kept in the repository are common. A file by another
+    name can be named in `default_model_filename`.
+    """
+    file = subject.config.default_model_filename
+    if subject.declared.is_ensemble or not file or "/" in file:
+        return
+    if subject.backend.name != "python" and not subject.backend.model_files:
+        return  # nobody knows what it looks for
+    for directory in subject.version_directories:
+        if os.path.lexists(directory / file):
+            continue
+        there = [one.name for one in entries(directory) or () if not one.name.startswith(".")]
+        if not there:
+            continue
+        close = get_close_matches(file, there, n=1) or there[:1]
+        yield Found(
+            directory,
+            None,
+            None,
+            f"has no `{printable(file)}`, but `{printable(close[0])}`"
+            + (f" and {len(there) - 1} more" if len(there) > 1 else ""),
+            f'default_model_filename: "{close[0]}"' if close[0].isprintable() else "",
+        )
+
+
+@rule(
+    "TRT522",
+    "lfs-pointer",
+    "warning",
+    failing={
+        "m/config.pbtxt": 'backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
+        "m/1/model.onnx": "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+    },
+    mended={
+        "m/config.pbtxt": 'backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
+        "m/1/model.onnx": "weights",
+    },
+)
+def lfs_pointer(subject: Subject) -> Iterator[Found]:
+    """A model file is a Git LFS pointer: a few lines of text where the weights should be.
+
+    The backend fails on it with an error about its own format. Run `git lfs pull` before the
+    repository is deployed or copied into an image. In a job that only reads configs (a pull
+    request, a rehearsal) pointers are fine: ignore this rule there.
+    """
+    for directory in subject.version_directories:
+        for entry in entries(directory, 100) or ():
+            try:
+                is_small = entry.is_file() and entry.stat().st_size < 1024
+            except OSError:
+                continue
+            path = Path(entry.path)
+            if is_small and (read_bytes(path, len(_POINTER)) or b"") == _POINTER:
+                yield Found(path, 1, 1, "is a Git LFS pointer, not the model: git lfs pull")
+
+
+@rule(
+    "TRT523",
+    "variant-broken",
+    "error",
+    failing={
+        "m/config.pbtxt": _GOOD,
+        "m/1/.gitkeep": "",
+        "m/configs/h100.pbtxt": 'backend: "python"\ninstance_groups [ ]\n',
+    },
+    mended={
+        "m/config.pbtxt": _GOOD,
+        "m/1/.gitkeep": "",
+        "m/configs/h100.pbtxt": _GOOD,
+    },
+)
+def variant_broken(subject: Subject) -> Iterator[Found]:
+    """A variant in `configs/` can't be read or parsed.
+
+    `--model-config-name=h100` takes `configs/h100.pbtxt` where there is one: the model is refused
+    on just the servers that are started with it.
+    """
+    for name in subject.model.variants[:_MOST_VARIANTS]:
+        path = subject.model.directory / "configs" / f"{name}.pbtxt"
+        problem = read_config(path).problem
+        if problem is not None:
+            yield Found(path, problem.line, problem.column, problem.message)
+
+
+@rule(
+    "TRT524",
+    "variant-falls-back",
+    "warning",
+    failing={
+        "m/config.pbtxt": _GOOD,
+        "m/1/.gitkeep": "",
+        "m/configs/h100.pbtxt": 'backend: "python"\n',
+    },
+    mended={
+        "m/config.pbtxt": _GOOD,
+        "m/1/.gitkeep": "",
+        "m/configs/h100.pbtxt": 'backend: "python"\ninstance_group [ { kind: KIND_GPU } ]\n',
+    },
+)
+def variant_falls_back(subject: Subject) -> Iterator[Found]:
+    """A variant in `configs/` leaves to Triton what config.pbtxt decides.
+
+    A server that is started with `--model-config-name` reads the variant instead of config.pbtxt,
+    as a whole: an instance_group of config.pbtxt doesn't count there, and the model may come up
+    on the CPU. (The other way round, a name that has no variant silently means config.pbtxt.)
+    """
+    if not subject.declared.is_explicit or subject.declared.is_ensemble:
+        return
+    for name in subject.model.variants[:_MOST_VARIANTS]:
+        path = subject.model.directory / "configs" / f"{name}.pbtxt"
+        file = read_config(path)
+        if file.config is None:
+            continue
+        declared = Declared.of(file.config, on_disk=OnDisk(subject.model.name))
+        declared = replace(declared, backend=declared.backend or subject.declared.backend)
+        if declared.is_explicit or subject.backend.only is not None:
+            continue
+        place = position_of(file.text, "instance_group") or (1, 1)
+        yield Found(
+            path,
+            *place,
+            "leaves the kind to Triton, which config.pbtxt doesn't: without a GPU this variant "
+            "lands on the CPU",
+            instance_group_lines(
+                subject.declared.groups or [DeclaredGroup(kind=wanted_kind(subject))]
+            ),
+        )
+
+
+@rule(
+    "TRT525",
+    "unreadable-file",
+    "warning",
+    failing={
+        "m/config.pbtxt": _GOOD,
+        "m/1/model.py": "-> ../gone/model.py",
+    },
+    mended={
+        "m/config.pbtxt": _GOOD,
+        "m/1/model.py": "class TritonPythonModel:\n    pass\n",
+    },
+)
+def unreadable_file(subject: Subject) -> Iterator[Found]:
+    """A model's file is a link that leads nowhere, or can't be read by the user who runs this.
+
+    Links often point to where the weights lie on the machine that made them. Files that can't be
+    read come from a build that ran as root, or with a strict umask; the server's user has the same
+    trouble with them.
+    """
+    for directory in subject.version_directories:
+        if not os.path.isdir(directory):
+            continue  # odd-version has it
+        if not os.access(directory, os.R_OK | os.X_OK):
+            yield Found(directory, None, None, "can't be read: chmod -R a+rX")
+            continue
+        file = subject.config.default_model_filename
+        path = directory / file if file and "/" not in file else None
+        if path is None or not os.path.lexists(path):
+            continue
+        if not os.path.exists(path):
+            yield Found(path, None, None, "is a link that leads nowhere")
+        elif not os.access(path, os.R_OK):
+            yield Found(path, None, None, "can't be read: chmod a+r")

@@ -1,0 +1,497 @@
+"""What one run of pytest checks, and the servers that it does it with.
+
+The way of a model: directory -> Model -> Declared -> predicted -> ServerSpec -> pool -> server ->
+observed -> verdict. Everything but the pool is a value that is computed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from pytest_triton.client.tls import Access
+from pytest_triton.errors import PytestTritonError, tells_all
+from pytest_triton.options.settings import Backends, Deployment, Settings
+from pytest_triton.placement.backends import backend_named
+from pytest_triton.placement.compare import Observed
+from pytest_triton.placement.declared import Declared
+from pytest_triton.placement.flaws import Flaw
+from pytest_triton.placement.hardware import NO_GPU, Hardware, HardwareRequest
+from pytest_triton.placement.predict import Prediction, ample_gpus, predict_all
+from pytest_triton.placement.refusal import Refusal, classify
+from pytest_triton.plan.sharding import needed
+from pytest_triton.rehearsal.completed_configs import as_json, completions
+from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS, is_backend_name
+from pytest_triton.repository import (
+    Model,
+    Problem,
+    Repository,
+    model_config_type,
+    read_repository,
+)
+from pytest_triton.servers.pool import Pool, ServerPool
+from pytest_triton.servers.running_server import RunningServer
+from pytest_triton.servers.spec import ContainerOptions, ServerSpec
+
+if TYPE_CHECKING:
+    from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+    from pytest_triton.audit import Finding
+
+
+__tracebackhide__ = tells_all
+
+_MOST_NAMES = 20  # of models, in a note
+_MOST_INSTANCES = 2000  # of one model; more take a test server minutes or all memory
+
+
+class PatternUnused(PytestTritonError):
+    """A pattern of triton_allow_fallback or triton_expect that no model's name fits."""
+
+
+class NotForAttached(PytestTritonError):
+    """Something was asked of a running server that only one of pytest's own could do."""
+
+
+@dataclass(frozen=True, eq=False)
+class CheckedDeployment:
+    """A deployment that is to be checked: its repositories as they are on disk.
+
+    `backends` are those of the servers that check it. If it is checked on an `attached` one,
+    nothing can be held back from that: it serves what it serves.
+    """
+
+    deployment: Deployment
+    repository: Repository
+    backends: Backends = "stand-in"
+    attached: bool = False
+
+    @cached_property
+    def declared(self) -> Mapping[str, Declared]:
+        """What each model with a readable config declares, by name.
+
+        What Triton refuses on sight, for what is on disk, is part of it (a flaw).
+        """
+        found = {}
+        for model in self._readable:
+            config = self.completed.get(model.name)
+            declared = (
+                model.declared if config is None else Declared.of(config, on_disk=model.on_disk)
+            )
+            if model.refusal is not None:
+                text = model.refusal.triton or model.refusal.message
+                declared = replace(declared, flaws=(Flaw(classify(text), text), *declared.flaws))
+            found[model.name] = declared
+        return found
+
+    @cached_property
+    def completed(self) -> Mapping[str, ModelConfig]:
+        """The configs that real backends would complete, completed, by the models' names."""
+        models = {model.name: model.config for model in self._readable}
+        completing = {name for name, config in models.items() if _completes(config.backend)}
+        return completions(models, frozenset(completing))
+
+    @cached_property
+    def completed_json(self) -> tuple[tuple[str, str], ...]:
+        """What stand-ins are told of it."""
+        return as_json(self.completed) if self.stand_ins else ()
+
+    @property
+    def _readable(self) -> Iterator[Model]:
+        return (model for model in self.repository.models if model.readable)
+
+    @cached_property
+    def stand_ins(self) -> tuple[str, ...]:
+        """The backends that a rehearsal stands in for: all official ones, and the models' own."""
+        if self.backends != "stand-in":
+            return ()
+        own = {declared.backend for declared in self.declared.values()}
+        return tuple(sorted({*OFFICIAL_BACKENDS, *filter(is_backend_name, own)}))
+
+    @cached_property
+    def held_back(self) -> Mapping[str, str]:
+        """Models that no server is given, since it would not serve the others either: name -> why.
+
+        Triton crashes on some configs, hangs on some directories, and its real python backend
+        waits in vain for a model that has no file (seen with 2.51.0).
+        """
+        found: dict[str, str] = {}
+        if self.attached:
+            return found
+        for model in self.repository.models:
+            if model.breaks_server and model.refusal is not None:
+                found[model.name] = model.refusal.message
+            elif self.backends == "real" and _lacks_python_file(model):
+                found[model.name] = (
+                    "a version directory has no python file, and Triton's python backend waits "
+                    "for it without end: add 1/model.py, or rehearse (--triton-backends=stand-in)"
+                )
+        for predictions in (self._predicted_without_gpu, self._predicted_with_ample_gpus):
+            for name, prediction in predictions.items():
+                if prediction.refusal is not None and prediction.refusal.reason == "crash":
+                    found[name] = f"Triton crashes on it: {prediction.refusal.text}"
+                elif prediction.placement.total > _MOST_INSTANCES:
+                    found[name] = f"it declares {prediction.placement.total} instances"
+        return found
+
+    def refused_everywhere(self, model: str) -> Refusal | None:
+        """The refusal that no hardware mends, also that of an ensemble for its models' sake."""
+        if self._predicted_without_gpu[model].ready:
+            return None
+        return self._predicted_with_ample_gpus[model].refusal
+
+    @cached_property
+    def _predicted_without_gpu(self) -> Mapping[str, Prediction]:
+        return predict_all(self.declared, NO_GPU)
+
+    @cached_property
+    def _predicted_with_ample_gpus(self) -> Mapping[str, Prediction]:
+        return predict_all(self.declared, ample_gpus(self.declared.values(), at_least=2))
+
+    @cached_property
+    def left_out(self) -> tuple[Path, ...]:
+        """What no server must see of the repositories."""
+        models = self.repository.models
+        paths = [model.directory for model in models if model.name in self.held_back]
+        paths += [problem.path for problem in self.repository.problems]
+        return tuple(sorted(paths))
+
+    @cached_property
+    def _by_repository(self) -> Mapping[Path, Sequence[Model]]:
+        found: dict[Path, list[Model]] = {path: [] for path in self.deployment.paths}
+        for model in self.repository.models:
+            found[model.repository].append(model)
+        for problem in self.repository.problems:
+            found[problem.path.parent].append(_broken_entry(problem))
+        return found
+
+    def models_in(self, repository: Path) -> Sequence[Model]:
+        """What stands in one of the deployment's repositories for a model, by name.
+
+        Beside the models, entries that keep Triton from reading the repository at all: their
+        test_config fails.
+        """
+        return self._by_repository[repository]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one server made of a deployment, beside what was predicted of just that server.
+
+    `server` names it, `run` says whether it is a real run or a rehearsal. `notes` are what else
+    is worth telling of an attached one: its GPUs, as far as it tells, and what else it serves.
+    """
+
+    server: str
+    run: str
+    observed: Mapping[str, Observed]
+    predicted: Mapping[str, Prediction]
+    notes: tuple[str, ...] = ()
+    image: str | None = None
+    image_digest: str | None = None
+
+
+class PollRefusal(NamedTuple):
+    """Triton's words about a model that it did not even try to load."""
+
+    server: str
+    text: str
+
+
+class TritonSession:
+    """The deployments of this run, their servers, and what those were seen to do.
+
+    `worker` is the xdist worker's name, "" without xdist; the pool is then the controller's.
+    """
+
+    def __init__(self, settings: Settings, pool: Pool | None = None, worker: str = "") -> None:
+        self.settings = settings
+        self.pool: Pool = ServerPool() if pool is None else pool
+        self.worker = worker
+        self._read: dict[tuple[tuple[Path, ...], Backends, bool], CheckedDeployment] = {}
+        self._audited: dict[CheckedDeployment, Mapping[Path | None, Sequence[Finding]]] = {}
+        self._looked: dict[RunningServer, Seen] = {}
+        self._hardware: dict[RunningServer, Hardware] = {}
+        self._seen: dict[tuple[CheckedDeployment, HardwareRequest], Seen | PytestTritonError] = {}
+        self._told: set[str] = set()
+
+    @cached_property
+    def deployments(self) -> tuple[CheckedDeployment, ...]:
+        """Read from disk at the first use. Raises PytestTritonError for a bad repository."""
+        return tuple(self.checked(deployment) for deployment in self.settings.repo)
+
+    def checked(
+        self, deployment: Deployment, settings: Settings | None = None
+    ) -> CheckedDeployment:
+        """A deployment with its repositories read from disk, at its first use.
+
+        Raises PytestTritonError for a bad repository.
+        """
+        settings = settings or self.settings
+        key = (deployment.paths, settings.backends, settings.is_attached)
+        if key not in self._read:
+            repository = read_repository(deployment.paths)
+            self._read[key] = CheckedDeployment(
+                deployment, repository, settings.backends, settings.is_attached
+            )
+        return self._read[key]
+
+    def check_patterns(self) -> None:
+        """Raise PatternUnused for a pattern that names no model: most likely it is mistyped."""
+        names = [m.name for checked in self.deployments for m in checked.repository.models]
+        given = [("triton_allow_fallback", pattern) for pattern in self.settings.allow_fallback]
+        given += [("triton_expect", expectation.pattern) for expectation in self.settings.expect]
+        for option, pattern in given:
+            source = self.settings.sources[option.removeprefix("triton_")]
+            if self.settings.repo_replaced and source == "ini file":
+                continue  # meant for the repositories of the ini file, which aren't checked now
+            if not any(fnmatchcase(name, pattern) for name in names):
+                raise PatternUnused(
+                    f"{option}: no model is called {pattern!r}",
+                    tried=[f"the models that there are: {', '.join(names[:20])}"],
+                    cure="correct the pattern, or remove it if the model is gone",
+                )
+
+    def audited(self, checked: CheckedDeployment) -> Mapping[Path | None, Sequence[Finding]]:
+        """What the audit finds that no other check tells, by the directory of the model it is
+        about; under None what is about all of them. Audited at the first use.
+        """
+        if checked not in self._audited:
+            self._audited[checked] = _audit(checked, self.settings)
+        return self._audited[checked]
+
+    def spec(
+        self,
+        checked: CheckedDeployment,
+        hardware: HardwareRequest,
+        settings: Settings | None = None,
+    ) -> ServerSpec:
+        """The server that checks a deployment on some hardware; other `settings` are a test's.
+
+        Raises NotForAttached for what a running server can't be made into.
+        """
+        settings = settings or self.settings
+        if settings.is_attached:
+            return _attached_spec(checked, hardware, settings)
+        if hardware.kind == "own":
+            raise NotForAttached(
+                "gpus='own' are those of a running server, and this one is started by pytest",
+                cure="name the running server's URL, or other hardware",
+            )
+        common = ServerSpec(
+            repositories=checked.deployment.paths,
+            hardware=hardware,
+            timeout=settings.timeout,
+            stand_ins=checked.stand_ins,
+            completed=checked.completed_json,
+            left_out=tuple(sorted({*checked.left_out, *self._of_other_shards(checked)})),
+        )
+        if settings.server == "process":
+            return replace(
+                common, binary=settings.binary, version=settings.version, python=settings.python
+            )
+        if settings.server == "container":
+            return replace(
+                common,
+                where="container",
+                image=settings.image,
+                container=ContainerOptions(
+                    gpu_driver=settings.gpu_driver,
+                    shm_size=settings.shm_size,
+                    memory=settings.memory,
+                    pids=settings.pids,
+                    user=settings.user,
+                    read_only=settings.read_only,
+                    pull=settings.pull,
+                    pull_timeout=settings.pull_timeout,
+                    transfer=settings.transfer,
+                    mounts=settings.mount,
+                    reuse=settings.reuse,
+                ),
+            )
+        raise ValueError(f"a server is a process, a container or a URL, not {settings.server!r}")
+
+    def _of_other_shards(self, checked: CheckedDeployment) -> Iterator[Path]:
+        """Models that this run isn't about, so that its servers needn't load them."""
+        shard = self.settings.shard
+        if shard is None:
+            return
+        models = checked.repository.models
+        steps = {name: one.steps for name, one in checked.declared.items()}
+        kept = needed((model.name for model in models if shard.holds(model.name)), steps)
+        yield from (model.directory for model in models if model.name not in kept)
+
+    def seen(self, checked: CheckedDeployment, hardware: HardwareRequest) -> Seen:
+        """What a server with this hardware made of the deployment's models.
+
+        The first call starts the servers for all hardware of the run, side by side. Raises the
+        PytestTritonError that kept the server from telling, at every call.
+        """
+        key = (checked, hardware)
+        if key not in self._seen:
+            self.pool.launch([self.spec(checked, other) for other in self.settings.gpus])
+            self.audited(checked)  # needs no server: done while they start
+            try:
+                self._seen[key] = self._look(checked, self.spec(checked, hardware))
+            except PytestTritonError as error:
+                self._seen[key] = error
+        seen = self._seen[key]
+        if isinstance(seen, PytestTritonError):
+            raise seen.with_traceback(None)
+        return seen
+
+    def poll_refusal(self, checked: CheckedDeployment, model: str) -> PollRefusal | None:
+        """Triton's own word on a model's config; None if it took it, or no server can be had."""
+        for hardware in self.settings.gpus[:1]:
+            try:
+                seen = self.seen(checked, hardware)
+            except PytestTritonError:
+                return None  # test_placement fails with this error; the config is still looked at
+            observed = seen.observed.get(model)
+            refusal = observed.refusal if observed is not None else None
+            if refusal is not None and refusal.stage == "poll" and refusal.reason != "ensemble":
+                return PollRefusal(seen.server, refusal.text)
+        return None
+
+    def is_told(self, what: PytestTritonError | str) -> bool:
+        """Whether this error or text has been told before; asking tells it."""
+        known = str(what) in self._told
+        self._told.add(str(what))
+        return known
+
+    def close(self) -> None:
+        self.pool.close()
+
+    def look_at(self, checked: CheckedDeployment, server: RunningServer) -> Seen:
+        """What a running server made of the deployment's models, asked once.
+
+        Raises PytestTritonError if it can't be asked, or lacks GPUs that it was to have.
+        """
+        if server not in self._looked:
+            self._looked[server] = look(checked, server, self.hardware_of(server))
+        return self._looked[server]
+
+    def hardware_of(self, server: RunningServer) -> Hardware:
+        """The GPUs that a running server has, asked once. Raises PytestTritonError."""
+        from pytest_triton.evidence.usable_gpus import hardware_of
+
+        if server not in self._hardware:
+            self._hardware[server] = hardware_of(server)
+        return self._hardware[server]
+
+    def _look(self, checked: CheckedDeployment, spec: ServerSpec) -> Seen:
+        seen = self.look_at(checked, self.pool.get(spec))
+        if spec.stand_ins:  # quickly started anew, should a test want it as well
+            self.pool.release(spec)
+        return seen
+
+
+def _audit(
+    checked: CheckedDeployment, settings: Settings
+) -> Mapping[Path | None, Sequence[Finding]]:
+    from pytest_triton.audit import audit
+
+    repositories = set(checked.repository.paths)
+    found: dict[Path | None, list[Finding]] = {}
+    for finding in audit(
+        checked.repository,
+        target=settings.target,
+        select=[rule for rules in settings.audit_select for rule in rules],
+        ignore=settings.audit_ignore,
+        skip_told=True,
+    ):
+        directory = finding.path
+        while directory not in repositories and directory.parent not in repositories:
+            directory = directory.parent
+        found.setdefault(None if directory in repositories else directory, []).append(finding)
+    return found
+
+
+def look(checked: CheckedDeployment, server: RunningServer, hardware: Hardware) -> Seen:
+    """What a running server made of the deployment's models, by all witnesses."""
+    from pytest_triton.evidence.observe import observe, traits_of
+
+    return Seen(
+        server=server.description,
+        run=server.spec.run,
+        observed=observe(server, [model.name for model in checked.repository.models]),
+        predicted=predict_all(checked.declared, hardware, server=traits_of(server)),
+        notes=_notes(checked, server) if server.spec.where == "attached" else (),
+        image=server.image,
+        image_digest=server.image_digest,
+    )
+
+
+def _notes(checked: CheckedDeployment, server: RunningServer) -> tuple[str, ...]:
+    """What else is worth telling of an attached server."""
+    from pytest_triton.evidence.observe import served_models
+    from pytest_triton.evidence.usable_gpus import told_by
+
+    known = {model.name for model in checked.repository.models}
+    others = [name for name in served_models(server) if name not in known]
+    notes = [f"{server.description}: {note}" for note in server.notes]
+    notes.append(
+        f"{server.description} tells of: {told_by(server)}; its log can't be read, so that one "
+        "witness tells where a model runs"
+    )
+    if others:  # not a failure: other projects may deploy to the same server
+        shown = ", ".join(others[:_MOST_NAMES]) + (", ..." if len(others) > _MOST_NAMES else "")
+        notes.append(
+            f"{server.description} also has {len(others)} model{'s' if len(others) > 1 else ''} "
+            f"that {checked.deployment.text} hasn't, not checked: {shown}"
+        )
+    return tuple(notes)
+
+
+def _attached_spec(
+    checked: CheckedDeployment, hardware: HardwareRequest, settings: Settings
+) -> ServerSpec:
+    wish = ""
+    if hardware.kind not in ("own", "none", "count"):
+        wish = f"gpus={str(hardware)!r}"
+    elif checked.backends == "stand-in":
+        wish = "backends='stand-in'"
+    if wish:
+        raise NotForAttached(
+            f"This test wants {wish}, and the server at {settings.server} is a running one, which "
+            "has what it has.",
+            cure="run this test without --triton-server, or give it a server of its own with "
+            "server='process' (marker triton, make_triton_server)",
+        )
+    return ServerSpec(
+        repositories=checked.deployment.paths,
+        hardware=hardware,
+        timeout=settings.timeout,
+        where="attached",
+        url=settings.server,
+        access=Access(settings.tls_ca, settings.tls_cert, settings.tls_key, settings.header),
+    )
+
+
+def _broken_entry(problem: Problem) -> Model:
+    return Model(
+        name=problem.path.name,
+        directory=problem.path,
+        repository=problem.path.parent,
+        config=model_config_type()(),
+        config_file=None,
+        versions=(),
+        problems=(problem,),
+        _anchor=problem.path,
+    )
+
+
+def _lacks_python_file(model: Model) -> bool:
+    if model.backend != "python" or model.refusal is not None:
+        return False
+    file = model.config.default_model_filename or "model.py"
+    versions = (model.directory / str(version) for version in model.versions_to_load)
+    return any(not (version / file).is_file() for version in versions)
+
+
+def _completes(backend: str) -> bool:
+    return backend_named(backend).completes

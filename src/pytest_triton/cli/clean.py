@@ -1,0 +1,38 @@
+"""`python -m pytest_triton clean`: remove the containers that pytest-triton has left."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Remove the containers that are kept for reuse, and those whose pytest has died. "
+        "Containers of a pytest that runs are left alone, and so are all that aren't "
+        "pytest-triton's."
+    )
+    parser.add_argument(
+        "--others",
+        action="store_true",
+        help="also those that other machines, or containers of a CI, have left on this Docker",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    import docker
+    from docker.errors import DockerException
+
+    from pytest_triton.servers.container import ownership as container_owners
+    from pytest_triton.servers.container.engine import engine_errors, no_docker
+
+    try:
+        client = docker.from_env()
+    except DockerException as error:
+        raise no_docker(error) from None
+    with engine_errors():
+        removed = container_owners.clean(client, others=arguments.others)
+    client.close()
+    for name in removed:
+        print(f"removed {name}")
+    print(f"{len(removed)} container{'s' if len(removed) != 1 else ''} removed")
+    return 0

@@ -1,0 +1,150 @@
+"""`python -m pytest_triton diff BEFORE AFTER`: which placements changed between two ledgers.
+
+For upgrades of Triton, an image or the hardware. Exit codes: 0 if all models are placed alike, 1 if
+one isn't (or is in one ledger only), 2 if a ledger is unusable.
+
+`--json` prints {format, same, surroundings, changes}; a change is {deployment, model, hardware,
+before, after, causes} (before, after: {placed, verdict, hardware, text}, null where the model
+isn't).
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pytest_triton.errors import PytestTritonError
+from pytest_triton.ledger import Entry, read_ledger
+from pytest_triton.ledger.diff import Change, Difference, difference, placed
+from pytest_triton.ledger.fold import merged
+from pytest_triton.repository.problems import printable
+from pytest_triton.text.tables import lay_out, screen_width
+
+_MOST_ROWS = 200
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Show which models are placed otherwise than before, and what else changed. Exit code 0: "
+        "none; 1: some; 2: a ledger is unusable."
+    )
+    parser.add_argument("before", type=Path, metavar="BEFORE", help="a ledger, or a merged one")
+    parser.add_argument("after", type=Path, metavar="AFTER", help="the ledger to compare with it")
+    parser.add_argument("--json", action="store_true", help="for programs; nothing else is printed")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    try:
+        before = merged([read_ledger(arguments.before)])
+        after = merged([read_ledger(arguments.after)])
+    except PytestTritonError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    found = difference(before, after)
+    if not found.changes and not found.same:
+        print("error: the ledgers hold no placement to compare", file=sys.stderr)
+        return 2
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no "·"
+    if arguments.json:
+        print(json.dumps(as_json(found), indent=2))
+    else:
+        print("\n".join(_text(found)))
+    return 1 if found.changes else 0
+
+
+def _text(found: Difference) -> Iterator[str]:
+    yield from found.surroundings
+    if found.surroundings:
+        yield ""
+    if found.changes:
+        deployments = {change.deployment for change in found.changes}
+        table = [["model", "hardware", "before", "after", "why"]]
+        for change in found.changes[:_MOST_ROWS]:
+            name = f"{change.deployment}: {change.model}" if len(deployments) > 1 else change.model
+            why = _why(change, found.surroundings)
+            table.append(
+                [printable(name), _hardware(change), _cell(change.before), _cell(change.after), why]
+            )
+        for lines in lay_out(table, screen_width()):
+            yield from lines
+        if len(found.changes) > _MOST_ROWS:
+            yield f"... and {len(found.changes) - _MOST_ROWS} more"
+        yield ""
+        yield from _words(found)
+    plural = "s" if len(found.changes) != 1 else ""
+    yield f"{len(found.changes)} placement{plural} changed, {found.same} did not"
+
+
+def _words(found: Difference) -> Iterator[str]:
+    """Triton's words on models that were served before and no longer are."""
+    told = [
+        f"  {printable(change.model)}, {_hardware(change)}: {printable(change.after.observed.text)}"
+        for change in found.changes[:_MOST_ROWS]
+        if change.after is not None and change.after.observed and change.after.observed.text
+    ]
+    if told:
+        yield "Triton says:"
+        yield from told
+        yield ""
+
+
+def _why(change: Change, surroundings: tuple[str, ...]) -> str:
+    if change.before is None:
+        return "not in the first ledger"
+    if change.after is None:
+        return "not in the second ledger"
+    causes = [_short(cause) for cause in change.causes]
+    return ", ".join(causes) or "nothing that the ledgers know of"
+
+
+def _short(cause: str) -> str:
+    name, colon, _ = cause.partition(":")
+    return name if colon else cause
+
+
+def _hardware(change: Change) -> str:
+    entry = change.after or change.before
+    return entry.hardware.label if entry is not None else ""
+
+
+def _cell(entry: Entry | None) -> str:
+    if entry is None:
+        return "-"
+    return placed(entry) + ("" if entry.verdict == "proven" else f" ({entry.verdict})")
+
+
+def as_json(found: Difference) -> dict[str, Any]:
+    """The object that `--json` prints; this module's docstring lists its keys."""
+    return {
+        "format": 1,
+        "same": found.same,
+        "surroundings": list(found.surroundings),
+        "changes": [
+            {
+                "deployment": change.deployment,
+                "model": change.model,
+                "hardware": _hardware(change),
+                "before": _side(change.before),
+                "after": _side(change.after),
+                "causes": list(change.causes),
+            }
+            for change in found.changes
+        ],
+    }
+
+
+def _side(entry: Entry | None) -> dict[str, str] | None:
+    if entry is None:
+        return None
+    return {
+        "placed": placed(entry),
+        "verdict": entry.verdict,
+        "hardware": entry.hardware.spec,
+        "text": entry.observed.text if entry.observed is not None else "",
+    }

@@ -1,0 +1,200 @@
+"""`python -m pytest_triton plan`: the jobs that prove all models of a repository, and why.
+
+No server is started. Exit codes: 0; 1 if the repository can't be read; 2 for wrong usage.
+
+Formats:
+
+    text    for people
+    json    {format, schema, gpu_jobs, jobs, needs}: what `merge --plan` takes. `needs` is all that
+            must be proven: {deployment, model, gpus, declared, predicted, why, image, cost,
+            config_hash} (gpus: at least so many, 0: none at all). `jobs` is one way to prove it:
+            {name, why, gpus, hardware, image, backends, shard, cost, arguments, models}
+            (arguments: for pytest)
+    github  lines for $GITHUB_OUTPUT: matrix= and gpu_matrix=, each for fromJSON, gpu_jobs=N
+    gitlab  a file (JSON, so YAML too) to include in a child pipeline: hidden jobs .triton-plan and
+            .triton-gpu-plan with `parallel: matrix` (the latter only if there are GPU jobs)
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import shlex
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pytest_triton.checks.run import CheckedDeployment
+from pytest_triton.cli.deployments import read_deployment
+from pytest_triton.ledger.entries import deployment_name
+from pytest_triton.ledger.hashing import config_hash
+from pytest_triton.options.settings import Deployment
+from pytest_triton.plan.jobs import plan_of
+from pytest_triton.plan.needs import PlannedModel, backends_of, needs_of_deployment
+from pytest_triton.plan.plan_file import Need, Plan, PlannedJob, names, plan_json
+from pytest_triton.plan.sharding import MOST
+from pytest_triton.repository import read_repository
+from pytest_triton.repository.problems import printable
+from pytest_triton.text.tables import lay_out, screen_width
+
+_WIDTH = 92  # characters a line of prose
+_MOST_NAMES = 20  # of a job's models in the text
+_MOST_PERMUTATIONS = {"github": 256, "gitlab": 200}  # that one matrix may have
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Say which jobs prove every model of a repository on the hardware it is meant for, and "
+        "why. No server is started and no GPU is needed."
+    )
+    parser.add_argument(
+        "repositories",
+        nargs="+",
+        type=read_deployment,
+        metavar="DIR",
+        help="a model repository, written as --triton-repo has it in the jobs; DIR:DIR are "
+        "several that one server gets",
+    )
+    parser.add_argument(
+        "--format",
+        choices=["text", "json", "github", "gitlab"],
+        default="text",
+        help="text (default), json (for merge --plan), or a matrix for GitHub Actions or GitLab",
+    )
+    parser.add_argument(
+        "--shards", type=_shards, default=1, metavar="N", help="split each job into N parts"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    plan = make_plan(arguments.repositories, arguments.shards)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no "·"
+    most = _MOST_PERMUTATIONS.get(arguments.format)
+    if most is not None and len(plan.jobs) > most:
+        print(f"error: {len(plan.jobs)} jobs; a matrix has up to {most}", file=sys.stderr)
+        return 1
+    show = {"text": _text, "json": _json, "github": _github, "gitlab": _gitlab}
+    print("\n".join(show[arguments.format](plan)))
+    return 0
+
+
+def make_plan(deployments: Sequence[Deployment], shards: int = 1) -> Plan:
+    """The plan of repositories on disk. Raises RepositoryError if one can't be read."""
+    needs: list[Need] = []
+    paths: dict[tuple[str, str], str] = {}
+    backends: dict[tuple[str, str], frozenset[str]] = {}
+    for one in deployments:
+        checked = CheckedDeployment(one, read_repository(one.paths))
+        name = deployment_name(one.text)
+        models = {}
+        for model in checked.repository.models:
+            declared = checked.declared.get(model.name) if model.readable else None
+            models[model.name] = PlannedModel(model.name, declared, config_hash(model))
+            paths[name, model.name] = os.path.relpath(model.directory)
+            backends[name, model.name] = backends_of(model.name, checked.declared)
+        needs += needs_of_deployment(name, models)
+    return plan_of(needs, paths, backends, shards)
+
+
+def _shards(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MOST):
+        raise argparse.ArgumentTypeError(f"{text!r}: give a number of parts, 1 to {MOST}")
+    return int(text)
+
+
+# Text
+
+
+def _text(plan: Plan) -> Iterator[str]:
+    models = {(need.deployment, need.model) for need in plan.needs}
+    on_gpus = {(need.deployment, need.model) for need in plan.needs if need.gpus}
+    yield (
+        f"{len(models)} model{'s' if len(models) != 1 else ''}, {len(on_gpus)} of them for GPUs: "
+        f"{len(plan.jobs)} job{'s' if len(plan.jobs) != 1 else ''}, "
+        f"{len(plan.gpu_jobs)} with GPUs"
+    )
+    if not plan.gpu_jobs:
+        yield "No GPU job is needed: nothing in the repository runs on GPUs."
+    yield ""
+    rows = [["job", "GPUs", "image", "models", "cost"]]
+    for job in plan.jobs:
+        rows.append(
+            [job.name, str(job.gpus), _image(job), str(len(names(job.needs))), str(job.cost)]
+        )
+    for lines in lay_out(rows, screen_width()):
+        yield from lines
+    for job in plan.jobs:
+        yield ""
+        yield f"{job.name}:"
+        yield from _wrapped("why:    ", job.why)
+        shown = [printable(name) for name in names(job.needs)]
+        more = f", and {len(shown) - _MOST_NAMES} more" if len(shown) > _MOST_NAMES else ""
+        yield from _wrapped("models: ", ", ".join(shown[:_MOST_NAMES]) + more)
+        yield from _wrapped("run:    ", _command(job))
+
+
+def _image(job: PlannedJob) -> str:
+    if not job.gpus:
+        return "none"
+    return f"tritonserver:*-{job.image}" if job.image else "your own"
+
+
+def _command(job: PlannedJob) -> str:
+    return shlex.join(["pytest", *job.arguments, f"--triton-ledger=ledgers/{job.name}.json"])
+
+
+def _wrapped(head: str, text: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=f"  {head}",
+        subsequent_indent=" " * (2 + len(head)),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+# For programs
+
+
+def _json(plan: Plan) -> Iterator[str]:
+    yield json.dumps(plan_json(plan), indent=2)
+
+
+def _github(plan: Plan) -> Iterator[str]:
+    yield f"matrix={_one_line(plan.jobs)}"
+    yield f"gpu_matrix={_one_line(plan.gpu_jobs)}"
+    yield f"gpu_jobs={len(plan.gpu_jobs)}"
+
+
+def _one_line(jobs: Sequence[PlannedJob]) -> str:
+    return json.dumps({"include": [_variables(job) for job in jobs]})
+
+
+def _variables(job: PlannedJob) -> dict[str, Any]:
+    return {
+        "name": job.name,
+        "gpus": job.gpus,
+        "image": job.image,
+        "arguments": shlex.join(job.arguments),
+        "ledger": f"ledgers/{job.name}.json",
+    }
+
+
+def _gitlab(plan: Plan) -> Iterator[str]:
+    hidden = {".triton-plan": plan.jobs, ".triton-gpu-plan": plan.gpu_jobs}
+    found = {
+        name: {"parallel": {"matrix": [_gitlab_variables(job) for job in jobs]}}
+        for name, jobs in hidden.items()
+        if jobs
+    }
+    yield json.dumps(found, indent=2)
+
+
+def _gitlab_variables(job: PlannedJob) -> dict[str, str]:
+    variables = _variables(job)
+    return {f"TRITON_{name.upper()}": str(value) for name, value in variables.items()}

@@ -1,0 +1,468 @@
+"""`python -m pytest_triton predict`: what Triton's rules make of a repository, without a server.
+
+Exit codes: 0 if every model is ready on at least one of the hardwares asked about; 1 if one is
+ready on none of them, can't be read or isn't there (standard error says which); 2 for wrong usage.
+A fallback is no failure here: people ask in order to see it. pytest's test_explicit_placement
+fails for it.
+
+With `--json` one object goes to standard output. Its keys are stable; new ones may join them:
+
+    format       1
+    source       "predicted": no server was asked
+    release      "2.51.0", whose rules these are
+    hardware     a list, in the order of --gpus: {spec, label, gpus, ready, fallbacks, refused}
+                 (gpus: how many there are; the others: how many models)
+    deployments  a list: {text, paths, problems, models}
+      problems   what is wrong with the repositories themselves: a list of {place, message, cure,
+                 triton} (triton: its words, "" where not known)
+      models     a list: {name, repository, config, readable, declared, problems, predictions}
+                 (repository, config: paths, config null if there is none; declared: "GPU + CPU x2")
+        predictions  a list, in the order of --gpus: {hardware, ready, placement, instances,
+                     fallback, refusal} (hardware: the spec; placement: "GPU 0 · CPU x2";
+                     instances: a list of {kind, device, count}, device null but for kind "GPU";
+                     refusal: null or {reason, stage, text}, reason one of
+                     pytest_triton.placement.refusal.REASONS, stage "poll" or "load"); with
+                     --explain also {steps, advice} (steps: a list of sentences, empty for a model
+                     that can't be read; advice: null or {cause, lines})
+    unserved     the models that are ready on none of the hardwares: a list of {deployment, model}
+
+With `--explain MODEL` only that model is in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import re
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import Any
+
+from pytest_triton.checks.run import CheckedDeployment
+from pytest_triton.cli.deployments import read_deployment
+from pytest_triton.errors import PytestTritonError
+from pytest_triton.options.settings import Deployment
+from pytest_triton.placement.advice import cure
+from pytest_triton.placement.declared import Declared
+from pytest_triton.placement.hardware import Gpu, Hardware, HardwareRequest
+from pytest_triton.placement.instances import NOTHING
+from pytest_triton.placement.predict import DEFAULT_TRAITS, Prediction, ServerTraits, predict_all
+from pytest_triton.placement.refusal import Refusal, classify
+from pytest_triton.repository import Model, Problem, position_of, read_repository
+from pytest_triton.repository.problems import Effect, printable, shown_path
+from pytest_triton.servers.process.releases import UnknownRelease, find_release
+from pytest_triton.text.tables import lay_out, screen_width
+
+_NEW_ENOUGH = (99, 0)  # compute capability of GPUs that are given as a count
+_MOST_GPUS = 1000
+_OLDEST_RELEASE = (2, 33, 0)  # whose rules are known
+_WIDTH = 92  # characters a line of prose
+
+
+class UnknownModel(PytestTritonError):
+    """No model of this name is in the repositories."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One hardware that is asked about, as the user wrote it."""
+
+    spec: str
+    label: str
+    hardware: Hardware
+
+
+@dataclass(frozen=True)
+class PredictedModel:
+    """One model, with a prediction for each hardware."""
+
+    model: Model
+    declared: str
+    predictions: tuple[Prediction, ...]
+
+    @property
+    def is_served(self) -> bool:
+        """Whether any of the hardwares serves it."""
+        return any(prediction.ready for prediction in self.predictions)
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Why Triton refuses what is on disk, whatever the hardware."""
+        return [one for one in self.model.problems if one.effect is not Effect.ACCEPTED]
+
+
+@dataclass(frozen=True)
+class PredictedDeployment:
+    """The models of one server. `everywhere` are all its predictions, for each hardware."""
+
+    checked: CheckedDeployment
+    models: tuple[PredictedModel, ...]
+    everywhere: tuple[Mapping[str, Prediction], ...]
+
+    @property
+    def text(self) -> str:
+        return self.checked.deployment.text
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Show where every model of a repository would run on given hardware, by Triton's rules. "
+        "No server is started and no GPU is needed; every backend is taken to be there. Exit "
+        "code 1 if a model is ready on none of the hardwares, or can't be read."
+    )
+    parser.add_argument(
+        "repositories",
+        nargs="+",
+        type=read_deployment,
+        metavar="DIR",
+        help="a model repository; DIR:DIR are several that one server gets",
+    )
+    parser.add_argument(
+        "--gpus",
+        nargs="+",
+        type=_asked,
+        metavar="SPEC",
+        default=[_asked("0"), _asked("2")],
+        help="hardware to ask about: a number of GPUs (0, 1, 4), `none`, or `sim:N@CC` with a "
+        "compute capability, such as sim:2@5.2 (default: 0 2)",
+    )
+    parser.add_argument(
+        "--release",
+        type=_release,
+        metavar="RELEASE",
+        default=DEFAULT_TRAITS.version,
+        help=f"whose rules: a version of tritonserver (default: {_shown(DEFAULT_TRAITS.version)})",
+    )
+    parser.add_argument("--json", action="store_true", help="for programs; nothing else is printed")
+    parser.add_argument("--explain", metavar="MODEL", help="go through the rules for this model")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    asked: list[Asked] = list(dict.fromkeys(arguments.gpus))
+    server = ServerTraits(version=arguments.release)
+    predicted = [_predict(deployment, asked, server) for deployment in arguments.repositories]
+    if arguments.explain is not None:
+        predicted = _only(arguments.explain, predicted)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no "·"
+    if arguments.json:
+        found = as_json(predicted, asked, server, explained=arguments.explain is not None)
+        print(json.dumps(found, indent=2))
+    elif arguments.explain is not None:
+        print("\n".join(_explanation(predicted, asked, server)))
+    else:
+        print("\n".join(_overview(predicted, asked, server)))
+    failures = list(_failures(predicted))
+    if failures:
+        sys.stdout.flush()
+        print("\n".join(failures), file=sys.stderr)
+    return 1 if failures else 0
+
+
+# What is asked
+
+
+def _asked(spec: str) -> Asked:
+    text = "none" if re.fullmatch("0+", spec.strip()) else spec
+    try:
+        request = HardwareRequest.parse(text)
+    except ValueError:
+        where = "; directories stand before --gpus" if os.path.isdir(spec) else ""
+        raise argparse.ArgumentTypeError(
+            f"{spec!r} is no hardware: give a number of GPUs (0, 1, 4), none, or sim:N@CC such as "
+            f"sim:2@7.5 (N up to 16){where}"
+        ) from None
+    hardware = request.hardware()
+    if hardware is not None:
+        return Asked(str(request), request.label, hardware)
+    if request.kind != "count" or request.count is None:
+        raise argparse.ArgumentTypeError(
+            f"{spec!r} is known only on the machine that has it: give a number of GPUs instead"
+        )
+    if request.count > _MOST_GPUS:
+        raise argparse.ArgumentTypeError(f"{spec!r}: more than {_MOST_GPUS} GPUs")
+    gpus = tuple(Gpu(index, _NEW_ENOUGH) for index in range(request.count))
+    return Asked(str(request), request.label, Hardware(gpus, simulated=False))
+
+
+def _release(text: str) -> tuple[int, int, int]:
+    if re.fullmatch(r"2\.\d{1,4}(\.\d{1,4})?", text, re.ASCII):
+        version = text
+    else:
+        try:
+            version = find_release(text).version
+        except UnknownRelease:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is no release of tritonserver: give a version such as 2.51.0"
+            ) from None
+    major, minor, patch = (*map(int, version.split(".")), 0)[:3]
+    if (major, minor, patch) < _OLDEST_RELEASE:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: the rules are known from release {_shown(_OLDEST_RELEASE)} on"
+        )
+    return major, minor, patch
+
+
+def _shown(release: tuple[int, int, int]) -> str:
+    return ".".join(map(str, release))
+
+
+def _only(name: str, predicted: Sequence[PredictedDeployment]) -> list[PredictedDeployment]:
+    """The deployments that have a model of this name, without their other models."""
+    found = [
+        replace(one, models=tuple(model for model in one.models if model.model.name == name))
+        for one in predicted
+    ]
+    found = [one for one in found if one.models]
+    if not found:
+        names = sorted({m.model.name for one in predicted for m in one.models})
+        close = get_close_matches(name, names, n=1)
+        raise UnknownModel(
+            f"There is no model {name!r} in {', '.join(one.text for one in predicted)}",
+            tried=[f"the models that there are: {', '.join(map(printable, names[:20]))}"],
+            cure=f"did you mean {printable(close[0])!r}?" if close else "name one of these",
+        )
+    return found
+
+
+# Predictions
+
+
+def _predict(
+    deployment: Deployment, asked: Sequence[Asked], server: ServerTraits
+) -> PredictedDeployment:
+    checked = CheckedDeployment(deployment, read_repository(deployment.paths))
+    everywhere = [predict_all(checked.declared, one.hardware, server=server) for one in asked]
+    models = []
+    for model in checked.repository.models:
+        if model.readable:
+            # of this very model: `checked` has one of each name, and there may be twins
+            declared = Declared.of(model.config).summary
+            predictions = tuple(predictions[model.name] for predictions in everywhere)
+        else:
+            declared = "unreadable"
+            predictions = tuple(_unreadable(model, one.hardware, server) for one in asked)
+        models.append(PredictedModel(model, declared, predictions))
+    return PredictedDeployment(checked, tuple(models), tuple(everywhere))
+
+
+def _unreadable(model: Model, hardware: Hardware, server: ServerTraits) -> Prediction:
+    problem = model.refusal
+    words = (problem.triton or problem.message) if problem is not None else "can't be read"
+    reason = classify(words) if problem is not None else "config"
+    refusal = Refusal("config" if reason == "other" else reason, words, "poll")
+    return Prediction(NOTHING, refusal=refusal, hardware=hardware, server=server)
+
+
+def _failures(predicted: Sequence[PredictedDeployment]) -> Iterator[str]:
+    for one in predicted:
+        for problem in one.checked.repository.problems:
+            yield f"error: {problem}"
+    for one in predicted:
+        names = [printable(model.model.name) for model in one.models if not model.is_served]
+        where = f" ({one.text})" if len(predicted) > 1 else ""
+        if names:
+            yield f"error: ready on none of this hardware{where}: {', '.join(names)}"
+
+
+@dataclass(frozen=True)
+class _Counts:
+    ready: int
+    fallbacks: int
+    refused: int
+
+
+def _counts(predicted: Iterable[PredictedDeployment], number: int) -> _Counts:
+    """How many models do what on the hardware with this number."""
+    all_of_it = [model.predictions[number] for one in predicted for model in one.models]
+    ready = sum(prediction.ready for prediction in all_of_it)
+    fallbacks = sum(prediction.fallback for prediction in all_of_it)
+    return _Counts(ready, fallbacks, len(all_of_it) - ready)
+
+
+# Text
+
+
+def _headline(server: ServerTraits) -> str:
+    release = _shown(server.version)
+    return f"predicted by Triton's rules for release {release}; no server was asked"
+
+
+def _overview(
+    predicted: Sequence[PredictedDeployment], asked: Sequence[Asked], server: ServerTraits
+) -> Iterator[str]:
+    yield _headline(server)
+    for deployment in predicted:
+        yield ""
+        if len(predicted) > 1:
+            yield f"{deployment.text}:"
+        yield from _table(deployment, asked)
+    yield ""
+    for number, one in enumerate(asked):
+        counts = _counts(predicted, number)
+        fallbacks = f"{counts.fallbacks} fallback{'s' if counts.fallbacks != 1 else ''} to the CPU"
+        yield f"{one.label}: {counts.ready} ready ({fallbacks}), {counts.refused} refused"
+    for deployment in predicted:
+        for model in deployment.models:
+            for problem in model.problems:
+                yield ""
+                yield str(problem)
+
+
+def _table(deployment: PredictedDeployment, asked: Sequence[Asked]) -> Iterator[str]:
+    rows = [["model", "declared", *(one.label for one in asked)]]
+    for one in deployment.models:
+        rows.append([printable(one.model.name), one.declared, *map(str, one.predictions)])
+    for lines in lay_out(rows, screen_width()):
+        yield from lines
+
+
+def _explanation(
+    predicted: Sequence[PredictedDeployment], asked: Sequence[Asked], server: ServerTraits
+) -> Iterator[str]:
+    yield _headline(server)
+    for deployment in predicted:
+        for one in deployment.models:
+            yield ""
+            yield f"{printable(one.model.name)}: {_place(one.model)}"
+            yield f"declared: {one.declared}"
+            for problem in one.problems:
+                yield ""
+                yield str(problem)
+            if one.model.readable:
+                for number, prediction in enumerate(one.predictions):
+                    yield ""
+                    yield f"{asked[number].label}: {prediction}"
+                    yield from _steps(prediction, deployment.everywhere[number])
+
+
+def _place(model: Model) -> str:
+    """The config, at the line of its first instance_group if it has one."""
+    place = shown_path(model.anchor)
+    position = None
+    if model.config_file is not None:
+        position = position_of(model.config_file.text, "instance_group")
+    return f"{place}:{position[0]}" if position is not None else place
+
+
+def _steps(prediction: Prediction, others: Mapping[str, Prediction]) -> Iterator[str]:
+    """The rules that led to a prediction, and what to do about it; `others` are on its server."""
+    for number, step in enumerate(prediction.steps, 1):
+        yield from _wrapped(step, f"  {number}. ")
+    models = [
+        f"{printable(name)} ({others.get(name, 'not there')})"
+        for name in dict.fromkeys(prediction.declared.steps)
+    ]
+    if models:
+        yield from _wrapped(", ".join(models), "  Its models: ")
+    advice = cure(prediction.declared, prediction)
+    if advice is not None:
+        yield ""
+        yield from _wrapped(advice.cause, "  ")
+        if advice.lines:
+            yield ""
+            yield textwrap.indent(advice.lines, "      ")
+
+
+def _wrapped(text: str, start: str) -> list[str]:
+    behind = " " * len(start)
+    return textwrap.wrap(text, _WIDTH, initial_indent=start, subsequent_indent=behind)
+
+
+# JSON
+
+
+def as_json(
+    predicted: Sequence[PredictedDeployment],
+    asked: Sequence[Asked],
+    server: ServerTraits,
+    *,
+    explained: bool,
+) -> Mapping[str, Any]:
+    """The object that `--json` prints; this module's docstring lists its keys."""
+    return {
+        "format": 1,
+        "source": "predicted",
+        "release": _shown(server.version),
+        "hardware": [
+            {
+                "spec": one.spec,
+                "label": one.label,
+                "gpus": one.hardware.count,
+                **vars(_counts(predicted, number)),
+            }
+            for number, one in enumerate(asked)
+        ],
+        "deployments": [
+            {
+                "text": one.text,
+                "paths": [str(path) for path in one.checked.deployment.paths],
+                "problems": [_problem(problem) for problem in one.checked.repository.problems],
+                "models": [_model(model, asked, explained) for model in one.models],
+            }
+            for one in predicted
+        ],
+        "unserved": [
+            {"deployment": one.text, "model": model.model.name}
+            for one in predicted
+            for model in one.models
+            if not model.is_served
+        ],
+    }
+
+
+def _model(one: PredictedModel, asked: Sequence[Asked], explained: bool) -> Mapping[str, Any]:
+    file = one.model.config_file
+    return {
+        "name": one.model.name,
+        "repository": str(one.model.repository),
+        "config": str(file.path) if file is not None else None,
+        "readable": one.model.readable,
+        "declared": one.declared,
+        "problems": [_problem(problem) for problem in one.problems],
+        "predictions": [
+            {
+                "hardware": hardware.spec,
+                **_prediction(prediction),
+                **(_reasons(prediction, one.model.readable) if explained else {}),
+            }
+            for hardware, prediction in zip(asked, one.predictions, strict=True)
+        ],
+    }
+
+
+def _prediction(prediction: Prediction) -> Mapping[str, Any]:
+    refusal = prediction.refusal
+    return {
+        "ready": prediction.ready,
+        "placement": str(prediction.placement) if prediction.placement else "",
+        "instances": [
+            {"kind": one.kind, "device": one.device, "count": one.count}
+            for one in prediction.placement
+        ],
+        "fallback": prediction.fallback,
+        "refusal": refusal
+        and {"reason": refusal.reason, "stage": refusal.stage, "text": refusal.text},
+    }
+
+
+def _reasons(prediction: Prediction, readable: bool) -> Mapping[str, Any]:
+    advice = cure(prediction.declared, prediction) if readable else None
+    return {
+        "steps": list(prediction.steps) if readable else [],
+        "advice": advice and {"cause": advice.cause, "lines": advice.lines},
+    }
+
+
+def _problem(problem: Problem) -> Mapping[str, str]:
+    return {
+        "place": problem.place,
+        "message": problem.message,
+        "cure": problem.cure,
+        "triton": problem.triton,
+    }

@@ -1,0 +1,1 @@
+"""The only code that talks HTTP or gRPC to a Triton."""

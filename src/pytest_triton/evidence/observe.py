@@ -1,0 +1,173 @@
+"""All witnesses together: what a server made of each model.
+
+    repository index   state of every model, reason of refused ones          high trust
+    resolved config    groups and devices that core decided on               high trust
+    server log         the instances that backends were told to make,        medium trust
+                       and Triton's words about refused models
+
+Where a model runs is told by the config and the log, why one was refused by the index and the log:
+two witnesses each. An attached server's log can't be read, which leaves one; and over HTTP the
+config of a model whose name can't stand in a URL can't be had, which leaves none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from urllib.parse import quote
+
+from pytest_triton.client.batch import model_configs
+from pytest_triton.client.http import NotAddressable
+from pytest_triton.errors import tells_all
+from pytest_triton.evidence.instance_lines import InstanceLog, Told
+from pytest_triton.evidence.log_lines import all_refusals
+from pytest_triton.evidence.resolved_config import groups_of, grpc_model_config, placement_of
+from pytest_triton.placement.compare import ABSENT, READY, Observed, Testimony
+from pytest_triton.placement.instances import Placement
+from pytest_triton.placement.predict import ResolvedGroup, ServerTraits
+from pytest_triton.placement.refusal import Refusal, classify
+from pytest_triton.servers.attached.server import Api, api_of
+from pytest_triton.servers.running_server import RunningServer
+
+__tracebackhide__ = tells_all
+
+INDEX = "repository index"
+CONFIG = "resolved config"
+LOG = "server log"
+
+_MANY = 50  # models
+_UNLOADED = "unloaded"  # the index's reason for a model that nobody refused
+
+
+def observe(server: RunningServer, models: Iterable[str]) -> Mapping[str, Observed]:
+    """What the server made of each of these models, by name, after start-up loading has ended.
+
+    Raises ServerSilent if it can't be asked.
+    """
+    names = tuple(models)
+    with api_of(server) as api:
+        index: dict[str, dict[str, str]] = {}
+        for entry in api.index():
+            known = index.get(entry["name"])
+            if known is None or entry.get("state") == READY:
+                index[entry["name"]] = entry
+    ready = [name for name in names if index.get(name, {}).get("state") == READY]
+    groups = _resolved_groups(server, ready)
+    log = server.log.since()  # read last, so that it holds all that the others tell of
+    told = InstanceLog(log).told(
+        {name: [group.name for group in groups[name] or ()] for name in ready} if log else {}
+    )
+    refusals = all_refusals(log)
+    return {
+        name: _ready(index[name], groups[name], told.get(name))
+        if name in groups
+        else _not_ready(index.get(name), refusals.get(name, ()))
+        for name in names
+    }
+
+
+def served_models(server: RunningServer) -> tuple[str, ...]:
+    """The names of all models in the server's repository index."""
+    with api_of(server) as api:
+        return tuple(sorted({entry["name"] for entry in api.index()}))
+
+
+def _resolved_groups(
+    server: RunningServer, models: Sequence[str]
+) -> Mapping[str, tuple[ResolvedGroup, ...] | None]:
+    """The instance groups of READY models as core resolved them, None where it can't be asked."""
+    found: dict[str, tuple[ResolvedGroup, ...] | None] = {}
+    few = models
+    if len(models) >= _MANY and server.spec.where != "attached":  # whose way there may be TLS
+        few = [name for name in models if quote(name, safe="") != name]
+        many = [name for name in models if quote(name, safe="") == name]
+        found = {name: groups_of(config) for name, config in model_configs(server.http, many)}
+    with api_of(server) as api:
+        for name in few:
+            config = resolved_config(server, api, name)
+            found[name] = None if config is None else groups_of(config)
+    return found
+
+
+def resolved_config(server: RunningServer, api: Api, name: str) -> Mapping[str, object] | None:
+    """A READY model's config. None for a name that HTTP can't say, where gRPC isn't known."""
+    try:
+        return api.model_config(name)
+    except NotAddressable:
+        return grpc_model_config(server.grpc, name) if server.grpc else None
+
+
+def _ready(
+    entry: Mapping[str, str], groups: tuple[ResolvedGroup, ...] | None, told: Told | None
+) -> Observed:
+    if groups is None:
+        words = "can't be asked for this name over HTTP: attach by grpc://HOST:8001"
+        return Observed.of(
+            READY,
+            [
+                Testimony(INDEX, "high", entry.get("reason", ""), state=READY),
+                Testimony(CONFIG, "high", words),
+            ],
+        )
+    # A reload that failed leaves its reason in the index, and the model ready as it was before.
+    testimonies = [
+        Testimony(INDEX, "high", entry.get("reason", ""), state=READY),
+        Testimony(CONFIG, "high", _words(groups), placement_of(groups)),
+    ]
+    if told is not None:
+        testimonies.append(Testimony(LOG, "medium", told.words, told.placement))
+    return Observed.of(READY, testimonies, groups)
+
+
+def _words(groups: Iterable[ResolvedGroup]) -> str:
+    return ", ".join([f"{group.name}: {Placement(group.runs())}" for group in groups])
+
+
+def _not_ready(entry: Mapping[str, str] | None, logged: Sequence[str]) -> Observed:
+    """`logged` are all words of the log about the model's refusals, the last ones last."""
+    state = (entry or {}).get("state") or ABSENT
+    reason = (entry or {}).get("reason", "")
+    if reason == _UNLOADED or (not reason and not logged):
+        words = reason or ("not in it" if entry is None else "in it, and not loaded")
+        return Observed.of(state, [Testimony(INDEX, "high", words, state=state)])
+    if not reason:
+        refusal = Refusal(classify(logged[-1]), logged[-1], "poll")
+        return Observed.of(
+            state,
+            [
+                Testimony(INDEX, "high", "", state=state),
+                Testimony(LOG, "medium", logged[-1], refusal=refusal),
+            ],
+        )
+    refusal = Refusal(classify(reason), reason, "load")
+    testimonies = [Testimony(INDEX, "high", reason, refusal=refusal, state=state)]
+    if logged:
+        testimonies.append(_confirmation(refusal, logged))
+    return Observed.of(state, testimonies)
+
+
+def _confirmation(refusal: Refusal, logged: Sequence[str]) -> Testimony:
+    """What the log says of a refusal that the index tells of.
+
+    It holds the words of other refusals as well, before and after, so that only a log without any
+    such words contradicts.
+    """
+    if refusal.text in logged:
+        return Testimony(LOG, "medium", refusal.text, refusal=refusal)
+    found = [Refusal(classify(words), words, refusal.stage) for words in reversed(logged)]
+    same = (one for one in found if one.reason == refusal.reason)
+    chosen = next(same, found[0])
+    return Testimony(LOG, "medium", chosen.text, refusal=chosen)
+
+
+def traits_of(server: RunningServer) -> ServerTraits:
+    """What of this server Triton's rules depend on: its release, and the backends it has."""
+    with api_of(server) as api:
+        version = str(api.metadata().get("version", ""))
+    return ServerTraits(version=_release(version), backends=server.backends)
+
+
+def _release(version: str) -> tuple[int, int, int]:
+    numbers = [int(part) for part in re.findall(r"\d+", version)[:3]]
+    major, minor, patch = (numbers + [0, 0, 0])[:3]
+    return major, minor, patch

@@ -1,0 +1,84 @@
+"""Witness: the GPUs that a server can use, as its log tells when it starts.
+
+Core makes a CUDA memory pool on every GPU that it takes for usable, and says so: the best proof
+that the GPUs which were asked for have arrived in the server. An attached server's log can't be
+read; its GPUs are known as far as its answers give them away (servers/told_gpus.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pytest_triton.errors import tells_all
+from pytest_triton.evidence.gpus_in_log import GpusMissing as GpusMissing
+from pytest_triton.evidence.gpus_in_log import usable_gpus as usable_gpus
+from pytest_triton.evidence.observe import resolved_config
+from pytest_triton.evidence.reported_gpus import ToldGpus, told_gpus
+from pytest_triton.placement.hardware import Gpu, Hardware
+from pytest_triton.servers.attached.server import api_of
+from pytest_triton.servers.running_server import RunningServer
+
+__tracebackhide__ = tells_all
+
+_ENOUGH = (99, 0)  # core has already left out the GPUs that it finds too old
+
+
+def hardware_of(server: RunningServer) -> Hardware:
+    """The GPUs that a server has. Raises GpusMissing if they aren't what was asked for."""
+    known = server.spec.hardware.hardware()
+    if known is None or server.spec.where == "attached":
+        return real_hardware(server)
+    return known
+
+
+def told_by(server: RunningServer) -> ToldGpus:
+    """The GPUs of an attached server, as far as it tells. Raises ServerSilent."""
+    with api_of(server) as api:
+        index = api.index()
+        ready = [entry["name"] for entry in index if entry.get("state") == "READY"]
+        found = told_gpus(entry.get("reason", "") for entry in index)
+        if found.exact:
+            return found
+        configs = [resolved_config(server, api, name) for name in ready]
+        return told_gpus((), [config for config in configs if config is not None])
+
+
+def real_hardware(server: RunningServer) -> Hardware:
+    """The real GPUs that a server has; of an attached one, those that it tells.
+
+    Raises GpusMissing if it isn't what was asked for.
+    """
+    if server.spec.where == "attached":
+        return _as_told(server)
+    found = usable_gpus(server.log.since())
+    asked = server.spec.hardware
+    if not found or (asked.count is not None and len(found) != asked.count):
+        raise GpusMissing(
+            f"{asked.label} asked for, but {server.description} can use "
+            f"{len(found) or 'no'} GPU{'s' if len(found) != 1 else ''}.",
+            tried=[
+                f"GPUs asked for: {asked} (--triton-gpus, or gpus= of a test)",
+                "the server's log: 'CUDA memory pool is created on device ...' for each GPU",
+            ],
+            cure="check `nvidia-smi -L` where the server runs, the driver's version, and that "
+            "the cards have compute capability 6.0 or more; or ask for the GPUs that are there",
+        )
+    return Hardware(tuple(Gpu(device, _ENOUGH) for device in found), simulated=False)
+
+
+def _as_told(server: RunningServer) -> Hardware:
+    """Where the server tells less than all, who asked for a number knows that these are all."""
+    told, asked = told_by(server), server.spec.hardware
+    if asked.kind == "own":
+        return told.hardware
+    if len(told.gpus) != asked.count:
+        raise GpusMissing(
+            f"{asked.label} expected, but {server.description} tells of: {told}.",
+            tried=[
+                f"GPUs asked for: {asked} (--triton-gpus, or gpus= of a test)",
+                "refusals in its repository index, the devices that its models run on",
+            ],
+            cure="check the server's GPUs and those that its models use; or leave "
+            "--triton-gpus out to take the server as it is",
+        )
+    return replace(told.hardware, at_least=False)

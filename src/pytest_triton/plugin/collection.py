@@ -1,0 +1,183 @@
+"""A model repository as pytest nodes: the repository, its models, and their bundled checks.
+
+A model hangs on its config.pbtxt, so that ids such as `models/bert/config.pbtxt::test_config` can
+be typed again; without one it hangs on its model file, or on its directory as a last resort. The
+checks of a model are the functions of one module of this package, collected as pytest collects
+any test module: fixtures, marks, `-k`, `-m`, `--lf` and other plugins work as they always do.
+
+Inside a repository only its models, and test files that lie directly in the repository's or a
+model's directory, are collected: links that lead in circles are never followed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_triton.checks.run import CheckedDeployment
+    from pytest_triton.repository import Model
+
+
+class RepositoryDirectory(pytest.Directory):
+    """A directory of models, one node each.
+
+    `checks` are the checks of one of them as pytest collected them, by which those of the others
+    are made: they are the same functions, with the same fixtures and parameters, and to have pytest
+    and all plugins find that out a thousand times takes longer than the checks themselves.
+    """
+
+    checked: CheckedDeployment
+    checks: Sequence[pytest.Function] = ()
+
+    def collect(self) -> Iterable[pytest.Collector]:
+        by_directory = {model.directory: model for model in self.checked.models_in(self.path)}
+        for path in _sorted_entries(self.path):
+            model = by_directory.pop(path, None)
+            if model is not None:
+                yield _model_node(self, model, self.checked)
+            else:
+                yield from _collect_file(self, path)
+
+
+class ModelDirectory(pytest.Directory):
+    """The directory of one model, or one of the directories down to the file it hangs on.
+
+    With a conftest.py (`has_conftest`) this model's checks may have fixtures of their own.
+    """
+
+    model: Model
+    checked: CheckedDeployment
+    has_conftest = False
+
+    def collect(self) -> Iterable[pytest.Collector]:
+        anchor = self.model.anchor
+        towards = self.path / anchor.relative_to(self.path).parts[0]
+        paths = _sorted_entries(self.path)
+        self.has_conftest = self.path / "conftest.py" in paths
+        for path in paths:
+            if path == anchor:
+                yield ChecksModule.of(self, anchor, self.model, self.checked)
+            elif path == towards:
+                yield _directory(self, path, self.model, self.checked)
+            else:
+                yield from _collect_file(self, path)
+
+
+class ChecksModule(pytest.Module):
+    """The bundled checks, for one model."""
+
+    model: Model
+    checked: CheckedDeployment
+
+    @classmethod
+    def of(
+        cls, parent: pytest.Collector, path: Path, model: Model, checked: CheckedDeployment
+    ) -> ChecksModule:
+        node = cls.from_parent(parent, path=path, nodeid=_node_id(parent, path))
+        node.model = model
+        node.checked = checked
+        return node
+
+    def _getobj(self) -> ModuleType:
+        from pytest_triton.plugin import bundled_checks as bundled
+
+        return bundled
+
+    def funcnamefilter(self, name: str) -> bool:
+        return name.startswith("test_")  # whatever the user's python_functions say
+
+    def classnamefilter(self, name: str) -> bool:
+        return False
+
+    def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
+        for item in self._checks():
+            # what `-v` and editors show as the place of a check: the config, not our module
+            item.__dict__["location"] = (self.nodeid, None, f"{self.model.name}::{item.name}")
+            yield item
+
+    def _checks(self) -> Iterable[pytest.Item | pytest.Collector]:
+        repository = self.getparent(RepositoryDirectory)
+        assert repository is not None
+        parents = self.listchain()
+        if any(isinstance(node, ModelDirectory) and node.has_conftest for node in parents):
+            return super().collect()
+        if repository.checks:
+            return [self._like(check) for check in repository.checks]
+        checks = [*super().collect()]
+        functions = [check for check in checks if type(check) is pytest.Function]
+        if len(functions) == len(checks):  # no plugin has made something else of them
+            repository.checks = functions
+        return checks
+
+    def _like(self, check: pytest.Function) -> pytest.Function:
+        """A check of another model as one of this model, as pytest makes one with parameters."""
+        callspec = getattr(check, "callspec", None)
+        made: pytest.Function = pytest.Function.from_parent(
+            self,
+            name=check.name,
+            originalname=check.originalname,
+            fixtureinfo=check._fixtureinfo,
+            callspec=callspec,
+            keywords={callspec.id: True} if callspec is not None else None,
+        )
+        made.fixturenames = [*made.fixturenames]  # some plugins add to it, for one test
+        return made
+
+
+def model_of(node: pytest.Item | pytest.Collector) -> tuple[Model, CheckedDeployment] | None:
+    """The model that a bundled check is about, with its deployment; None for other tests."""
+    checks = node.getparent(ChecksModule)
+    return (checks.model, checks.checked) if checks is not None else None
+
+
+def repository_node(
+    parent: pytest.Collector, path: Path, checked: CheckedDeployment
+) -> RepositoryDirectory:
+    node = RepositoryDirectory.from_parent(parent, path=path, nodeid=_node_id(parent, path))
+    node.checked = checked
+    return node
+
+
+def _model_node(parent: pytest.Collector, model: Model, checked: CheckedDeployment) -> Any:
+    if model.anchor == model.directory:
+        return ChecksModule.of(parent, model.directory, model, checked)
+    return _directory(parent, model.directory, model, checked)
+
+
+def _directory(
+    parent: pytest.Collector, path: Path, model: Model, checked: CheckedDeployment
+) -> ModelDirectory:
+    node = ModelDirectory.from_parent(parent, path=path, nodeid=_node_id(parent, path))
+    node.model = model
+    node.checked = checked
+    return node
+
+
+def _node_id(parent: pytest.Collector, path: Path) -> str:
+    """The path as seen from rootdir, `../store/models` too: it names the node unmistakably."""
+    if isinstance(parent, RepositoryDirectory | ModelDirectory):
+        return f"{parent.nodeid}/{path.name}"
+    return os.path.relpath(path, parent.config.rootpath).replace(os.sep, "/")
+
+
+def _sorted_entries(directory: Path) -> list[Path]:
+    try:
+        return [directory / name for name in sorted(os.listdir(directory))]
+    except OSError:
+        return []  # an unreadable directory is a problem of its model, not of collecting
+
+
+def _collect_file(parent: pytest.Collector, path: Path) -> Iterator[pytest.Collector]:
+    """What other plugins make of a file, as `pytest.Dir` would ask them."""
+    if path.suffix != ".py" or not path.is_file():
+        return
+    if parent.ihook.pytest_ignore_collect(collection_path=path, config=parent.config):
+        return
+    for nodes in parent.ihook.pytest_collect_file(file_path=path, parent=parent):
+        yield from nodes if isinstance(nodes, list) else [nodes]

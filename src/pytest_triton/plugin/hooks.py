@@ -1,0 +1,88 @@
+"""pytest's way in: the hooks, and nothing decided.
+
+This module, `options`, `fixtures` and `factories` are all that is imported at every start of
+pytest. Everything else is imported when a repository is to be checked, or a test wants a server.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_triton.options.table import add_options, is_active, is_promised
+from pytest_triton.plugin import fixtures
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_MARKERS = (
+    "triton(*, repo, gpus, backends, server, image, binary, version, python, arguments, "
+    "environment, timeout, changes, load): which Triton server a test's triton_server is; what "
+    "isn't said is left to the --triton options. changes=True: the test may load and unload.",
+    "triton_models(*, declares, backend, name): one test for each model of the repository that "
+    "declares 'gpu', 'cpu', 'mixed', 'model', 'nothing' or 'ensemble', and whose backend and name "
+    "match the patterns (fixture triton_model).",
+    "triton_requires(*, gpus, container, real_backends): skip the test where the run hasn't got "
+    "these; a run that promised them (--triton-require) fails instead.",
+)
+
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    add_options(parser)
+    pluginmanager.register(fixtures, "triton-fixtures")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for marker in _MARKERS:
+        config.addinivalue_line("markers", marker)
+    if config.option.help or config.option.version:
+        return
+    if is_active(config):
+        from pytest_triton.plugin.repository_checks import RepositoryChecks
+
+        config.pluginmanager.register(RepositoryChecks.of(config), "triton-repository-checks")
+    if is_promised(config):
+        from pytest_triton.plugin.requirements import keep_promises
+
+        keep_promises(config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """pytest-xdist is about to start a worker: it may ask the controller for servers."""
+    from pytest_triton.plugin.session import BROKER, invite
+
+    node.workerinput[BROKER] = invite(node.config, local=bool(node.gateway.spec.popen))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    asks = {"triton_model", "triton_hardware"}.intersection(metafunc.fixturenames)
+    if asks and metafunc.module.__name__ != "pytest_triton.plugin.bundled_checks":
+        from pytest_triton.plugin.markers import parametrize
+
+        parametrize(metafunc)
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    names = {"triton", "triton_models", "triton_requires"}
+    if any(mark.name in names for item in items for mark in item.iter_markers()):
+        from pytest_triton.plugin.markers import check_markers
+
+        check_markers(items)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("triton_requires") is not None:
+        from pytest_triton.plugin.requirements import check_needs
+
+        check_needs(item)
+
+
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    if op == "==" and "pytest_triton." in f"{type(left).__module__} {type(right).__module__}":
+        from pytest_triton.testing.assertions import explain_comparison
+
+        return explain_comparison(left, right)
+    return None

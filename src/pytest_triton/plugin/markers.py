@@ -1,0 +1,182 @@
+"""The markers: which server a test wants, which models it is about, what it needs to run at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_triton.errors import PytestTritonError
+from pytest_triton.options.server_request import Wanted, WrongArguments, check_names, wanted_by_mark
+
+if TYPE_CHECKING:
+    from pytest_triton.checks.run import CheckedDeployment
+    from pytest_triton.repository import Model
+
+MODELS_SIGNATURE = "triton_models(*, declares=None, backend=None, name=None)"
+_DECLARES = ("gpu", "cpu", "model", "mixed", "nothing", "ensemble")
+
+
+class NoModelMatches(PytestTritonError):
+    """A test is about models that the repository doesn't have."""
+
+
+def wanted_by(node: pytest.Item | pytest.Collector) -> Wanted:
+    """What a test's markers wish, the closest one first. Raises WrongArguments."""
+    wishes = Wanted()
+    for mark in node.iter_markers("triton"):
+        wishes = wishes.over(wanted_by_mark(mark.args, mark.kwargs))
+    return wishes
+
+
+def check_markers(items: Iterable[pytest.Item]) -> None:
+    """Wrong arguments of markers are usage errors. Raises pytest.UsageError with all of them."""
+    checked: set[int] = set()
+    mistakes = []
+    for item in items:
+        for mark in item.iter_markers():
+            check = _CHECKS.get(mark.name)
+            if check is None or id(mark) in checked:
+                continue
+            checked.add(id(mark))
+            try:
+                check(mark)
+                _check_use(item, mark)
+            except PytestTritonError as error:
+                mistakes.append(f"{item.nodeid}: {error}")
+    if mistakes:
+        raise pytest.UsageError("\n".join(mistakes))
+
+
+def _check_use(item: pytest.Item, mark: pytest.Mark) -> None:
+    """A test's own triton_models without triton_model would run once, on nothing."""
+    names = getattr(item, "fixturenames", ())
+    if mark.name == "triton_models" and mark in item.own_markers and "triton_model" not in names:
+        raise WrongArguments(
+            "The marker triton_models gives models to a test that doesn't take them",
+            cure="let the test take the fixture triton_model",
+        )
+
+
+def parametrize(metafunc: pytest.Metafunc) -> None:
+    """One test for each model, or hardware, that the test function asks for."""
+    own = {
+        name.strip()
+        for mark in metafunc.definition.iter_markers("parametrize")
+        for name in (mark.args[0].split(",") if isinstance(mark.args[0], str) else mark.args[0])
+    }
+    if "triton_model" in metafunc.fixturenames and "triton_model" not in own:
+        _parametrize_models(metafunc)
+    if "triton_hardware" in metafunc.fixturenames and "triton_hardware" not in own:
+        _parametrize_hardware(metafunc)
+
+
+def _parametrize_models(metafunc: pytest.Metafunc) -> None:
+    from pytest_triton.plugin.session import deployment_of, session_of
+
+    try:
+        mark = metafunc.definition.get_closest_marker("triton_models")
+        chosen = _check_models(mark) if mark is not None else {}
+        repo = wanted_by(metafunc.definition).repo
+        deployment = deployment_of(metafunc.config, repo)
+        checked = session_of(metafunc.config).checked(deployment)
+    except PytestTritonError as error:  # wrong arguments are told by check_markers, all at once
+        metafunc.parametrize(
+            "triton_model", [NoModelMatches(str(error))], ids=["none"], indirect=True
+        )
+        return
+    models = [model for model in checked.repository.models if _fits(model, checked, chosen)]
+    if models:
+        names = [model.name for model in models]
+        metafunc.parametrize("triton_model", models, ids=names, indirect=True)
+        return
+    words = ", ".join(f"{name}={value!r}" for name, value in chosen.items())
+    failing = NoModelMatches(
+        f"No model of {deployment.text} matches triton_models({words}), so that this test would "
+        "test nothing.",
+        tried=[
+            f"{model.name}: backend {model.backend or 'none'}, declares {_declared(model, checked)}"
+            for model in checked.repository.models[:20]
+        ],
+        cure="correct the marker, or delete the test if these models are gone",
+    )
+    metafunc.parametrize("triton_model", [failing], ids=["none"], indirect=True)
+
+
+def _parametrize_hardware(metafunc: pytest.Metafunc) -> None:
+    from pytest_triton.plugin.session import session_of
+
+    try:
+        hardware = wanted_by(metafunc.definition).gpus
+    except WrongArguments:  # told by check_markers, with all others
+        hardware = None
+    hardware = hardware or session_of(metafunc.config).settings.gpus
+    ids = [each.id for each in hardware]
+    metafunc.parametrize("triton_hardware", hardware, ids=ids, indirect=True)
+
+
+def _fits(model: Model, checked: CheckedDeployment, chosen: dict[str, Any]) -> bool:
+    name, backend, declares = (chosen.get(key) for key in ("name", "backend", "declares"))
+    return (
+        (name is None or any(fnmatchcase(model.name, pattern) for pattern in _texts(name)))
+        and (backend is None or any(fnmatchcase(model.backend, one) for one in _texts(backend)))
+        and (declares is None or any(one in _classes(model, checked) for one in _texts(declares)))
+    )
+
+
+def _texts(value: str | Iterable[str]) -> Iterator[str]:
+    yield from [value] if isinstance(value, str) else value
+
+
+def _classes(model: Model, checked: CheckedDeployment) -> set[str]:
+    """Which words of `declares` are true of a model: gpu means that it declares nothing else."""
+    declared = checked.declared.get(model.name)
+    if declared is None:
+        return set()
+    if declared.is_ensemble:
+        return {"ensemble"}
+    kinds = {group.kind for group in declared.groups}
+    if not kinds or "AUTO" in kinds:
+        return {"nothing"}
+    return {"mixed"} if len(kinds) > 1 else {next(iter(kinds)).lower()}
+
+
+def _declared(model: Model, checked: CheckedDeployment) -> str:
+    declared = checked.declared.get(model.name)
+    return declared.summary if declared is not None else "nothing readable"
+
+
+def _check_triton(mark: pytest.Mark) -> None:
+    wanted_by_mark(mark.args, mark.kwargs)
+
+
+def _check_models(mark: pytest.Mark) -> dict[str, Any]:
+    if mark.args:
+        raise WrongArguments(
+            f"The marker triton_models doesn't take {mark.args[0]!r}: {MODELS_SIGNATURE}"
+        )
+    check_names(
+        mark.kwargs, "The marker triton_models", MODELS_SIGNATURE, ("declares", "backend", "name")
+    )
+    for one in _texts(mark.kwargs.get("declares", ())):
+        if one not in _DECLARES:
+            raise WrongArguments(
+                f"The marker triton_models: declares is one of {', '.join(_DECLARES)}, or a list "
+                f"of these; not {one!r}"
+            )
+    return dict(mark.kwargs)
+
+
+def _check_requires(mark: pytest.Mark) -> None:
+    from pytest_triton.plugin.requirements import needs_of
+
+    needs_of(mark)
+
+
+_CHECKS: dict[str, Callable[[pytest.Mark], object]] = {
+    "triton": _check_triton,
+    "triton_models": _check_models,
+    "triton_requires": _check_requires,
+}

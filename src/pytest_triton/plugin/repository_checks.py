@@ -1,0 +1,362 @@
+"""The pytest hooks of a run that checks repositories. Registered only then."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from pytest_triton.errors import PytestTritonError
+from pytest_triton.options.settings import Settings
+from pytest_triton.plugin.collection import model_of, repository_node
+
+if TYPE_CHECKING:
+    from pytest_triton.checks.ledger_facts import LedgerFacts
+    from pytest_triton.checks.model_check import ModelCheck
+    from pytest_triton.checks.run import CheckedDeployment, TritonSession
+    from pytest_triton.reports.ledger_writer import LedgerWriter
+
+
+class RepositoryChecks:
+    """Collects the repositories, hands the checks what they need, reports what they found."""
+
+    def __init__(self, config: pytest.Config, session: TritonSession) -> None:
+        from pytest_triton.checks.model_check import ModelCheck
+        from pytest_triton.reports.publish import Publication
+        from pytest_triton.reports.terminal import PlacementTable
+
+        settings = session.settings
+        self.config = config
+        self.settings = settings
+        self.session: TritonSession = session
+        self.table = PlacementTable([hardware.label for hardware in settings.gpus])
+        self.publication = Publication.of(settings)
+        self.ledger = _ledger_writer(config, settings, self.publication.is_wanted)
+        self._facts_wanted = settings.ledger is not None or self.publication.is_wanted
+        self._ledger_facts: LedgerFacts | None = None
+        self._model_check = ModelCheck
+        self._asking_others = False
+        self._collected: set[Path] = set()
+
+    @classmethod
+    def of(cls, config: pytest.Config) -> RepositoryChecks:
+        from pytest_triton.plugin.session import session_of
+
+        session = session_of(config)
+        settings = session.settings
+        if not settings.repo:
+            raise pytest.UsageError(
+                f"PYTEST_TRITON_REPO ({settings.sources['repo']}) names no model repository: "
+                "unset it, or name one."
+            )
+        _check_directories(settings)
+        checks = cls(config, session)
+        checks._add_arguments()
+        _warn_of_moved_rootdir(config, settings)
+        return checks
+
+    # --- what is collected -------------------------------------------------------------------
+
+    def _add_arguments(self) -> None:
+        """Make pytest collect the repositories, unless its arguments lead there already.
+
+        Arguments that lie inside a repository select from what there is: nothing is added then.
+        """
+        given = [self._absolute(argument) for argument in self.config.args]
+        if self._is_selection():
+            return
+        for deployment in self.settings.repo:
+            for path in deployment.paths:
+                if not any(path.is_relative_to(argument) for argument in given):
+                    self.config.args.append(str(path))
+
+    def _is_selection(self) -> bool:
+        """Whether the arguments ask for certain tests, and not for the whole repositories."""
+        if self.config.args_source is not pytest.Config.ArgsSource.ARGS:
+            return False
+        if self.settings.sources["repo"] != "command line":
+            return True  # certain tests, in a project that checks repositories as well
+        paths = [path for deployment in self.settings.repo for path in deployment.paths]
+        given = [self._absolute(argument) for argument in self.config.args]
+        return any(argument.is_relative_to(path) for argument in given for path in paths)
+
+    def _absolute(self, argument: str) -> Path:
+        """The path of an argument such as `tests/test_a.py::test_b[1]`."""
+        start = self.config.invocation_params.dir
+        return Path(os.path.abspath(start / argument.split("::", 1)[0]))
+
+    def _checked_at(self, path: Path) -> CheckedDeployment | None:
+        for checked in self.session.deployments:
+            if path in checked.deployment.paths:
+                return checked
+        return None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collect_directory(
+        self, path: Path, parent: pytest.Collector
+    ) -> pytest.Collector | None:
+        checked = self._checked_at(path)
+        if checked is None:
+            return None
+        self._collected.add(path)
+        return repository_node(parent, path, checked)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        """Lead pytest to the repositories, also through directories that it ignores (build, .x).
+
+        What else lies in such a directory stays ignored.
+        """
+        if self._asking_others:
+            return None
+        path = collection_path
+        paths = [path for deployment in self.settings.repo for path in deployment.paths]
+        if any(repository.is_relative_to(path) for repository in paths):
+            return False
+        on_the_way = [parent for parent in path.parents if self._leads_on(parent, paths)]
+        return True if any(map(self._is_ignored, on_the_way)) else None
+
+    def _leads_on(self, directory: Path, repositories: Sequence[Path]) -> bool:
+        inside = directory.is_relative_to(self.config.rootpath) and (
+            directory != self.config.rootpath
+        )
+        return inside and any(
+            path != directory and path.is_relative_to(directory) for path in repositories
+        )
+
+    def _is_ignored(self, directory: Path) -> bool:
+        """Whether pytest, without this plugin, would ignore a directory."""
+        self._asking_others = True
+        try:
+            ignored = self.config.hook.pytest_ignore_collect(
+                collection_path=directory, config=self.config
+            )
+        finally:
+            self._asking_others = False
+        return bool(ignored)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        if model_of(metafunc.definition) and "triton_hardware" in metafunc.fixturenames:
+            hardware = self.settings.gpus
+            metafunc.parametrize("triton_hardware", hardware, ids=[each.id for each in hardware])
+
+    @pytest.fixture
+    def triton_check(self) -> ModelCheck:
+        """A model of the repository, with what is known and seen of it (bundled checks only)."""
+        pytest.fail("triton_check is for the bundled checks only")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        found = model_of(item)
+        if found is None:
+            return
+        # Our arguments are put in directly: a run of pytest's fixtures for each of thousands of
+        # tests takes longer than the checks themselves.
+        assert isinstance(item, pytest.Function)
+        start = self.config.invocation_params.dir
+        item.funcargs["triton_check"] = self._model_check(
+            *found, self.session, start, item.user_properties.append
+        )
+        callspec = getattr(item, "callspec", None)
+        if callspec is not None and "triton_hardware" in callspec.params:
+            item.funcargs["triton_hardware"] = callspec.params["triton_hardware"]
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Leave the models of other shards out. Tests that aren't about a model stay."""
+        shard = self.settings.shard
+        if shard is None:
+            return
+        found = [(item, model_of(item)) for item in items]
+        others = [item for item, about in found if about and not shard.holds(about[0].name)]
+        if others:
+            self.config.hook.pytest_deselected(items=others)
+            left_out = set(others)
+            items[:] = [item for item in items if item not in left_out]
+
+    # --- the session -------------------------------------------------------------------------
+
+    def pytest_sessionstart(self) -> None:
+        from pytest_triton.servers.process.discovery import find_tritonserver
+
+        try:
+            _ = self.session.deployments
+            self.session.check_patterns()
+            if self.settings.binary is not None or self.settings.version is not None:
+                find_tritonserver(self.settings.binary, self.settings.version)
+            if self.ledger is not None:
+                self.ledger.start()
+        except PytestTritonError as error:
+            raise pytest.UsageError(str(error)) from None
+
+    def pytest_report_header(self) -> list[str]:
+        from pytest_triton.reports.terminal import header
+
+        return [*header(self.session, self.config.get_verbosity() > 0), *self._shard_line()]
+
+    def pytest_collection_finish(self) -> None:
+        """A repository that was given and not collected is an error, never silence."""
+        if self._is_selection():
+            return
+        for deployment in self.settings.repo:
+            for path in deployment.paths:
+                if path not in self._collected:
+                    raise pytest.UsageError(
+                        f"The model repository {path} was given, but pytest did not collect it: "
+                        "something keeps it from getting there. Name it as an argument: "
+                        f"pytest --triton-repo={deployment.text} {path}"
+                    )
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        if report.failed:
+            report.sections += self._log_sections(item)
+        if self._facts_wanted and (report.when == "call" or not report.passed):
+            self._add_ledger_facts(report, item)
+        return report
+
+    def _add_ledger_facts(self, report: pytest.TestReport, item: pytest.Item) -> None:
+        found = model_of(item)
+        if found is None or not isinstance(item, pytest.Function):
+            return
+        from pytest_triton.checks.ledger_facts import LedgerFacts
+        from pytest_triton.reports.ledger_writer import REPORT_ATTRIBUTE
+
+        check = item.funcargs.get("triton_check")
+        if not isinstance(check, self._model_check):  # skipped before it began
+            start = self.config.invocation_params.dir
+            check = self._model_check(*found, self.session, start, lambda _: None)
+        callspec = getattr(item, "callspec", None)
+        hardware = callspec.params.get("triton_hardware") if callspec is not None else None
+        test = item.originalname or item.name
+        if self._ledger_facts is None:
+            self._ledger_facts = LedgerFacts()
+        facts = self._ledger_facts.of(check.facts(), test, hardware, failed=report.failed)
+        setattr(report, REPORT_ATTRIBUTE, facts)
+
+    def _log_sections(self, item: pytest.Item) -> list[tuple[str, str]]:
+        """What the servers wrote about the model that is checked."""
+        found = model_of(item)
+        callspec = getattr(item, "callspec", None)
+        hardware = callspec.params.get("triton_hardware") if callspec is not None else None
+        if found is None or hardware is None:
+            return []
+        from pytest_triton.plugin.session import log_section
+
+        model, checked = found
+        spec = self.session.spec(checked, hardware)
+        sections = []
+        for server in self.session.pool.handed_out():
+            if server.spec == spec:
+                sections += log_section(server, server.log.about(model.name).splitlines())
+        return sections
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.table.add(report)
+        if self.ledger is not None:
+            self.ledger.add(report)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
+        if session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self._shard_is_empty():
+            session.exitstatus = pytest.ExitCode.OK
+        yield
+        if self.ledger is not None:
+            self.ledger.close(session.exitstatus)
+            self._publish(session, self.ledger.path)
+
+    def _publish(self, session: pytest.Session, ledger: Path) -> None:
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        say = reporter.write_line if reporter is not None else print
+        try:
+            if self.publication.is_wanted:
+                self.publication.write(ledger, say)
+        except PytestTritonError as error:
+            say(f"error: {error}")
+            session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+        finally:
+            if self.settings.ledger is None:
+                shutil.rmtree(ledger.parent, ignore_errors=True)
+
+    def _shard_line(self) -> list[str]:
+        shard = self.settings.shard
+        if shard is None:
+            return []
+        models = sum(len(checked.repository.models) for checked in self.session.deployments)
+        mine = len(self._in_shard())
+        nothing = "; merge sees to it that the others are proven" if not mine else ""
+        return [f"triton: shard {shard} has {mine or 'none'} of the {models} models{nothing}"]
+
+    def _shard_is_empty(self) -> bool:
+        """Whether there was nothing to do because other shards have all the models.
+
+        That is no failure: with few models some shard may be empty, and what is expected comes
+        from the plan, so that no model can get lost between the shards.
+        """
+        return self.settings.shard is not None and not self._in_shard()
+
+    def _in_shard(self) -> list[str]:
+        shard = self.settings.shard
+        names = [m.name for checked in self.session.deployments for m in checked.repository.models]
+        return [name for name in names if shard is None or shard.holds(name)]
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        self.table.write(terminalreporter)
+
+
+def _ledger_writer(
+    config: pytest.Config, settings: Settings, is_wanted: bool
+) -> LedgerWriter | None:
+    """What keeps the ledger: in the file that was named, or else in one for the reports only."""
+    if (settings.ledger is None and not is_wanted) or hasattr(config, "workerinput"):
+        return None  # an xdist worker's reports reach the controller, which writes
+    from pytest_triton.reports.ledger_writer import LedgerWriter, this_job
+
+    shard = str(settings.shard) if settings.shard is not None else None
+    job = this_job(settings.job, shard, config.invocation_params.dir)
+    # Made when the session starts: before that it may still end without a finish.
+    folder = Path(tempfile.gettempdir(), f"pytest-triton-{uuid4().hex}")
+    return LedgerWriter(settings.ledger or folder / "ledger.json", job)
+
+
+def _check_directories(settings: Settings) -> None:
+    seen: dict[Path, str] = {}
+    for deployment in settings.repo:
+        for path in deployment.paths:
+            if path in seen:
+                raise pytest.UsageError(
+                    f"--triton-repo={deployment.text} names {path} again, which "
+                    f"--triton-repo={seen[path]} has already. Name each repository once; "
+                    "directories that are served together are joined by ':'."
+                )
+            seen[path] = deployment.text
+
+
+class PytestTritonWarning(pytest.PytestWarning):
+    """Something that works, and most likely not as it was meant."""
+
+
+def _warn_of_moved_rootdir(config: pytest.Config, settings: Settings) -> None:
+    """`--triton-repo DIR` makes pytest take DIR for a test path and look for its ini there."""
+    if "--triton-repo" not in config.invocation_params.args:
+        return
+    here = config.invocation_params.dir
+    outside = any(not p.is_relative_to(here) for one in settings.repo for p in one.paths)
+    if outside or not here.is_relative_to(config.rootpath):
+        config.issue_config_time_warning(
+            PytestTritonWarning(
+                "Write --triton-repo=DIR, with '=': with a space, pytest takes DIR for a test "
+                f"path and looks for its rootdir and ini file from there. It now uses rootdir "
+                f"{config.rootpath} and ini file {config.inipath or 'none'}."
+            ),
+            stacklevel=2,
+        )

@@ -1,0 +1,321 @@
+"""A project's own suite on Triton servers: the session of a pytest run, and servers from it.
+
+The session is made when a test first needs it, so that a run without such tests pays nothing.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pytest
+
+from pytest_triton.checks.run import NotForAttached, TritonSession
+from pytest_triton.errors import PytestTritonError, tells_all
+from pytest_triton.options.server_request import Wanted
+from pytest_triton.options.settings import Deployment, OptionError, Settings, is_url, read_settings
+from pytest_triton.placement.hardware import OWN_GPUS, HardwareRequest
+from pytest_triton.servers.shared_pool import Broker, PoolMaker, RemotePool
+from pytest_triton.testing.server import TritonServer
+
+if TYPE_CHECKING:
+    from pytest_triton.servers.pool import Pool
+    from pytest_triton.servers.running_server import RunningServer
+
+__tracebackhide__ = tells_all
+
+_Used = tuple["RunningServer", int]  # a server that a test got, and its log's size then
+
+BROKER = "triton_broker"  # in workerinput: how a worker gets at the controller's servers
+_LOG_LINES = 50  # at most, of a server's log in a failing report
+
+_SESSION: pytest.StashKey[TritonSession] = pytest.StashKey()
+_POOL: pytest.StashKey[PoolMaker] = pytest.StashKey()
+_BROKER: pytest.StashKey[Broker] = pytest.StashKey()
+_USED: pytest.StashKey[list[_Used]] = pytest.StashKey()
+_numbers = itertools.count(1)
+
+
+class NoRepository(PytestTritonError):
+    """A test wants a server and nothing says what it is to serve."""
+
+
+def session_of(config: pytest.Config) -> TritonSession:
+    """The session of this run, made at the first call. Raises pytest.UsageError."""
+    if _SESSION not in config.stash:
+        try:
+            settings = read_settings(config)
+        except OptionError as error:
+            raise pytest.UsageError(str(error)) from None
+        session = TritonSession(settings, _pool_of(config), _worker_of(config))
+        config.stash[_SESSION] = session
+        config.add_cleanup(session.close)
+        config.pluginmanager.register(_Reports(session), "triton-suite-reports")
+    return config.stash[_SESSION]
+
+
+def invite(config: pytest.Config, *, local: bool) -> dict[str, Any]:
+    """What the controller of pytest-xdist hands to a worker (for `workerinput`)."""
+    if not local:
+        return {"remote": True}
+    if _BROKER not in config.stash:
+        broker = Broker(_pool_maker(config))
+        config.stash[_BROKER] = broker
+        config.add_cleanup(broker.close)
+    return config.stash[_BROKER].invitation
+
+
+def server_for(
+    request: pytest.FixtureRequest, wishes: Wanted, *, own: bool = False
+) -> TritonServer:
+    """The server that a test wants, running; `own` for one that no other test is given.
+
+    Fails the test, with the error's text, if it can't be had.
+    """
+    try:
+        return _server_for(request, wishes, own)
+    except PytestTritonError as error:
+        fail(error)
+
+
+def end(session: TritonSession, server: TritonServer) -> None:
+    """The end of a test with a server of its own: the server ends, too."""
+    server.close()
+    session.pool.release(server._running.spec)
+
+
+def restore(server: TritonServer) -> None:
+    """The end of a test: what it changed is put back, what it opened is closed."""
+    try:
+        server.restore()
+    except Exception as error:
+        text = error if isinstance(error, PytestTritonError) else repr(error)
+        pytest.fail(
+            f"What this test loaded or unloaded could not be put back, so that tests after it "
+            f"may find another state: {text}",
+            pytrace=False,
+        )
+    finally:
+        server.close()
+
+
+def fail(error: PytestTritonError) -> NoReturn:
+    """Fail with the error's text: a traceback of ours would help nobody."""
+    __tracebackhide__ = True
+    raise pytest.fail.Exception(str(error), pytrace=False) from None  # nor what led to it
+
+
+def deployment_of(config: pytest.Config, repo: str | None) -> Deployment:
+    """The deployment that a test means: the one it names, else the options' one."""
+    settings = session_of(config).settings
+    if repo is None:
+        if len(settings.repo) == 1:
+            return settings.repo[0]
+        raise NoRepository(
+            "No model repository is named for this test."
+            if not settings.repo
+            else f"{len(settings.repo)} model repositories are checked, and this test doesn't say "
+            "which one its server is to serve.",
+            tried=["the marker triton(repo=...)", "--triton-repo, ini triton_repo"],
+            cure='mark the test, class or module with @pytest.mark.triton(repo="models"), or '
+            "set triton_repo in the ini file",
+        )
+    return Deployment(repo, tuple(config.rootpath / part for part in repo.split(":")))
+
+
+def hardware_of(request: pytest.FixtureRequest, wishes: Wanted) -> HardwareRequest:
+    """The test's parameter, else what it wishes, else the first hardware of the options."""
+    callspec = getattr(request.node, "callspec", None)
+    parameter = callspec.params.get("triton_hardware") if callspec is not None else None
+    if parameter is not None:  # a text, where the test parametrizes itself
+        return HardwareRequest.parse(str(parameter))
+    if wishes.gpus is not None:
+        if len(wishes.gpus) > 1:
+            fail(
+                NoRepository(
+                    "gpus names several hardwares, and this test isn't run on each of them",
+                    cure="let the test take the fixture triton_hardware as well",
+                )
+            )
+        return wishes.gpus[0]
+    settings = session_of(request.config).settings
+    at_url = is_url(wishes.server) if wishes.server is not None else settings.is_attached
+    if at_url and not settings.is_attached:
+        return OWN_GPUS
+    if settings.is_attached and not at_url:
+        return HardwareRequest.parse("none")
+    return settings.gpus[0]
+
+
+def settings_for(session: TritonSession, wishes: Wanted) -> Settings:
+    """The options, with what the test wishes in place of them.
+
+    Who names an image wants a container, who names a binary or a release a process. What was said
+    about backends holds, else they are real in a container, as for the options.
+    """
+    given: dict[str, Any] = {
+        "server": wishes.server,
+        "image": wishes.image,
+        "binary": wishes.binary,
+        "version": wishes.version,
+        "python": wishes.python,
+        "timeout": wishes.timeout,
+        "backends": wishes.backends,
+    }
+    if wishes.server is None:
+        if wishes.image is not None:
+            given["server"] = "container"
+        elif wishes.binary is not None or wishes.version is not None:
+            given["server"] = "process"
+    settings = session.settings
+    where = given["server"]
+    if wishes.backends is None and settings.sources["backends"] == "default":
+        given["backends"] = "real" if where not in (None, "process") else None
+    if wishes.backends is None and where == "process" and settings.is_attached:
+        given["backends"] = "stand-in"
+    return replace(settings, **{name: value for name, value in given.items() if value is not None})
+
+
+def _server_for(request: pytest.FixtureRequest, wishes: Wanted, own: bool) -> TritonServer:
+    session = session_of(request.config)
+    settings = settings_for(session, wishes)
+    deployment = deployment_of(request.config, wishes.repo)
+    checked = session.checked(deployment, settings)
+    if settings.is_attached:
+        _check_attached(session, settings, wishes, own)
+    spec = replace(
+        session.spec(checked, hardware_of(request, wishes), settings),
+        arguments=wishes.arguments or (),
+        environment=wishes.environment or (),
+        load=wishes.load,
+    )
+    if own:
+        spec = replace(spec, changed_by=f"{session.worker or 'main'}-{next(_numbers)}")
+    elif wishes.changes:
+        spec = replace(spec, changed_by=session.worker or "main")
+    known = {one.name for one in session.pool.handed_out()}
+    running = session.pool.get(spec)
+    session.hardware_of(running)  # raises if the server hasn't the GPUs that were asked for
+    mark = running.log.size() if running.name in known else 0  # a new one tells of its start, too
+    request.node.user_properties += [
+        ("triton_hardware", spec.hardware.label),
+        ("triton_run", spec.run),
+        ("triton_server", running.description),
+    ]
+    request.node.stash.setdefault(_USED, []).append((running, mark))
+    return TritonServer(session, checked, running)
+
+
+def _check_attached(session: TritonSession, settings: Settings, wishes: Wanted, own: bool) -> None:
+    """Raise NotForAttached for what can't be had of a running server, or isn't allowed."""
+    server = f"the server at {settings.server} is a running one"
+    elsewhere = "give the test a server of its own: server='process'"
+    if own:
+        raise NotForAttached(
+            f"This test starts a server of its own (make_triton_server, triton_gpu_loss), and "
+            f"{server}, so that pytest starts none.",
+            cure="run it without --triton-server, or name another one for it: "
+            "make_triton_server(server='process', gpus='sim:2')",
+        )
+    for name in ("arguments", "environment", "load"):
+        if getattr(wishes, name):
+            raise NotForAttached(
+                f"This test wants a server with {name}, and {server}: it has what it was "
+                "started with.",
+                cure=elsewhere,
+            )
+    if not wishes.changes:
+        return
+    if not settings.allow_changes:
+        raise NotForAttached(
+            f"This test loads or unloads models (triton(changes=True)), and {server} that is only "
+            "looked at.",
+            cure="--triton-allow-changes=on, if its models may be loaded and unloaded for tests; "
+            f"or {elsewhere}",
+        )
+    if session.worker:
+        raise NotForAttached(
+            f"This test loads or unloads models (triton(changes=True)), and {server} that all "
+            f"workers of pytest-xdist look at while worker {session.worker} would change it.",
+            cure="run the tests that change it without workers: -n0",
+        )
+
+
+def _worker_of(config: pytest.Config) -> str:
+    given = getattr(config, "workerinput", None)
+    return "" if given is None else str(given["workerid"])
+
+
+def _pool_of(config: pytest.Config) -> Pool:
+    given = getattr(config, "workerinput", None)
+    if given is not None:
+        return RemotePool(given.get(BROKER, {}), given["workerid"])
+    return _pool_maker(config)()
+
+
+def _pool_maker(config: pytest.Config) -> PoolMaker:
+    if _POOL not in config.stash:
+        config.stash[_POOL] = PoolMaker(_teller(config))
+        config.add_cleanup(config.stash[_POOL].close)
+    return config.stash[_POOL]
+
+
+def _teller(config: pytest.Config) -> Callable[[str], None]:
+    """Shows a line at once, even while pytest captures what tests write."""
+
+    def say(line: str) -> None:
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
+        capture = config.pluginmanager.get_plugin("capturemanager")
+        if reporter is None:
+            return
+        here = threading.current_thread() is threading.main_thread()
+        shown = capture.global_and_fixture_disabled() if capture and here else nullcontext()
+        with shown:
+            reporter.ensure_newline()
+            reporter.write_line(f"triton: {line}")
+
+    return say
+
+
+class _Reports:
+    """Shows what servers wrote during a failed test; lets servers rest after each test."""
+
+    def __init__(self, session: TritonSession) -> None:
+        self._session = session
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        if report.failed:
+            used = item.stash.get(_USED, None)
+            report.sections += _log_sections(used or ())
+        return report
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_teardown(self) -> None:
+        self._session.pool.done()
+
+
+def log_section(server: RunningServer, lines: Sequence[str]) -> list[tuple[str, str]]:
+    """The last of these lines of a server's log, as a section of a test's report."""
+    if not lines:
+        return []
+    shown = "\n".join(lines[-_LOG_LINES:])
+    return [(f"triton server log ({server.spec.hardware.label})", shown)]
+
+
+def _log_sections(used: Iterable[_Used]) -> list[tuple[str, str]]:
+    """What servers wrote since a test got them."""
+    sections = []
+    for server, mark in used:
+        lines = server.log.since(mark).splitlines()
+        if not mark:  # the log of a start is long, and tells of what went well for the most part
+            lines = [line for line in lines if line[:1] in ("E", "W")]
+        sections += log_section(server, lines)
+    return sections

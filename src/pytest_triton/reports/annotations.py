@@ -1,0 +1,93 @@
+"""What a ledger complains about, one by one, with the place in the config: for annotations."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Literal
+
+from pytest_triton.ledger.entries import ConfigFacts, Verdict
+from pytest_triton.reports.matrix import ATTENTION, KINDS, Column, Kind, Matrix, Row
+
+_KIND_OF_CHECK: Mapping[Verdict, Kind] = {
+    "failed": "failed",
+    "not proven": "not-proven",
+    "skipped": "skipped",
+}
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """`where` is a test or a hardware with its evidence (`no GPU, rehearsal`), `what` one line,
+    `text` all of it. `line` is None where the config has no such line."""
+
+    deployment: str
+    model: str
+    where: str
+    what: str
+    text: str
+    path: str
+    line: int | None
+    kind: Kind
+
+    @property
+    def severity(self) -> Literal["error", "warning"]:
+        return "warning" if self.kind == "skipped" else "error"
+
+
+def complaints(matrix: Matrix) -> list[Complaint]:
+    """All complaints, the worst models first."""
+    return [one for row in matrix.attention for one in _of_row(row, matrix)]
+
+
+def _of_row(row: Row, matrix: Matrix) -> Iterator[Complaint]:
+    told = {check.test for check in row.failed_checks}
+    unusable = "test_config" in told  # and all else says just that nothing could be looked at
+    for check in row.failed_checks:
+        if unusable and check.test != "test_config" and check.headline.startswith("nothing to "):
+            continue
+        kind = _KIND_OF_CHECK[check.verdict]
+        yield _complaint(row, check.test, check.headline, check.text, check.config, kind)
+    for column, cell in zip(matrix.columns, row.cells, strict=True):
+        if cell is None or cell.kind not in ATTENTION:
+            continue
+        if cell.kind == "fallback" and "test_explicit_placement" in told:
+            continue  # the same, told with its cure
+        worst = cell.worst
+        if unusable and worst.observed is None:
+            continue
+        what = KINDS["fallback"] if cell.kind == "fallback" else worst.headline
+        yield _complaint(row, _where(column), what, worst.text, worst.config, cell.kind)
+
+
+def _where(column: Column) -> str:
+    return f"{column.label}, {column.evidence}"
+
+
+def _complaint(
+    row: Row, where: str, what: str, text: str, config: ConfigFacts, kind: Kind
+) -> Complaint:
+    # A problem of the config says its line itself: `models/a/config.pbtxt:10:5: ...`
+    place = re.match(rf"{re.escape(config.path)}:(\d+)(:\d+)?: ", what) if config.path else None
+    return Complaint(
+        deployment=row.deployment,
+        model=row.model,
+        where=where,
+        what=(what[place.end() :] if place else what) or KINDS[kind],
+        text=text,
+        path=config.path,
+        line=int(place[1]) if place else config.line,
+        kind=kind,
+    )
+
+
+def from_root(path: str, start: str) -> str:
+    """A config's path as seen from the repository's root, when pytest ran in `start` of it.
+
+    With forward slashes, as both GitHub and GitLab want it. An absolute path stays one.
+    """
+    joined = os.path.normpath(os.path.join(start, path)) if path else path
+    return PurePath(joined).as_posix()

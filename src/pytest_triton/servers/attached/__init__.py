@@ -1,0 +1,1 @@
+"""A running server that somebody else owns."""

@@ -1,0 +1,146 @@
+"""A server that somebody else runs: looked at, never started, never stopped."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TypeAlias
+
+from pytest_triton.client.address import Endpoint
+from pytest_triton.client.grpc import GrpcApi
+from pytest_triton.client.http import HttpApi, NotAllowed, ServerSilent
+from pytest_triton.client.probe import NotReached, not_understood, reach
+from pytest_triton.client.tls import Access
+from pytest_triton.errors import PytestTritonError
+from pytest_triton.servers.running_server import RunningServer
+from pytest_triton.servers.server_log import ServerLog
+from pytest_triton.servers.spec import ServerSpec
+
+Api: TypeAlias = "HttpApi | GrpcApi"
+_ANSWER = 30.0  # seconds, at most, for one answer
+
+
+class AttachedServer:
+    """A server at `spec.url`. Nothing happens to it, whatever is called here.
+
+    Raises BadUrl or BadCredentials when made, NotReached when waited for.
+    """
+
+    def __init__(self, spec: ServerSpec) -> None:
+        if not spec.url:
+            raise PytestTritonError(
+                "A server to attach to has no URL", cure="--triton-server=grpc://host:8001"
+            )
+        self.spec = spec
+        self.endpoint = Endpoint.parse(spec.url)
+        self._access = spec.access
+        self._access.header_values()  # now, so that a missing one is told before anything is asked
+        self._view = self._seen_as("", "")
+
+    def __repr__(self) -> str:
+        return f"<{self._view.description}>"
+
+    @property
+    def view(self) -> RunningServer:
+        return self._view
+
+    @property
+    def log(self) -> ServerLog:
+        """Empty: the log of such a server can't be read."""
+        return ServerLog(Path(os.devnull))
+
+    def wait_until_live(self) -> None:
+        """Ask whether it is there and live; an attached server isn't waited for."""
+        timeout = min(self.spec.timeout, _ANSWER)
+        reach(self.endpoint, self._access, timeout)
+        with open_api(self.endpoint, self._access, timeout=timeout) as api:
+            try:
+                metadata = api.metadata()
+            except NotAllowed as error:
+                raise self._not_allowed(error) from error
+            except ServerSilent as error:
+                raise self._silent(error, timeout) from error
+            name, version = (str(metadata.get(key, "")) for key in ("name", "version"))
+            if not name or "extensions" not in metadata:
+                raise NotReached(
+                    f"{self.endpoint}: this is no Triton server; it told no name and extensions.",
+                    cause="not Triton",
+                    cure="check the address (and the path, behind a proxy)",
+                )
+            if not api.live(name):
+                raise NotReached(
+                    f"{self.endpoint}: the server says that it is not live.",
+                    cause="not live",
+                    cure="its log tells what is wrong",
+                )
+        self._view = self._seen_as(name, version)
+
+    def check_alive(self) -> None:
+        """Raise NotReached if it does not answer any more."""
+        self.wait_until_live()
+
+    def begin_stop(self) -> None:
+        """It is not ours to stop."""
+
+    def stop(self) -> None:
+        """It is not ours to stop."""
+
+    def _seen_as(self, name: str, version: str) -> RunningServer:
+        endpoint = self.endpoint
+        release = f" {version}" if version else ""
+        unsafe = self._access.headers and not endpoint.secure and not endpoint.is_local
+        return RunningServer(
+            spec=self.spec,
+            name=name,
+            description=f"tritonserver{release} (attached, {endpoint})",
+            http="" if endpoint.is_grpc else endpoint.address,
+            grpc=endpoint.address if endpoint.is_grpc else "",
+            metrics="",
+            notes=("headers are sent unencrypted",) if unsafe else (),
+        )
+
+    def _not_allowed(self, error: ServerSilent) -> NotReached:
+        sent = ", ".join(header for header, _ in self._access.headers) or "no header"
+        return NotReached(
+            f"{self.endpoint}: the server does not let us in (sent: {sent}).",
+            cause="not allowed",
+            cure="name the environment variable that has the credentials: "
+            "--triton-header=Authorization=env:TOKEN",
+            tried=(self._access.hide(error.what),),
+        )
+
+    def _silent(self, error: ServerSilent, timeout: float) -> NotReached:
+        said = self._access.hide(error.what)
+        if isinstance(error.__cause__, TimeoutError) or "DEADLINE_EXCEEDED" in said:
+            return NotReached(
+                f"{self.endpoint}: connected, and no answer within {timeout:g} s.",
+                cause="timeout",
+                cure="the server may be overloaded or stuck; raise --triton-timeout",
+                tried=(said,),
+            )
+        if "with status " in said:
+            return NotReached(
+                f"{self.endpoint}: this is no Triton server, or a proxy that does not reach it.",
+                cause="not Triton",
+                cure="check the address (and the path, behind a proxy)",
+                tried=(said,),
+            )
+        return not_understood(self.endpoint, self._access, timeout, said)
+
+
+def open_api(endpoint: Endpoint, access: Access, *, timeout: float = 10.0) -> Api:
+    """A connection for the plugin's own questions. Raises BadCredentials."""
+    headers = access.header_values()
+    if endpoint.is_grpc:
+        tls = access if endpoint.secure else None
+        return GrpcApi(endpoint.address, timeout=timeout, access=tls, headers=headers)
+    context = access.context("http/1.1") if endpoint.secure else None
+    return HttpApi(endpoint.address, timeout=timeout, context=context, headers=headers)
+
+
+def api_of(server: RunningServer, *, timeout: float = 10.0) -> Api:
+    """A connection to any server, over the protocol that it is known by."""
+    if server.spec.where == "attached" and server.spec.url:
+        endpoint = Endpoint.parse(server.spec.url)
+        return open_api(endpoint, server.spec.access, timeout=timeout)
+    return HttpApi(server.http, timeout=timeout)

@@ -1,0 +1,1 @@
+"""A tritonserver in a container."""

@@ -1,0 +1,107 @@
+"""The container engine: what it refuses, and from where its containers can be reached."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlparse
+
+import docker.errors
+import requests
+from testcontainers.core.config import testcontainers_config
+
+from pytest_triton.errors import PytestTritonError
+from pytest_triton.servers.exit_diagnosis import cause_of_death
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
+    from testcontainers.core.docker_client import DockerClient
+
+ENGINE_ERRORS = (docker.errors.DockerException, requests.RequestException)
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+class NoDocker(PytestTritonError):
+    """No container engine answers."""
+
+
+class Refused(PytestTritonError):
+    """The container engine did not do what it was asked for. `cause` is a stable name."""
+
+    def __init__(self, what: str, *, cause: str, cure: str) -> None:
+        super().__init__(what, cure=cure)
+        self.cause = cause
+
+
+@contextlib.contextmanager
+def engine_errors() -> Iterator[None]:
+    """Turn what Docker's client raises into NoDocker or Refused."""
+    try:
+        yield
+    except docker.errors.DockerException as error:
+        said = explanation(error)
+        cause = cause_of_death(1, said)
+        raise Refused(
+            f"The container engine refuses: {said}\nCause: {cause.name}: {cause.meaning}.",
+            cause=cause.name,
+            cure=cause.cure or "read what it says above",
+        ) from None
+    except requests.RequestException as error:  # behind the other: some of those are of this kind
+        raise no_docker(error) from None
+
+
+def no_docker(error: Exception) -> NoDocker:
+    """For an engine that doesn't answer."""
+    return NoDocker(
+        f"No container engine answers: {explanation(error)}",
+        tried=["the address in DOCKER_HOST, else Docker's current context, else its own socket"],
+        cure="start Docker (systemctl start docker), or name its daemon in DOCKER_HOST; "
+        "`python -m pytest_triton doctor` tells more. Without Docker: --triton-server=process",
+    )
+
+
+def explanation(error: Exception) -> str:
+    """The engine's own words."""
+    return str(getattr(error, "explanation", None) or error).strip()
+
+
+def is_local(client: DockerClient) -> bool:
+    """Whether the engine's loopback is this machine's, so that ports need no other address."""
+    override = testcontainers_config.tc_host_override
+    if override:
+        return override in _LOOPBACK
+    base = str(client.client.api.base_url)
+    host = urlparse(base).hostname or ""
+    return base.startswith(("unix:", "http+unix:", "http+docker://local")) or host in _LOOPBACK
+
+
+def runs_beside_us(client: DockerClient) -> bool:
+    """Whether this may be a container itself, beside those that the engine makes."""
+    return Path("/.dockerenv").exists() and is_local(client)
+
+
+def places(
+    client: DockerClient, container: Container, ports: Sequence[int]
+) -> list[dict[int, str]]:
+    """Where these ports of a running container may be reached, best first: port -> `host:port`.
+
+    Published ones, and, if this is a container itself, at the other container's own address.
+    """
+    network = container.attrs.get("NetworkSettings") or {}
+    published = {
+        int(port.partition("/")[0]): bindings[0]["HostPort"]
+        for port, bindings in (network.get("Ports") or {}).items()
+        if bindings
+    }
+    if not all(port in published for port in ports):
+        return []
+    host = "127.0.0.1" if is_local(client) else client.host()
+    found = [{port: f"{host}:{published[port]}" for port in ports}]
+    if runs_beside_us(client):
+        for joined in (network.get("Networks") or {}).values():
+            if joined.get("IPAddress"):
+                found.append({port: f"{joined['IPAddress']}:{port}" for port in ports})
+    return found

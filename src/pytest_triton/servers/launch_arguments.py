@@ -1,0 +1,91 @@
+"""What a tritonserver is started with, wherever it runs: arguments, variables, and their files.
+
+Files lie in the server's folder. A container sees the folder, the repositories and the libraries
+of the rehearsal under the same paths as this machine, so all this is the same for both.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pytest_triton.placement.hardware import HardwareRequest
+from pytest_triton.rehearsal.completed_configs import write_completions
+from pytest_triton.rehearsal.simulation import (
+    SimulatedGpus,
+    assemble_backends,
+    environment,
+    write_control,
+)
+from pytest_triton.servers.container.never_shown import special_kind
+from pytest_triton.servers.spec import ServerSpec
+
+CONTROL_FILE = "simulated-gpus"
+
+
+def arguments(
+    spec: ServerSpec, *, name: str, repositories: Sequence[Path], backends: Path | None
+) -> list[str]:
+    """Of tritonserver, without those about ports.
+
+    `name` becomes its `--id`, so that no other server is taken for it; without `backends` it uses
+    its own.
+    """
+    command = ["--exit-on-error=false", f"--id={name}"]
+    command += [f"--model-repository={path}" for path in repositories]
+    if backends is not None:
+        command.append(f"--backend-directory={backends}")
+    if spec.changed_by:
+        command.append("--model-control-mode=explicit")
+        loaded = ["*"] if spec.load is None else spec.load
+        command += [f"--load-model={model}" for model in loaded]
+    return command
+
+
+def stand_ins(spec: ServerSpec, folder: Path) -> tuple[Path, dict[str, str]]:
+    """The backend directory of the spec's stand-ins, made in the folder, and their variables."""
+    directory = assemble_backends(folder / "backends", spec.stand_ins)
+    return directory, write_completions(folder / "completions", spec.completed)
+
+
+def gpus_of(hardware: HardwareRequest) -> SimulatedGpus:
+    """The simulated GPUs that were asked for."""
+    gpus = SimulatedGpus(hardware.count or 0)
+    if hardware.compute_capability is None:
+        return gpus
+    return replace(gpus, compute_capability=hardware.compute_capability)
+
+
+def simulated_gpus(
+    hardware: HardwareRequest, folder: Path, inherited: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The variables that give a server simulated GPUs; their control file is in the folder."""
+    control = folder / CONTROL_FILE
+    write_control(control, gpus_of(hardware))
+    return environment(control, inherited)
+
+
+def served_repositories(spec: ServerSpec, folder: Path) -> tuple[Path, ...]:
+    """The repositories, or folders of links to all in them that isn't left out."""
+    served = []
+    for number, repository in enumerate(spec.repositories):
+        left_out = {path.name for path in spec.left_out if path.parent == repository}
+        if left_out:
+            links = folder / "repositories" / f"{number}-{repository.name}"
+            links.mkdir(parents=True)
+            for entry in os.listdir(repository):
+                if entry not in left_out and not _is_special(repository / entry):
+                    (links / entry).symlink_to(repository / entry)
+            repository = links
+        served.append(repository)
+    return tuple(served)
+
+
+def _is_special(path: Path) -> bool:
+    """Whether it is, or leads to, a socket, a FIFO or a device: no model, whoever may read it."""
+    try:
+        return bool(special_kind(path.stat().st_mode))
+    except OSError:
+        return False

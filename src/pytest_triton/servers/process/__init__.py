@@ -1,0 +1,1 @@
+"""A tritonserver as a process of this machine."""

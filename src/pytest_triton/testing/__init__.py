@@ -1,0 +1,1 @@
+"""What tests hold: servers, model control, GPU faults, assertions, a repository builder."""

@@ -1,0 +1,1 @@
+"""Text for people and files: tables, wrapping, plurals, atomic files."""

@@ -1,0 +1,1 @@
+"""What tests share: builders, samples, real servers and daemons, strategies."""

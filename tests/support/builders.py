@@ -1,0 +1,34 @@
+"""Small model repositories for tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pytest_triton.testing.repository_builder import PYTHON_MODEL, TENSORS
+
+
+class RepositoryBuilder:
+    """Writes models into a directory. `path` is the repository."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(parents=True, exist_ok=True)
+
+    def add(self, name: str, groups: str = "", *, backend: str = "python", more: str = "") -> Path:
+        """A complete model with these instance groups; returns its config.pbtxt.
+
+        `groups` is what stands between the brackets of instance_group; none is written if empty.
+        """
+        text = f'backend: "{backend}"\n{TENSORS}'
+        if groups:
+            text += f"instance_group [ {groups} ]\n"
+        return self.add_config(name, text + more)
+
+    def add_config(self, name: str, text: str | bytes) -> Path:
+        """A model with this very config.pbtxt."""
+        version = self.path / name / "1"
+        version.mkdir(parents=True)
+        (version / "model.py").write_text(PYTHON_MODEL)
+        config = self.path / name / "config.pbtxt"
+        config.write_bytes(text.encode() if isinstance(text, str) else text)
+        return config
