@@ -19,7 +19,7 @@ HEAVY = (
     "pytest_triton.repository",
     "pytest_triton.servers",
     "pytest_triton.checks.run",
-    "pytest_triton.collection",
+    "pytest_triton.plugin.collection",
 )
 
 
@@ -48,9 +48,11 @@ def test_what_is_imported_at_the_start() -> None:
     assert {name for name in done.stdout.split() if name.startswith("pytest_triton")} == {
         "pytest_triton",
         "pytest_triton._version",
+        "pytest_triton.options",
+        "pytest_triton.options.table",
+        "pytest_triton.plugin",
         "pytest_triton.plugin.factories",
         "pytest_triton.plugin.fixtures",
-        "pytest_triton.options.table",
         "pytest_triton.plugin.hooks",
     }
 

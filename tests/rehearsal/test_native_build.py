@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_simulated_gpus import BAD_CONTROL
 
 from pytest_triton.rehearsal import simulation
 from pytest_triton.rehearsal.simulation import SimulatedGpus
+from support.bad_control_files import BAD_CONTROL
 from support.bare_server import BareServer, bare_server, write_model
 from support.native_build import NATIVE, build_hook
 

@@ -21,6 +21,7 @@ from pytest_triton.rehearsal.simulation import (
     library,
     write_control,
 )
+from support.bad_control_files import BAD_CONTROL
 from support.bare_server import (
     bare_server,
     once_counted,
@@ -154,27 +155,6 @@ def test_each_gpu_can_have_its_own_compute_capability(cuda: Cuda) -> None:
     assert cuda.count() == (SUCCESS, 2)
     found = [cuda.properties(device, 12) for device in range(2)]
     assert [(as_int(p["major"]), as_int(p["minor"])) for p in found] == [(7, 5), (9, 0)]
-
-
-BAD_CONTROL = {
-    "no count": "memory_mib=5\n",
-    "empty": "",
-    "count above 16": "count=17\n",
-    "negative count": "count=-1\n",
-    "count with text": "count=2x\n",
-    "count without value": "count=\n",
-    "count with a space": "count= 2\n",
-    "no equals sign": "count 2\n",
-    "unknown key": "count=1\ncolour=red\n",
-    "unknown fault": "count=1\nfault=broken\n",
-    "capability without minor": "count=1\ncompute_capability=8\n",
-    "capability with empty entry": "count=2\ncompute_capability=8.0,\n",
-    "too few capabilities": "count=3\ncompute_capability=8.0,7.0\n",
-    "no memory": "count=1\nmemory_mib=0\n",
-    "huge memory": "count=1\nmemory_mib=99999999999999999999\n",
-    "binary": "count=1\n\0\n",
-    "too long": "count=1\n" + "#" * 5000,
-}
 
 
 @pytest.mark.parametrize("text", BAD_CONTROL.values(), ids=BAD_CONTROL.keys())
