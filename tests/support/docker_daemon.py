@@ -15,7 +15,7 @@ from typing import IO
 import pytest
 
 IMAGE = "pytest-triton/tritonserver:2.51.0"
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 # dockerd asks for this program before it accepts `--gpus`; ours does nothing.
 _HOOK = "#!/bin/sh\nexit 0\n"
