@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pytest_triton.errors import PytestTritonError
     from pytest_triton.inference.golden import compare_with_golden
     from pytest_triton.inference.infer import Inference
+    from pytest_triton.options.settings import ContainerOptions
     from pytest_triton.placement.compare import Observed, Verdict, compare
     from pytest_triton.placement.declared import Declared
     from pytest_triton.placement.hardware import NO_GPU, Gpu, Hardware, simulated_gpus
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from pytest_triton.plugin.fixtures import MakeTritonServer
     from pytest_triton.repository import Model, Repository, read_repository
     from pytest_triton.servers.container.server import TritonContainer
-    from pytest_triton.servers.spec import ContainerOptions
     from pytest_triton.testing.assertions import (
         assert_complete,
         assert_no_fallback,
@@ -64,7 +64,7 @@ _HOMES = {
     "placement.instances": ("NOTHING", "Placement", "cpu", "gpu", "on_model"),
     "repository": ("Model", "Repository", "read_repository"),
     "servers.container.server": ("TritonContainer",),
-    "servers.spec": ("ContainerOptions",),
+    "options.settings": ("ContainerOptions",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -8,14 +8,10 @@ from pathlib import Path
 import pytest
 
 from pytest_triton.audit import Ignored
-from pytest_triton.options.settings import (
-    Deployment,
-    Expectation,
-    OptionError,
-    Promise,
-    read_settings,
-)
-from pytest_triton.options.table import OPTIONS, Option
+from pytest_triton.options.option import Option
+from pytest_triton.options.resolving import read_settings
+from pytest_triton.options.settings import CONTAINER_OPTIONS, RUN_OPTIONS
+from pytest_triton.options.values import Deployment, Expectation, OptionError, Requirement
 from pytest_triton.placement.hardware import HardwareRequest, target_hardware
 from pytest_triton.plan.sharding import Shard
 
@@ -51,7 +47,7 @@ VALUES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "target": ("2", lambda start: target_hardware("2")),
     "audit_select": ("TRT1", lambda start: (("TRT1",),)),
     "audit_ignore": ("TRT101: tok*", lambda start: (Ignored(("TRT101",), ("tok*",)),)),
-    "require": ("gpus=2", lambda start: (Promise("gpus=2", "gpus", 2),)),
+    "require": ("gpus=2", lambda start: (Requirement("gpus=2", "gpus", 2),)),
     "ledger": ("ledger.json", lambda start: start / "ledger.json"),
     "job": ("nightly", lambda start: "nightly"),
     "shard": ("2/5", lambda start: Shard(2, 5)),
@@ -63,10 +59,10 @@ VALUES: dict[str, tuple[str, Callable[[Path], object]]] = {
 
 
 def test_every_option_is_tested_here() -> None:
-    assert {option.name for option in OPTIONS} == set(VALUES)
+    assert {option.name for option in RUN_OPTIONS} == set(VALUES)
 
 
-@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+@pytest.mark.parametrize("option", RUN_OPTIONS, ids=lambda option: option.name)
 @pytest.mark.parametrize("source", ["command line", "ini file", "TOML", "environment"])
 def test_each_option_from_each_source(
     pytester: pytest.Pytester, option: Option, source: str
@@ -90,7 +86,8 @@ def test_each_option_from_each_source(
             (start / "pyproject.toml").write_text(f"{table}\n{option.ini} = {value}\n")
             arguments += ["-c", "project/pyproject.toml"]
     settings = read_settings(pytester.parseconfig(*arguments), environ)
-    assert getattr(settings, option.name) == expected(start)
+    holder = settings.container if option in CONTAINER_OPTIONS else settings
+    assert getattr(holder, option.name) == expected(start)
     assert settings.sources[option.name] == {"TOML": "ini file"}.get(source, source)
 
 

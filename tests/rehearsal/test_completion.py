@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from pytest_triton.checks.run import TritonSession
-from pytest_triton.options.settings import Deployment, Settings
+from pytest_triton.options.settings import Settings
+from pytest_triton.options.values import Deployment
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.rehearsal.completed_configs import as_json, completions, write_completions
 from support.builders import RepositoryBuilder

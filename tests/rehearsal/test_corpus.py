@@ -12,7 +12,8 @@ from collections.abc import Iterator
 import pytest
 
 from pytest_triton.checks.run import CheckedDeployment, TritonSession
-from pytest_triton.options.settings import Deployment, Settings
+from pytest_triton.options.settings import Settings
+from pytest_triton.options.values import Deployment
 from pytest_triton.placement.compare import Verdict, compare
 from pytest_triton.placement.hardware import HardwareRequest
 from support.corpus import corpus_directory, corpus_repositories

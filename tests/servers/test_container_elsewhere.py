@@ -71,7 +71,7 @@ def asking(
         gpus=gpus,
         stand_ins=OFFICIAL_BACKENDS,
         environment=variables,
-        options=ContainerOptions(mounts=(control,), gpu_driver=driver),  # type: ignore[arg-type]
+        options=ContainerOptions(mount=(control,), gpu_driver=driver),  # type: ignore[arg-type]
     )
 
 

@@ -17,9 +17,9 @@ from pathlib import Path
 import docker
 import pytest
 
+from pytest_triton.options.settings import ContainerOptions
 from pytest_triton.servers.container import image as container_image
 from pytest_triton.servers.container.image import ImageUnavailable, get_image
-from pytest_triton.servers.spec import ContainerOptions
 from support.builders import RepositoryBuilder
 from support.docker_daemon import require_image
 

@@ -10,6 +10,7 @@ import pytest
 
 from pytest_triton.client.http import HttpApi
 from pytest_triton.ledger import read_ledger
+from pytest_triton.options.settings import ContainerOptions
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.rehearsal.completed_configs import as_json
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS, SimulatedGpus, write_control
@@ -18,7 +19,7 @@ from pytest_triton.servers.launching import launch
 from pytest_triton.servers.pool import ServerPool
 from pytest_triton.servers.running_server import RunningServer, Server
 from pytest_triton.servers.server_errors import ServerDied, ServerNotLive, ServerTimeout
-from pytest_triton.servers.spec import ContainerOptions, ServerSpec
+from pytest_triton.servers.spec import ServerSpec
 from support.builders import RepositoryBuilder
 from support.docker_daemon import IMAGE, ours, require_image
 
@@ -176,7 +177,7 @@ def test_links_lead_where_they_lead_here(
     (repository.path / "chained").symlink_to(tmp_path / "hop")
     repository.add("version", "{ kind: KIND_CPU }")
     (repository.path / "version" / "2").symlink_to("../../store/version/1")
-    server = live(stand_ins=(), container=ContainerOptions(mounts=(store.path,)))
+    server = live(stand_ins=(), container=ContainerOptions(mount=(store.path,)))
     assert set(states(server).values()) == {"READY"}
     assert sorted(states(server)) == ["absolute", "chained", "relative", "version"]
     with HttpApi(server.http) as api:

@@ -194,7 +194,7 @@ def test_container_on_links_of_every_kind_reaches_only_what_was_named(
     for name, target in LEAD_OUT.items():
         (bad / name).symlink_to(target.format(outside=outside, home=home, pid=os.getpid()))
 
-    triton = start(models, store, left_out=(bad,), mounts=(outside / "deep",), transfer=transfer)
+    triton = start(models, store, left_out=(bad,), mount=(outside / "deep",), transfer=transfer)
     reached = run_in(triton, models, outside, home, Path("/run"))
     assert reached.pop(f"{models}/a/1/own") == triton.exec(["hostname"]).output.decode()
     named = {f"{outside}/deep/file": SECRET, f"{bad}/folder/deep/file": SECRET}

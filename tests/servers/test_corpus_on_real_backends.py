@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from pytest_triton.checks.run import TritonSession
-from pytest_triton.options.settings import Deployment, Settings
+from pytest_triton.options.settings import Settings
+from pytest_triton.options.values import Deployment
 from pytest_triton.placement.compare import compare
 from pytest_triton.placement.hardware import HardwareRequest
 from support.corpus import corpus_repositories

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_triton.client.tls import Access
 from pytest_triton.errors import PytestTritonError, tells_all
-from pytest_triton.options.settings import Backends, Deployment, Settings
+from pytest_triton.options.settings import Backends, Settings
+from pytest_triton.options.values import Deployment
 from pytest_triton.placement.backends import backend_named
 from pytest_triton.placement.compare import Observed
 from pytest_triton.placement.declared import Declared
@@ -35,7 +36,7 @@ from pytest_triton.repository import (
 )
 from pytest_triton.servers.pool import Pool, ServerPool
 from pytest_triton.servers.running_server import RunningServer
-from pytest_triton.servers.spec import ContainerOptions, ServerSpec
+from pytest_triton.servers.spec import ServerSpec
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -289,6 +290,9 @@ class TritonSession:
             stand_ins=checked.stand_ins,
             completed=checked.completed_json,
             left_out=tuple(sorted({*checked.left_out, *self._of_other_shards(checked)})),
+            arguments=settings.arguments,
+            environment=settings.environment,
+            load=settings.load,
         )
         if settings.server == "process":
             return replace(
@@ -299,19 +303,7 @@ class TritonSession:
                 common,
                 where="container",
                 image=settings.image,
-                container=ContainerOptions(
-                    gpu_driver=settings.gpu_driver,
-                    shm_size=settings.shm_size,
-                    memory=settings.memory,
-                    pids=settings.pids,
-                    user=settings.user,
-                    read_only=settings.read_only,
-                    pull=settings.pull,
-                    pull_timeout=settings.pull_timeout,
-                    transfer=settings.transfer,
-                    mounts=settings.mount,
-                    reuse=settings.reuse,
-                ),
+                container=settings.container,
             )
         raise ValueError(f"a server is a process, a container or a URL, not {settings.server!r}")
 

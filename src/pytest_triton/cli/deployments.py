@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from pytest_triton.options.settings import Deployment
+from pytest_triton.options.values import Deployment
 
 
 def read_deployment(text: str) -> Deployment:

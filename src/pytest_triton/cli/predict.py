@@ -46,7 +46,7 @@ from typing import Any
 from pytest_triton.checks.run import CheckedDeployment
 from pytest_triton.cli.deployments import read_deployment
 from pytest_triton.errors import PytestTritonError
-from pytest_triton.options.settings import Deployment
+from pytest_triton.options.values import Deployment
 from pytest_triton.placement.advice import cure
 from pytest_triton.placement.declared import Declared
 from pytest_triton.placement.hardware import Gpu, Hardware, HardwareRequest

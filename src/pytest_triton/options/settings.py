@@ -1,135 +1,319 @@
-"""What the options mean: texts in, frozen Settings out, each value with its source."""
+"""Every option, once: the fields of `Settings` make the command line, the ini keys, the
+environment variables and the arguments of the marker `triton`.
+
+An option called `x` is `--triton-x` on the command line, `triton_x` in pytest's ini file (or its
+TOML) and `PYTEST_TRITON_X` in the environment. A repeatable option takes one value a line in the
+ini file, and values separated as a shell separates words in the environment. Options whose scope is
+`server` are arguments of the marker `triton`, of factories and fixtures, too.
+
+Imported at every start of pytest, so it must be cheap: what values mean is in `reading`, which one
+wins in `resolving`.
+"""
 
 from __future__ import annotations
 
-import os
-import re
-import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
-from pytest_triton.client.address import Endpoint
-from pytest_triton.errors import PytestTritonError
-from pytest_triton.options.table import OPTIONS, Given, Option, Source, ValueType, given
-from pytest_triton.placement.hardware import (
-    OWN_GPUS,
-    Hardware,
-    HardwareRequest,
-    target_hardware,
-)
-from pytest_triton.plan.sharding import Shard
+from pytest_triton.options.option import option, options_of
 
 if TYPE_CHECKING:
-    import pytest
+    from pathlib import Path
 
     from pytest_triton.audit import Ignored
+    from pytest_triton.options.values import Deployment, Expectation, Requirement
+    from pytest_triton.placement.hardware import Hardware, HardwareRequest
+    from pytest_triton.plan.sharding import Shard
 
-Kind = Literal["GPU", "CPU", "MODEL"]
+Source = Literal[
+    "fixture or factory",
+    "marker",
+    "triton_server_args",
+    "triton_server_environment",
+    "command line",
+    "ini file",
+    "environment",
+    "default",
+]
 Backends = Literal["real", "stand-in", "auto"]
 GpuDriver = Literal["nvidia", "cdi"]
 Pull = Literal["missing", "always", "never"]
 Transfer = Literal["auto", "mount", "copy"]
 
-_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
+@dataclass(frozen=True)
+class ContainerOptions:
+    """How a container is run.
 
-class OptionError(ValueError):
-    """A value that an option can't take; the text lists what it can.
-
-    `secret`: the value may be a credential, so that nothing repeats it.
+    `gpu_driver` asks for GPUs through NVIDIA's runtime or by CDI names. `shm_size` (of /dev/shm)
+    and `memory` are in bytes, `pids` counts processes and threads; None: no limit. `user` is
+    `uid`, `uid:gid` or a name in the image (None: the image's own). With `read_only` nothing but
+    /tmp and /dev/shm can be written. `pull` says when the image is fetched, `pull_timeout` (in
+    seconds) how long that may take. `transfer` says how the repositories get in: `auto` mounts
+    them, and copies them where the daemon has other files than this machine. `mount` are further
+    paths that the models need, seen under the same names, read-only. With `reuse` the container
+    goes on running for the next session.
     """
 
-    def __init__(self, text: str, *, secret: bool = False) -> None:
-        super().__init__(text)
-        self.secret = secret
-
-
-@dataclass(frozen=True)
-class Deployment:
-    """One server's model repositories, as `--triton-repo=a:b` names them.
-
-    `text` is what the user wrote, `paths` the absolute directories, in the given order.
-    """
-
-    text: str
-    paths: tuple[Path, ...]
-
-
-@dataclass(frozen=True)
-class Expectation:
-    """A line of `triton_expect`: models named by `pattern` declare exactly these kinds."""
-
-    pattern: str
-    kinds: frozenset[Kind]
-
-
-Promised = Literal["gpus", "container", "real-backends"]
-
-
-@dataclass(frozen=True)
-class Promise:
-    """A value of `--triton-require`; `gpus` is how many real ones there are at least."""
-
-    text: str
-    what: Promised
-    gpus: int = 0
-
-    def __str__(self) -> str:
-        if self.what != "gpus":
-            return "a container" if self.what == "container" else "real backends"
-        return "a real GPU" if self.gpus == 1 else f"{self.gpus} real GPUs"
+    gpu_driver: GpuDriver = option(
+        "gpu_driver",
+        "DRIVER",
+        "how a container gets real GPUs: nvidia (NVIDIA's container toolkit) or cdi (default: "
+        "nvidia)",
+        default="nvidia",
+        scope="server",
+    )
+    shm_size: int = option(
+        "bytes",
+        "SIZE",
+        "shared memory of a container, which python models need (default: 1g)",
+        default=1 << 30,
+        scope="server",
+    )
+    memory: int | None = option(
+        "bytes", "SIZE", "memory limit of a container, such as 8g (default: none)", scope="server"
+    )
+    pids: int | None = option(
+        "number",
+        "N",
+        "processes and threads that a container may have (default: any)",
+        scope="server",
+    )
+    user: str | None = option(
+        "text",
+        "USER",
+        "the user in a container: uid, uid:gid or a name in the image (default: the image's)",
+        scope="server",
+    )
+    read_only: bool = option(
+        "switch",
+        "on|off",
+        "whether a container can write nothing but /tmp and /dev/shm (default: off)",
+        default=False,
+        scope="server",
+    )
+    mount: tuple[Path, ...] = option(
+        "path",
+        "PATH",
+        "file or folder that models need besides their repository, also by links; a container "
+        "sees it under the same path, read-only (repeatable)",
+        repeatable=True,
+        scope="server",
+    )
+    transfer: Transfer = option(
+        "transfer",
+        "HOW",
+        "how repositories get into a container: mount, copy, or auto: mounted if Docker has the "
+        "files of this machine (default: auto)",
+        default="auto",
+        scope="server",
+    )
+    pull: Pull = option(
+        "pull",
+        "WHEN",
+        "when the image is fetched: missing, always or never (default: missing)",
+        default="missing",
+        scope="server",
+    )
+    pull_timeout: float = option(
+        "seconds",
+        "SECONDS",
+        "how long fetching the image may take (default: 1800)",
+        default=1800.0,
+        scope="server",
+    )
+    reuse: bool = option(
+        "switch",
+        "on|off",
+        "keep containers running for the next pytest run; python -m pytest_triton clean removes "
+        "them (default: off)",
+        default=False,
+    )
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All options of this run, parsed. `sources` tells where each came from, by option name.
+    """All options, with their values. `sources` tells where each came from, by option name.
 
     `server` and `backends` are decided here: the one is "process", "container" or a URL, and of
-    the other "auto" has become real or stand-in. `shm_size` and `memory` are in bytes. `header`
-    are pairs of a header and the environment variable with its value.
+    the other "auto" has become real or stand-in. `timeout` is in seconds. `header` are pairs of a
+    header and the environment variable with its value, `environment` of a variable and its value.
     """
 
-    repo: tuple[Deployment, ...]
-    binary: Path | None
-    version: str | None
-    python: Path | None
-    gpus: tuple[HardwareRequest, ...]
-    backends: Backends
-    timeout: float
-    allow_fallback: tuple[str, ...]
-    expect: tuple[Expectation, ...]
-    server: str = "process"
-    header: tuple[tuple[str, str], ...] = ()
-    tls_ca: Path | None = None
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
-    allow_changes: bool = False
-    image: str | None = None
-    gpu_driver: GpuDriver = "nvidia"
-    shm_size: int = 1 << 30
-    memory: int | None = None
-    pids: int | None = None
-    user: str | None = None
-    read_only: bool = False
-    mount: tuple[Path, ...] = ()
-    transfer: Transfer = "auto"
-    pull: Pull = "missing"
-    pull_timeout: float = 1800.0
-    reuse: bool = False
-    target: Hardware | None = None
-    audit_select: tuple[tuple[str, ...], ...] = ()
-    audit_ignore: tuple[Ignored, ...] = ()
-    require: tuple[Promise, ...] = ()
-    ledger: Path | None = None
-    job: str | None = None
-    shard: Shard | None = None
-    html: Path | None = None
-    markdown: Path | None = None
-    gitlab: Path | None = None
-    github: bool | None = None
+    repo: tuple[Deployment, ...] = option(
+        "deployment",
+        "DIR",
+        "model repository to check: every model becomes tests. Repeatable, one deployment each; "
+        "DIR:DIR is one deployment with two repositories. Write it with '='",
+        repeatable=True,
+        scope="server",
+    )
+    server: str = option(
+        "server",
+        "WHERE",
+        "process, container, or the URL of a running server such as grpc://host:8001 (default: "
+        "container if an image is named, else process)",
+        default="process",
+        scope="server",
+    )
+    header: tuple[tuple[str, str], ...] = option(
+        "header",
+        "NAME=env:VAR",
+        "header to send to a running server, with its value from an environment variable, such "
+        "as Authorization=env:TOKEN (repeatable)",
+        repeatable=True,
+    )
+    tls_ca: Path | None = option(
+        "path", "FILE", "PEM file with the authorities to trust for grpcs, https"
+    )
+    tls_cert: Path | None = option(
+        "path", "FILE", "PEM file with the client's certificate for grpcs, https"
+    )
+    tls_key: Path | None = option("path", "FILE", "PEM file with the key of that certificate")
+    allow_changes: bool = option(
+        "switch",
+        "on|off",
+        "whether tests marked triton(changes=True) may load and unload models of a running "
+        "server (default: off)",
+        default=False,
+    )
+    image: str | None = option(
+        "text",
+        "IMAGE",
+        "the image of a container (default: a pinned official one)",
+        scope="server",
+    )
+    binary: Path | None = option(
+        "path",
+        "PATH",
+        "the tritonserver to run (default: PATH, /opt/tritonserver, installed releases, an "
+        "installed nvidia-pytriton)",
+        scope="server",
+    )
+    version: str | None = option(
+        "text",
+        "VERSION",
+        "the installed release to run, such as 2.51.0 (see python -m pytest_triton install)",
+        scope="server",
+    )
+    python: Path | None = option(
+        "path",
+        "PYTHON",
+        "the interpreter that python models run on (default: the one that runs pytest)",
+        scope="server",
+    )
+    gpus: tuple[HardwareRequest, ...] = option(
+        "hardware",
+        "SPEC",
+        "GPUs to give a server: none, all, a count, ids or UUIDs (0,1), sim:N or sim:N@CC for "
+        "simulated ones, own (a running server's). Repeatable, one hardware each (default: none "
+        "and sim:2; with real backends none; with a server's URL own)",
+        repeatable=True,
+        scope="server",
+    )
+    backends: Backends = option(
+        "backends",
+        "MODE",
+        "real, stand-in (a rehearsal: no framework, no weights), or auto: stand-in unless real "
+        "GPUs, a container or a running server are named (default: auto)",
+        default="auto",
+        scope="server",
+    )
+    timeout: float = option(
+        "seconds",
+        "SECONDS",
+        "how long a server may take to start (default: 120)",
+        default=120.0,
+        scope="server",
+    )
+    arguments: tuple[str, ...] = option(
+        "texts", "LIST", "arguments for tritonserver", default=(), scope="test"
+    )
+    environment: tuple[tuple[str, str], ...] = option(
+        "variables", "MAPPING", "environment variables for tritonserver", default=(), scope="test"
+    )
+    changes: bool = option(
+        "switch",
+        "BOOL",
+        "whether the test may load and unload models",
+        default=False,
+        scope="test",
+    )
+    load: tuple[str, ...] | None = option(
+        "texts",
+        "LIST",
+        "models to load at the start (default: all; needs changes=True)",
+        scope="test",
+    )
+    allow_fallback: tuple[str, ...] = option(
+        "text",
+        "PATTERN",
+        "models that may run on the CPU where no GPU is (repeatable)",
+        repeatable=True,
+    )
+    expect: tuple[Expectation, ...] = option(
+        "expectation",
+        "PATTERN:KINDS",
+        "what models must declare, such as 'fraud_*: gpu' (repeatable)",
+        repeatable=True,
+    )
+    target: Hardware | None = option(
+        "target",
+        "GPUS",
+        "the GPUs of production, for the audit: a number, or sim:N@CC with a compute capability",
+    )
+    audit_select: tuple[tuple[str, ...], ...] = option(
+        "audit_selected",
+        "RULES",
+        "apply these rules of the audit only: TRT101, or TRT1 for all that start so (repeatable)",
+        repeatable=True,
+    )
+    audit_ignore: tuple[Ignored, ...] = option(
+        "audit_ignored",
+        "RULES[:PATTERNS]",
+        "leave these rules out, for models that fit the patterns: 'TRT101: tokenizer_*' "
+        "(repeatable)",
+        repeatable=True,
+    )
+    require: tuple[Requirement, ...] = option(
+        "requirement",
+        "WHAT",
+        "what this job must have: gpus, gpus=2 (real ones), container, real-backends. "
+        "Where it hasn't, or no test used it, the run fails (repeatable)",
+        repeatable=True,
+    )
+    ledger: Path | None = option(
+        "path",
+        "FILE.json",
+        "write what was proven to this file, for python -m pytest_triton merge. Runs of one job "
+        "may share a file",
+    )
+    job: str | None = option(
+        "text",
+        "NAME",
+        "what this run is called in its ledger (default: the CI job's name, or local)",
+    )
+    shard: Shard | None = option(
+        "shard",
+        "K/N",
+        "check only the models of part K of N, which are the same in every run",
+    )
+    html: Path | None = option(
+        "path", "FILE.html", "write a page of models x hardware to this file"
+    )
+    markdown: Path | None = option("path", "FILE.md", "write a summary in Markdown to this file")
+    gitlab: Path | None = option(
+        "path", "FILE.json", "write a GitLab code quality report to this file"
+    )
+    github: bool | None = option(
+        "switch",
+        "on|off",
+        "annotate config.pbtxt files and write the job's summary, as GitHub Actions shows them "
+        "(default: on in GitHub Actions)",
+    )
+    container: ContainerOptions = ContainerOptions()
     sources: Mapping[str, Source] = field(default_factory=lambda: MappingProxyType({}))
     repo_replaced: bool = False
     """The ini file names repositories too, and others are checked instead of them."""
@@ -137,283 +321,12 @@ class Settings:
     @property
     def is_attached(self) -> bool:
         """Whether the server is one that somebody else runs."""
-        return is_url(self.server)
+        return "://" in self.server
 
 
-def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read all options of this run.
-
-    Raises `OptionError` naming the option, where its value came from, and what is valid.
-    """
-    values: dict[str, Any] = {}
-    sources: dict[str, Source] = {}
-    for option in OPTIONS:
-        found = given(option, config, environ)
-        values[option.name] = option.default if found is None else _read(option, found)
-        sources[option.name] = "default" if found is None else found.source
-    if values["server"] is None:
-        values["server"] = "process" if values["image"] is None else "container"
-    if values["backends"] == "auto":
-        real = values["server"] != "process" or any(
-            request.kind not in ("none", "sim") for request in values["gpus"] or ()
-        )
-        values["backends"] = "real" if real else "stand-in"
-    if values["gpus"] is None:
-        attached = is_url(values["server"])
-        values["gpus"] = (OWN_GPUS,) if attached else _default_hardware(values["backends"])
-    replaced = sources["repo"] == "command line" and _are_others(values["repo"], config)
-    settings = Settings(sources=MappingProxyType(sources), repo_replaced=replaced, **values)
-    _check_attached(settings)
-    return settings
-
-
-def _check_attached(settings: Settings) -> None:
-    """What can't be said together with a running server's URL, and what needs one."""
-    if not settings.is_attached:
-        if any(request.kind == "own" for request in settings.gpus):
-            raise OptionError(
-                "--triton-gpus=own: only a running server has GPUs of its own: name "
-                "its URL (--triton-server)"
-            )
-        return
-    where = f"--triton-server={settings.server} is a running server"
-    other = [request for request in settings.gpus if request.kind not in ("own", "none", "count")]
-    if other:
-        raise OptionError(
-            f"--triton-gpus={other[0]} ({settings.sources['gpus']}): {where}, which has the GPUs "
-            "that it has: own (the default), or none or a count, which it is then held to"
-        )
-    if len(settings.gpus) > 1:
-        raise OptionError(
-            f"--triton-gpus is given {len(settings.gpus)} times ({settings.sources['gpus']}), and "
-            f"{where}, which has one hardware: own (the default), none, or a count"
-        )
-    if settings.backends == "stand-in":
-        raise OptionError(
-            f"--triton-backends=stand-in ({settings.sources['backends']}): {where}, which has the "
-            "backends that it has: real, or auto (the default)"
-        )
-    if settings.tls_key is not None and settings.tls_cert is None:
-        raise OptionError("--triton-tls-key needs --triton-tls-cert, the certificate it is for")
-
-
-def _are_others(deployments: tuple[Deployment, ...], config: pytest.Config) -> bool:
-    """Whether the ini file names repositories, and none of them is among these."""
-    in_ini = config.getini(OPTIONS[0].ini)
-    if not in_ini:
-        return False
-    start = config.inipath.parent if config.inipath else config.rootpath
-    theirs = {path for text in in_ini for path in _parse_deployment(text, start).paths}
-    return not any(path in theirs for one in deployments for path in one.paths)
-
-
-def _read(option: Option, found: Given) -> object:
-    parse = _PARSERS[option.type]
-    text = found.texts[0] if found.texts else ""
-    try:
-        texts = found.texts
-        if option.repeatable and found.source == "environment":
-            texts = _shell_words(text)
-        parsed = []
-        for text in texts:
-            parsed.append(parse(text, found.start))
-    except OptionError as error:
-        name = {"command line": option.flag, "ini file": option.ini}.get(
-            found.source, option.environment
-        )
-        shown = name if error.secret else f"{name}={text}"
-        raise OptionError(f"{shown} ({found.source}): {error}") from None
-    return tuple(parsed) if option.repeatable else parsed[0]
-
-
-def _shell_words(text: str) -> list[str]:
-    try:
-        return shlex.split(text)
-    except ValueError as error:
-        raise OptionError(f"not readable as shell words ({error})") from None
-
-
-def _default_hardware(backends: Backends) -> tuple[HardwareRequest, ...]:
-    specs = ["none"] if backends == "real" else ["none", "sim:2"]
-    return tuple(HardwareRequest.parse(spec) for spec in specs)
-
-
-# --- what a text may say; each parser raises OptionError with the valid forms ------------------
-
-
-def _parse_path(text: str, start: Path) -> Path:
-    if not text:
-        raise OptionError("expected a path, got nothing")
-    return Path(os.path.normpath(start / Path(text).expanduser()))
-
-
-def _parse_deployment(text: str, start: Path) -> Deployment:
-    parts = text.split(os.pathsep)
-    if not all(parts):
-        raise OptionError("expected a directory, or several joined by ':' (served together)")
-    return Deployment(text, tuple(_parse_path(part, start) for part in parts))
-
-
-def _parse_text(text: str, start: Path) -> str:
-    if not text.strip():
-        raise OptionError("expected a name or pattern, got nothing")
-    return text.strip()
-
-
-def _parse_seconds(text: str, start: Path) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 < seconds < float("inf"):
-        raise OptionError("expected a number of seconds above zero, such as 30 or 2.5")
-    return seconds
-
-
-def _parse_hardware(text: str, start: Path) -> HardwareRequest:
-    try:
-        return HardwareRequest.parse(text)
-    except ValueError as error:
-        raise OptionError(str(error)) from None
-
-
-def is_url(server: str) -> bool:
-    """Whether `server` is a running one's URL."""
-    return "://" in server
-
-
-def read_server(text: str) -> str:
-    """Where a server is: process, container, or a running one's URL. Raises OptionError."""
-    if text in ("process", "container"):
-        return text
-    if not is_url(text):
-        raise OptionError(
-            "expected process, container, or the URL of a running server: grpc://HOST:PORT, "
-            "http://HOST:PORT, grpcs://... or https://..."
-        )
-    try:
-        return str(Endpoint.parse(text))
-    except PytestTritonError as error:
-        raise OptionError(str(error), secret="@" in text) from None
-
-
-def _parse_server(text: str, start: Path) -> str:
-    return read_server(text)
-
-
-def _parse_header(text: str, start: Path) -> tuple[str, str]:
-    found = re.fullmatch(r"\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*=\s*env:(\w+)\s*", text, re.ASCII)
-    if found is None:
-        raise OptionError(
-            "expected NAME=env:VARIABLE, such as Authorization=env:TOKEN: the value is read from "
-            "the environment, so that it stands in no command line, log or ini file",
-            secret=True,
-        )
-    return found[1], found[2]
-
-
-def _parse_bytes(text: str, start: Path) -> int:
-    found = re.fullmatch(r"(\d+)\s*([kmgt]?)(?:i?b)?", text.strip().lower(), re.ASCII)
-    if found is None or int(found[1]) == 0:
-        raise OptionError("expected a size such as 512m or 8g")
-    return int(found[1]) * _UNITS[found[2]]
-
-
-def _parse_number(text: str, start: Path) -> int:
-    if not re.fullmatch(r"[1-9]\d*", text.strip(), re.ASCII):
-        raise OptionError("expected a whole number above zero")
-    return int(text)
-
-
-def _parse_switch(text: str, start: Path) -> bool:
-    word = text.strip().lower()
-    if word not in ("on", "true", "yes", "1", "off", "false", "no", "0"):
-        raise OptionError("expected on or off")
-    return word in ("on", "true", "yes", "1")
-
-
-def _one_of(*words: str) -> Callable[[str, Path], str]:
-    def parse(text: str, start: Path) -> str:
-        if text not in words:
-            raise OptionError(f"expected one of {', '.join(words)}")
-        return text
-
-    return parse
-
-
-def _parse_target(text: str, start: Path) -> Hardware:
-    try:
-        return target_hardware(text)
-    except ValueError as error:
-        raise OptionError(str(error)) from None
-
-
-def _parse_audit_selected(text: str, start: Path) -> tuple[str, ...]:
-    from pytest_triton.audit import IgnoreError, parse_selected
-    from pytest_triton.audit.rules import KNOWN
-
-    try:
-        return parse_selected(text, KNOWN)
-    except IgnoreError as error:
-        raise OptionError(str(error)) from None
-
-
-def _parse_audit_ignored(text: str, start: Path) -> Ignored:
-    from pytest_triton.audit import IgnoreError, parse_ignored
-    from pytest_triton.audit.rules import KNOWN
-
-    try:
-        return parse_ignored(text, KNOWN)
-    except IgnoreError as error:
-        raise OptionError(str(error)) from None
-
-
-def _parse_promise(text: str, start: Path) -> Promise:
-    word, equals, number = text.strip().partition("=")
-    if word == "gpus" and re.fullmatch(r"[1-9]\d*", number or ("" if equals else "1"), re.ASCII):
-        return Promise(text, "gpus", int(number or 1))
-    if word in ("container", "real-backends") and not equals:
-        return Promise(text, "container" if word == "container" else "real-backends")
-    raise OptionError("expected gpus, gpus=2 (or another number), container or real-backends")
-
-
-def _parse_expectation(text: str, start: Path) -> Expectation:
-    pattern, colon, wanted = text.rpartition(":")
-    kinds = [word.strip().upper() for word in wanted.split("+")]
-    if not (colon and pattern.strip() and all(kind in ("GPU", "CPU", "MODEL") for kind in kinds)):
-        raise OptionError(
-            "expected PATTERN: KINDS, where KINDS is gpu, cpu, model or several joined by '+', "
-            "such as 'fraud_*: gpu' or 'ranker: gpu + cpu'"
-        )
-    return Expectation(pattern.strip(), frozenset(kind for kind in get_args(Kind) if kind in kinds))
-
-
-def _parse_shard(text: str, start: Path) -> Shard:
-    try:
-        return Shard.parse(text)
-    except ValueError as error:
-        raise OptionError(str(error)) from None
-
-
-_PARSERS: dict[ValueType, Callable[[str, Path], object]] = {
-    "deployment": _parse_deployment,
-    "path": _parse_path,
-    "text": _parse_text,
-    "hardware": _parse_hardware,
-    "backends": _one_of(*get_args(Backends)),
-    "server": _parse_server,
-    "header": _parse_header,
-    "bytes": _parse_bytes,
-    "number": _parse_number,
-    "switch": _parse_switch,
-    "gpu_driver": _one_of(*get_args(GpuDriver)),
-    "pull": _one_of(*get_args(Pull)),
-    "transfer": _one_of(*get_args(Transfer)),
-    "seconds": _parse_seconds,
-    "expectation": _parse_expectation,
-    "promise": _parse_promise,
-    "target": _parse_target,
-    "audit_selected": _parse_audit_selected,
-    "audit_ignored": _parse_audit_ignored,
-    "shard": _parse_shard,
-}
+CONTAINER_OPTIONS = options_of(ContainerOptions)
+OPTIONS = (*options_of(Settings), *CONTAINER_OPTIONS)
+RUN_OPTIONS = tuple(row for row in OPTIONS if row.scope != "test")
+"""On the command line, in the ini file, in the environment."""
+ARGUMENT_OPTIONS = tuple(row for row in OPTIONS if row.scope != "run")
+"""Arguments of the marker `triton`, of factories and fixtures."""

@@ -10,60 +10,40 @@ The plugin's own `triton_server` is made the same way.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from pytest_triton.options.reading import ReadLayer
     from pytest_triton.testing.server import TritonServer
 
 
-def triton_server(
-    *,
-    repo: str | Path | None = None,
-    gpus: str | int | None = None,
-    backends: str | None = None,
-    server: str | None = None,
-    image: str | None = None,
-    binary: str | Path | None = None,
-    version: str | None = None,
-    python: str | Path | None = None,
-    arguments: Sequence[str] | None = None,
-    environment: Mapping[str, str] | None = None,
-    timeout: float | None = None,
-    changes: bool | None = None,
-    load: Sequence[str] | None = None,
-) -> Any:
+def triton_server(**arguments: Any) -> Any:
     """A fixture that gives a `TritonServer`; the arguments are those of the marker `triton`.
 
     What is given here goes before what a test's markers say, and these before the options.
     Raises PytestTritonError for arguments that no server can be asked for with.
     """
-    from pytest_triton.options.server_request import wanted
+    _layer(arguments, Path())
+    return _fixture(arguments)
 
-    wishes = wanted(
-        repo=repo,
-        gpus=gpus,
-        backends=backends,
-        server=server,
-        image=image,
-        binary=binary,
-        version=version,
-        python=python,
-        arguments=arguments,
-        environment=environment,
-        timeout=timeout,
-        changes=changes,
-        load=load,
+
+def _layer(arguments: Mapping[str, Any], start: Path) -> ReadLayer:
+    from pytest_triton.options.arguments import SIGNATURE, argument_layer
+
+    return argument_layer(
+        "fixture or factory",
+        arguments,
+        start,
+        what="factories.triton_server",
+        signature=f"factories.{SIGNATURE.replace('triton(', 'triton_server(', 1)}",
     )
-    return _fixture(lambda: wishes)
 
 
-def _fixture(wishes: Any) -> Any:
+def _fixture(arguments: Mapping[str, Any]) -> Any:
     @pytest.fixture
     def triton_server(
         request: pytest.FixtureRequest,
@@ -76,30 +56,32 @@ def _fixture(wishes: Any) -> Any:
         test is marked `triton(changes=True)`.
         """
         from pytest_triton.errors import PytestTritonError
-        from pytest_triton.options.server_request import wanted
-        from pytest_triton.plugin.markers import wanted_by
+        from pytest_triton.options.arguments import argument_layer
+        from pytest_triton.plugin.markers import marker_layers
         from pytest_triton.plugin.session import fail, restore, server_for
 
+        start = request.config.rootpath
         try:
-            overridden = wanted(
-                arguments=triton_server_args or None,
-                environment=triton_server_environment or None,
-            )
-            asked = wishes().over(wanted_by(request.node)).over(overridden)
+            layers = [
+                _layer(arguments, start),
+                *marker_layers(request.node),
+                argument_layer(
+                    "triton_server_args", {"arguments": triton_server_args or None}, start
+                ),
+                argument_layer(
+                    "triton_server_environment",
+                    {"environment": triton_server_environment or None},
+                    start,
+                ),
+            ]
         except PytestTritonError as error:
             fail(error)
-        server = server_for(request, asked)
+        server = server_for(request, layers)
         yield server
         restore(server)
 
     return triton_server
 
 
-def _no_wishes() -> Any:
-    from pytest_triton.options.server_request import Wanted
-
-    return Wanted()
-
-
-default_triton_server = _fixture(_no_wishes)
+default_triton_server = _fixture({})
 """The plugin's own `triton_server`: as the markers and options say."""

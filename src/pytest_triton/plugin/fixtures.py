@@ -30,7 +30,7 @@ class MakeTritonServer(Protocol):
     """The type of the fixture `make_triton_server`."""
 
     def __call__(
-        self, repo: RepositoryBuilder | Path | str | None = None, **wishes: Any
+        self, repo: RepositoryBuilder | Path | str | None = None, **arguments: Any
     ) -> TritonServer:
         """Start a server of this test's own; keyword arguments as for the marker `triton`."""
 
@@ -83,23 +83,27 @@ def make_triton_server(
 ) -> Iterator[Callable[..., TritonServer]]:
     """Start servers of your own: `make_triton_server(repo, gpus="sim:2")`, ended with the test."""
     from pytest_triton.errors import PytestTritonError
-    from pytest_triton.options.server_request import SIGNATURE, check_names, wanted
-    from pytest_triton.plugin.markers import wanted_by
+    from pytest_triton.options.arguments import SIGNATURE, argument_layer
+    from pytest_triton.plugin.markers import marker_layers
     from pytest_triton.plugin.session import end, fail, server_for, session_of
     from pytest_triton.testing.repository_builder import RepositoryBuilder
 
     made: list[TritonServer] = []
 
-    def make(repo: RepositoryBuilder | Path | str | None = None, **wishes: Any) -> TritonServer:
+    def make(repo: RepositoryBuilder | Path | str | None = None, **arguments: Any) -> TritonServer:
         path = repo.path if isinstance(repo, RepositoryBuilder) else repo
         try:
-            signature = f"make_triton_server{SIGNATURE.removeprefix('triton')}"
-            check_names(wishes, "make_triton_server", signature)
-            asked = wanted(**{"repo": path, **wishes, "changes": True})
-            asked = asked.over(wanted_by(request.node))
+            own = argument_layer(
+                "fixture or factory",
+                {"repo": path, **arguments, "changes": True},
+                request.config.rootpath,
+                what="make_triton_server",
+                signature=f"make_triton_server{SIGNATURE.removeprefix('triton')}",
+            )
+            layers = [own, *marker_layers(request.node)]
         except PytestTritonError as error:
             fail(error)
-        made.append(server_for(request, asked, own=True))
+        made.append(server_for(request, layers, own=True))
         return made[-1]
 
     yield make
@@ -120,9 +124,9 @@ def triton_gpu_loss(
     make_triton_server: MakeTritonServer, request: pytest.FixtureRequest
 ) -> GpuLoss:
     """What your models do when the GPUs are lost: each one before and after (simulated GPUs)."""
-    from pytest_triton.plugin.markers import wanted_by
+    from pytest_triton.plugin.markers import marked_hardware
 
-    marked = wanted_by(request.node).gpus
+    marked = marked_hardware(request.node)
     server = make_triton_server() if marked else make_triton_server(gpus="sim:2")
     return server.lose_gpus()
 

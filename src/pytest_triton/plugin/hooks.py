@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_triton.options.table import add_options, is_active, is_promised
+from pytest_triton.options.settings import ARGUMENT_OPTIONS
+from pytest_triton.options.sources import add_options, is_given
 from pytest_triton.plugin import fixtures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _MARKERS = (
-    "triton(*, repo, gpus, backends, server, image, binary, version, python, arguments, "
-    "environment, timeout, changes, load): which Triton server a test's triton_server is; what "
-    "isn't said is left to the --triton options. changes=True: the test may load and unload.",
+    f"triton(*, {', '.join(row.name for row in ARGUMENT_OPTIONS)}): which Triton server a test's "
+    "triton_server is; what isn't said is left to the --triton options. changes=True: the test may "
+    "load and unload models.",
     "triton_models(*, declares, backend, name): one test for each model of the repository that "
     "declares 'gpu', 'cpu', 'mixed', 'model', 'nothing' or 'ensemble', and whose backend and name "
     "match the patterns (fixture triton_model).",
@@ -38,11 +39,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
     if config.option.help or config.option.version:
         return
-    if is_active(config):
+    if is_given("repo", config):
         from pytest_triton.plugin.repository_checks import RepositoryChecks
 
         config.pluginmanager.register(RepositoryChecks.of(config), "triton-repository-checks")
-    if is_promised(config):
+    if is_given("require", config):
         from pytest_triton.plugin.requirements import keep_promises
 
         keep_promises(config)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from pytest_triton.errors import PytestTritonError
-from pytest_triton.options.server_request import Wanted, WrongArguments, check_names, wanted_by_mark
+from pytest_triton.options.arguments import argument_layer, check_names
+from pytest_triton.options.values import OptionError
 
 if TYPE_CHECKING:
     from pytest_triton.checks.run import CheckedDeployment
+    from pytest_triton.options.reading import ReadLayer
+    from pytest_triton.placement.hardware import HardwareRequest
     from pytest_triton.repository import Model
 
 MODELS_SIGNATURE = "triton_models(*, declares=None, backend=None, name=None)"
@@ -23,12 +27,17 @@ class NoModelMatches(PytestTritonError):
     """A test is about models that the repository doesn't have."""
 
 
-def wanted_by(node: pytest.Item | pytest.Collector) -> Wanted:
-    """What a test's markers wish, the closest one first. Raises WrongArguments."""
-    wishes = Wanted()
-    for mark in node.iter_markers("triton"):
-        wishes = wishes.over(wanted_by_mark(mark.args, mark.kwargs))
-    return wishes
+def marker_layers(node: pytest.Item | pytest.Collector) -> list[ReadLayer]:
+    """What a test's markers `triton` give, the closest one first. Raises OptionError."""
+    return [_check_triton(mark, node.config.rootpath) for mark in node.iter_markers("triton")]
+
+
+def marked_hardware(node: pytest.Item | pytest.Collector) -> tuple[HardwareRequest, ...]:
+    """The hardware that a test's markers name; empty if they name none. Raises OptionError."""
+    for read in marker_layers(node):
+        if "gpus" in read.values:
+            return cast("tuple[HardwareRequest, ...]", read.values["gpus"])
+    return ()
 
 
 def check_markers(items: Iterable[pytest.Item]) -> None:
@@ -42,7 +51,7 @@ def check_markers(items: Iterable[pytest.Item]) -> None:
                 continue
             checked.add(id(mark))
             try:
-                check(mark)
+                check(mark, item.config.rootpath)
                 _check_use(item, mark)
             except PytestTritonError as error:
                 mistakes.append(f"{item.nodeid}: {error}")
@@ -54,7 +63,7 @@ def _check_use(item: pytest.Item, mark: pytest.Mark) -> None:
     """A test's own triton_models without triton_model would run once, on nothing."""
     names = getattr(item, "fixturenames", ())
     if mark.name == "triton_models" and mark in item.own_markers and "triton_model" not in names:
-        raise WrongArguments(
+        raise OptionError(
             "The marker triton_models gives models to a test that doesn't take them",
             cure="let the test take the fixture triton_model",
         )
@@ -74,13 +83,13 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
 
 
 def _parametrize_models(metafunc: pytest.Metafunc) -> None:
-    from pytest_triton.plugin.session import deployment_of, session_of
+    from pytest_triton.plugin.session import deployment_of, session_of, settings_of_test
 
     try:
         mark = metafunc.definition.get_closest_marker("triton_models")
-        chosen = _check_models(mark) if mark is not None else {}
-        repo = wanted_by(metafunc.definition).repo
-        deployment = deployment_of(metafunc.config, repo)
+        chosen = _check_models(mark, metafunc.config.rootpath) if mark is not None else {}
+        settings = settings_of_test(metafunc.config, marker_layers(metafunc.definition))
+        deployment = deployment_of(settings)
         checked = session_of(metafunc.config).checked(deployment)
     except PytestTritonError as error:  # wrong arguments are told by check_markers, all at once
         metafunc.parametrize(
@@ -109,9 +118,9 @@ def _parametrize_hardware(metafunc: pytest.Metafunc) -> None:
     from pytest_triton.plugin.session import session_of
 
     try:
-        hardware = wanted_by(metafunc.definition).gpus
-    except WrongArguments:  # told by check_markers, with all others
-        hardware = None
+        hardware = marked_hardware(metafunc.definition)
+    except OptionError:  # told by check_markers, with all others
+        hardware = ()
     hardware = hardware or session_of(metafunc.config).settings.gpus
     ids = [each.id for each in hardware]
     metafunc.parametrize("triton_hardware", hardware, ids=ids, indirect=True)
@@ -148,13 +157,13 @@ def _declared(model: Model, checked: CheckedDeployment) -> str:
     return declared.summary if declared is not None else "nothing readable"
 
 
-def _check_triton(mark: pytest.Mark) -> None:
-    wanted_by_mark(mark.args, mark.kwargs)
+def _check_triton(mark: pytest.Mark, start: Path) -> ReadLayer:
+    return argument_layer("marker", mark.kwargs, start, args=mark.args)
 
 
-def _check_models(mark: pytest.Mark) -> dict[str, Any]:
+def _check_models(mark: pytest.Mark, start: Path) -> dict[str, Any]:
     if mark.args:
-        raise WrongArguments(
+        raise OptionError(
             f"The marker triton_models doesn't take {mark.args[0]!r}: {MODELS_SIGNATURE}"
         )
     check_names(
@@ -162,20 +171,20 @@ def _check_models(mark: pytest.Mark) -> dict[str, Any]:
     )
     for one in _texts(mark.kwargs.get("declares", ())):
         if one not in _DECLARES:
-            raise WrongArguments(
+            raise OptionError(
                 f"The marker triton_models: declares is one of {', '.join(_DECLARES)}, or a list "
                 f"of these; not {one!r}"
             )
     return dict(mark.kwargs)
 
 
-def _check_requires(mark: pytest.Mark) -> None:
+def _check_requires(mark: pytest.Mark, start: Path) -> None:
     from pytest_triton.plugin.requirements import needs_of
 
     needs_of(mark)
 
 
-_CHECKS: dict[str, Callable[[pytest.Mark], object]] = {
+_CHECKS: dict[str, Callable[[pytest.Mark, Path], object]] = {
     "triton": _check_triton,
     "triton_models": _check_models,
     "triton_requires": _check_requires,

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_triton.errors import PytestTritonError
-from pytest_triton.options.server_request import WrongArguments
+from pytest_triton.options.values import OptionError
 from pytest_triton.plugin.session import fail, session_of
 
 if TYPE_CHECKING:
     from pytest_triton.checks.run import TritonSession
-    from pytest_triton.options.settings import Promise, Promised, Settings
+    from pytest_triton.options.settings import Settings
+    from pytest_triton.options.values import Required, Requirement
     from pytest_triton.placement.hardware import HardwareRequest
     from pytest_triton.servers.spec import ServerSpec
 
@@ -36,7 +37,7 @@ class PromiseBroken(PytestTritonError):
 class Need:
     """What a test can't run without; `gpus` is the number of real ones."""
 
-    what: Promised
+    what: Required
     gpus: int = 0
 
     def __str__(self) -> str:
@@ -46,14 +47,14 @@ class Need:
 
 
 def needs_of(mark: pytest.Mark) -> tuple[Need, ...]:
-    """What a mark `triton_requires` asks for. Raises WrongArguments, with the signature."""
+    """What a mark `triton_requires` asks for. Raises OptionError, with the signature."""
     unknown = set(mark.kwargs) - {"gpus", "container", "real_backends"}
     if mark.args or unknown or not mark.kwargs:
         got = repr(mark.args[0]) if mark.args else f"{unknown.pop()}=..." if unknown else "nothing"
-        raise WrongArguments(f"The marker triton_requires can't take {got}: {REQUIRES_SIGNATURE}")
+        raise OptionError(f"The marker triton_requires can't take {got}: {REQUIRES_SIGNATURE}")
     gpus = mark.kwargs.get("gpus")
     if gpus is not None and (isinstance(gpus, bool) or not isinstance(gpus, int) or gpus < 1):
-        raise WrongArguments(
+        raise OptionError(
             f"The marker triton_requires: gpus is a number of real GPUs, not {gpus!r}: "
             f"{REQUIRES_SIGNATURE}"
         )
@@ -96,7 +97,7 @@ def _gpus(request: HardwareRequest, session: TritonSession) -> int:
     return session.hardware_of(session.pool.get(spec)).count
 
 
-def _has(what: Promised, settings: Settings) -> bool:
+def _has(what: Required, settings: Settings) -> bool:
     if what == "container":
         return settings.server == "container"
     return settings.backends == "real"
@@ -106,7 +107,7 @@ def _real(settings: Settings) -> tuple[HardwareRequest, ...]:
     return tuple(one for one in settings.gpus if one.kind not in ("none", "sim"))
 
 
-def _covers(promise: Promise, need: Need) -> bool:
+def _covers(promise: Requirement, need: Need) -> bool:
     return promise.what == need.what and (need.what != "gpus" or promise.gpus >= need.gpus)
 
 
@@ -180,7 +181,7 @@ class PromiseKeeper:
             self._count(promise, real, again=True)
 
     def _count(
-        self, promise: Promise, real: tuple[HardwareRequest, ...], *, again: bool = False
+        self, promise: Requirement, real: tuple[HardwareRequest, ...], *, again: bool = False
     ) -> None:
         """Ask a server how many GPUs it has; a new one if `again`, as GPUs may get lost."""
         from pytest_triton.evidence.usable_gpus import real_hardware
@@ -209,7 +210,7 @@ def _specs(session: TritonSession, real: tuple[HardwareRequest, ...]) -> tuple[S
     return tuple(session.spec(session.deployments[0], request) for request in real)
 
 
-def _broken(promise: Promise, why: str) -> PromiseBroken:
+def _broken(promise: Requirement, why: str) -> PromiseBroken:
     return PromiseBroken(
         f"this job promised {promise} (--triton-require={promise.text}), and {why}",
         cure="run the job where that is, or don't promise it: what isn't there proves nothing",

@@ -16,9 +16,11 @@ import pytest
 
 from pytest_triton.checks.run import NotForAttached, TritonSession
 from pytest_triton.errors import PytestTritonError, tells_all
-from pytest_triton.options.server_request import Wanted
-from pytest_triton.options.settings import Deployment, OptionError, Settings, is_url, read_settings
-from pytest_triton.placement.hardware import OWN_GPUS, HardwareRequest
+from pytest_triton.options.reading import ReadLayer
+from pytest_triton.options.resolving import read_run_layers, resolve, run_settings
+from pytest_triton.options.settings import Settings
+from pytest_triton.options.values import Deployment, OptionError
+from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.servers.shared_pool import Broker, PoolMaker, RemotePool
 from pytest_triton.testing.server import TritonServer
 
@@ -34,6 +36,7 @@ BROKER = "triton_broker"  # in workerinput: how a worker gets at the controller'
 _LOG_LINES = 50  # at most, of a server's log in a failing report
 
 _SESSION: pytest.StashKey[TritonSession] = pytest.StashKey()
+_LAYERS: pytest.StashKey[tuple[ReadLayer, ...]] = pytest.StashKey()
 _POOL: pytest.StashKey[PoolMaker] = pytest.StashKey()
 _BROKER: pytest.StashKey[Broker] = pytest.StashKey()
 _USED: pytest.StashKey[list[_Used]] = pytest.StashKey()
@@ -48,10 +51,12 @@ def session_of(config: pytest.Config) -> TritonSession:
     """The session of this run, made at the first call. Raises pytest.UsageError."""
     if _SESSION not in config.stash:
         try:
-            settings = read_settings(config)
+            layers = read_run_layers(config)
+            settings = run_settings(layers)
         except OptionError as error:
             raise pytest.UsageError(str(error)) from None
         session = TritonSession(settings, _pool_of(config), _worker_of(config))
+        config.stash[_LAYERS] = layers
         config.stash[_SESSION] = session
         config.add_cleanup(session.close)
         config.pluginmanager.register(_Reports(session), "triton-suite-reports")
@@ -70,14 +75,16 @@ def invite(config: pytest.Config, *, local: bool) -> dict[str, Any]:
 
 
 def server_for(
-    request: pytest.FixtureRequest, wishes: Wanted, *, own: bool = False
+    request: pytest.FixtureRequest, layers: Sequence[ReadLayer], *, own: bool = False
 ) -> TritonServer:
-    """The server that a test wants, running; `own` for one that no other test is given.
+    """The server that these layers and the run's options describe, running.
+
+    `own` for one that no other test is given.
 
     Fails the test, with the error's text, if it can't be had.
     """
     try:
-        return _server_for(request, wishes, own)
+        return _server_for(request, layers, own)
     except PytestTritonError as error:
         fail(error)
 
@@ -109,93 +116,55 @@ def fail(error: PytestTritonError) -> NoReturn:
     raise pytest.fail.Exception(str(error), pytrace=False) from None  # nor what led to it
 
 
-def deployment_of(config: pytest.Config, repo: str | None) -> Deployment:
+def deployment_of(settings: Settings) -> Deployment:
     """The deployment that a test means: the one it names, else the options' one."""
-    settings = session_of(config).settings
-    if repo is None:
-        if len(settings.repo) == 1:
-            return settings.repo[0]
-        raise NoRepository(
-            "No model repository is named for this test."
-            if not settings.repo
-            else f"{len(settings.repo)} model repositories are checked, and this test doesn't say "
-            "which one its server is to serve.",
-            tried=["the marker triton(repo=...)", "--triton-repo, ini triton_repo"],
-            cure='mark the test, class or module with @pytest.mark.triton(repo="models"), or '
-            "set triton_repo in the ini file",
-        )
-    return Deployment(repo, tuple(config.rootpath / part for part in repo.split(":")))
+    if len(settings.repo) == 1:
+        return settings.repo[0]
+    raise NoRepository(
+        "No model repository is named for this test."
+        if not settings.repo
+        else f"{len(settings.repo)} model repositories are checked, and this test doesn't say "
+        "which one its server is to serve.",
+        tried=["the marker triton(repo=...)", "--triton-repo, ini triton_repo"],
+        cure='mark the test, class or module with @pytest.mark.triton(repo="models"), or '
+        "set triton_repo in the ini file",
+    )
 
 
-def hardware_of(request: pytest.FixtureRequest, wishes: Wanted) -> HardwareRequest:
-    """The test's parameter, else what it wishes, else the first hardware of the options."""
+def hardware_of(request: pytest.FixtureRequest, settings: Settings) -> HardwareRequest:
+    """The test's parameter, else what it names, else the first hardware of the options."""
     callspec = getattr(request.node, "callspec", None)
     parameter = callspec.params.get("triton_hardware") if callspec is not None else None
     if parameter is not None:  # a text, where the test parametrizes itself
         return HardwareRequest.parse(str(parameter))
-    if wishes.gpus is not None:
-        if len(wishes.gpus) > 1:
-            fail(
-                NoRepository(
-                    "gpus names several hardwares, and this test isn't run on each of them",
-                    cure="let the test take the fixture triton_hardware as well",
-                )
+    if settings.sources["gpus"] in ("marker", "fixture or factory") and len(settings.gpus) > 1:
+        fail(
+            NoRepository(
+                "gpus names several hardware configurations, and this test isn't run on each",
+                cure="let the test take the fixture triton_hardware as well",
             )
-        return wishes.gpus[0]
-    settings = session_of(request.config).settings
-    at_url = is_url(wishes.server) if wishes.server is not None else settings.is_attached
-    if at_url and not settings.is_attached:
-        return OWN_GPUS
-    if settings.is_attached and not at_url:
-        return HardwareRequest.parse("none")
+        )
     return settings.gpus[0]
 
 
-def settings_for(session: TritonSession, wishes: Wanted) -> Settings:
-    """The options, with what the test wishes in place of them.
-
-    Who names an image wants a container, who names a binary or a release a process. What was said
-    about backends holds, else they are real in a container, as for the options.
-    """
-    given: dict[str, Any] = {
-        "server": wishes.server,
-        "image": wishes.image,
-        "binary": wishes.binary,
-        "version": wishes.version,
-        "python": wishes.python,
-        "timeout": wishes.timeout,
-        "backends": wishes.backends,
-    }
-    if wishes.server is None:
-        if wishes.image is not None:
-            given["server"] = "container"
-        elif wishes.binary is not None or wishes.version is not None:
-            given["server"] = "process"
-    settings = session.settings
-    where = given["server"]
-    if wishes.backends is None and settings.sources["backends"] == "default":
-        given["backends"] = "real" if where not in (None, "process") else None
-    if wishes.backends is None and where == "process" and settings.is_attached:
-        given["backends"] = "stand-in"
-    return replace(settings, **{name: value for name, value in given.items() if value is not None})
+def settings_of_test(config: pytest.Config, layers: Sequence[ReadLayer]) -> Settings:
+    """The settings of a test that gives these layers. Raises pytest.UsageError."""
+    session_of(config)
+    return resolve([*layers, *config.stash[_LAYERS]])
 
 
-def _server_for(request: pytest.FixtureRequest, wishes: Wanted, own: bool) -> TritonServer:
+def _server_for(
+    request: pytest.FixtureRequest, layers: Sequence[ReadLayer], own: bool
+) -> TritonServer:
     session = session_of(request.config)
-    settings = settings_for(session, wishes)
-    deployment = deployment_of(request.config, wishes.repo)
-    checked = session.checked(deployment, settings)
+    settings = settings_of_test(request.config, layers)
+    checked = session.checked(deployment_of(settings), settings)
     if settings.is_attached:
-        _check_attached(session, settings, wishes, own)
-    spec = replace(
-        session.spec(checked, hardware_of(request, wishes), settings),
-        arguments=wishes.arguments or (),
-        environment=wishes.environment or (),
-        load=wishes.load,
-    )
+        _check_attached(session, settings, own)
+    spec = session.spec(checked, hardware_of(request, settings), settings)
     if own:
         spec = replace(spec, changed_by=f"{session.worker or 'main'}-{next(_numbers)}")
-    elif wishes.changes:
+    elif settings.changes:
         spec = replace(spec, changed_by=session.worker or "main")
     known = {one.name for one in session.pool.handed_out()}
     running = session.pool.get(spec)
@@ -210,7 +179,7 @@ def _server_for(request: pytest.FixtureRequest, wishes: Wanted, own: bool) -> Tr
     return TritonServer(session, checked, running)
 
 
-def _check_attached(session: TritonSession, settings: Settings, wishes: Wanted, own: bool) -> None:
+def _check_attached(session: TritonSession, settings: Settings, own: bool) -> None:
     """Raise NotForAttached for what can't be had of a running server, or isn't allowed."""
     server = f"the server at {settings.server} is a running one"
     elsewhere = "give the test a server of its own: server='process'"
@@ -222,13 +191,13 @@ def _check_attached(session: TritonSession, settings: Settings, wishes: Wanted, 
             "make_triton_server(server='process', gpus='sim:2')",
         )
     for name in ("arguments", "environment", "load"):
-        if getattr(wishes, name):
+        if getattr(settings, name):
             raise NotForAttached(
                 f"This test wants a server with {name}, and {server}: it has what it was "
                 "started with.",
                 cure=elsewhere,
             )
-    if not wishes.changes:
+    if not settings.changes:
         return
     if not settings.allow_changes:
         raise NotForAttached(

@@ -7,36 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 from pytest_triton.client.tls import OPEN, Access
+from pytest_triton.options.settings import ContainerOptions
 from pytest_triton.placement.hardware import HardwareRequest
 
 Where = Literal["process", "container", "attached"]
-
-
-@dataclass(frozen=True)
-class ContainerOptions:
-    """How a container is run.
-
-    `gpu_driver` asks for GPUs through NVIDIA's runtime or by CDI names. `shm_size` (of /dev/shm)
-    and `memory` are in bytes, `pids` counts processes and threads; None: no limit. `user` is
-    `uid`, `uid:gid` or a name in the image (None: the image's own). With `read_only` nothing but
-    /tmp and /dev/shm can be written. `pull` says when the image is fetched, `pull_timeout` (in
-    seconds) how long that may take. `transfer` says how the repositories get in: `auto` mounts
-    them, and copies them where the daemon has other files than this machine. `mounts` are further
-    paths that the models need, seen under the same names, read-only. With `reuse` the container
-    goes on running for the next session.
-    """
-
-    gpu_driver: Literal["nvidia", "cdi"] = "nvidia"
-    shm_size: int = 1 << 30
-    memory: int | None = None
-    pids: int | None = None
-    user: str | None = None
-    read_only: bool = False
-    pull: Literal["missing", "always", "never"] = "missing"
-    pull_timeout: float = 1800.0
-    transfer: Literal["auto", "mount", "copy"] = "auto"
-    mounts: tuple[Path, ...] = ()
-    reuse: bool = False
 
 
 @dataclass(frozen=True)

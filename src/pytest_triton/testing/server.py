@@ -565,7 +565,7 @@ class TritonServer:
         if spec.where != "process":
             from pytest_triton.servers.container.reach import check_sent
 
-            check_sent(directory, [*spec.repositories, *spec.container.mounts])
+            check_sent(directory, [*spec.repositories, *spec.container.mount])
 
     def _forget_config(self, name: str) -> None:
         """What is loaded next is what stands in the repository, where the model is from there."""

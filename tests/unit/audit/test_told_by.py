@@ -8,7 +8,7 @@ import pytest
 
 from pytest_triton.audit import RULES, Example, Rule
 from pytest_triton.checks.run import CheckedDeployment
-from pytest_triton.options.settings import Deployment
+from pytest_triton.options.values import Deployment
 from pytest_triton.repository import read_repository
 from support.audit_examples import write_files
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_triton.errors import PytestTritonError
-from pytest_triton.servers.spec import ContainerOptions
+from pytest_triton.options.settings import ContainerOptions
 
 if TYPE_CHECKING:
     import docker

@@ -328,7 +328,7 @@ def _what_helps(refused: list[_Refused]) -> Iterator[str]:
         options = " ".join(f"--triton-mount={shlex.quote(str(path))}" for path in targets)
         yield (
             f"if the models need what these links lead to, name it: {options} "
-            "(for TritonContainer: ContainerOptions(mounts=...))"
+            "(for TritonContainer: ContainerOptions(mount=...))"
         )
     reasons = {one.reason for one in refused if not one.named}
     if _UNREADABLE in reasons:

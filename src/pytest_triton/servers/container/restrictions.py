@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_triton.servers.spec import ContainerOptions
+from pytest_triton.options.settings import ContainerOptions
 
 
 def restrictions(options: ContainerOptions, *, reads_others_files: bool) -> dict[str, Any]:

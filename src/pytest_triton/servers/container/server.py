@@ -22,6 +22,7 @@ from testcontainers.core.labels import create_labels
 
 from pytest_triton.client.http import HttpApi
 from pytest_triton.errors import tells_all
+from pytest_triton.options.settings import ContainerOptions
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.rehearsal.simulation import NATIVE_DIRECTORY
 from pytest_triton.servers import launch_arguments as command_line
@@ -47,7 +48,7 @@ from pytest_triton.servers.exit_diagnosis import cause_of_death, describe_exit
 from pytest_triton.servers.running_server import RunningServer
 from pytest_triton.servers.server_errors import died, not_live, timed_out
 from pytest_triton.servers.server_log import ServerLog
-from pytest_triton.servers.spec import ContainerOptions, ServerSpec
+from pytest_triton.servers.spec import ServerSpec
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -358,7 +359,7 @@ class TritonContainer(DockerContainer):
 
     def _shown(self, *own: Path) -> Shown:
         """What the container is to see, besides what is its `own`."""
-        named = [*self.spec.repositories, *self.spec.container.mounts]
+        named = [*self.spec.repositories, *self.spec.container.mount]
         return shown(named, own=own, left_out=self.spec.left_out)
 
     def _rehearsal(self) -> tuple[Path | None, dict[str, str]]:

@@ -1,0 +1,320 @@
+"""What the values of options mean: a text, or a test's Python value, becomes the setting.
+
+Each reader raises OptionError with the forms that are valid.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+from pytest_triton.client.address import Endpoint
+from pytest_triton.errors import PytestTritonError
+from pytest_triton.options.option import Option, ValueType
+from pytest_triton.options.settings import (
+    ARGUMENT_OPTIONS,
+    RUN_OPTIONS,
+    Backends,
+    GpuDriver,
+    Pull,
+    Transfer,
+)
+from pytest_triton.options.sources import Layer
+from pytest_triton.options.values import Deployment, Expectation, Kind, OptionError, Requirement
+from pytest_triton.placement.hardware import Hardware, HardwareRequest, target_hardware
+from pytest_triton.plan.sharding import Shard
+
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_LONGEST = 4096  # characters of a value; paths are no longer
+_SHOWN = 100  # characters of a value, in an error
+
+
+class ReadLayer(NamedTuple):
+    """A layer whose values are read: the settings that it gives, by option name."""
+
+    layer: Layer
+    values: Mapping[str, object]
+
+
+def read_layer(layer: Layer) -> ReadLayer:
+    """Read all values of a layer. Raises OptionError naming option, source and valid values."""
+    rows = {row.name: row for row in (ARGUMENT_OPTIONS if layer.of_test else RUN_OPTIONS)}
+    return ReadLayer(
+        layer, {name: _read(rows[name], value, layer) for name, value in layer.given.items()}
+    )
+
+
+def _read(option: Option, value: object, layer: Layer) -> object:
+    read = _READERS[option.type]
+    shown = value
+    try:
+        if not option.repeatable:
+            return read(value, layer.start)
+        found = []
+        for shown in _several(value, layer):
+            found.append(read(shown, layer.start))
+        if layer.of_test and not found:
+            raise OptionError("an empty list names nothing")
+        return tuple(found)
+    except OptionError as error:
+        place = _place(option, layer, shown, secret=error.secret)
+        raise OptionError(f"{place}: {error.what}", cure=error.cure, secret=error.secret) from None
+
+
+def _place(option: Option, layer: Layer, value: object, *, secret: bool) -> str:
+    """Where the value stands, as the user wrote it: `--triton-gpus=two (command line)`."""
+    name = {"command line": option.flag, "ini file": option.ini, "environment": option.environment}
+    text = value if isinstance(value, str) and not layer.of_test else repr(value)
+    if len(text) > _SHOWN:
+        text = text[:_SHOWN] + "..."
+    shown = "" if secret else f"={text}"
+    return f"{name.get(layer.source, option.name)}{shown} ({layer.source})"
+
+
+def _several(value: object, layer: Layer) -> Iterable[object]:
+    if layer.source == "environment":
+        return _shell_words(str(value))
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return list(value)
+    return [value]
+
+
+def _shell_words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise OptionError(f"not readable as shell words ({error})") from None
+
+
+# --- values of one type ------------------------------------------------------------------------
+
+_Reader = Callable[[object, Path], object]
+
+
+def _from_text(
+    parse: Callable[[str, Path], object], *types: type, expected: str = "a text"
+) -> _Reader:
+    """A reader of texts, and of values of these types, whose texts mean the same."""
+
+    def read(value: object, start: Path) -> object:
+        if isinstance(value, str) or (isinstance(value, types) and not isinstance(value, bool)):
+            text = str(value)
+            if len(text) > _LONGEST:
+                raise OptionError(f"expected {expected}, not {len(text)} characters")
+            return parse(text, start)
+        raise OptionError(f"expected {expected}, not {_article(value)}")
+
+    return read
+
+
+def _article(value: object) -> str:
+    name = type(value).__name__
+    return "None" if value is None else f"an {name}" if name[0] in "aeiou" else f"a {name}"
+
+
+def _path(text: str, start: Path) -> Path:
+    if not text:
+        raise OptionError("expected a path, got nothing")
+    return Path(os.path.normpath(start / Path(text).expanduser()))
+
+
+def _deployment(value: object, start: Path) -> Deployment:
+    if isinstance(value, os.PathLike):
+        path = Path(value)
+        return Deployment(str(path), (_path(str(path), start),))
+    if not isinstance(value, str):
+        raise OptionError(f"expected a directory, not {_article(value)}")
+    parts = value.split(os.pathsep)
+    if not all(parts):
+        raise OptionError("expected a directory, or several joined by ':' (served together)")
+    return Deployment(value, tuple(_path(part, start) for part in parts))
+
+
+def _text(text: str, start: Path) -> str:
+    if not text.strip():
+        raise OptionError("expected a name or pattern, got nothing")
+    return text.strip()
+
+
+def _texts(value: object, start: Path) -> tuple[str, ...]:
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
+        raise OptionError(f"expected a list of texts, not {_article(value)}")
+    found = []
+    for one in value:
+        if not isinstance(one, (str, os.PathLike, int, float)) or isinstance(one, bool):
+            raise OptionError(f"expected a list of texts, and it holds {_article(one)}")
+        found.append(str(one))
+    return tuple(found)
+
+
+def _variables(value: object, start: Path) -> tuple[tuple[str, str], ...]:
+    valid = "expected a mapping such as {'CUDA_VISIBLE_DEVICES': '0'}"
+    if not isinstance(value, Mapping):
+        raise OptionError(f"{valid}, not {_article(value)}")
+    for name, text in value.items():
+        if not isinstance(name, str) or not re.fullmatch(r"[^=\0]+", name):
+            raise OptionError(f"{valid}: {name!r} can't be the name of a variable")
+        if not isinstance(text, (str, os.PathLike, int, float)) or "\0" in str(text):
+            raise OptionError(f"{valid}: the value of {name} is {_article(text)}")
+    return tuple(sorted((name, str(text)) for name, text in value.items()))
+
+
+def _seconds(text: str, start: Path) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < float("inf"):
+        raise OptionError("expected a number of seconds above zero, such as 30 or 2.5")
+    return seconds
+
+
+def _hardware(text: str, start: Path) -> HardwareRequest:
+    try:
+        return HardwareRequest.parse(text)
+    except ValueError as error:
+        raise OptionError(str(error)) from None
+
+
+def _server(text: str, start: Path) -> str:
+    if text in ("process", "container"):
+        return text
+    if "://" not in text:
+        raise OptionError(
+            "expected process, container, or the URL of a running server: grpc://HOST:PORT, "
+            "http://HOST:PORT, grpcs://... or https://..."
+        )
+    try:
+        return str(Endpoint.parse(text))
+    except PytestTritonError as error:
+        raise OptionError(error.what, cure=error.cure, secret="@" in text) from None
+
+
+def _header(text: str, start: Path) -> tuple[str, str]:
+    found = re.fullmatch(r"\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*=\s*env:(\w+)\s*", text, re.ASCII)
+    if found is None:
+        raise OptionError(
+            "expected NAME=env:VARIABLE, such as Authorization=env:TOKEN: the value is read from "
+            "the environment, so that it stands in no command line, log or ini file",
+            secret=True,
+        )
+    return found[1], found[2]
+
+
+def _bytes(text: str, start: Path) -> int:
+    found = re.fullmatch(r"(\d+)\s*([kmgt]?)(?:i?b)?", text.strip().lower(), re.ASCII)
+    if found is None or int(found[1]) == 0:
+        raise OptionError("expected a size such as 512m or 8g")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _number(text: str, start: Path) -> int:
+    if not re.fullmatch(r"[1-9]\d*", text.strip(), re.ASCII):
+        raise OptionError("expected a whole number above zero")
+    return int(text)
+
+
+def _switch(value: object, start: Path) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = value.strip().lower() if isinstance(value, str) else ""
+    if word not in ("on", "true", "yes", "1", "off", "false", "no", "0"):
+        raise OptionError("expected on or off (True or False in Python)")
+    return word in ("on", "true", "yes", "1")
+
+
+def _one_of(words: tuple[str, ...]) -> Callable[[str, Path], str]:
+    def parse(text: str, start: Path) -> str:
+        if text not in words:
+            raise OptionError(f"expected one of {', '.join(words)}")
+        return text
+
+    return parse
+
+
+def _target(text: str, start: Path) -> Hardware:
+    try:
+        return target_hardware(text)
+    except ValueError as error:
+        raise OptionError(str(error)) from None
+
+
+def _audit_selected(text: str, start: Path) -> object:
+    from pytest_triton.audit import IgnoreError, parse_selected
+    from pytest_triton.audit.rules import KNOWN
+
+    try:
+        return parse_selected(text, KNOWN)
+    except IgnoreError as error:
+        raise OptionError(str(error)) from None
+
+
+def _audit_ignored(text: str, start: Path) -> object:
+    from pytest_triton.audit import IgnoreError, parse_ignored
+    from pytest_triton.audit.rules import KNOWN
+
+    try:
+        return parse_ignored(text, KNOWN)
+    except IgnoreError as error:
+        raise OptionError(str(error)) from None
+
+
+def _requirement(text: str, start: Path) -> Requirement:
+    word, equals, number = text.strip().partition("=")
+    if word == "gpus" and re.fullmatch(r"[1-9]\d*", number or ("" if equals else "1"), re.ASCII):
+        return Requirement(text, "gpus", int(number or 1))
+    if word in ("container", "real-backends") and not equals:
+        return Requirement(text, "container" if word == "container" else "real-backends")
+    raise OptionError("expected gpus, gpus=2 (or another number), container or real-backends")
+
+
+def _expectation(text: str, start: Path) -> Expectation:
+    pattern, colon, wanted = text.rpartition(":")
+    kinds = [word.strip().upper() for word in wanted.split("+")]
+    if not (colon and pattern.strip() and all(kind in ("GPU", "CPU", "MODEL") for kind in kinds)):
+        raise OptionError(
+            "expected PATTERN: KINDS, where KINDS is gpu, cpu, model or several joined by '+', "
+            "such as 'fraud_*: gpu' or 'ranker: gpu + cpu'"
+        )
+    return Expectation(pattern.strip(), frozenset(kind for kind in get_args(Kind) if kind in kinds))
+
+
+def _shard(text: str, start: Path) -> Shard:
+    try:
+        return Shard.parse(text)
+    except ValueError as error:
+        raise OptionError(str(error)) from None
+
+
+def _choice(words: Any) -> _Reader:
+    return _from_text(_one_of(get_args(words)), expected=f"one of {', '.join(get_args(words))}")
+
+
+_READERS: Mapping[ValueType, _Reader] = {
+    "deployment": _deployment,
+    "path": _from_text(_path, os.PathLike, expected="a path"),
+    "text": _from_text(_text),
+    "texts": _texts,
+    "variables": _variables,
+    "hardware": _from_text(_hardware, int, HardwareRequest, expected="hardware such as 'sim:2'"),
+    "backends": _choice(Backends),
+    "server": _from_text(_server, expected="process, container, or a running server's URL"),
+    "header": _from_text(_header),
+    "bytes": _from_text(_bytes, int, expected="a number of bytes, or a size such as 512m or 8g"),
+    "number": _from_text(_number, int, expected="a whole number above zero"),
+    "switch": _switch,
+    "gpu_driver": _choice(GpuDriver),
+    "pull": _choice(Pull),
+    "transfer": _choice(Transfer),
+    "seconds": _from_text(_seconds, int, float, expected="a number of seconds above zero"),
+    "expectation": _from_text(_expectation),
+    "requirement": _from_text(_requirement),
+    "target": _from_text(_target),
+    "audit_selected": _from_text(_audit_selected),
+    "audit_ignored": _from_text(_audit_ignored),
+    "shard": _from_text(_shard),
+}

@@ -1,0 +1,145 @@
+"""Layers in, settings out: of each option the strongest layer that gives it wins.
+
+Precedence: what a fixture or factory was called with, the markers (the closest first),
+overridden fixtures (`triton_server_args`, `triton_server_environment`), command line, ini file,
+environment, default.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from pytest_triton.options.reading import ReadLayer, read_layer
+from pytest_triton.options.settings import (
+    CONTAINER_OPTIONS,
+    OPTIONS,
+    ContainerOptions,
+    Settings,
+    Source,
+)
+from pytest_triton.options.sources import run_layers
+from pytest_triton.options.values import Deployment, OptionError
+from pytest_triton.placement.hardware import OWN_GPUS, HardwareRequest
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def read_run_layers(
+    config: pytest.Config, environ: Mapping[str, str] = os.environ
+) -> tuple[ReadLayer, ...]:
+    """The layers of the whole run. Raises OptionError."""
+    return tuple(map(read_layer, run_layers(config, environ)))
+
+
+def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings of the whole run. Raises OptionError."""
+    return run_settings(read_run_layers(config, environ))
+
+
+def run_settings(layers: Sequence[ReadLayer]) -> Settings:
+    """The settings of the whole run. Raises OptionError for what can't be given together."""
+    settings = resolve(layers)
+    _check_attached(settings)
+    return settings
+
+
+def resolve(layers: Sequence[ReadLayer]) -> Settings:
+    """The settings that these layers make, the strongest first.
+
+    Who names an image wants a container, who names a binary or a release a process, unless a
+    stronger layer names the server. A test that wants a server of another kind (a running one, or
+    one that pytest starts) than the run has gets no hardware and backends from the run's options.
+    """
+    server = _server(layers)
+    is_attached = "://" in server
+    of_run = [read for read in layers if not read.layer.of_test]
+    differs = is_attached != ("://" in _server(of_run))
+    usable = [read for read in layers if read.layer.of_test] if differs else layers
+    values: dict[str, Any] = {}
+    sources: dict[str, Source] = {}
+    for option in OPTIONS:
+        among = usable if option.name in ("gpus", "backends") else layers
+        found = next((read for read in among if option.name in read.values), None)
+        values[option.name] = option.default if found is None else found.values[option.name]
+        sources[option.name] = "default" if found is None else found.layer.source
+    values["server"] = server
+    if values["backends"] == "auto":
+        values["backends"] = "real" if server != "process" or _real_gpus(usable) else "stand-in"
+    if sources["gpus"] == "default":
+        values["gpus"] = (OWN_GPUS,) if is_attached else _default_hardware(values["backends"])
+    container = ContainerOptions(**{row.name: values.pop(row.name) for row in CONTAINER_OPTIONS})
+    return Settings(
+        sources=MappingProxyType(sources),
+        repo_replaced=_repo_replaced(of_run),
+        container=container,
+        **values,
+    )
+
+
+def _server(layers: Sequence[ReadLayer]) -> str:
+    for _, values in layers:
+        if "server" in values:
+            return str(values["server"])
+        if "image" in values:
+            return "container"
+        if "binary" in values or "version" in values:
+            return "process"
+    return "process"
+
+
+def _real_gpus(layers: Sequence[ReadLayer]) -> bool:
+    requests: list[HardwareRequest] = []
+    for _, values in layers:
+        given: Any = values.get("gpus", ())
+        requests += given
+    return any(request.kind not in ("none", "sim") for request in requests)
+
+
+def _default_hardware(backends: str) -> tuple[HardwareRequest, ...]:
+    specs = ["none"] if backends == "real" else ["none", "sim:2"]
+    return tuple(HardwareRequest.parse(spec) for spec in specs)
+
+
+def _repo_replaced(layers: Sequence[ReadLayer]) -> bool:
+    """Whether the ini file names repositories, and the command line none of them."""
+    given: dict[Source, tuple[Deployment, ...]] = {}
+    for layer, values in layers:
+        found: Any = values.get("repo", ())
+        given[layer.source] = found
+    in_ini = {path for one in given.get("ini file", ()) for path in one.paths}
+    wanted = {path for one in given.get("command line", ()) for path in one.paths}
+    return bool(in_ini and wanted) and not in_ini & wanted
+
+
+def _check_attached(settings: Settings) -> None:
+    """What can't be said together with a running server's URL, and what needs one."""
+    if not settings.is_attached:
+        if any(request.kind == "own" for request in settings.gpus):
+            raise OptionError(
+                "--triton-gpus=own: only a running server has GPUs of its own: name "
+                "its URL (--triton-server)"
+            )
+        return
+    where = f"--triton-server={settings.server} is a running server"
+    other = [request for request in settings.gpus if request.kind not in ("own", "none", "count")]
+    if other:
+        raise OptionError(
+            f"--triton-gpus={other[0]} ({settings.sources['gpus']}): {where}, which has the GPUs "
+            "that it has: own (the default), or none or a count, which it is then held to"
+        )
+    if len(settings.gpus) > 1:
+        raise OptionError(
+            f"--triton-gpus is given {len(settings.gpus)} times ({settings.sources['gpus']}), and "
+            f"{where}, which has one hardware: own (the default), none, or a count"
+        )
+    if settings.backends == "stand-in":
+        raise OptionError(
+            f"--triton-backends=stand-in ({settings.sources['backends']}): {where}, which has the "
+            "backends that it has: real, or auto (the default)"
+        )
+    if settings.tls_key is not None and settings.tls_cert is None:
+        raise OptionError("--triton-tls-key needs --triton-tls-cert, the certificate it is for")

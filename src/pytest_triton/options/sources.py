@@ -1,0 +1,79 @@
+"""Where options are given: layers, the strongest first.
+
+Imported at every start of pytest, so it must be cheap: nothing is parsed here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from pytest_triton.options.settings import RUN_OPTIONS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+    from pytest_triton.options.settings import Source
+
+
+class Layer(NamedTuple):
+    """What one source gives: raw values by option name. Relative paths start from `start`.
+
+    `of_test`: given for one test, not for the whole run.
+    """
+
+    source: Source
+    given: Mapping[str, object]
+    start: Path
+    of_test: bool = False
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Make every option of runs known to pytest."""
+    group = parser.getgroup("triton", "Triton Inference Server (pytest-triton)")
+    for option in RUN_OPTIONS:
+        group.addoption(
+            option.flag,
+            action="append" if option.repeatable else "store",
+            default=None,
+            metavar=option.metavar,
+            help=f"{option.help} [ini: {option.ini}, environment: {option.environment}]",
+        )
+        if option.repeatable:
+            parser.addini(option.ini, f"as {option.flag}", type="linelist", default=None)
+        else:
+            parser.addini(option.ini, f"as {option.flag}", type="string", default=None)
+
+
+def run_layers(
+    config: pytest.Config, environ: Mapping[str, str] = os.environ
+) -> tuple[Layer, Layer, Layer]:
+    """Command line, ini file and environment. An empty value counts as given.
+
+    A repeatable option's environment variable is one text here.
+    """
+    here = config.invocation_params.dir
+    there = config.inipath.parent if config.inipath else config.rootpath
+    flags = {row.name: config.getoption(row.flag) for row in RUN_OPTIONS}
+    lines = {row.name: config.getini(row.ini) for row in RUN_OPTIONS}
+    variables = {row.name: environ.get(row.environment) for row in RUN_OPTIONS}
+    return (
+        Layer("command line", _present(flags), here),
+        Layer("ini file", _present(lines), there),
+        Layer("environment", _present(variables), here),
+    )
+
+
+def is_given(name: str, config: pytest.Config, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether the strongest source of an option gives a value. Nothing is parsed."""
+    for layer in run_layers(config, environ):
+        if name in layer.given:
+            return bool(layer.given[name]) or layer.source == "environment"
+    return False
+
+
+def _present(values: Mapping[str, object]) -> Mapping[str, object]:
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,56 @@
+"""What options are about, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pytest_triton.errors import PytestTritonError
+
+Kind = Literal["GPU", "CPU", "MODEL"]
+Required = Literal["gpus", "container", "real-backends"]
+
+
+class OptionError(PytestTritonError):
+    """A value that an option or argument can't take; the text lists what it can.
+
+    `secret`: the value may be a credential, so that nothing repeats it.
+    """
+
+    def __init__(self, what: str, *, cure: str = "", secret: bool = False) -> None:
+        super().__init__(what, cure=cure)
+        self.secret = secret
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One server's model repositories, as `--triton-repo=a:b` names them.
+
+    `text` is what the user wrote, `paths` the absolute directories, in the given order.
+    """
+
+    text: str
+    paths: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """A line of `triton_expect`: models named by `pattern` declare exactly these kinds."""
+
+    pattern: str
+    kinds: frozenset[Kind]
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A value of `--triton-require`; `gpus` is how many real ones there are at least."""
+
+    text: str
+    what: Required
+    gpus: int = 0
+
+    def __str__(self) -> str:
+        if self.what != "gpus":
+            return "a container" if self.what == "container" else "real backends"
+        return "a real GPU" if self.gpus == 1 else f"{self.gpus} real GPUs"
