@@ -83,8 +83,8 @@ def test_a_repository_made_for_a_test(make_triton_server, triton_repository):
 
 
 def test_servers_side_by_side(server_with_gpus, server_without):
-    assert server_with_gpus.placement("detector") != server_without.placement("detector")
     assert_placed_as_declared(server_with_gpus, "detector")
+    assert_refused(server_without, "detector", reason="no-gpu")
 
 
 @pytest.mark.triton_requires(gpus=1)

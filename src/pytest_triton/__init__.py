@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     )
     from pytest_triton.testing.gpu_faults import GpuLoss
     from pytest_triton.testing.repository_builder import RepositoryBuilder
-    from pytest_triton.testing.server import ModelRefused, TritonServer
+    from pytest_triton.testing.server import ModelNotPlaced, ModelRefused, TritonServer
 
 _HOMES = {
     "testing.assertions": (
@@ -54,7 +54,7 @@ _HOMES = {
     "inference.golden": ("compare_with_golden",),
     "inference.infer": ("Inference",),
     "testing.repository_builder": ("RepositoryBuilder",),
-    "testing.server": ("ModelRefused", "TritonServer"),
+    "testing.server": ("ModelNotPlaced", "ModelRefused", "TritonServer"),
     "errors": ("PytestTritonError",),
     "placement.compare": ("Observed", "Verdict", "compare"),
     "placement.declared": ("Declared",),
@@ -80,6 +80,7 @@ __all__ = [
     "Inference",
     "MakeTritonServer",
     "Model",
+    "ModelNotPlaced",
     "ModelRefused",
     "Observed",
     "Placement",

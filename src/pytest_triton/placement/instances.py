@@ -129,7 +129,7 @@ def _checked(factory: str, count: int) -> int:
     if count < 1:
         raise ValueError(
             f"count is 1 or more; got {factory}(count={count}). "
-            "No instances at all is NOTHING, a refused model equals no placement"
+            "No instances at all is NOTHING; a refused model has no placement"
         )
     return count
 

@@ -191,12 +191,7 @@ def explain_comparison(left: object, right: object) -> list[str] | None:
     """What `assert server.placement("m") == gpu(0)` shows when it fails."""
     if not (isinstance(left, Placement) and isinstance(right, Placement)):
         return None
-    lines = [f"{left!r} == {right!r}"]
-    for one in (left, right):
-        told = getattr(one, "refusal", None)
-        if told is not None:
-            return [*lines, f"the model is {one}; Triton says:", f"  {told.text}"]
-    return [*lines, *differences(left, right)]
+    return [f"{left!r} == {right!r}", *differences(left, right)]
 
 
 def _check_server(server: object) -> None:

@@ -22,7 +22,6 @@ from pytest_triton.placement.declared import Declared
 from pytest_triton.placement.instances import Placement
 from pytest_triton.placement.predict import Prediction, predict_all
 from pytest_triton.placement.refusal import Refusal
-from pytest_triton.placement.refused import RefusedPlacement
 from pytest_triton.rehearsal.simulation import SimulatedGpus, write_control
 from pytest_triton.repository import Model
 from pytest_triton.servers.attached.server import api_of
@@ -70,6 +69,21 @@ class ModelRefused(PytestTritonError):
             f"Triton refused to load {model} ({refusal.reason}, on {hardware}):\n  {refusal.text}",
             cure="if it is meant to be refused, say so: pytest.raises(ModelRefused), or "
             f"assert_refused(server, {model!r}, reason={refusal.reason!r}) after load_or_refuse",
+        )
+        self.refusal = refusal
+
+
+class ModelNotPlaced(PytestTritonError):
+    """The placement of a model was asked for that isn't READY. `refusal`: why, if it was refused."""
+
+    def __init__(self, model: str, observed: Observed, hardware: str) -> None:
+        refusal = observed.refusal
+        expected = "" if refusal is None else f", reason={refusal.reason!r}"
+        super().__init__(
+            f"{model} has no placement (on {hardware}): the model is {observed}"
+            + ("" if refusal is None else f"; Triton says:\n  {refusal.text}"),
+            cure=f"if it is meant to be refused: assert_refused(server, {model!r}{expected}); "
+            f"server.observed({model!r}) is what was seen, READY or not",
         )
         self.refusal = refusal
 
@@ -150,7 +164,7 @@ class TritonServer:
 
         return read_metrics(self._running)
 
-    @property
+    @cached_property
     def models(self) -> Mapping[str, Model]:
         """The models of its repository, by name."""
         return {model.name: model for model in self._checked.repository.models}
@@ -158,9 +172,11 @@ class TritonServer:
     # --- what it did -------------------------------------------------------------------------
 
     def placement(self, model: str | Model) -> Placement:
-        """Where the model runs. If it isn't loaded: a value that equals no placement."""
+        """Where the model runs. Raises ModelNotPlaced for one that isn't READY: see `observed`."""
         observed = self.observed(model)
-        return observed.placement if observed.ready else RefusedPlacement(observed)
+        if not observed.ready:
+            raise ModelNotPlaced(self._known(model), observed, self._running.spec.hardware.label)
+        return observed.placement
 
     def observed(self, model: str | Model) -> Observed:
         """What the server made of a model, by all witnesses.
