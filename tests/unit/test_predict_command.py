@@ -113,7 +113,10 @@ def test_the_release_decides(repository: RepositoryBuilder, predict: Predict) ->
     assert "CPU  <- fallback" in predict("models", "--gpus", "0", "--release", "2.36.0").out
     old = predict("models", "--gpus", "0", "--release", "2.33.0")
     assert "refused: no GPU" in old.out
-    assert (old.code, old.err) == (1, "error: ready on none of this hardware: undeclared\n")
+    assert (old.code, old.err) == (
+        1,
+        "error: ready on none of this hardware: undeclared\n  undeclared needs a GPU: --gpus 0 1\n",
+    )
 
 
 def test_broken_models_are_rows_and_told_below(
@@ -156,7 +159,10 @@ models/typo/config.pbtxt:2:35: `gpu` is not a field of instance_group
   Did you mean `gpus`?
 """
     )
-    assert said.err == "error: ready on none of this hardware: folder, misnamed, pinned, typo\n"
+    assert said.err == (
+        "error: ready on none of this hardware: folder, misnamed, pinned, typo\n"
+        "  pinned needs GPU 5, so 6 GPUs: --gpus 0 6\n"
+    )
     assert said.code == 1
 
 
@@ -247,7 +253,9 @@ third/detector/config.pbtxt: a model `detector` stands in models too; Triton loa
     )
     assert said.err == (
         "error: ready on none of this hardware (other): lonely\n"
+        "  lonely needs a GPU: --gpus 0 1\n"
         "error: ready on none of this hardware (models:third): detector, detector, ranker\n"
+        "  ranker needs a GPU: --gpus 0 1\n"
     )
     assert said.code == 1
 
@@ -387,7 +395,7 @@ def test_json_of_a_broken_model(repository: RepositoryBuilder, predict: Predict)
     said = predict("models", "--json", "--explain", "typo", "--gpus", "1")
     found = json.loads(said.out)
     assert said.code == 1
-    assert found["unserved"] == [{"deployment": "models", "model": "typo"}]
+    assert found["unserved"] == [{"deployment": "models", "model": "typo", "ready_on": None}]
     model = found["deployments"][0]["models"][0]
     words = f"failed to read text proto from {model['config']}"
     assert model["readable"] is False

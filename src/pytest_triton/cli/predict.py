@@ -24,7 +24,8 @@ With `--json` one object goes to standard output. Its keys are stable; new ones 
                      pytest_triton.placement.refusal.REASONS, stage "poll" or "load"); with
                      --explain also {steps, advice} (steps: a list of sentences, empty for a model
                      that can't be read; advice: null or {cause, lines})
-    unserved     the models that are ready on none of the hardwares: a list of {deployment, model}
+    unserved     the models that are ready on none of the hardwares: a list of {deployment, model,
+                 ready_on} (ready_on: the spec of hardware that would serve it, null if none would)
 
 With `--explain MODEL` only that model is in it.
 """
@@ -53,6 +54,7 @@ from pytest_triton.placement.hardware import Gpu, Hardware, HardwareRequest
 from pytest_triton.placement.instances import NOTHING
 from pytest_triton.placement.predict import DEFAULT_TRAITS, Prediction, ServerTraits, predict_all
 from pytest_triton.placement.refusal import Refusal, classify
+from pytest_triton.placement.unserved import fewest_gpus, needs
 from pytest_triton.repository import Model, Problem, position_of, read_repository
 from pytest_triton.repository.problems import Effect, printable, shown_path
 from pytest_triton.servers.process.releases import UnknownRelease, find_release
@@ -84,6 +86,7 @@ class PredictedModel:
     model: Model
     declared: str
     predictions: tuple[Prediction, ...]
+    ready_on: str | None = None  # of a model that none of it serves: the hardware that would
 
     @property
     def is_served(self) -> bool:
@@ -247,7 +250,11 @@ def _predict(
         else:
             declared = "unreadable"
             predictions = tuple(_unreadable(model, one.hardware, server) for one in asked)
-        models.append(PredictedModel(model, declared, predictions))
+        one = PredictedModel(model, declared, predictions)
+        if model.readable and not one.is_served:
+            fewest = fewest_gpus(model.name, checked.declared, server)
+            one = replace(one, ready_on=None if fewest is None else str(fewest))
+        models.append(one)
     return PredictedDeployment(checked, tuple(models), tuple(everywhere))
 
 
@@ -268,6 +275,17 @@ def _failures(predicted: Sequence[PredictedDeployment]) -> Iterator[str]:
         where = f" ({one.text})" if len(predicted) > 1 else ""
         if names:
             yield f"error: ready on none of this hardware{where}: {', '.join(names)}"
+        for model in one.models:
+            yield from _where_it_is_ready(model, one.checked)
+
+
+def _where_it_is_ready(one: PredictedModel, checked: CheckedDeployment) -> Iterator[str]:
+    """What a model needs that none of the hardware has, and the hardware to ask about."""
+    spec = one.ready_on
+    if spec is not None:
+        name = one.model.name
+        what = needs(name, checked.declared, int(spec))
+        yield f"  {printable(name)} needs {what}: --gpus {' '.join(dict.fromkeys(['0', spec]))}"
 
 
 @dataclass(frozen=True)
@@ -408,7 +426,7 @@ def as_json(
             for one in predicted
         ],
         "unserved": [
-            {"deployment": one.text, "model": model.model.name}
+            {"deployment": one.text, "model": model.model.name, "ready_on": model.ready_on}
             for one in predicted
             for model in one.models
             if not model.is_served

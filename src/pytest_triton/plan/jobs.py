@@ -24,7 +24,9 @@ def plan_of(needs: Sequence[Need], paths: Paths, backends: Backends, shards: int
 
 
 def _rehearsal(needs: Sequence[Need]) -> PlannedJob:
-    counts = sorted({need.gpus for need in needs if 0 < need.gpus <= MAX_SIMULATED_GPUS})
+    counts = sorted({need.gpus for need in needs if need.gpus})
+    if any(count > MAX_SIMULATED_GPUS for count in counts):
+        counts = []  # on simulated GPUs, but too few, a model would be READY nowhere: a failure
     return PlannedJob(
         name="rehearsal",
         why="every model without a GPU"
@@ -38,12 +40,13 @@ def _rehearsal(needs: Sequence[Need]) -> PlannedJob:
 
 def _gpu_jobs(needs: Sequence[Need], paths: Paths, backends: Backends) -> Iterator[PlannedJob]:
     images = sorted({need.image for need in needs if need.gpus}, key=_image_order)
+    most = max((need.gpus for need in needs), default=0)
     for image in images:
         for count in sorted({n.gpus for n in needs if n.gpus and n.image == image}):
             mine = tuple(n for n in needs if n.gpus == count and n.image == image)
             used = {one for need in mine for one in backends.get((need.deployment, need.model), ())}
-            # With several images each one's job must leave out what only others can serve.
-            alone = len(images) == 1
+            # A job must leave out what only others can serve: on other images, or on more GPUs.
+            alone = len(images) == 1 and count == most
             only = () if alone else tuple(paths[need.deployment, need.model] for need in mine)
             yield PlannedJob(
                 name=_name(count, image),

@@ -139,6 +139,16 @@ def test_one_job_for_each_number_of_gpus() -> None:
     )
 
 
+def test_a_job_leaves_out_what_needs_more_gpus() -> None:
+    found = plan(declared("a", CPU), declared("b", GPU), declared("c", SECOND))
+    assert [job.paths for job in found.jobs] == [(), ("models/b",), ()]
+
+
+def test_the_rehearsal_simulates_nothing_if_that_is_too_little_for_a_model() -> None:
+    found = plan(declared("b", GPU), declared("c", SECOND.replace("1", "20")))
+    assert found.jobs[0].hardware == ("none",)
+
+
 def test_one_job_for_each_image_with_its_models_only() -> None:
     found = plan(
         declared("a", GPU),
