@@ -136,7 +136,7 @@ def test_a_deployment_that_lost_its_gpus(
         [
             "deployed, and not served: refused: no GPU",
             "*hardware * the server's GPUs: no GPU",
-            "*say what the server has: --triton-gpus=none*",
+            "*the server has no GPU, say so: --triton-gpus=none*",
             "free * nothing * CPU x2  <- fallback",
             "pinned * GPU * refused: no GPU  <- failed",
             "*tells of: no GPU (as a refused model was told)*",

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pytest_triton.checks.audit_check import audit_findings, audit_text
+from pytest_triton.checks.invalid import first_invalid
+from pytest_triton.checks.unserved import HEADLINE, Unserved, unserved
 from pytest_triton.placement.advice import (
     Advice,
     cure,
@@ -35,11 +37,12 @@ if TYPE_CHECKING:
     from pytest_triton.repository import Model
 
 
+REPORTED_ELSEWHERE = "reported_elsewhere"  # a note: why a check left its failure to another one
 _WIDTH = 92  # characters a line of prose
 _NOT_SERVED = Advice(
     "On the GPUs that this server has, Triton's rules say that the model is refused, so that "
     "nobody can use it there. Give the server the GPUs that it needs. If the model is meant to be "
-    "refused there, say what the server has: --triton-gpus=none, or a count."
+    "refused there because the server has no GPU, say so: --triton-gpus=none."
 )
 _NOT_LOADED = Advice(
     "The repository has this model, and the running server doesn't serve it: it was not deployed, "
@@ -64,10 +67,29 @@ class CheckFacts(NamedTuple):
     unproven: bool
 
 
-class ModelCheck:
-    """One model under check. Each question returns "" when there is nothing to complain about.
+@dataclass(frozen=True)
+class Reported:
+    """Nothing to add: another check of this session fails for the same cause. Never a proof."""
 
-    `tell` is called with what reports should know, as (name, text) pairs.
+    reason: str
+
+
+Answer = str | Reported
+"""The text of a failure, "" when there is nothing to complain about."""
+
+
+class Runs(Protocol):
+    """Whether the session runs a check, and would be failed by it."""
+
+    def __call__(self, model: Model, test: str, hardware: HardwareRequest | None) -> bool:
+        """`test` is its function's name."""
+
+
+class ModelCheck:
+    """One model under check: each question gets an `Answer`.
+
+    `tell` is called with what reports should know, as (name, text) pairs. `runs` says which other
+    checks there are, so that one cause is one failure.
     """
 
     def __init__(
@@ -77,9 +99,11 @@ class ModelCheck:
         session: TritonSession,
         start: Path,
         tell: Callable[[tuple[str, str]], None],
+        runs: Runs,
     ) -> None:
         self.model = model
         self._tell = tell
+        self._runs = runs
         self._checked = checked
         self._session = session
         self._start = start
@@ -93,7 +117,7 @@ class ModelCheck:
 
     # --- the three questions -----------------------------------------------------------------
 
-    def config_failure(self) -> str:
+    def config_failure(self) -> Answer:
         """Why Triton would not take the config on any hardware."""
         problems = [p for p in self.model.problems if p.effect is not Effect.ACCEPTED]
         said = self._triton_on_config()
@@ -107,6 +131,11 @@ class ModelCheck:
             return _text(misspelt, [self._config_fact, ("backend", declared.backend)], "", None)
         refusal = self._checked.refused_everywhere(self.model.name)
         if refusal is not None:
+            cause = first_invalid(self.model, self._checked)
+            if cause is not self.model and self._runs(cause, "test_config", None):
+                return self._reported(
+                    f"its model {cause.name} is invalid, see test_config of {cause.name}"
+                )
             return _text(
                 "Triton refuses this model on any hardware",
                 [self._config_fact, ("declared", declared.summary), ("predicted", str(refusal))],
@@ -122,7 +151,7 @@ class ModelCheck:
             )
         return "\n\n".join(said)
 
-    def explicit_placement_failure(self) -> str:
+    def explicit_placement_failure(self) -> Answer:
         """How the model could land where nobody declared it, or what it should have declared."""
         declared = self._checked.declared.get(self.model.name)
         if declared is None or not (declared.backend or declared.is_ensemble):
@@ -159,7 +188,7 @@ class ModelCheck:
             else [],
         )
 
-    def audit_failure(self) -> str:
+    def audit_failure(self) -> Answer:
         """What the audit finds that no other check tells; what is less than an error is noted."""
         declared = self._checked.declared.get(self.model.name)
         if declared is None or not (declared.backend or declared.is_ensemble):
@@ -172,7 +201,7 @@ class ModelCheck:
         errors = [finding for finding in found if finding.severity == "error"]
         return "\n\n".join(audit_text(finding, self._start) for finding in errors)
 
-    def placement_failure(self, hardware: HardwareRequest) -> str:
+    def placement_failure(self, hardware: HardwareRequest) -> Answer:
         """How what a server did differs from what Triton's rules say."""
         self._note("hardware", hardware.label)
         declared = self._checked.declared.get(self.model.name)
@@ -185,8 +214,13 @@ class ModelCheck:
         observed = seen.observed[self.model.name]
         verdict = compare(declared, predicted, observed)
         self._seen, self._verdict = seen, verdict
+        missing = observed.refusal is not None and observed.refusal.reason == "backend-missing"
+        nowhere = None
+        if verdict.ok and not missing:
+            nowhere = unserved(self.model.name, predicted, hardware, self._checked, self._session)
         self._note("predicted", str(predicted))
-        self._note("observed", self._cell(predicted, observed))
+        cell = self._cell(predicted, observed)
+        self._note("observed", f"{cell}  <- READY nowhere" if nowhere is not None else cell)
         self._note("proof", observed.proof)
         self._note("witnesses", "; ".join(f"{w.witness}: {w.says}" for w in observed.testimonies))
         self._note("run", seen.run)
@@ -194,7 +228,6 @@ class ModelCheck:
         for note in seen.notes:
             if not self._session.is_told(note):
                 self._note("server_note", note)
-        missing = observed.refusal is not None and observed.refusal.reason == "backend-missing"
         self._unproven = missing
         advice = None
         if self._checked.attached and not observed.ready and observed.refusal is None:
@@ -203,8 +236,14 @@ class ModelCheck:
         elif hardware.kind == "own" and observed.refusal is not None and verdict.ok:
             headline, advice = f"deployed, and not served: {observed.refusal}", _NOT_SERVED
             verdict = self._verdict = replace(verdict, ok=False, headline=headline)
+        elif (
+            not verdict.ok
+            and self._refused_at_poll(observed)
+            and self._runs(self.model, "test_config", None)
+        ):
+            return self._reported("Triton refuses the config, see test_config")
         if verdict.ok and not missing:
-            return ""
+            return self._unserved(nowhere, hardware) if nowhere is not None else ""
         label = hardware.label
         if hardware.kind == "own":
             label += f": {predicted.hardware.label}"
@@ -269,11 +308,43 @@ class ModelCheck:
             return f"{observed}  <- fallback" + (" (allowed)" if self._allowed else "")
         return str(observed)
 
-    def _nothing_to(self, verb: str) -> str:
-        return (
-            f"nothing to {verb}, since Triton can't take the model as it is: its test_config says "
-            f"why\n\n  config  {self._place}"
-        )
+    def _unserved(self, nowhere: Unserved, hardware: HardwareRequest) -> Answer:
+        """The model is READY on none of the run's hardware, so that nothing is proven."""
+        self._unproven = True
+        for name in nowhere.models:
+            model = next(one for one in self._checked.repository.models if one.name == name)
+            if self._runs(model, "test_placement", hardware):
+                return self._reported(
+                    f"its model {name} is READY on none of this run's hardware, see "
+                    f"test_placement[{hardware.id}] of {name}"
+                )
+        declared = _declaration(self._checked.declared[self.model.name])
+        facts = [self._config_fact, ("declared", declared), *nowhere.facts]
+        return _text(HEADLINE, facts, "", nowhere.advice, nowhere.more)
+
+    def _reported(self, reason: str) -> Reported:
+        """Leave a failure to another check of this session, and note that."""
+        self._note(REPORTED_ELSEWHERE, reason)
+        return Reported(reason)
+
+    def _refused_at_poll(self, observed: Observed) -> bool:
+        """Whether test_config fails for what a server said of the config, as this check would."""
+        refusal = observed.refusal
+        if refusal is None or refusal.stage != "poll":
+            return False
+        return self._session.poll_refusal(self._checked, self.model.name) is not None
+
+    def _nothing_to(self, verb: str) -> Answer:
+        if self._runs(self.model, "test_config", None):
+            held_back = self.model.name in self._checked.held_back
+            invalid = self.model.refusal is not None or not held_back
+            what = "config is invalid" if invalid else "no server was given the model"
+            return self._reported(f"{what}, see test_config")
+        problems = [str(one) for one in self.model.problems if one.effect is not Effect.ACCEPTED]
+        if self.model.name in self._checked.held_back and not problems:
+            problems = [self._checked.held_back[self.model.name]]
+        first = f"nothing to {verb}, since Triton can't take the model as it is"
+        return "\n\n".join([first, f"  config  {self._place}", *problems])
 
     def _triton_on_config(self) -> Iterator[str]:
         """Triton's own verdict on a config that it refused while polling, if a server is had."""

@@ -22,7 +22,12 @@ from pytest_triton.placement.compare import Observed
 from pytest_triton.placement.declared import Declared
 from pytest_triton.placement.flaws import Flaw
 from pytest_triton.placement.hardware import NO_GPU, Hardware, HardwareRequest
-from pytest_triton.placement.predict import Prediction, ample_gpus, predict_all
+from pytest_triton.placement.predict import (
+    Prediction,
+    ServerTraits,
+    ample_gpus,
+    predict_all,
+)
 from pytest_triton.placement.refusal import Refusal, classify
 from pytest_triton.plan.sharding import needed
 from pytest_triton.rehearsal.completed_configs import as_json, completions
@@ -196,6 +201,10 @@ class Seen:
     image_digest: str | None = None
 
 
+Everywhere = Mapping[HardwareRequest, Mapping[str, Prediction]]
+"""The predictions of all models, for each hardware of a run."""
+
+
 class PollRefusal(NamedTuple):
     """Triton's words about a model that it did not even try to load."""
 
@@ -218,6 +227,7 @@ class TritonSession:
         self._looked: dict[RunningServer, Seen] = {}
         self._hardware: dict[RunningServer, Hardware] = {}
         self._seen: dict[tuple[CheckedDeployment, HardwareRequest], Seen | PytestTritonError] = {}
+        self._predicted: dict[tuple[CheckedDeployment, ServerTraits], Everywhere | None] = {}
         self._told: set[str] = set()
 
     @cached_property
@@ -335,6 +345,32 @@ class TritonSession:
         if isinstance(seen, PytestTritonError):
             raise seen.with_traceback(None)
         return seen
+
+    def predicted_everywhere(
+        self, checked: CheckedDeployment, server: ServerTraits
+    ) -> Everywhere | None:
+        """What is predicted of each hardware of the run, on servers like this one.
+
+        None if real GPUs are among it and their server, which alone knows them, can't be asked.
+        """
+        key = (checked, server)
+        if key not in self._predicted:
+            try:
+                self._predicted[key] = {
+                    request: self._predicted_on(request, checked, server)
+                    for request in self.settings.gpus
+                }
+            except PytestTritonError:
+                self._predicted[key] = None
+        return self._predicted[key]
+
+    def _predicted_on(
+        self, request: HardwareRequest, checked: CheckedDeployment, server: ServerTraits
+    ) -> Mapping[str, Prediction]:
+        hardware = request.hardware()
+        if hardware is None:
+            return self.seen(checked, request).predicted
+        return predict_all(checked.declared, hardware, server=server)
 
     def poll_refusal(self, checked: CheckedDeployment, model: str) -> PollRefusal | None:
         """Triton's own word on a model's config; None if it took it, or no server can be had."""

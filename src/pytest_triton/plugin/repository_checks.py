@@ -15,6 +15,11 @@ import pytest
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.options.settings import Settings
 from pytest_triton.plugin.collection import model_of, repository_node
+from pytest_triton.plugin.selection import (
+    Selection,
+    hardware_of,
+    left_to_others,
+)
 
 if TYPE_CHECKING:
     from pytest_triton.checks.ledger_facts import LedgerFacts
@@ -43,6 +48,9 @@ class RepositoryChecks:
         self._model_check = ModelCheck
         self._asking_others = False
         self._collected: set[Path] = set()
+        self._selection = Selection()
+        self._left_to_others = ""  # why a check left its failure to another one
+        self._unreported = ""  # the same, when that one didn't fail
 
     @classmethod
     def of(cls, config: pytest.Config) -> RepositoryChecks:
@@ -162,7 +170,7 @@ class RepositoryChecks:
         assert isinstance(item, pytest.Function)
         start = self.config.invocation_params.dir
         item.funcargs["triton_check"] = self._model_check(
-            *found, self.session, start, item.user_properties.append
+            *found, self.session, start, item.user_properties.append, self._selection.runs
         )
         callspec = getattr(item, "callspec", None)
         if callspec is not None and "triton_hardware" in callspec.params:
@@ -200,8 +208,9 @@ class RepositoryChecks:
 
         return [*header(self.session, self.config.get_verbosity() > 0), *self._shard_line()]
 
-    def pytest_collection_finish(self) -> None:
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
         """A repository that was given and not collected is an error, never silence."""
+        self._selection = Selection(session.items)
         if self._is_selection():
             return
         for deployment in self.settings.repo:
@@ -220,6 +229,9 @@ class RepositoryChecks:
         report = yield
         if report.failed:
             report.sections += self._log_sections(item)
+        elif report.skipped and isinstance(report.longrepr, tuple) and model_of(item):
+            # `-rs` shows where to look, and that is not our module
+            report.longrepr = (item.location[0], 1, report.longrepr[2])
         if self._facts_wanted and (report.when == "call" or not report.passed):
             self._add_ledger_facts(report, item)
         return report
@@ -234,9 +246,9 @@ class RepositoryChecks:
         check = item.funcargs.get("triton_check")
         if not isinstance(check, self._model_check):  # skipped before it began
             start = self.config.invocation_params.dir
-            check = self._model_check(*found, self.session, start, lambda _: None)
-        callspec = getattr(item, "callspec", None)
-        hardware = callspec.params.get("triton_hardware") if callspec is not None else None
+            runs = self._selection.runs
+            check = self._model_check(*found, self.session, start, lambda _: None, runs)
+        hardware = hardware_of(item)
         test = item.originalname or item.name
         if self._ledger_facts is None:
             self._ledger_facts = LedgerFacts()
@@ -246,8 +258,7 @@ class RepositoryChecks:
     def _log_sections(self, item: pytest.Item) -> list[tuple[str, str]]:
         """What the servers wrote about the model that is checked."""
         found = model_of(item)
-        callspec = getattr(item, "callspec", None)
-        hardware = callspec.params.get("triton_hardware") if callspec is not None else None
+        hardware = hardware_of(item)
         if found is None or hardware is None:
             return []
         from pytest_triton.plugin.session import log_section
@@ -262,6 +273,8 @@ class RepositoryChecks:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.table.add(report)
+        if report.skipped:
+            self._left_to_others = left_to_others(report) or self._left_to_others
         if self.ledger is not None:
             self.ledger.add(report)
 
@@ -269,6 +282,9 @@ class RepositoryChecks:
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
         if session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self._shard_is_empty():
             session.exitstatus = pytest.ExitCode.OK
+        if session.exitstatus == pytest.ExitCode.OK and self._left_to_others:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            self._unreported = self._left_to_others
         yield
         if self.ledger is not None:
             self.ledger.close(session.exitstatus)
@@ -311,6 +327,13 @@ class RepositoryChecks:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         self.table.write(terminalreporter)
+        if self._unreported:
+            terminalreporter.section("triton checks", red=True)
+            terminalreporter.line(
+                f'A check was skipped ("{self._unreported}"), and that one did not fail: something '
+                "skipped it or expected it to fail while the tests ran. Mark it (skip, xfail) "
+                "before they run: then each check that can't pass fails itself."
+            )
 
 
 def _ledger_writer(

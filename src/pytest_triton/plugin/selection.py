@@ -1,0 +1,56 @@
+"""Which bundled checks a session runs, so that one cause is reported by one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_triton.plugin.collection import model_of
+
+if TYPE_CHECKING:
+    from pytest_triton.placement.hardware import HardwareRequest
+    from pytest_triton.repository import Model
+
+_MARKS = ("skip", "skipif", "xfail")
+
+
+class Selection:
+    """The checks that were collected and not deselected, in every worker of pytest-xdist alike.
+
+    One with a mark that may keep its failure from being seen isn't counted.
+    """
+
+    def __init__(self, items: Sequence[pytest.Item] = ()) -> None:
+        self._items = items
+
+    def runs(self, model: Model, test: str, hardware: HardwareRequest | None) -> bool:
+        return (model.anchor, test, hardware) in self._checks
+
+    @cached_property
+    def _checks(self) -> frozenset[tuple[Path, str, HardwareRequest | None]]:
+        found = set()
+        for item in self._items:
+            about = model_of(item)
+            if about is None or not isinstance(item, pytest.Function):
+                continue
+            if not any(item.get_closest_marker(mark) for mark in _MARKS):
+                found.add((about[0].anchor, item.originalname, hardware_of(item)))
+        return frozenset(found)
+
+
+def hardware_of(item: pytest.Item) -> HardwareRequest | None:
+    """The hardware that a bundled check is parametrized with, if it is."""
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get("triton_hardware") if callspec is not None else None
+
+
+def left_to_others(report: pytest.TestReport) -> str:
+    """Why a skipped check left its failure to another one; "" if it was skipped otherwise."""
+    from pytest_triton.checks.model_check import REPORTED_ELSEWHERE
+
+    told = dict(report.user_properties)
+    return str(told.get(f"triton_{REPORTED_ELSEWHERE}", ""))
