@@ -216,6 +216,7 @@ class TritonSession:
     """The deployments of this run, their servers, and what those were seen to do.
 
     `worker` is the xdist worker's name, "" without xdist; the pool is then the controller's.
+    `keeps_servers`: there are tests that may want the servers of the checks as well.
     """
 
     def __init__(self, settings: Settings, pool: Pool | None = None, worker: str = "") -> None:
@@ -227,6 +228,8 @@ class TritonSession:
         self._looked: dict[RunningServer, Seen] = {}
         self._hardware: dict[RunningServer, Hardware] = {}
         self._seen: dict[tuple[CheckedDeployment, HardwareRequest], Seen | PytestTritonError] = {}
+        self._launched: set[CheckedDeployment] = set()
+        self.keeps_servers = False
         self._predicted: dict[tuple[CheckedDeployment, ServerTraits], Everywhere | None] = {}
         self._told: set[str] = set()
 
@@ -335,7 +338,7 @@ class TritonSession:
         """
         key = (checked, hardware)
         if key not in self._seen:
-            self.pool.launch([self.spec(checked, other) for other in self.settings.gpus])
+            self._launch(checked, hardware)
             self.audited(checked)  # needs no server: done while they start
             try:
                 self._seen[key] = self._look(checked, self.spec(checked, hardware))
@@ -345,6 +348,16 @@ class TritonSession:
         if isinstance(seen, PytestTritonError):
             raise seen.with_traceback(None)
         return seen
+
+    def _launch(self, checked: CheckedDeployment, first: HardwareRequest) -> None:
+        """Start the servers for all hardware of the run, once: those that were seen may have ended.
+
+        The `first` is wanted at once, and there may be more than can run side by side.
+        """
+        if checked not in self._launched:
+            self._launched.add(checked)
+            everything = dict.fromkeys((first, *self.settings.gpus))
+            self.pool.launch([self.spec(checked, hardware) for hardware in everything])
 
     def predicted_everywhere(
         self, checked: CheckedDeployment, server: ServerTraits
@@ -413,7 +426,7 @@ class TritonSession:
 
     def _look(self, checked: CheckedDeployment, spec: ServerSpec) -> Seen:
         seen = self.look_at(checked, self.pool.get(spec))
-        if spec.stand_ins:  # quickly started anew, should a test want it as well
+        if spec.stand_ins and not self.keeps_servers:
             self.pool.release(spec)
         return seen
 

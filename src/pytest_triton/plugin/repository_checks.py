@@ -19,6 +19,7 @@ from pytest_triton.plugin.selection import (
     Selection,
     hardware_of,
     left_to_others,
+    may_share_servers,
 )
 
 if TYPE_CHECKING:
@@ -211,6 +212,7 @@ class RepositoryChecks:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """A repository that was given and not collected is an error, never silence."""
         self._selection = Selection(session.items)
+        self.session.keeps_servers = any(map(may_share_servers, session.items))
         if self._is_selection():
             return
         for deployment in self.settings.repo:

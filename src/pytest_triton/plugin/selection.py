@@ -54,3 +54,8 @@ def left_to_others(report: pytest.TestReport) -> str:
 
     told = dict(report.user_properties)
     return str(told.get(f"triton_{REPORTED_ELSEWHERE}", ""))
+
+
+def may_share_servers(item: pytest.Item) -> bool:
+    """Whether a test may want the servers of the bundled checks: it has a fixture for them."""
+    return "triton_server_args" in getattr(item, "fixturenames", ())

@@ -177,6 +177,8 @@ class ServerPool:
 
     def _make_room(self) -> None:
         unused = [spec for spec in self._servers if not self._users.get(spec)]
+        # A server that nobody got yet was started ahead, and will be asked for.
+        unused.sort(key=lambda spec: spec not in self._live)
         for spec in unused[: max(0, len(self._servers) - self._max_running + 1)]:
             self._live.discard(spec)
             self._servers.pop(spec).stop()
