@@ -64,10 +64,9 @@ def test_without_test_config_the_others_fail_themselves(
 ) -> None:
     marks = [one for one in selection if one in ("skip", "xfail")]
     arguments = [one for one in selection if one not in marks]
-    node = f"{models.path}/typo/config.pbtxt::test_config"
+    node = "models/typo/config.pbtxt::test_config"
     if arguments == ["--deselect"]:
         arguments = ["--deselect", node, "-k", "typo", f"--rootdir={models.path.parent}"]
-        arguments[1] = "models/typo/config.pbtxt::test_config"
     for mark in marks or [""]:
         if mark:
             pytester.makeconftest(
@@ -91,8 +90,11 @@ def test_last_failed_runs_test_config_alone(
 
 
 def test_a_test_config_that_is_skipped_while_it_runs_fails_the_session(
-    pytester: pytest.Pytester, models: RepositoryBuilder
+    pytester: pytest.Pytester,
 ) -> None:
+    models = RepositoryBuilder(pytester.path / "models")  # where conftest.py is seen
+    models.add("good", "{ kind: KIND_CPU }")
+    models.add("typo", "{ kind: KIND_GPU gpu: [ 0 ] }")
     pytester.makeconftest(
         "import pytest\n"
         "def pytest_runtest_setup(item):\n"

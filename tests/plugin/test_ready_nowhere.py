@@ -48,7 +48,7 @@ def test_a_pinned_model_ready_nowhere_fails_once_with_the_options_that_show_it(
             "  needs *GPU 6, so 7 GPUs",
             "*GPU* refused: no such GPU",
             "    --triton-gpus=none --triton-gpus=sim:7",
-            "big *GPU 6 *READY nowhere",
+            "big *GPU 6 *<- READY*",
         ]
     )
     shown = run(pytester, big, *gpus("none", "sim:7"))

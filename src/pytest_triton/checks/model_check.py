@@ -29,7 +29,7 @@ from pytest_triton.placement.instances import Kind
 from pytest_triton.placement.predict import DEFAULT_TRAITS, Prediction, ample_gpus, predict
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
 from pytest_triton.repository.config_file import position_of
-from pytest_triton.repository.problems import Effect
+from pytest_triton.repository.problems import ConfigProblem, Effect
 
 if TYPE_CHECKING:
     from pytest_triton.checks.run import CheckedDeployment, Seen, TritonSession
@@ -336,9 +336,9 @@ class ModelCheck:
 
     def _nothing_to(self, verb: str) -> Answer:
         if self._runs(self.model, "test_config", None):
-            held_back = self.model.name in self._checked.held_back
-            invalid = self.model.refusal is not None or not held_back
-            what = "config is invalid" if invalid else "no server was given the model"
+            what = "the model can't be served"
+            if isinstance(self.model.refusal, ConfigProblem) or not self.model.readable:
+                what = "config is invalid"
             return self._reported(f"{what}, see test_config")
         problems = [str(one) for one in self.model.problems if one.effect is not Effect.ACCEPTED]
         if self.model.name in self._checked.held_back and not problems:

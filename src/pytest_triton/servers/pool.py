@@ -131,8 +131,10 @@ class ServerPool:
     def close(self) -> None:
         """End all servers, at the same time, also those that are still waited for."""
         self._closing = True
-        for server in list(self._servers.values()):
-            server.begin_stop()  # who waits for one of them in another thread lets go of the lock
+        servers = dict(self._servers)
+        if len(servers) > 1 or not self._live.issuperset(servers):
+            for server in servers.values():
+                server.begin_stop()  # who waits for one in another thread lets go of the lock
         with self._lock:
             for servers in (self._released, self._servers):
                 while servers:

@@ -210,6 +210,8 @@ class TritonContainer(DockerContainer):
         deadline = self._launched + self.spec.timeout
         looked = time.monotonic()
         try:
+            with engine_errors():
+                self._look_at_backends()
             while not self._is_live():
                 now = time.monotonic()
                 if self._stream is None or self._stream.ended or now - looked > _STATE_STEP:
@@ -451,6 +453,12 @@ class TritonContainer(DockerContainer):
             raise not_live(self.description, self.spec, self.log.since())
         return bool(live)
 
+    def _look_at_backends(self) -> None:
+        """List the image's backends while the server starts, which takes longer."""
+        if self._backends is None:
+            with contextlib.suppress(docker.errors.APIError):  # it has ended: looked at later
+                self._backends = _backends_in(self.get_wrapped_container())
+
     def _look_inside(self) -> None:
         """What is known of a server only when it runs. Raises GpusMissing."""
         deadline = time.monotonic() + _START_LOGGED
@@ -458,8 +466,6 @@ class TritonContainer(DockerContainer):
             time.sleep(_STEP)  # the log comes by way of the daemon, a moment later
         container = self.get_wrapped_container()
         container_gpus.check_gpus(self.spec.hardware, self.log.since(), container)
-        if self._backends is None:
-            self._backends = _backends_in(container)
 
 
 class ContainerServer:
