@@ -323,6 +323,24 @@ def test_the_pool_shares_remembers_and_limits(repository: RepositoryBuilder) -> 
     assert pool.handed_out() == ()
 
 
+def test_a_server_started_ahead_is_kept_when_there_is_no_room(
+    repository: RepositoryBuilder,
+) -> None:
+    repository.add("cpu", "{ kind: KIND_CPU }")
+    launched = Launched()
+    pool = ServerPool(max_running=2, launch=launched)
+    try:
+        pool.launch([spec_of(repository), spec_of(repository, "sim:1")])
+        pool.get(spec_of(repository, "sim:1"))
+        pool.done()
+        pool.get(spec_of(repository, "sim:2"))
+        ahead, seen, _ = launched.servers
+        assert ahead.running
+        assert not seen.running
+    finally:
+        pool.close()
+
+
 def test_a_released_server_ends_and_is_started_anew(repository: RepositoryBuilder) -> None:
     repository.add("cpu", "{ kind: KIND_CPU }")
     launched = Launched()

@@ -149,6 +149,22 @@ def test_a_deployment_that_lost_its_gpus(
     held.stdout.fnmatch_lines(["2 GPUs expected, but tritonserver * tells of: no GPU (*"])
 
 
+def test_a_model_that_needs_more_gpus_than_the_deployment_has_fails(
+    pytester: pytest.Pytester, models: RepositoryBuilder, deploy: Deploy
+) -> None:
+    models.add("big", "{ kind: KIND_GPU gpus: [ 6 ] }", backend="onnxruntime")
+    url = f"grpc://{deploy().grpc}"
+    result = check(pytester, url, "-k", "big and test_placement", "--triton-gpus=2")
+    result.assert_outcomes(failed=1, deselected=15)
+    result.stdout.fnmatch_lines(
+        [
+            "READY on none of this run's hardware",
+            "  needs *GPU 6, so 7 GPUs",
+            "    --triton-server=process --triton-gpus=none --triton-gpus=sim:7",
+        ]
+    )
+
+
 def test_what_was_deployed_is_not_what_the_repository_has(
     pytester: pytest.Pytester, models: RepositoryBuilder, deploy: Deploy, tmp_path: Path
 ) -> None:
