@@ -82,7 +82,7 @@ def test_all_that_is_known_is_written(pytester: pytest.Pytester, models: Reposit
     assert fallback is not None
     assert fallback.fallback
     unreadable = the(ledger, "unreadable", "none")
-    assert (unreadable.verdict, unreadable.server) == ("failed", None)
+    assert (unreadable.verdict, unreadable.server) == ("not proven", None)
     assert unreadable.config.path == "models/unreadable/config.pbtxt"
     (check,) = [
         one

@@ -125,12 +125,12 @@ def test_what_is_skipped_is_proven_by_no_ledger(
     run(pytester, models, "--triton-ledger=ledger.json", "-p", "no:cacheprovider")
     ledger = json.loads((pytester.path / "ledger.json").read_text())
     verdicts = {one["verdict"] for one in ledger["entries"] if one["model"] == "typo"}
-    assert verdicts == {"skipped"}
+    assert verdicts == {"not proven"}
     checks = {one["test"]: one["verdict"] for one in ledger["checks"] if one["model"] == "typo"}
     assert checks == {
         "test_config": "failed",
-        "test_explicit_placement": "skipped",
-        "test_audit": "skipped",
+        "test_explicit_placement": "not proven",
+        "test_audit": "not proven",
     }
     merged = pytester.runpython_c(
         "import sys; from pytest_triton.__main__ import main; "

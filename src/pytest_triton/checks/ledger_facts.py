@@ -53,7 +53,7 @@ class LedgerFacts:
 
         `place` is the deployment, model, test ("placement" for an entry) and hardware; `told`
         the entry or check up to its verdict, job, server, headline and texts. `unproven`: a
-        failure says that nothing could be proven.
+        failure or skip says that nothing could be proven.
         """
         model = self._model(facts, failed)
         spec = json.dumps(str(hardware) if hardware is not None else "")

@@ -54,8 +54,8 @@ _NOT_LOADED = Advice(
 class CheckFacts(NamedTuple):
     """What is known of a model under check; `seen` and `verdict` once a server has answered.
 
-    `unproven`: a server that could have answered wasn't there, or lacks the backend. `start` is
-    where pytest was started.
+    `unproven`: a server that could have answered wasn't there, or lacks the backend; or another
+    check reports why nothing could be looked at. `start` is where pytest was started.
     """
 
     model: Model
@@ -324,6 +324,7 @@ class ModelCheck:
 
     def _reported(self, reason: str) -> Reported:
         """Leave a failure to another check of this session, and note that."""
+        self._unproven = True
         self._note(REPORTED_ELSEWHERE, reason)
         return Reported(reason)
 

@@ -47,7 +47,8 @@ def _of_row(row: Row, matrix: Matrix) -> Iterator[Complaint]:
     told = {check.test for check in row.failed_checks}
     unusable = "test_config" in told  # and all else says just that nothing could be looked at
     for check in row.failed_checks:
-        if unusable and check.test != "test_config" and check.headline.startswith("nothing to "):
+        said_there = check.headline.startswith("nothing to ") or check.verdict == "not proven"
+        if unusable and check.test != "test_config" and said_there:
             continue
         kind = _KIND_OF_CHECK[check.verdict]
         yield _complaint(row, check.test, check.headline, check.text, check.config, kind)

@@ -157,7 +157,7 @@ class LedgerWriter:
 
 def _verdict(report: pytest.TestReport, is_check: bool, facts: Mapping[str, Any]) -> Verdict:
     if report.skipped:
-        return "skipped"
+        return "not proven" if facts["unproven"] else "skipped"
     if report.failed:
         return "not proven" if facts["unproven"] else "failed"
     return "proven" if is_check or facts["server"] is not None else "not proven"
