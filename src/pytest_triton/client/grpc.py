@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pytest_triton.client.channels import direct_channel_args
 from pytest_triton.client.http import NotAllowed, ServerSilent
 from pytest_triton.client.tls import Access, Secret
 
@@ -90,21 +91,38 @@ class GrpcApi:
 
 
 def grpc_client(
-    address: str, access: Access | None = None, headers: Mapping[str, Secret] | None = None
+    address: str,
+    access: Access | None = None,
+    headers: Mapping[str, Secret] | None = None,
+    *,
+    direct: bool = False,
 ) -> InferenceServerClient:
-    """tritonclient's own client, which sends these headers with everything it asks."""
+    """tritonclient's own client, which sends these headers with everything it asks.
+
+    `direct`: the proxies of the environment aren't used.
+    """
     from tritonclient.grpc import InferenceServerClient
 
-    return _with_headers(InferenceServerClient(address, **_tls(access)), headers)
+    settings = {**_tls(access), **_channel(direct)}
+    return _with_headers(InferenceServerClient(address, **settings), headers)
 
 
 def async_grpc_client(
-    address: str, access: Access | None = None, headers: Mapping[str, Secret] | None = None
+    address: str,
+    access: Access | None = None,
+    headers: Mapping[str, Secret] | None = None,
+    *,
+    direct: bool = False,
 ) -> AsyncInferenceServerClient:
     """The same of asyncio."""
     from tritonclient.grpc.aio import InferenceServerClient
 
-    return _with_headers(InferenceServerClient(address, **_tls(access)), headers)
+    settings = {**_tls(access), **_channel(direct)}
+    return _with_headers(InferenceServerClient(address, **settings), headers)
+
+
+def _channel(direct: bool) -> dict[str, Any]:
+    return {"channel_args": direct_channel_args()} if direct else {}
 
 
 def _tls(access: Access | None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
+from pytest_triton.client.channels import direct_channel_args, is_loopback
 from pytest_triton.errors import PytestTritonError, tells_all
 from pytest_triton.inference.arrays import NumpyMissing, triton_type
 
@@ -152,7 +153,8 @@ class Client:
 
     def _connect(self) -> Any:
         if self.protocol == "grpc":
-            return self._module.InferenceServerClient(self.address)
+            settings = {"channel_args": direct_channel_args()} if is_loopback(self.address) else {}
+            return self._module.InferenceServerClient(self.address, **settings)
         return self._module.InferenceServerClient(
             self.address, connection_timeout=self.timeout, network_timeout=self.timeout
         )

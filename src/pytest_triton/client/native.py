@@ -26,12 +26,17 @@ class NoSuchEndpoint(PytestTritonError):
 
 def connect_grpc(server: RunningServer) -> InferenceServerClient:
     """A gRPC client to close after use. Raises NoSuchEndpoint, BadCredentials."""
-    return grpc_client(*_grpc_endpoint(server))
+    return grpc_client(*_grpc_endpoint(server), direct=_is_ours(server))
 
 
 def connect_grpc_async(server: RunningServer) -> AsyncInferenceServerClient:
     """A gRPC client of asyncio, to close after use. Raises NoSuchEndpoint, BadCredentials."""
-    return async_grpc_client(*_grpc_endpoint(server))
+    return async_grpc_client(*_grpc_endpoint(server), direct=_is_ours(server))
+
+
+def _is_ours(server: RunningServer) -> bool:
+    """Whether pytest started it: then it answered without a proxy. Others may be behind one."""
+    return server.spec.where != "attached"
 
 
 def _grpc_endpoint(server: RunningServer) -> tuple[str, Access | None, dict[str, Secret]]:

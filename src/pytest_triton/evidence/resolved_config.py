@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pytest_triton.client.grpc import grpc_client
 from pytest_triton.client.http import ServerSilent
 from pytest_triton.placement.instances import Kind, Placement
 from pytest_triton.placement.predict import ResolvedGroup
@@ -42,10 +43,9 @@ def grpc_model_config(address: str, model: str) -> Mapping[str, Any]:
     Slower to begin with than HTTP, since grpc has to be imported; but it can say every name.
     Raises ServerSilent.
     """
-    from tritonclient.grpc import InferenceServerClient
     from tritonclient.utils import InferenceServerException
 
-    client = InferenceServerClient(address)
+    client = grpc_client(address, direct=True)  # only servers of pytest's own are asked this way
     try:
         answer = client.get_model_config(model, as_json=True)
     except InferenceServerException as error:
