@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_triton.options.reading import ReadLayer, read_layer
+from pytest_triton.options.server_arguments import check_arguments, check_environment
 from pytest_triton.options.settings import ARGUMENT_OPTIONS
 from pytest_triton.options.sources import Layer
 from pytest_triton.options.values import OptionError
@@ -30,7 +31,7 @@ def argument_layer(
 ) -> ReadLayer:
     """One test's options, checked. None stands for an argument that isn't given.
 
-    Raises OptionError with the valid names and values.
+    Raises OptionError with the valid names and values, ArgumentRefused for what the plugin sets.
     """
     if args:
         raise OptionError(f"{what} takes keyword arguments only, got {args[0]!r}: {signature}")
@@ -39,6 +40,8 @@ def argument_layer(
     read = read_layer(Layer(source, present, start, of_test=True))
     if read.values.get("load") is not None and not read.values.get("changes"):
         raise OptionError("load=[...] needs changes=True: who loads models decides which")
+    check_arguments(read.values.get("arguments", ()), explicit=bool(read.values.get("changes")))
+    check_environment(dict(read.values.get("environment", ())))
     repositories = read.values.get("repo", ())
     if isinstance(repositories, tuple) and len(repositories) > 1:
         raise OptionError("repo names one deployment: join repositories by ':' (served together)")

@@ -18,6 +18,7 @@ from pytest_triton.checks.run import NotForAttached, TritonSession
 from pytest_triton.errors import PytestTritonError, tells_all
 from pytest_triton.options.reading import ReadLayer
 from pytest_triton.options.resolving import read_run_layers, resolve, run_settings
+from pytest_triton.options.server_arguments import check_arguments
 from pytest_triton.options.settings import Settings
 from pytest_triton.options.values import Deployment, OptionError
 from pytest_triton.placement.hardware import HardwareRequest
@@ -161,6 +162,7 @@ def _server_for(
     checked = session.checked(deployment_of(settings), settings)
     if settings.is_attached:
         _check_attached(session, settings, own)
+    check_arguments(settings.arguments, explicit=own or settings.changes)
     spec = session.spec(checked, hardware_of(request, settings), settings)
     if own:
         spec = replace(spec, changed_by=f"{session.worker or 'main'}-{next(_numbers)}")

@@ -20,6 +20,46 @@ class Cause(NamedTuple):
 
 
 _CAUSES: tuple[tuple[str, Cause], ...] = (
+    # First those after which the server prints its usage, which has words of all others.
+    (
+        r"unrecognized option '?(?P<what>[^'\n]+)|option '(?P<short>[^'\n]+)' is ambiguous|"
+        r"invalid option -- '(?P<letter>[^'\n]+)'|unrecognized argument|unknown option",
+        Cause(
+            "unknown flag",
+            "this tritonserver does not know a flag that it was given: {what}",
+            "check the server arguments against `tritonserver --help` of this version",
+        ),
+    ),
+    (
+        r"Unexpected argument: (?P<what>[^\n]+)|"
+        r"option '(?P<lone>[^'\n]+)' requires an argument|"
+        r"Bad option: \"(?P<option>[^\"\n]+)|"
+        r"invalid argument for (?P<old>--[\w-]+)|"
+        r"Failed to build Triton option:\s*(?:error: )?(?P<setting>[^\n]+)|"
+        r"Error: (?P<pair>(?:Use of|Incompatible flags) [^\n]+)",
+        Cause(
+            "bad argument",
+            "this tritonserver does not take an argument that it was given: {what}",
+            "check the server arguments against `tritonserver --help` of this version",
+        ),
+    ),
+    (
+        r"unable to find '(?P<what>libtritoncache_\w+\.so' for cache\. Searched: [^\n\"]+)",
+        Cause(
+            "no cache",
+            "the server has no library for the response cache that it was asked for: '{what}",
+            "give --cache-directory=DIR with the server's arguments, where DIR/NAME has the "
+            "library of cache NAME; the installed releases have the cache local only",
+        ),
+    ),
+    (
+        r"Failed to initialize (?P<what>\w*Cache[^\n\"]*)",
+        Cause(
+            "bad cache",
+            "Triton could not make the response cache: {what}",
+            "check the settings in --cache-config",
+        ),
+    ),
     (
         r"could not select device driver|unknown or invalid runtime name: nvidia",
         Cause(
@@ -114,14 +154,6 @@ _CAUSES: tuple[tuple[str, Cause], ...] = (
             "system too old",
             "this tritonserver was built for a newer Linux: it needs {what}",
             "use an older release, a newer system, or a container",
-        ),
-    ),
-    (
-        r"unrecognized option '?(?P<what>[^'\n]+)|unrecognized argument|unknown option",
-        Cause(
-            "unknown flag",
-            "this tritonserver does not know a flag that it was given: {what}",
-            "check the server arguments against `tritonserver --help` of this version",
         ),
     ),
     (

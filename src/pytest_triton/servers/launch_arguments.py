@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pytest_triton.options.server_arguments import names_flag
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.rehearsal.completed_configs import write_completions
 from pytest_triton.rehearsal.simulation import (
@@ -21,6 +22,7 @@ from pytest_triton.rehearsal.simulation import (
 )
 from pytest_triton.servers.container.never_shown import special_kind
 from pytest_triton.servers.spec import ServerSpec
+from pytest_triton.text.readable import is_directory
 
 CONTROL_FILE = "simulated-gpus"
 
@@ -44,10 +46,28 @@ def arguments(
     return command
 
 
+def library_directories(root: Path, given: Sequence[str]) -> list[str]:
+    """The flags for what lies beside a server's binary, in an installation at `root`.
+
+    Triton looks in /opt/tritonserver for what no flag names. Flags that are `given` go before.
+    """
+    return [
+        f"--{flag}={root / folder}"
+        for flag, folder in (("cache-directory", "caches"), ("repoagent-directory", "repoagents"))
+        if is_directory(root / folder) and not names_flag(given, flag)
+    ]
+
+
 def stand_ins(spec: ServerSpec, folder: Path) -> tuple[Path, dict[str, str]]:
     """The backend directory of the spec's stand-ins, made in the folder, and their variables."""
     directory = assemble_backends(folder / "backends", spec.stand_ins)
     return directory, write_completions(folder / "completions", spec.completed)
+
+
+def inherited(environ: Mapping[str, str]) -> dict[str, str]:
+    """What a server of this machine may have of pytest's variables."""
+    # On Vertex AI this one makes Triton close HTTP and gRPC.
+    return {name: value for name, value in environ.items() if name != "AIP_MODE"}
 
 
 def gpus_of(hardware: HardwareRequest) -> SimulatedGpus:

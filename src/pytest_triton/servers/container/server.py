@@ -22,6 +22,7 @@ from testcontainers.core.labels import create_labels
 
 from pytest_triton.client.http import HttpApi
 from pytest_triton.errors import tells_all
+from pytest_triton.options.server_arguments import check_arguments, check_environment
 from pytest_triton.options.settings import ContainerOptions
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.rehearsal.simulation import NATIVE_DIRECTORY
@@ -82,6 +83,7 @@ class TritonContainer(DockerContainer):
     testcontainers' own `with_...` methods work; `with_kwargs` adds to what is set here.
     `start` returns when the server answers. It raises NoDocker, Refused, ImageUnavailable,
     ServerDied, ServerNotLive, ServerTimeout or GpusMissing, and leaves nothing behind then.
+    Arguments that are set here already raise ArgumentRefused at once.
     """
 
     def __init__(
@@ -98,6 +100,8 @@ class TritonContainer(DockerContainer):
         say: Say = lambda line: None,
         _spec: ServerSpec | None = None,
     ) -> None:
+        check_arguments(arguments)
+        check_environment(environment or {})
         repositories = [repository] if isinstance(repository, (str, Path)) else repository
         self.spec = _spec or ServerSpec(
             repositories=tuple(Path(path).absolute() for path in repositories),

@@ -229,7 +229,7 @@ def _backends(
         directory, added = python.directory, dict(python.environment)
         added["PYTHONDONTWRITEBYTECODE"] = "1"  # the repository is not ours to write to
         notes = (python.caveat,) if python.caveat else ()
-    variables = {**os.environ, **added, **dict(spec.environment)}
+    variables = {**command_line.inherited(os.environ), **added, **dict(spec.environment)}
     if spec.hardware.simulated:
         variables.pop("CUDA_VISIBLE_DEVICES", None)  # it would hide simulated GPUs as well
         variables.update(command_line.simulated_gpus(spec.hardware, folder))
@@ -259,6 +259,8 @@ def _command(server: ProcessServer) -> list[str]:
         repositories=server._repositories,
         backends=server._backends,
     )
+    root = server.tritonserver.binary.parent.parent
+    command += command_line.library_directories(root, server.spec.arguments)
     command.append(f"--backend-config=python,shm-region-prefix-name={server._shared_memory}")
     endpoints = ["http", "grpc", "metrics"]
     if server._lacks_metrics:
