@@ -15,6 +15,7 @@ import pytest
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.options.settings import Settings
 from pytest_triton.plugin.collection import model_of, repository_node
+from pytest_triton.plugin.editors import suit_editor
 from pytest_triton.plugin.selection import (
     Selection,
     hardware_of,
@@ -213,6 +214,7 @@ class RepositoryChecks:
         """A repository that was given and not collected is an error, never silence."""
         self._selection = Selection(session.items)
         self.session.keeps_servers = any(map(may_share_servers, session.items))
+        suit_editor(self.config, session.items)
         if self._is_selection():
             return
         for deployment in self.settings.repo:
