@@ -40,9 +40,11 @@ from pytest_triton.audit.finding import SEVERITIES
 from pytest_triton.audit.fixing import fixed_texts, write_text
 from pytest_triton.audit.rules import KNOWN
 from pytest_triton.errors import PytestTritonError
+from pytest_triton.options.repository_paths import NoDirectories, repository_paths
 from pytest_triton.placement.hardware import Hardware, target_hardware
 from pytest_triton.repository import Repository, RepositoryError, read_repository
 from pytest_triton.repository.problems import printable, shown_path
+from pytest_triton.text.readable import is_file
 
 _WIDTH = 92
 
@@ -111,9 +113,10 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     try:
         repositories = [
-            read_repository(text.split(os.pathsep)) for text in _deployments(arguments.repositories)
+            read_repository(repository_paths(text, Path.cwd()))
+            for text in _deployments(arguments.repositories)
         ]
-    except RepositoryError as error:
+    except (NoDirectories, RepositoryError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     findings, fixed = _audited(repositories, arguments)
@@ -189,7 +192,7 @@ def _deployments(texts: Sequence[str]) -> Iterator[str]:
     seen = set()
     for text in texts:
         path = Path(os.path.abspath(text))
-        if path.is_file():
+        if is_file(path):
             inner = path.parent.name == "configs" or path.parent.name.isdigit()
             text = str(path.parents[2] if inner else path.parents[1])
         if text not in seen:

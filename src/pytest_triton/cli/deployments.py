@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
+from pytest_triton.options.repository_paths import NoDirectories, repository_paths
 from pytest_triton.options.values import Deployment
 
 
 def read_deployment(text: str) -> Deployment:
     """Of `a` or `a:b`, absolute. Raises argparse.ArgumentTypeError."""
-    parts = text.split(os.pathsep)
-    if not all(parts):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} names no directory; several that one server gets are joined by "
-            f"{os.pathsep!r}"
-        )
-    return Deployment(text, tuple(Path(os.path.abspath(Path(p).expanduser())) for p in parts))
+    try:
+        return Deployment(text, repository_paths(text, Path.cwd()))
+    except NoDirectories as error:
+        raise argparse.ArgumentTypeError(f"{text!r} names no directory: {error}") from None

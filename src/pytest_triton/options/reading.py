@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, get_args
 from pytest_triton.client.address import Endpoint
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.options.option import Option, ValueType
+from pytest_triton.options.repository_paths import NoDirectories, repository_paths
 from pytest_triton.options.settings import (
     ARGUMENT_OPTIONS,
     RUN_OPTIONS,
@@ -128,10 +129,10 @@ def _deployment(value: object, start: Path) -> Deployment:
         return Deployment(str(path), (_path(str(path), start),))
     if not isinstance(value, str):
         raise OptionError(f"expected a directory, not {_article(value)}")
-    parts = value.split(os.pathsep)
-    if not all(parts):
-        raise OptionError("expected a directory, or several joined by ':' (served together)")
-    return Deployment(value, tuple(_path(part, start) for part in parts))
+    try:
+        return Deployment(value, repository_paths(value, start))
+    except NoDirectories as error:
+        raise OptionError(error.what, cure=error.cure) from None
 
 
 def _text(text: str, start: Path) -> str:

@@ -38,7 +38,7 @@ _PORTS = _Reserved(
     "leave it out: triton_server.http, .grpc and .metrics are the addresses",
 )
 _SHARED_PORT = _Reserved(
-    "the plugin gives each server ports of its own, and another server must not answer in its place",
+    "the plugin gives each server ports of its own, where no other server may answer",
     "leave it out",
     when="true",
 )

@@ -31,6 +31,7 @@ from pytest_triton.placement.polling import poll_flaws, version_flaw, versions_t
 from pytest_triton.repository.config_file import ConfigFile, problem_at, read_config
 from pytest_triton.repository.problems import Effect, Problem, printable, shown_path
 from pytest_triton.repository.schema import model_config_type
+from pytest_triton.text.readable import is_directory
 
 if TYPE_CHECKING:
     from pytest_triton.repository.schema import ModelConfig
@@ -232,9 +233,9 @@ def _not_found(root: Path) -> RepositoryNotFound:
             cure="Mend the link, or name another directory.",
         )
     parent = root.parent
-    while not parent.is_dir():
+    while not is_directory(parent):
         parent = parent.parent
-    beside = sorted(one.name for one in parent.iterdir() if one.is_dir() and one.name[0] != ".")
+    beside = sorted(one.name for one in _entries(parent) if is_directory(one))
     missing = root.relative_to(parent).parts[0]
     tried = [f"{shown_path(parent)} is there, and has no `{printable(missing)}`"]
     if beside:
@@ -245,6 +246,14 @@ def _not_found(root: Path) -> RepositoryNotFound:
         cure="Name the directory that holds your models' directories; relative paths count from "
         "where pytest was started.",
     )
+
+
+def _entries(directory: Path) -> list[Path]:
+    """What is in a directory, but for hidden entries; nothing if it can't be listed."""
+    try:
+        return [one for one in directory.iterdir() if not one.name.startswith(".")]
+    except OSError:
+        return []
 
 
 def _not_a_directory(root: Path) -> RepositoryNotFound:
