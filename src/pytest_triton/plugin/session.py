@@ -22,6 +22,7 @@ from pytest_triton.options.server_arguments import check_arguments
 from pytest_triton.options.settings import Settings
 from pytest_triton.options.values import Deployment, OptionError
 from pytest_triton.placement.hardware import HardwareRequest
+from pytest_triton.servers.loopback import check_loopback
 from pytest_triton.servers.shared_pool import Broker, PoolMaker, RemotePool
 from pytest_triton.testing.server import TritonServer
 
@@ -69,6 +70,10 @@ def invite(config: pytest.Config, *, local: bool) -> dict[str, Any]:
     if not local:
         return {"remote": True}
     if _BROKER not in config.stash:
+        try:
+            check_loopback()
+        except PytestTritonError as error:  # for tests that ask for a server, not for all others
+            return {"error": str(error)}
         broker = Broker(_pool_maker(config))
         config.stash[_BROKER] = broker
         config.add_cleanup(broker.close)

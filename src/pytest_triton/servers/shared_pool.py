@@ -204,6 +204,8 @@ class RemotePool:
                 cure="run the tests that use Triton servers on local workers (-n), not on "
                 "others (--tx ssh=...)",
             )
+        if "error" in self._invitation:
+            raise FailedInController(self._invitation["error"])
         address = ("127.0.0.1", int(self._invitation["port"]))
         connection = Client(address, authkey=bytes.fromhex(self._invitation["key"]))
         connection.send(self._worker)

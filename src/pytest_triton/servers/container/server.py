@@ -46,6 +46,7 @@ from pytest_triton.servers.container.log_stream import LogStream
 from pytest_triton.servers.container.reach import Shown, shown, without_dots
 from pytest_triton.servers.container.restrictions import restrictions
 from pytest_triton.servers.exit_diagnosis import cause_of_death, describe_exit
+from pytest_triton.servers.loopback import check_loopback
 from pytest_triton.servers.running_server import RunningServer
 from pytest_triton.servers.server_errors import died, not_live, timed_out
 from pytest_triton.servers.server_log import ServerLog
@@ -298,6 +299,8 @@ class TritonContainer(DockerContainer):
 
     def _launch(self) -> None:
         client = self.get_docker_client().client
+        if is_local(client):
+            check_loopback()
         container_owners.remove_orphans(client)
         self._image = get_image(client, self.image, self.spec.container, self._say)
         _start_reaper(client)

@@ -22,6 +22,7 @@ from pytest_triton.errors import tells_all
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.servers import launch_arguments as command_line
 from pytest_triton.servers.exit_diagnosis import cause_of_death, describe_exit
+from pytest_triton.servers.loopback import check_loopback
 from pytest_triton.servers.process.discovery import Tritonserver, find_tritonserver
 from pytest_triton.servers.process.guard import Guard
 from pytest_triton.servers.process.python_backend import assemble_python_backend
@@ -159,6 +160,7 @@ class ProcessServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _launch(self) -> None:
+        check_loopback()
         self.http, self.grpc, self.metrics = _free_addresses(3)
         self._log_start = self.log.size()  # of this attempt, if ports had to be chosen again
         command = _command(self)
