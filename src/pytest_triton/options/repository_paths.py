@@ -55,10 +55,7 @@ def repository_paths(text: str, start: Path) -> tuple[Path, ...]:
 
 
 def _path(name: str, start: Path) -> Path:
-    try:
-        return Path(os.path.normpath(start / Path(name).expanduser()))
-    except RuntimeError:  # a home that nobody knows
-        return Path(os.path.normpath(start / name))
+    return Path(os.path.normpath(start / os.path.expanduser(name)))
 
 
 def _no_directories(url: str) -> NoDirectories:

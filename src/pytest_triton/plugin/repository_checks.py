@@ -351,7 +351,10 @@ def _ledger_writer(
     shard = str(settings.shard) if settings.shard is not None else None
     job = this_job(settings.job, shard, config.invocation_params.dir)
     # Made when the session starts: before that it may still end without a finish.
-    folder = Path(tempfile.gettempdir(), f"pytest-triton-{uuid4().hex}")
+    try:
+        folder = Path(tempfile.gettempdir(), f"pytest-triton-{uuid4().hex}")
+    except OSError as error:  # no temporary directory can be written
+        raise pytest.UsageError(f"{error.strerror}. Name one in TMPDIR.") from None
     return LedgerWriter(settings.ledger or folder / "ledger.json", job)
 
 

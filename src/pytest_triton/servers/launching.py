@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pytest_triton.servers.running_server import Server
+from pytest_triton.servers.server_folder import folder_errors
 from pytest_triton.servers.spec import ServerSpec
 
 
@@ -25,4 +26,5 @@ def launch(spec: ServerSpec, say: Callable[[str], None] = lambda line: None) -> 
         return AttachedServer(spec)
     from pytest_triton.servers.process.server import launch as launch_process
 
-    return launch_process(spec)
+    with folder_errors():
+        return launch_process(spec)

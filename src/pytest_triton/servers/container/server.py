@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -49,6 +48,7 @@ from pytest_triton.servers.exit_diagnosis import cause_of_death, describe_exit
 from pytest_triton.servers.loopback import check_loopback
 from pytest_triton.servers.running_server import RunningServer
 from pytest_triton.servers.server_errors import died, not_live, timed_out
+from pytest_triton.servers.server_folder import new_folder
 from pytest_triton.servers.server_log import ServerLog
 from pytest_triton.servers.spec import ServerSpec
 
@@ -131,7 +131,7 @@ class TritonContainer(DockerContainer):
             raise no_docker(error) from None
         if "." in name.partition("/")[0]:
             self.image = name  # testcontainers puts its prefix before other registries as well
-        self._private = Path(tempfile.mkdtemp(prefix="pytest-triton-"))
+        self._private = new_folder()
         self.folder = self._private  # what the container is shown of it
         self.log = ServerLog(self._private / "server.log")
         self.with_name(self._private.name)

@@ -26,12 +26,14 @@ from typing import Literal
 
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.servers.process import releases
+from pytest_triton.text.readable import exists, is_closed, is_directory, is_file
 
 Origin = Literal[
     "named", "PATH", "/opt/tritonserver", "installed release", "nvidia-pytriton package"
 ]
 
 STUB = "triton_python_backend_stub"
+CLOSED = ", which this user may not search"
 OPT_TRITONSERVER = Path("/opt/tritonserver")
 
 # ELF header: https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html
@@ -144,16 +146,20 @@ def _candidates(environ: Mapping[str, str], opt: Path) -> Iterator[tuple[Origin,
     """Where a tritonserver may be: the origin, the place in words, the file (None: not there)."""
     folders = [one for one in environ.get("PATH", "").split(os.pathsep) if one]
     on_path = [Path(one, "tritonserver") for one in folders]
-    there = [one for one in on_path if one.exists()]
+    there = [one for one in on_path if exists(one)]
     for path in there:
         yield "PATH", "PATH", path
     if not there:
-        yield "PATH", f"PATH ({len(folders)} folders)", None
+        closed = [f"{one.parent}{CLOSED}" for one in on_path if is_closed(one)]
+        place = "; ".join((f"{len(folders)} folders", *closed))
+        yield "PATH", f"PATH ({place})", None
 
     path = opt / "bin" / "tritonserver"
-    yield "/opt/tritonserver", str(opt / "bin"), path if path.exists() else None
+    place = f"{opt / 'bin'}{CLOSED if is_closed(path) else ''}"
+    yield "/opt/tritonserver", place, path if exists(path) else None
 
-    place = f"installed releases ({releases.releases_dir(environ)})"
+    folder = releases.releases_dir(environ)
+    place = f"installed releases ({folder}{CLOSED if is_closed(folder / 'any') else ''})"
     installed = releases.installed_releases(environ)
     for one in installed:
         yield "installed release", place, one.binary
@@ -166,7 +172,7 @@ def _candidates(environ: Mapping[str, str], opt: Path) -> Iterator[tuple[Origin,
     except metadata.PackageNotFoundError:
         yield "nvidia-pytriton package", place, None
     else:
-        yield "nvidia-pytriton package", place, packaged if packaged.exists() else None
+        yield "nvidia-pytriton package", place, packaged if exists(packaged) else None
 
 
 def flaw_of_binary(path: Path) -> str | None:
@@ -211,8 +217,8 @@ def describe(binary: Path, origin: Origin) -> Tritonserver:
     backends = root / "backends"
     return Tritonserver(
         binary=binary,
-        library_dirs=tuple(folder for folder in libraries if folder.is_dir()),
-        backends=backends if backends.is_dir() else None,
+        library_dirs=tuple(folder for folder in libraries if is_directory(folder)),
+        backends=backends if is_directory(backends) else None,
         stubs=_stubs(root),
         version=_version(root, wheel_root),
         origin=origin,
@@ -225,7 +231,7 @@ def _stubs(root: Path) -> tuple[tuple[str, Path], ...]:
     for path in (root / "python_backend_stubs").glob(f"*/{STUB}"):
         stubs[path.parent.name] = path
     lone = root / "backends" / "python" / STUB
-    if lone.is_file() and (libpython := libpython_of_stub(lone)):
+    if is_file(lone) and (libpython := libpython_of_stub(lone)):
         stubs.setdefault(libpython[0], lone)
     return tuple(sorted(stubs.items(), key=lambda item: _numbers(item[0])))
 
@@ -263,8 +269,8 @@ def _version(root: Path, wheel_root: Path) -> str | None:
         return str(manifest["tritonserver"])
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    if (wheel_root / releases.LIBRARY_DIR).is_dir():
+    if is_directory(wheel_root / releases.LIBRARY_DIR):
         for release in releases.RELEASES:
-            if (wheel_root / f"nvidia_pytriton-{release.pytriton}.dist-info").is_dir():
+            if is_directory(wheel_root / f"nvidia_pytriton-{release.pytriton}.dist-info"):
                 return release.version
     return None

@@ -183,7 +183,7 @@ def find_release(name: str | None = None) -> Release:
 def cache_dir(environ: Mapping[str, str] = os.environ) -> Path:
     """The cache folder of this package (it need not exist)."""
     if named := environ.get("PYTEST_TRITON_CACHE"):
-        return Path(named).expanduser().absolute()
+        return Path(os.path.abspath(os.path.expanduser(named)))
     base = environ.get("XDG_CACHE_HOME", "")
     # The XDG specification says that a relative path there is to be ignored.
     if not os.path.isabs(base):
@@ -200,6 +200,8 @@ def installed_release(
 ) -> InstalledRelease | None:
     """The release in the cache, or None if it isn't there, or not whole."""
     path = releases_dir(environ) / release.version
+    if not path.is_absolute():  # there is no home directory
+        return None
     try:
         manifest = json.loads((path / MANIFEST).read_text("utf-8"))
         whole = (
@@ -240,6 +242,12 @@ def install(
     """
     check_platform(release)
     folder = releases_dir(environ)
+    if not folder.is_absolute():
+        raise CannotWriteCache(
+            "There is no home directory to keep a release in: HOME names none, and this machine "
+            f"knows no user {os.getuid()}.",
+            cure="name a folder in the environment variable PYTEST_TRITON_CACHE.",
+        )
     with _telling_about_the_cache(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with _lock(folder, release, say):
