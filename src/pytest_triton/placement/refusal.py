@@ -32,6 +32,7 @@ Reason = Literal[
     "model-file",  # the model's file is missing or can't be read
     "cuda",  # CUDA can't be asked for its GPUs: every model is refused
     "gpu-memory",  # no GPU memory left, or more used than the server allows
+    "shared-memory",  # /dev/shm is too small, full or not writable (python models)
     "rate-limit",  # rate limiter resources, with --rate-limit=execution_count only
     "crash",  # Triton itself dies of this config, and takes all its other models along
     "other",  # anything else; read Triton's words
@@ -98,6 +99,7 @@ _PATTERNS: tuple[tuple[Reason, str], ...] = (
     ),
     ("cuda", r"unable to get number of cuda devices|unable to get cuda device properties"),
     ("gpu-memory", r"memory limit set for .* exceeded|out of memory|cuda_?error_?out_?of_?memory"),
+    ("shared-memory", r"shared memory (key|pool|region)|--shm-size|shm_open"),
     (
         "rate-limit",
         r"resource count for .* is limited|both global and device-specific resource",

@@ -161,8 +161,9 @@ _CAUSES: tuple[tuple[str, Cause], ...] = (
         Cause(
             "no shared memory",
             "python models need shared memory, and there is none left",
-            "free space in /dev/shm (64 MB an instance in older servers); a container's is as "
-            "large as --triton-shm-size",
+            "free space in /dev/shm (64 MB an instance in older servers). A container's is as "
+            "large as --triton-shm-size; if pytest itself runs in one: docker run --shm-size=1g, "
+            "in Kubernetes a memory-backed emptyDir mounted at /dev/shm",
         ),
     ),
     (
