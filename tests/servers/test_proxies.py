@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import grpc
 import pytest
 
 from pytest_triton.client.channels import direct_channel_args, is_loopback
@@ -99,10 +99,11 @@ def test_channel_args_of_own_servers_are_those_of_tritonclient_and_no_proxy(
 ) -> None:
     from tritonclient.grpc import InferenceServerClient
 
+    grpc: Any = importlib.import_module("grpc")
     seen: list[dict[str, Any]] = []
     opened = grpc.insecure_channel
 
-    def insecure_channel(address: str, options: Any) -> grpc.Channel:
+    def insecure_channel(address: str, options: Any) -> Any:
         seen.append(dict(options))
         return opened(address, options=options)
 

@@ -51,9 +51,12 @@ def test_installation_and_cache_that_may_not_be_searched_are_named() -> None:
 
 
 def test_named_binary_that_may_not_be_read_is_error() -> None:
-    with closed_folder() as closed, without_rights():
-        with pytest.raises(BadTritonserver, match="can't be read \\(Permission denied\\)"):
-            find_tritonserver(closed / "bin" / "tritonserver")
+    with (
+        closed_folder() as closed,
+        without_rights(),
+        pytest.raises(BadTritonserver, match=r"can't be read \(Permission denied\)"),
+    ):
+        find_tritonserver(closed / "bin" / "tritonserver")
 
 
 def test_empty_and_relative_entries_of_path_are_no_errors(

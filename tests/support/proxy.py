@@ -1,4 +1,4 @@
-"""A proxy on the loopback that counts who comes: it passes CONNECT on, and answers 502 to the rest."""
+"""A proxy on the loopback that notes who comes: it passes CONNECT on, the rest gets a 502."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ class InferenceFailed(PytestTritonError):
     """No answer to an inference. `reason` is a stable name, `words` what was said about it.
 
     The reasons: wrong-shape, wrong-type, missing-input, unknown-input, unknown-output, sequence,
-    unknown-model, not-ready, streaming, timeout, gone (the server), other.
+    unknown-model, not-ready, shared-memory, streaming, timeout, gone (the server), other.
     """
 
     def __init__(
@@ -106,6 +106,14 @@ _KNOWN = tuple(
             "the model is not ready",
             "load the model, or read in the server's log why it was refused",
             (r"not at ready state", r"has no available versions", r"is not ready", r"not loaded"),
+        ),
+        (
+            "shared-memory",
+            "too little shared memory for the tensors of a python model",
+            "make /dev/shm larger: --triton-shm-size=1g for a container that the plugin starts, "
+            "docker run --shm-size=1g for one that pytest runs in, in Kubernetes a memory-backed "
+            "emptyDir mounted at /dev/shm",
+            (r"--shm-size", r"shared memory (pool|key)", r"shm_open"),
         ),
         (
             "unknown-model",

@@ -181,11 +181,11 @@ _CAUSES: dict[str, tuple[str, str | None]] = {
     ),
     "gpu-memory": ("The GPU's memory is full, or --model-load-gpu-limit is reached.", None),
     "shared-memory": (
-        "Each instance of a python model needs shared memory in /dev/shm (1 MB to start with, 64 MB "
-        "in older releases), and there is too little, or it can't be written. A container that the "
-        "plugin starts: --triton-shm-size=1g. A container of CI that pytest runs in: docker run "
-        "--shm-size=1g, or --ipc=host. Kubernetes: a memory-backed emptyDir (medium: Memory) mounted "
-        "at /dev/shm. This machine: remove what is left in /dev/shm, or mount it larger.",
+        "Each instance of a python model needs shared memory in /dev/shm (1 MB to start with, "
+        "64 MB in older releases), and there is too little, or it can't be written. A container "
+        "that the plugin starts: --triton-shm-size=1g. A container that pytest runs in: docker run "
+        "--shm-size=1g, or --ipc=host. Kubernetes: a memory-backed emptyDir (medium: Memory), "
+        "mounted at /dev/shm. This machine: remove what is left in /dev/shm, or mount it larger.",
         None,
     ),
     "crash": (

@@ -108,6 +108,17 @@ WORDS: list[tuple[Reason, str]] = [
         "model loading is rejected.",
     ),
     (
+        "shared-memory",
+        "Internal: Unable to initialize shared memory key 'k' to requested size (1048576 bytes). "
+        "If you are running Triton inside docker, use '--shm-size' flag to control the shared "
+        "memory region size. Error: No space left on device",
+    ),
+    (
+        "shared-memory",
+        "Internal: Unable to initialize shared memory key 'k' to requested size (67108864 bytes). "
+        "Error: No such file or directory",
+    ),
+    (
         "rate-limit",
         'Invalid argument: Resource count for "R" is limited to 2 which will prevent scheduling of '
         "one or more model instances, the minimum required count is 4",

@@ -299,7 +299,7 @@ class TritonContainer(DockerContainer):
 
     def _launch(self) -> None:
         client = self.get_docker_client().client
-        if is_local(client):
+        if is_local(self.get_docker_client()):
             check_loopback()
         container_owners.remove_orphans(client)
         self._image = get_image(client, self.image, self.spec.container, self._say)
