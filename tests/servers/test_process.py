@@ -415,3 +415,13 @@ def test_who_waits_for_a_start_keeps_nobody_from_other_servers(
         assert [server.spec for server in got] == specs
     finally:
         pool.close()
+
+
+def test_vertex_mode_of_environment_does_not_reach_server(
+    repository: RepositoryBuilder,
+    start: Callable[..., ProcessServer],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AIP_MODE", "PREDICTION")  # Triton would close HTTP and gRPC
+    repository.add("cpu", "{ kind: KIND_CPU }")
+    assert states(start()) == {"cpu": "READY"}
