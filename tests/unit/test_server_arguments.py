@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from pytest_triton.options.arguments import argument_layer
 from pytest_triton.options.server_arguments import (
     ArgumentRefused,
     check_arguments,
     check_environment,
     names_flag,
 )
-from pytest_triton.options.server_request import WrongArguments, wanted
 
 
 def refusal(*arguments: str, explicit: bool = False) -> str:
@@ -97,7 +99,7 @@ def test_argument_that_plugin_does_not_set_is_taken(arguments: list[str]) -> Non
 def test_model_control_is_refused_where_plugin_sets_it(argument: str) -> None:
     assert "load=[" in refusal(argument, explicit=True)
     with pytest.raises(ArgumentRefused):
-        wanted(arguments=[argument], changes=True)
+        argument_layer("marker", {"arguments": [argument], "changes": True}, Path())
 
 
 def test_flag_and_value_in_one_text_are_refused() -> None:
@@ -108,17 +110,6 @@ def test_vertex_mode_is_refused() -> None:
     check_environment({"AIP_MODE": "TRAINING"})
     with pytest.raises(ArgumentRefused, match="AIP_MODE"):
         check_environment({"AIP_MODE": "PREDICTION"})
-
-
-@pytest.mark.parametrize("arguments", ["--x", b"--x", {"--x": 1}, 5])
-def test_arguments_that_are_no_list_are_refused(arguments: object) -> None:
-    with pytest.raises(WrongArguments, match="lists of texts"):
-        wanted(arguments=arguments)  # type: ignore[arg-type]
-
-
-def test_environment_that_is_no_mapping_is_refused() -> None:
-    with pytest.raises(WrongArguments, match="mapping"):
-        wanted(environment=["A=b"])  # type: ignore[arg-type]
 
 
 def test_names_flag_of_arguments_is_told() -> None:

@@ -38,7 +38,7 @@ class ReadLayer(NamedTuple):
     """A layer whose values are read: the settings that it gives, by option name."""
 
     layer: Layer
-    values: Mapping[str, object]
+    values: Mapping[str, Any]
 
 
 def read_layer(layer: Layer) -> ReadLayer:
@@ -120,7 +120,7 @@ def _article(value: object) -> str:
 def _path(text: str, start: Path) -> Path:
     if not text:
         raise OptionError("expected a path, got nothing")
-    return Path(os.path.normpath(start / Path(text).expanduser()))
+    return Path(os.path.normpath(start / os.path.expanduser(text)))
 
 
 def _deployment(value: object, start: Path) -> Deployment:

@@ -74,7 +74,7 @@ class ModelRefused(PytestTritonError):
 
 
 class ModelNotPlaced(PytestTritonError):
-    """The placement of a model was asked for that isn't READY. `refusal`: why, if it was refused."""
+    """The placement of a model was asked for that isn't READY; `refusal`: why."""
 
     def __init__(self, model: str, observed: Observed, hardware: str) -> None:
         refusal = observed.refusal
