@@ -1,6 +1,6 @@
-"""Real repositories on real backends without a GPU: what a real server says is what was predicted.
+"""Whole repositories on real backends without a GPU: what a server says is what was predicted.
 
-The corpus holds configs only, so python models get a model file that does nothing. The backends
+The corpora hold configs only, so python models get a model file that answers zeros. The backends
 of their neighbours, which the installed release doesn't have, are seen to be missing, as predicted.
 """
 
@@ -16,19 +16,34 @@ from pytest_triton.options.settings import Settings
 from pytest_triton.options.values import Deployment
 from pytest_triton.placement.compare import compare
 from pytest_triton.placement.hardware import HardwareRequest
-from support.corpus import corpus_repositories
+from support.corpora import all_repositories
 
-IDLE_MODEL = """\
+ZEROS_MODEL = """\
+import json
+
+import numpy
+import triton_python_backend_utils as pb_utils
+
+
 class TritonPythonModel:
+    def initialize(self, args):
+        self.outputs = json.loads(args["model_config"])["output"]
+
     def execute(self, requests):
-        return []
+        zeros = [self.zeros(output) for output in self.outputs]
+        return [pb_utils.InferenceResponse(zeros) for _ in requests]
+
+    def zeros(self, output):
+        shape = [1, *(max(size, 1) for size in output["dims"])]
+        kind = pb_utils.triton_string_to_numpy(output["data_type"])
+        return pb_utils.Tensor(output["name"], numpy.zeros(shape, kind))
 """
 NO_GPU = HardwareRequest.parse("none")
 
 
 PYTHON_REPOSITORIES = [
     repository
-    for repository in corpus_repositories()
+    for repository in all_repositories()
     if any('"python"' in path.read_text() for path in repository.glob("*/config.pbtxt"))
 ]
 
@@ -36,7 +51,7 @@ PYTHON_REPOSITORIES = [
 def with_model_files(repository: Path, copy: Path) -> Path:
     shutil.copytree(repository, copy, symlinks=True)
     for version in copy.glob("*/*/"):
-        (version / "model.py").write_text(IDLE_MODEL)
+        (version / "model.py").write_text(ZEROS_MODEL)
     return copy
 
 

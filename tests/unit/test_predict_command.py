@@ -15,7 +15,7 @@ import pytest
 from pytest_triton.__main__ import main
 from pytest_triton.testing.repository_builder import TENSORS
 from support.builders import RepositoryBuilder
-from support.corpus import ROOT, corpus_repositories
+from support.corpora import OWN, ROOT, all_repositories, repositories_in
 
 RULES = "predicted by Triton's rules for release 2.51.0; no server was asked"
 
@@ -554,14 +554,16 @@ def test_usual_names_fit_into_100_columns(predict: Predict) -> None:
         assert _rows_too_wide(out) == []
 
 
-def test_the_corpus_fits_into_100_columns(predict: Predict) -> None:
-    repositories = corpus_repositories()
-    out = predict(*repositories, "--gpus", "0", "1", "2", "4").out
+def test_whole_repositories_fit_into_100_columns(predict: Predict) -> None:
+    out = predict(*all_repositories(), "--gpus", "0", "1", "2", "4").out
     assert _rows_too_wide(out) == []
-    assert json.loads(predict(*repositories, "--json").out)["hardware"] == CORPUS
+
+
+def test_whole_repositories_are_counted(predict: Predict) -> None:
+    assert json.loads(predict(*repositories_in(OWN), "--json").out)["hardware"] == CORPUS
 
 
 CORPUS: list[dict[str, Any]] = [
-    {"spec": "none", "label": "no GPU", "gpus": 0, "ready": 56, "fallbacks": 37, "refused": 30},
-    {"spec": "2", "label": "2 GPUs", "gpus": 2, "ready": 74, "fallbacks": 0, "refused": 12},
+    {"spec": "none", "label": "no GPU", "gpus": 0, "ready": 29, "fallbacks": 6, "refused": 28},
+    {"spec": "2", "label": "2 GPUs", "gpus": 2, "ready": 46, "fallbacks": 0, "refused": 11},
 ]

@@ -10,7 +10,7 @@ from google.protobuf import text_format
 
 from pytest_triton.repository import model_config_type
 from pytest_triton.repository.plain_text import read_plain
-from support.corpus import corpus_repositories
+from support.corpora import all_repositories
 
 PLAIN = {
     "nothing": "",
@@ -84,7 +84,7 @@ def test_left_to_protobuf(text: str) -> None:
 def test_configs_of_real_repositories_are_plain() -> None:
     texts = [
         (model / "config.pbtxt").read_text(encoding="utf-8")
-        for repository in corpus_repositories()
+        for repository in all_repositories()
         for model in repository.iterdir()
         if (model / "config.pbtxt").is_file()
     ]
