@@ -418,14 +418,17 @@ def test_it(triton_server, make_triton_server):
     result.stdout.no_fnmatch_line("*src/pytest_triton*:[0-9]*: *")
 
 
-def test_a_server_that_dies_in_a_test_is_told_and_replaced(project: pytest.Pytester) -> None:
+def test_a_server_that_dies_in_a_test_is_told_and_replaced(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
     code = """
-import os, signal, subprocess
+import os, signal
+from support.watching import command_lines
 
 def test_it_dies(triton_server):
     known = f"--id={triton_server._running.name}"
-    found = subprocess.run(["pgrep", "-f", "--", known], capture_output=True, check=True)
-    os.kill(int(found.stdout.split()[0]), signal.SIGKILL)
+    os.kill(min(pid for pid, line in command_lines().items() if known in line), signal.SIGKILL)
     triton_server.infer("small")
 
 def test_next(triton_server):

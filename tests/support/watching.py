@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
+import contextlib
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,5 +18,14 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20) ->
 
 def processes_about(folder: Path) -> list[str]:
     """The command lines, of all processes on this machine, that name the folder."""
-    found = subprocess.run(["ps", "-ewwo", "args"], capture_output=True, text=True, check=True)
-    return [line for line in found.stdout.splitlines() if str(folder) in line]
+    return [line for line in command_lines().values() if str(folder) in line]
+
+
+def command_lines() -> dict[int, str]:
+    """Process id -> command line, of all processes on this machine."""
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended
+            arguments = entry.read_bytes().rstrip(b"\0").split(b"\0")
+            found[int(entry.parent.name)] = " ".join(map(os.fsdecode, arguments))
+    return found
