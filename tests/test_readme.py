@@ -49,3 +49,19 @@ def test_the_example_project(example: pytest.Pytester, way: tuple[str, ...]) -> 
     outcomes = result.parseoutcomes()
     assert outcomes["skipped"] == 1, "the test that needs a real GPU"
     assert outcomes["passed"] > 40
+
+
+def test_the_broken_models_fail_and_nothing_else(example: pytest.Pytester) -> None:
+    broken = {path.name for path in (example.path / "broken_models").iterdir()}
+    (command,) = re.findall(
+        r"-m pytest (--triton-repo=broken_models.*?)`", (ROOT / "README.md").read_text()
+    )
+    for arguments in (command.split(), ["--triton-repo=broken_models"]):
+        result = example.runpytest_subprocess(*arguments, "-q", "--tb=no")
+        failed = re.findall(r"(?m)^FAILED (\S+?)::", result.stdout.str())
+        assert {Path(path).parent.as_posix() for path in failed} == {
+            f"broken_models/{name}" for name in broken
+        }
+        ran = result.parseoutcomes()
+        if arguments == command.split():
+            assert ran["passed"] + ran["failed"] + ran.get("skipped", 0) == 5 * len(broken)

@@ -2,5 +2,5 @@
 
 from pytest_triton import factories
 
-server_with_gpus = factories.triton_server(gpus="sim:2")
-server_without = factories.triton_server(gpus="none")
+server_with_gpus = factories.triton_server(repo="models", gpus="sim:2")
+server_without = factories.triton_server(repo="models", gpus="none")

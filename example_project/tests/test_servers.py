@@ -16,6 +16,9 @@ from pytest_triton import (
     gpu,
 )
 
+# Whatever --triton-repo says: these tests know this repository's models.
+pytestmark = pytest.mark.triton(repo="models")
+
 
 @pytest.mark.triton(gpus="none")
 def test_detector_never_runs_on_the_cpu(triton_server):
