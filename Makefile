@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 3
+TESTS ?= tests
+NORMAL := not gpu and not ngc
+DOCKER = $(shell docker version >/dev/null 2>&1 && echo yes)
 RELEASES := 2.33.0 2.36.0 2.39.0 2.42.0 2.51.0
 
 # Many tests start Python anew: its bytecode is kept, whatever the environment says.
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/bytecode
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo image test suite containers releases test-gpu lint matrix benchmarks clean
+.PHONY: demo image unit test test-all suite containers releases test-gpu lint matrix benchmarks clean
 
 # The main job on the example project, against a real tritonserver.
 demo: $(VENV)/.ready
@@ -20,15 +23,25 @@ demo: $(VENV)/.ready
 image: $(VENV)/.ready
 	scripts/build-image $(BIN)/python
 
-# The whole suite. Tests of containers look at what is left on the whole Docker daemon, so they run
-# one after the other. They mostly wait: `make --jobs=2 test` runs the others meanwhile.
-test: suite containers
+# What needs no server, in under a minute. Nothing is downloaded for it.
+unit: $(VENV)/.ready
+	$(BIN)/python -m pytest -n $(WORKERS) -m 'not server and not browser and not slow'
 
+# All tests that this machine can run. Its last line says what the others need.
+test: suite $(if $(DOCKER),containers)
+
+# All tests: what is missing is a failure. Run as root it starts a Docker daemon if there is none.
+test-all:
+	CI=true scripts/with-docker $(MAKE) --jobs=2 --output-sync=target test
+
+# Tests of containers look at what is left on the whole Docker daemon, so they run one after the
+# other. They mostly wait: `make --jobs=2 test` runs the others meanwhile. Without Docker they are
+# among the others, to be skipped and counted.
 suite: releases
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --ignore-glob='*test_container*'
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m '$(NORMAL)$(if $(DOCKER), and not docker)' $(TESTS)
 
 containers: releases
-	$(BIN)/python -m pytest tests/servers/test_container*.py
+	$(BIN)/python -m pytest -m '$(NORMAL) and docker' $(TESTS)
 
 # All releases of tritonserver that the plugin can install.
 releases: $(VENV)/.ready

@@ -14,8 +14,10 @@ from hypothesis import HealthCheck, settings
 
 from pytest_triton.servers.process.releases import cache_dir
 from support.builders import RepositoryBuilder
+from support.docker_daemon import IMAGE, build_image
+from support.gates import Certificates, make_certificates
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "components"]
 
 # A shell's background jobs ignore Ctrl-C, and what they start does too; tests send it to theirs.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -45,6 +47,19 @@ def _no_options_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 def repository(tmp_path: Path) -> RepositoryBuilder:
     """An empty model repository to put models into."""
     return RepositoryBuilder(tmp_path / "models")
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """PEM files for servers and clients on localhost."""
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def docker_image() -> str:
+    """The name of an image of Triton that Docker has."""
+    build_image()
+    return IMAGE
 
 
 @pytest.fixture

@@ -27,14 +27,14 @@ from pytest_triton.servers.process.releases import RELEASES
 from pytest_triton.servers.process.server import ProcessServer, launch
 from pytest_triton.servers.spec import ServerSpec
 from support.builders import RepositoryBuilder
-from support.needed_release import need
+from support.components import need_release
 
 VERSIONS = [release.version for release in RELEASES]
 
 
 @contextmanager
 def serving(repository: RepositoryBuilder, version: str, **more: object) -> Iterator[ProcessServer]:
-    need(version)
+    need_release(version)
     spec = ServerSpec(
         (repository.path,),
         HardwareRequest.parse("sim:2"),
@@ -57,6 +57,7 @@ def placements(found: Mapping[str, Told]) -> dict[str, Placement | None]:
     return {model: one.placement for model, one in found.items()}
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("version", VERSIONS)
 def test_stand_ins_of(version: str, repository: RepositoryBuilder) -> None:
     repository.add("mixed", "{ kind: KIND_GPU count: 2 }, { kind: KIND_CPU count: 3 }")
@@ -92,6 +93,7 @@ def test_stand_ins_of(version: str, repository: RepositoryBuilder) -> None:
         }
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("arguments", [(), ("--log-verbose=1",)], ids=["", "verbose"])
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_real_python_backend_of(
@@ -112,6 +114,7 @@ def test_the_real_python_backend_of(
         assert placements(InstanceLog(without).told(groups)) == {"mixed": expected}
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("version", VERSIONS)
 def test_reloads_of(version: str, repository: RepositoryBuilder) -> None:
     config = repository.add("m", "{ kind: KIND_CPU count: 2 }")
@@ -136,6 +139,7 @@ def test_reloads_of(version: str, repository: RepositoryBuilder) -> None:
         assert told(server, groups)["m"].placement in (None, cpu(count=3))
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_load_after_an_unload_of(version: str, repository: RepositoryBuilder) -> None:
     config = repository.add("m", "{ kind: KIND_CPU count: 2 }")

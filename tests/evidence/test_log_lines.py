@@ -23,7 +23,7 @@ from pytest_triton.servers.process.releases import RELEASES
 from pytest_triton.servers.process.server import launch
 from pytest_triton.servers.spec import ServerSpec
 from support.builders import RepositoryBuilder
-from support.needed_release import need
+from support.components import need_release
 
 TENSOR = 'name: "{name}" data_type: TYPE_FP32 dims: [ 4 ]'
 TYPO = 'backend: "python"\ninstance_group [ { kind: KIND_GPU gpu: [ 0 ] } ]\n'
@@ -101,9 +101,10 @@ EXPECTED: dict[str, tuple[Reason, str]] = {
 }
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("release", [release.version for release in RELEASES])
 def test_every_refusal_is_found_in_the_log_of(release: str, tmp_path: Path) -> None:
-    need(release)
+    need_release(release)
     repository, second = RepositoryBuilder(tmp_path / "models"), RepositoryBuilder(tmp_path / "two")
     write_models(repository, second)
     server = launch(

@@ -32,7 +32,7 @@ from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
 from pytest_triton.servers.process.server import ProcessServer, launch
 from pytest_triton.servers.spec import ServerSpec
 from support.builders import RepositoryBuilder
-from support.needed_release import need
+from support.components import need_release
 
 # As tritonserver 2.51.0 writes them, shortened.
 TEXT = """\
@@ -321,10 +321,11 @@ def look_after(server: ProcessServer, model: str, before: str, requests: int) ->
         time.sleep(0.01)
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("release", ["2.36.0", "2.39.0", "2.42.0", "2.51.0"])
 def test_what_servers_count(repository: RepositoryBuilder, release: str) -> None:
     """Without labels for what was loaded at the start; with them, for all releases, afterwards."""
-    need(release)
+    need_release(release)
     from tritonclient.grpc import InferenceServerClient
 
     names = {
@@ -363,8 +364,9 @@ def test_what_servers_count(repository: RepositoryBuilder, release: str) -> None
     assert elsewhere == {"mixed", 'sm"all\\', "on model"}
 
 
+@pytest.mark.server
 def test_a_release_without_metrics(repository: RepositoryBuilder) -> None:
-    need("2.33.0")
+    need_release("2.33.0")
     with (
         serving(repository.path, "none", "2.33.0") as server,
         pytest.raises(NoMetrics, match="take a newer release"),
@@ -372,6 +374,7 @@ def test_a_release_without_metrics(repository: RepositoryBuilder) -> None:
         read_metrics(server.view)
 
 
+@pytest.mark.server
 def test_servers_without_known_metrics(repository: RepositoryBuilder) -> None:
     with serving(repository.path, "none") as server:
         view = server.view

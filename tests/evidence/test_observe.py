@@ -26,6 +26,8 @@ from pytest_triton.servers.process.server import ProcessServer, launch
 from pytest_triton.servers.spec import ServerSpec
 from support.builders import RepositoryBuilder
 
+pytestmark = pytest.mark.server
+
 ENSEMBLE = """\
 platform: "ensemble"
 max_batch_size: 8

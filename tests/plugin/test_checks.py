@@ -9,6 +9,8 @@ import pytest
 
 from support.builders import RepositoryBuilder
 
+pytestmark = pytest.mark.server
+
 
 def run(pytester: pytest.Pytester, *arguments: str | Path) -> pytest.RunResult:
     return pytester.runpytest("-p", "no:cacheprovider", "-p", "no:randomly", *arguments)

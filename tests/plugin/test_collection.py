@@ -9,6 +9,8 @@ import pytest
 
 from support.builders import RepositoryBuilder
 
+pytestmark = pytest.mark.server
+
 
 def node_ids(result: pytest.RunResult) -> list[str]:
     return [line for line in result.outlines if "::" in line]

@@ -14,6 +14,8 @@ from pytest_triton.ledger import Entry, Ledger, read_ledger
 from pytest_triton.ledger.ledger_file import SCHEMA_FILE
 from support.builders import RepositoryBuilder
 
+pytestmark = pytest.mark.server
+
 
 def run(pytester: pytest.Pytester, *arguments: str | Path) -> pytest.RunResult:
     """In a process of its own, as it may be killed."""

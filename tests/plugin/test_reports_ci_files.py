@@ -20,6 +20,8 @@ from typing import Any
 import pytest
 import yaml
 
+pytestmark = pytest.mark.server
+
 EXAMPLE = Path(__file__).parents[2] / "example_project"
 CI = EXAMPLE / "ci"
 INSTALL = "python -m pip install pytest-triton"  # it is installed where tests run

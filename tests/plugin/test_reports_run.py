@@ -11,6 +11,8 @@ import pytest
 
 from support.builders import RepositoryBuilder
 
+pytestmark = pytest.mark.server
+
 Run = Callable[..., pytest.RunResult]
 
 

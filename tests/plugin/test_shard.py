@@ -10,6 +10,8 @@ from pytest_triton.ledger import read_ledger
 from pytest_triton.plan.sharding import Shard
 from support.builders import RepositoryBuilder
 
+pytestmark = pytest.mark.server
+
 NAMES = ["a", "b", "c", "d", "e"]
 
 

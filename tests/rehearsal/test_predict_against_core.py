@@ -6,7 +6,6 @@ here becomes a named case in tests/unit/placement/test_regressions.py.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from pytest_triton.placement.declared import Declared
 from pytest_triton.placement.hardware import simulated_gpus
 from pytest_triton.placement.predict import Prediction, ServerTraits, predict_all
 from pytest_triton.rehearsal.simulation import SimulatedGpus
+from support.components import RELEASES, do_without
 from support.core_oracle import (
     SERVERS_VARIABLE,
     ask_core,
@@ -38,13 +38,7 @@ HARDWARES = ((0, (8, 0)), (1, (6, 0)), (2, (8, 0)), (3, (5, 2)), (4, (12, 1)))
 def tritonserver_of(version: str) -> Path:
     binary = server_of_release(version)
     if binary is None:
-        how = (
-            f"no tritonserver {version}: `python -m pytest_triton install {version}`, "
-            f"or name one in {SERVERS_VARIABLE}"
-        )
-        if os.environ.get("CI"):
-            pytest.fail(how)
-        pytest.skip(how)
+        do_without(RELEASES, f"{RELEASES.reason}: {version}, or one named in {SERVERS_VARIABLE}")
     return binary
 
 

@@ -24,15 +24,10 @@ from pytest_triton.servers.process.server import ProcessServer, launch
 from pytest_triton.servers.running_server import RunningServer
 from pytest_triton.servers.spec import ServerSpec
 from support.builders import RepositoryBuilder
-from support.gates import Certificates, grpc_gate, http_gate, make_certificates, silent_port
+from support.gates import Certificates, grpc_gate, http_gate, silent_port
 
 TOKEN = "Bearer sesame-open-4711"
 HEADERS = (("Authorization", "DEPLOYMENT_TOKEN"),)
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
 def started(repository: RepositoryBuilder, *arguments: str, gpus: str = "sim:2") -> ProcessServer:

@@ -21,14 +21,11 @@ from pytest_triton.servers.container.image import ImageUnavailable
 from pytest_triton.servers.container.reach import InTheWay, shown
 from pytest_triton.servers.server_errors import ServerDied
 from support.builders import RepositoryBuilder
-from support.docker_daemon import IMAGE, ours, require_image
+from support.docker_daemon import IMAGE, ours
 
 Make = Callable[..., TritonContainer]
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _docker() -> None:
-    require_image()
+pytestmark = pytest.mark.usefixtures("docker_image")
 
 
 @pytest.fixture

@@ -18,10 +18,10 @@ from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
 from pytest_triton.servers.container import ownership as container_owners
 from pytest_triton.servers.container.ownership import HOST, OURS, OWNER, REUSE
 from support.builders import RepositoryBuilder
-from support.docker_daemon import IMAGE, ours, require_image
+from support.docker_daemon import IMAGE, ours
 from support.watching import wait_until
 
-pytestmark = pytest.mark.usefixtures("folders_left")
+pytestmark = pytest.mark.usefixtures("docker_image", "folders_left")
 
 _OWNER = """
 import subprocess, sys, time
@@ -34,11 +34,6 @@ try:
 finally:
     triton.stop()
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _docker() -> None:
-    require_image()
 
 
 @pytest.fixture

@@ -21,14 +21,13 @@ from pytest_triton.servers.container.engine import NoDocker
 from pytest_triton.servers.process.releases import cache_dir
 from pytest_triton.servers.server_errors import ServerDied
 from support.builders import RepositoryBuilder
-from support.docker_daemon import IMAGE, OtherDaemon, require_image
+from support.docker_daemon import IMAGE, OtherDaemon
 
-pytestmark = pytest.mark.usefixtures("folders_left")
+pytestmark = [pytest.mark.root, pytest.mark.usefixtures("folders_left")]
 
 
 @pytest.fixture(scope="module")
-def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OtherDaemon]:
-    require_image()
+def daemon(docker_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OtherDaemon]:
     hidden = tmp_path_factory.getbasetemp()
     other = OtherDaemon(cache_dir() / "dockerd-elsewhere", hidden)
     try:

@@ -21,7 +21,6 @@ from pytest_triton.options.settings import ContainerOptions
 from pytest_triton.servers.container import image as container_image
 from pytest_triton.servers.container.image import ImageUnavailable, get_image
 from support.builders import RepositoryBuilder
-from support.docker_daemon import require_image
 
 _MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 _PASSWORD = "Basic " + base64.b64encode(b"somebody:secret").decode()
@@ -108,8 +107,7 @@ def _digest(data: bytes) -> str:
 
 
 @pytest.fixture
-def registry() -> Iterator[Registry]:
-    require_image()
+def registry(docker_image: str) -> Iterator[Registry]:
     serving = Registry()
     thread = threading.Thread(target=serving.serve_forever, daemon=True)
     thread.start()

@@ -21,14 +21,11 @@ from pytest_triton.servers.running_server import RunningServer, Server
 from pytest_triton.servers.server_errors import ServerDied, ServerNotLive, ServerTimeout
 from pytest_triton.servers.spec import ServerSpec
 from support.builders import RepositoryBuilder
-from support.docker_daemon import IMAGE, ours, require_image
+from support.docker_daemon import IMAGE, ours
 
 WHERE = ("process", "container")
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _docker() -> None:
-    require_image()
+pytestmark = pytest.mark.usefixtures("docker_image")
 
 
 @pytest.fixture(params=WHERE)

@@ -31,6 +31,7 @@ from pytest_triton.servers.process.python_backend import (
     assemble_python_backend,
     inspect_interpreter,
 )
+from support.components import need_release
 
 # More interpreters (with numpy) to try the newest release with: paths, separated by colons.
 MORE_PYTHONS = os.environ.get("PYTEST_TRITON_TEST_PYTHONS", "").split(":")
@@ -180,8 +181,7 @@ def test_models_run_on_other_interpreters(
 
 @pytest.mark.parametrize("release", releases.RELEASES[1:], ids=lambda one: one.version)
 def test_models_run_on_older_releases(release: releases.Release, tmp_path: Path) -> None:
-    if releases.installed_release(release) is None:
-        pytest.skip(f"needs `python -m pytest_triton install {release.version}`")
+    need_release(release.version)
     server = find_tritonserver(version=release.version)
     fitting = [
         python

@@ -17,7 +17,7 @@ from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
 from pytest_triton.servers.process.server import ProcessServer, launch
 from pytest_triton.servers.spec import ServerSpec
 from support.builders import RepositoryBuilder
-from support.gates import Certificates, http_gate, make_certificates, silent_port
+from support.gates import Certificates, http_gate, silent_port
 
 TOKEN = "Bearer sesame-open-4711"
 SECRETS = ("sesame", "open-4711")
@@ -72,11 +72,6 @@ def deploy(models: RepositoryBuilder) -> Iterator[Deploy]:
     finally:
         for server in started:
             server.stop()
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
 def check(project: pytest.Pytester, url: str, *arguments: str) -> pytest.RunResult:

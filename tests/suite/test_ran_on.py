@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from support.builders import RepositoryBuilder
-from support.needed_release import need
+from support.components import need_release
 
 pytestmark = pytest.mark.usefixtures("folders_left")
 
@@ -95,7 +95,7 @@ def test_ensembles_stay(triton_server):
 
 @pytest.mark.parametrize("release", ["2.36.0", "2.39.0", "2.42.0", "2.51.0"])
 def test_claims(project: pytest.Pytester, release: str) -> None:
-    need(release)
+    need_release(release)
     code = CLAIMS.format(more=f", version={release!r}, backends='stand-in'")
     run(project, code).assert_outcomes(passed=21)
 
@@ -190,7 +190,7 @@ def test_none(triton_server):
 
 
 def test_a_release_without_metrics_proves_nothing(project: pytest.Pytester) -> None:
-    need("2.33.0")
+    need_release("2.33.0")
     code = """
 @pytest.mark.triton(gpus="none", version="2.33.0", backends="stand-in")
 def test_it(triton_server):

@@ -20,13 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from pytest_triton.servers.process.discovery import (
-    Tritonserver,
-    TritonserverNotFound,
-    find_tritonserver,
-)
+from pytest_triton.servers.process.discovery import Tritonserver, find_tritonserver
 
 START_SECONDS = 120.0
 
@@ -65,12 +59,7 @@ class Verdict:
 def tritonserver() -> Tritonserver:
     """The server to test with: $PYTEST_TRITON_BINARY, or one that the plugin would find."""
     named = os.environ.get("PYTEST_TRITON_BINARY")
-    try:
-        return find_tritonserver(Path(named) if named else None)
-    except TritonserverNotFound as error:
-        if os.environ.get("CI"):
-            pytest.fail(str(error))
-        pytest.skip(str(error))
+    return find_tritonserver(Path(named) if named else None)
 
 
 def ask(

@@ -12,8 +12,6 @@ import time
 from pathlib import Path
 from typing import IO
 
-import pytest
-
 IMAGE = "pytest-triton/tritonserver:2.51.0"
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,15 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 _HOOK = "#!/bin/sh\nexit 0\n"
 
 
-def require_image() -> None:
-    """Fail, with what to do, unless Docker runs and has the image; build that if need be."""
-    asked = subprocess.run(["docker", "version"], capture_output=True, text=True)
-    if asked.returncode != 0:
-        pytest.fail(
-            f"these tests need Docker: {asked.stderr.strip()}\nRun them with scripts/with-docker, "
-            "or leave them out: --ignore-glob='*container*'",
-            pytrace=False,
-        )
+def build_image() -> None:
+    """Build the image unless Docker has it. Tests have the fixture `docker_image` for it."""
     built = subprocess.run(
         [ROOT / "scripts" / "build-image", sys.executable], capture_output=True, text=True
     )

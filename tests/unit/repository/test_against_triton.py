@@ -17,6 +17,8 @@ from support.bare_triton import START_SECONDS, Verdict, ask
 from support.corpora import all_repositories
 from support.trees import PYTHON, model
 
+pytestmark = pytest.mark.server
+
 CONFIGS: dict[str, str | bytes] = {
     "good": PYTHON,
     "empty": "",
