@@ -93,6 +93,7 @@ def test_stand_ins_of(version: str, repository: RepositoryBuilder) -> None:
         }
 
 
+@pytest.mark.real_python
 @pytest.mark.server
 @pytest.mark.parametrize("arguments", [(), ("--log-verbose=1",)], ids=["", "verbose"])
 @pytest.mark.parametrize("version", VERSIONS)

@@ -209,6 +209,7 @@ def test_results_reach_junit_with_what_was_declared_predicted_and_observed(
     assert told["triton_run"] == "rehearsal (simulated GPUs, stand-in backends)"
 
 
+@pytest.mark.real_python
 def test_a_failing_placement_shows_what_the_server_wrote_about_the_model(
     pytester: pytest.Pytester, repository: RepositoryBuilder
 ) -> None:
@@ -238,6 +239,7 @@ def test_a_failing_placement_shows_what_the_server_wrote_about_the_model(
     assert "calm" not in log, "only what is about the model"
 
 
+@pytest.mark.real_python
 def test_a_backend_that_the_server_does_not_have_is_told(
     pytester: pytest.Pytester, repository: RepositoryBuilder
 ) -> None:

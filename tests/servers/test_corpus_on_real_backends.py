@@ -55,6 +55,7 @@ def with_model_files(repository: Path, copy: Path) -> Path:
     return copy
 
 
+@pytest.mark.real_python
 @pytest.mark.parametrize("repository", PYTHON_REPOSITORIES, ids=lambda path: path.name)
 def test_predicted_is_observed(repository: Path, tmp_path: Path) -> None:
     copy = with_model_files(repository, tmp_path / "models")

@@ -166,12 +166,14 @@ def check_for_real(
     return facts
 
 
+@pytest.mark.real_python
 def test_models_run_on_the_running_interpreter(newest: Tritonserver, tmp_path: Path) -> None:
     facts = check_for_real(newest, None, tmp_path)
     assert Path(facts["executable"]).samefile(sys.executable)
     assert Path(facts["prefix"]) == Path(sys.prefix)
 
 
+@pytest.mark.real_python
 @pytest.mark.parametrize("python", [one for one in MORE_PYTHONS if one] or [sys.executable])
 def test_models_run_on_other_interpreters(
     newest: Tritonserver, tmp_path: Path, python: str
@@ -179,6 +181,7 @@ def test_models_run_on_other_interpreters(
     check_for_real(newest, Path(python), tmp_path)
 
 
+@pytest.mark.real_python
 @pytest.mark.parametrize("release", releases.RELEASES[1:], ids=lambda one: one.version)
 def test_models_run_on_older_releases(release: releases.Release, tmp_path: Path) -> None:
     need_release(release.version)
@@ -195,6 +198,7 @@ def test_models_run_on_older_releases(release: releases.Release, tmp_path: Path)
     check_for_real(server, Path(fitting[0]), tmp_path)
 
 
+@pytest.mark.real_python
 def test_models_see_a_virtual_environment_as_it_sees_itself(
     newest: Tritonserver, tmp_path: Path
 ) -> None:
@@ -209,6 +213,7 @@ def test_models_see_a_virtual_environment_as_it_sees_itself(
     assert facts["greeting"] == "hi"
 
 
+@pytest.mark.real_python
 def test_models_import_from_pythonpath_in_its_order(
     newest: Tritonserver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,6 +229,7 @@ def test_models_import_from_pythonpath_in_its_order(
     assert seen == list(map(str, folders))
 
 
+@pytest.mark.real_python
 def test_an_interpreter_of_another_name(
     newest: Tritonserver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,6 +244,7 @@ def test_an_interpreter_of_another_name(
     assert Path(facts["executable"]).samefile(odd)
 
 
+@pytest.mark.real_python
 def test_nothing_of_the_server_is_changed(newest: Tritonserver, tmp_path: Path) -> None:
     def state() -> dict[Path, tuple[int, int]]:
         root = newest.binary.parents[3]
@@ -249,6 +256,7 @@ def test_nothing_of_the_server_is_changed(newest: Tritonserver, tmp_path: Path) 
     assert state() == before
 
 
+@pytest.mark.real_python
 def test_the_environment_keeps_what_the_user_has(newest: Tritonserver, tmp_path: Path) -> None:
     environ = {"PATH": "/mine/bin", "LD_LIBRARY_PATH": "/mine/lib", "OTHER": "x"}
     made = assemble_python_backend(newest, None, tmp_path, environ=environ).environment
@@ -309,6 +317,7 @@ def test_other_backends_come_along_and_the_stub_is_a_link(tmp_path: Path) -> Non
     assert (tmp_path / "into/python/libtriton_python.so").is_symlink()
 
 
+@pytest.mark.real_python
 def test_a_stub_whose_own_libpython_is_near_becomes_a_copy(tmp_path: Path) -> None:
     name = f"libpython3-419a3a08.{sys.version_info[1]}.so.1.0"
     server = fake_server(tmp_path / "server", f"\0{name}\0".encode(), RUNNING)

@@ -344,10 +344,11 @@ def test_an_index_that_is_named_to_uv_holds_where_there_is_no_pip(
 ) -> None:
     ways = [("pip of this environment", ["false"]), ("uv", ["true"])]
     monkeypatch.setattr(releases, "_pip_commands", lambda: iter(ways))
-    command, env, _ = releases._usable_pip(dict(os.environ) | variables)
+    own = {name: value for name, value in os.environ.items() if name != "PIP_INDEX_URL"}
+    command, env, _ = releases._usable_pip(own | variables)
     assert command == ["true"]
     assert env["PIP_INDEX_URL"] == "https://example.org/simple?a=b"
-    _, env, _ = releases._usable_pip(dict(os.environ) | variables | {"PIP_INDEX_URL": "own"})
+    _, env, _ = releases._usable_pip(own | variables | {"PIP_INDEX_URL": "own"})
     assert env["PIP_INDEX_URL"] == "own"
 
 

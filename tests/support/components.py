@@ -116,6 +116,7 @@ COMPONENTS = (
         f"{LIBPYTHON}.so, which real python backends load",
         _has_libpython,
         packages=(LIBPYTHON,),
+        fixtures=("python_with_numpy_1",),
     ),
     Component("root", "root's rights", lambda: os.geteuid() == 0),
 )

@@ -54,9 +54,10 @@ def test_a_target_adds_what_concerns_its_gpus_only() -> None:
 
 
 if PUBLIC is not None:
+    directory = PUBLIC
 
     def test_each_finding_in_public_repositories_is_known_and_was_judged_true() -> None:
-        found = {(_place(finding, PUBLIC), finding.rule) for finding in _findings(PUBLIC)}
+        found = {(_place(finding, directory), finding.rule) for finding in _findings(directory)}
         judged = _judged()
         assert found == set(judged)
         assert all(judgement.startswith("true: ") for judgement in judged.values())
