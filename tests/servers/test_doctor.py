@@ -28,6 +28,7 @@ from pytest_triton.doctor.programs import ask
 from pytest_triton.doctor.report import Finding
 from pytest_triton.rehearsal import simulation
 from pytest_triton.servers.process.discovery import find_tritonserver
+from support.components import need_release
 
 IMAGE = "example.org/tritonserver:1"
 NO_DAEMON = "tcp://127.0.0.1:1"  # a port that nothing can listen on without being root's
@@ -117,6 +118,7 @@ def test_a_program_that_is_no_tritonserver(doctor: Doctor, tmp_path: Path) -> No
 def test_every_release_is_found_by_its_version_and_tells_its_cuda(
     doctor: Doctor, release: str
 ) -> None:
+    need_release(release)
     server = doctor("--version", release).finding("tritonserver")
     assert (server["status"], server["facts"]["version"]) == ("ok", release)
     cuda = process.cuda_of(find_tritonserver(version=release))
@@ -124,6 +126,7 @@ def test_every_release_is_found_by_its_version_and_tells_its_cuda(
     assert cuda[0] == 12
 
 
+@pytest.mark.real_python
 def test_missing_rehearsal_libraries(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

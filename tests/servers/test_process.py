@@ -74,6 +74,7 @@ def test_a_started_server_answers_and_a_stopped_one_is_gone(
     assert processes_about(server.folder) == []
 
 
+@pytest.mark.real_python
 def test_a_real_python_model_runs_and_its_stub_and_shared_memory_go_with_the_server(
     repository: RepositoryBuilder, start: Callable[..., ProcessServer]
 ) -> None:
@@ -243,7 +244,9 @@ def test_a_server_that_ignores_sigterm_is_killed(
 
 
 @pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("backends", ["stand-in", "real"])
+@pytest.mark.parametrize(
+    "backends", ["stand-in", pytest.param("real", marks=pytest.mark.real_python)]
+)
 def test_nothing_is_left_when_pytest_is_ended(
     repository: RepositoryBuilder, tmp_path: Path, way: signal.Signals, backends: str
 ) -> None:

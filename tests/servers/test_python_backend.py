@@ -307,6 +307,7 @@ def test_a_wheel_with_a_lone_stub_is_no_image(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.real_python
 def test_other_backends_come_along_and_the_stub_is_a_link(tmp_path: Path) -> None:
     stub = f"\0libpython{RUNNING}.so.1.0\0".encode()
     server = fake_server(tmp_path / "server", stub, RUNNING)
@@ -394,6 +395,7 @@ def test_interpreters_that_do_not_fit(
     assert not (tmp_path / "into").exists()
 
 
+@pytest.mark.real_python
 def test_a_real_interpreter_without_numpy(newest: Tritonserver, tmp_path: Path) -> None:
     venv.create(tmp_path / "bare", symlinks=True)
     python = tmp_path / "bare/bin/python"

@@ -42,6 +42,9 @@ def open_folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     yield folder
+    for parent, folders, _ in os.walk(folder):
+        for name in folders:
+            (Path(parent) / name).chmod(0o755)
     shutil.rmtree(folder)
 
 
