@@ -186,10 +186,14 @@ def pytest_runtest_makereport(
     return report
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    reasons = [_reason(report) for report in terminalreporter.stats.get("skipped", ())]
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The very last line: pytest's own summary comes before."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None:  # a worker of pytest-xdist
+        return
+    reasons = [_reason(report) for report in reporter.stats.get("skipped", ())]
     if line := missing_line(reasons):
-        terminalreporter.write_line(line, yellow=True)
+        reporter.write_line(line, yellow=True)
 
 
 def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
