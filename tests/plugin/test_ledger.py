@@ -13,6 +13,7 @@ from pytest_triton.__main__ import main
 from pytest_triton.ledger import Entry, Ledger, read_ledger
 from pytest_triton.ledger.ledger_file import SCHEMA_FILE
 from support.builders import RepositoryBuilder
+from support.components import need_release
 
 pytestmark = pytest.mark.server
 
@@ -203,6 +204,7 @@ def test_an_upgrade_from_one_real_release_to_another(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    need_release("2.33.0")
     builder = RepositoryBuilder(pytester.path / "models")
     builder.add("undeclared")  # a backend's preference for GPUs held without one up to 2.33.0
     builder.add("pinned", "{ kind: KIND_GPU }")
