@@ -17,7 +17,7 @@ from support.builders import RepositoryBuilder
 from support.docker_daemon import IMAGE, build_image
 from support.gates import Certificates, make_certificates
 
-pytest_plugins = ["pytester", "components"]
+pytest_plugins = ["pytester", "support.components"]
 
 # A shell's background jobs ignore Ctrl-C, and what they start does too; tests send it to theirs.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -14,7 +14,7 @@ import pytest
 
 from support.builders import RepositoryBuilder
 
-pytestmark = pytest.mark.usefixtures("folders_left")
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("folders_left")]
 
 STAND_IN = """
 import json

@@ -8,6 +8,8 @@ import pytest
 
 from support.builders import RepositoryBuilder
 
+pytestmark = pytest.mark.server
+
 NONE = "--triton-gpus=none"
 ENSEMBLE = """\
 platform: "ensemble"

@@ -8,6 +8,8 @@ import pytest
 
 from support.builders import RepositoryBuilder
 
+pytestmark = pytest.mark.server
+
 ENSEMBLE = """\
 platform: "ensemble"
 max_batch_size: 8

@@ -6,7 +6,7 @@ import pytest
 
 from support.builders import RepositoryBuilder
 
-pytestmark = pytest.mark.usefixtures("folders_left")
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("folders_left")]
 
 
 def test_repository_with_colon_in_its_name_is_checked(pytester: pytest.Pytester) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from pytest_triton.checks.run import TritonSession
-from pytest_triton.options.settings import Deployment
+from pytest_triton.options.values import Deployment
 from pytest_triton.placement.compare import compare
 from support.corpora import OWN, all_repositories, repositories_in
 from support.corpus_expectations import (

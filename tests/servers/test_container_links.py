@@ -31,7 +31,7 @@ from pytest_triton.servers.container.reach import (
 from pytest_triton.servers.launch_arguments import served_repositories
 from pytest_triton.servers.spec import ServerSpec
 from support.builders import RepositoryBuilder
-from support.docker_daemon import IMAGE, ours, require_image
+from support.docker_daemon import IMAGE, ours
 
 SECRET = "what lies outside"
 
@@ -151,8 +151,7 @@ Start = Callable[..., TritonContainer]
 
 
 @pytest.fixture
-def start(folders_left: None) -> Iterator[Start]:
-    require_image()
+def start(docker_image: str, folders_left: None) -> Iterator[Start]:
     made = []
 
     def start(

@@ -12,15 +12,13 @@ from pytest_triton.client.native import connect_grpc, connect_http
 from pytest_triton.evidence.observe import observe
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
 from support.builders import RepositoryBuilder
-from support.docker_daemon import IMAGE, ours, require_image
+from support.docker_daemon import IMAGE, ours
 from support.proxy import VARIABLES, proxy
 
 Make = Callable[..., TritonContainer]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _docker() -> None:
-    require_image()
+pytestmark = pytest.mark.usefixtures("docker_image")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pytest_triton.servers.process.server import launch
 from pytest_triton.servers.server_errors import ServerNotLive
 from pytest_triton.servers.spec import ServerSpec
 from support.builders import RepositoryBuilder
-from support.needed_release import need
+from support.components import need_release
 
 pytestmark = pytest.mark.usefixtures("folders_left")
 
@@ -44,7 +44,7 @@ def test_local_cache_of_installed_release_is_found(
     repository: RepositoryBuilder, version: str, argument: str
 ) -> None:
     repository.add("cached", "{ kind: KIND_CPU }", more="response_cache { enable: true }")
-    need(version)
+    need_release(version)
     log = log_of_start(repository, version, argument)
     assert "Creating TritonCache with name: 'local'" in log
 

@@ -27,7 +27,7 @@ from pytest_triton.servers.process.python_backend import inspect_interpreter
 from pytest_triton.servers.process.releases import find_release, installed_release
 from support import chromium, docker_daemon
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).resolve().parents[1]
 LIBPYTHON = f"libpython{sys.version_info[0]}.{sys.version_info[1]}"
 
 
@@ -182,7 +182,7 @@ def pytest_runtest_makereport(
     report = yield
     if report.failed and HIDDEN in report.longreprtext:
         hint = f"mark what starts a tritonserver: @pytest.mark.{SERVER.marker}"
-        report.sections.append(("tests/components.py", hint))
+        report.sections.append(("tests/support/components.py", hint))
     return report
 
 

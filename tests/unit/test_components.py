@@ -48,7 +48,7 @@ def test_missing_components_are_skipped_and_counted(
     bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, workers: tuple[str, ...]
 ) -> None:
     monkeypatch.delenv("CI", raising=False)
-    result = bare.runpytest_subprocess("-p", "components", *workers)
+    result = bare.runpytest_subprocess("-p", "support.components", *workers)
     result.assert_outcomes(passed=1, skipped=4)
     assert [line for line in result.outlines if line][-1] == (
         "3 tests were skipped: they need Chromium (1), openssl (2). "
@@ -60,7 +60,7 @@ def test_missing_components_in_ci_fail(
     bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CI", "true")
-    result = bare.runpytest_subprocess("-p", "components")
+    result = bare.runpytest_subprocess("-p", "support.components")
     result.assert_outcomes(passed=1, errors=3, skipped=1)
     result.stdout.fnmatch_lines(["needs openssl: with CI=true nothing is skipped"])
     result.stdout.no_fnmatch_line("*were skipped:*")
