@@ -26,10 +26,10 @@ from pytest_triton.servers.container.reach import (
     NeverShown,
     check_sent,
     shown,
-    without_dots,
 )
 from pytest_triton.servers.launch_arguments import served_repositories
 from pytest_triton.servers.spec import ServerSpec
+from pytest_triton.text.paths import without_dots
 from support.builders import RepositoryBuilder
 from support.docker_daemon import IMAGE, ours
 
@@ -366,6 +366,19 @@ def test_paths_without_dots_are_those_that_the_kernel_finds(tmp_path: Path) -> N
     assert without_dots(tmp_path / "link/x") == tmp_path / "link/x"
     with pytest.raises(InTheWay):
         shown([tmp_path / "../../../../../../../../tmp"])
+
+
+def test_options_with_dots_name_what_the_kernel_finds(tmp_path: Path) -> None:
+    (tmp_path / "disk/deep").mkdir(parents=True)
+    RepositoryBuilder(tmp_path / "disk/models").add("right", "{ kind: KIND_CPU }")
+    RepositoryBuilder(tmp_path / "models").add("wrong", "{ kind: KIND_CPU }")
+    (tmp_path / "link").symlink_to("disk/deep")
+    command = [sys.executable, "-m", "pytest", "-q", "--collect-only", "-p", "no:cacheprovider"]
+    shown = subprocess.run(
+        [*command, "--triton-repo=link/../models"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert "disk/models/right/config.pbtxt::test_placement" in shown.stdout
+    assert "wrong" not in shown.stdout
 
 
 def test_views_for_servers_show_no_special_files(tmp_path: Path) -> None:

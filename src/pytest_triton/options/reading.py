@@ -28,6 +28,7 @@ from pytest_triton.options.sources import Layer
 from pytest_triton.options.values import Deployment, Expectation, Kind, OptionError, Requirement
 from pytest_triton.placement.hardware import Hardware, HardwareRequest, target_hardware
 from pytest_triton.plan.sharding import Shard
+from pytest_triton.text.paths import without_dots
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _LONGEST = 4096  # characters of a value; paths are no longer
@@ -120,7 +121,7 @@ def _article(value: object) -> str:
 def _path(text: str, start: Path) -> Path:
     if not text:
         raise OptionError("expected a path, got nothing")
-    return Path(os.path.normpath(start / os.path.expanduser(text)))
+    return without_dots(start / os.path.expanduser(text))
 
 
 def _deployment(value: object, start: Path) -> Deployment:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from pytest_triton.errors import PytestTritonError
+from pytest_triton.text.paths import without_dots
 from pytest_triton.text.readable import exists
 
 
@@ -55,7 +56,7 @@ def repository_paths(text: str, start: Path) -> tuple[Path, ...]:
 
 
 def _path(name: str, start: Path) -> Path:
-    return Path(os.path.normpath(start / os.path.expanduser(name)))
+    return without_dots(start / os.path.expanduser(name))
 
 
 def _no_directories(url: str) -> NoDirectories:

@@ -32,6 +32,7 @@ from pytest_triton.repository.config_file import ConfigFile, problem_at, read_co
 from pytest_triton.repository.problems import Effect, Problem, printable, shown_path
 from pytest_triton.repository.schema import model_config_type
 from pytest_triton.text.readable import is_directory
+from pytest_triton.text.paths import without_dots
 
 if TYPE_CHECKING:
     from pytest_triton.repository.schema import ModelConfig
@@ -153,7 +154,7 @@ def read_repository(paths: Sequence[Path | str]) -> Repository:
     Raises RepositoryNotFound, RepositoryUnreadable or RepositoryEmpty if one of `paths` isn't a
     repository, and SchemaUnavailable if tritonclient can't be used.
     """
-    roots = tuple(dict.fromkeys(Path(os.path.abspath(path)) for path in paths))
+    roots = tuple(dict.fromkeys(without_dots(path) for path in paths))
     models: list[Model] = []
     problems: list[Problem] = []
     for root in roots:

@@ -25,6 +25,7 @@ from pytest_triton.servers.container.never_shown import (
     why_secret,
     why_whole,
 )
+from pytest_triton.text.paths import without_dots
 
 __tracebackhide__ = tells_all
 
@@ -121,14 +122,6 @@ def check_sent(directory: Path, named: Iterable[Path]) -> None:
                 reach.refused.append(problem)
     if reach.refused:
         raise _links_lead_out(reach.refused)
-
-
-def without_dots(path: Path) -> Path:
-    """The absolute path without `..`, which after a link isn't what the text says."""
-    clean = Path("/")
-    for part in Path(path).absolute().parts[1:]:
-        clean = Path(os.path.realpath(clean)).parent if part == ".." else clean / part
-    return clean
 
 
 def walk(source: Path, target: Path) -> Iterator[tuple[Path, Path]]:

@@ -42,7 +42,7 @@ from pytest_triton.servers.container.engine import (
 from pytest_triton.servers.container.guard_process import ContainerGuard
 from pytest_triton.servers.container.image import OFFICIAL_IMAGE, Image, Say, get_image
 from pytest_triton.servers.container.log_stream import LogStream
-from pytest_triton.servers.container.reach import Shown, shown, without_dots
+from pytest_triton.servers.container.reach import Shown, shown
 from pytest_triton.servers.container.restrictions import restrictions
 from pytest_triton.servers.exit_diagnosis import cause_of_death, describe_exit
 from pytest_triton.servers.loopback import check_loopback
@@ -51,6 +51,7 @@ from pytest_triton.servers.server_errors import died, not_live, timed_out
 from pytest_triton.servers.server_folder import new_folder
 from pytest_triton.servers.server_log import ServerLog
 from pytest_triton.servers.spec import ServerSpec
+from pytest_triton.text.paths import without_dots
 
 if TYPE_CHECKING:
     from types import TracebackType
