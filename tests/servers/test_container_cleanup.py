@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,8 +17,10 @@ import pytest
 from pytest_triton import ContainerOptions, TritonContainer
 from pytest_triton.__main__ import main
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
+from pytest_triton.servers import own_folders
+from pytest_triton.servers.container import guard_process as container_guard
 from pytest_triton.servers.container import ownership as container_owners
-from pytest_triton.servers.container.ownership import HOST, OURS, OWNER, REUSE
+from pytest_triton.servers.container.ownership import FOLDER, HOST, OURS, OWNER, REUSE, SESSION
 from support.builders import RepositoryBuilder
 from support.docker_daemon import IMAGE, ours
 from support.watching import wait_until
@@ -90,25 +94,109 @@ def test_containers_of_others_are_not_touched(
     living = ours()
     client = docker.from_env()
     dead = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True).stdout.strip()
-    labels = [
-        {},  # not of pytest-triton
-        {OURS: "x", HOST: "another machine", OWNER: f"{dead} 1 boot"},
-        {OURS: "x", HOST: container_owners.this_host(), REUSE: "key", OWNER: f"{dead} 1 boot"},
-        {OURS: "x", HOST: container_owners.this_host(), OWNER: f"{dead} 1 boot"},
+    here, ended = container_owners.this_host(), f"{dead} 1 boot"
+    labels = {
+        "others": {},
+        "elsewhere": {OURS: "elsewhere", HOST: "another machine", OWNER: ended},
+        "kept": {OURS: "kept", HOST: here, REUSE: "key", OWNER: ended},
+        "orphan": {OURS: "orphan", HOST: here, OWNER: ended},
+        "renamed": {OURS: "orphan", HOST: here, OWNER: ended},
+    }
+    made = [
+        client.containers.create(IMAGE, "true", name=name, labels=each)
+        for name, each in labels.items()
     ]
-    made = [client.containers.create(IMAGE, "true", labels=each) for each in labels]
     try:
-        assert container_owners.remove_orphans(client) == [made[3].name]
+        assert container_owners.remove_orphans(client) == ["orphan"]
         assert main(["clean"]) == 0
         left = {one.id for one in client.containers.list(all=True)}
-        assert [one.id in left for one in made] == [True, True, False, False]
+        assert [one.id in left for one in made] == [True, True, False, False, True]
         assert set(living) <= set(ours())
         assert main(["clean", "--others"]) == 0
         left = {one.id for one in client.containers.list(all=True)}
-        assert [one.id in left for one in made] == [True, False, False, False]
+        assert [one.id in left for one in made] == [True, False, False, False, True]
     finally:
         for one in made:
             container_owners.remove(one)
+        client.close()
+
+
+def test_a_container_of_an_image_made_of_ours_is_not_touched(
+    repository: RepositoryBuilder, tmp_path: Path
+) -> None:
+    """It inherits all labels of ours, of which the owner is dead by then."""
+    here, image = container_owners.this_host(), "pytest-triton/committed:1"
+    client = docker.from_env()
+    labels = {OURS: "first", HOST: here, OWNER: "1 1 boot", FOLDER: str(tmp_path)}
+    first = client.containers.create(IMAGE, "true", name="first", labels=labels)
+    kept = client.containers.create(IMAGE, "true", name="kept", labels={**labels, REUSE: "key"})
+    made = []
+    try:
+        first.commit("pytest-triton/committed", "1")
+        kept.commit("pytest-triton/committed", "kept")
+        first.remove()
+        kept.remove()
+        made = [
+            client.containers.create(image, "true"),
+            client.containers.create(image, "true", name="first"),
+            client.containers.create("pytest-triton/committed:kept", "true"),
+        ]
+        assert container_owners.remove_orphans(client) == []
+        assert container_owners.clean(client, others=True) == []
+        assert container_owners.kept(client, "key") == []
+        assert all(client.containers.get(one.id) for one in made)
+    finally:
+        for one in made:
+            one.remove(force=True)
+        for tag in ("1", "kept"):
+            client.images.remove(f"pytest-triton/committed:{tag}")
+        client.close()
+
+
+def test_a_folder_is_deleted_only_if_this_plugin_made_it(tmp_path: Path) -> None:
+    client = docker.from_env()
+    living, temporary = own_folders.make(), Path(os.environ["TMPDIR"])
+    foreign = [temporary / "pytest-triton-x", tmp_path / "pytest-triton-y"]
+    for folder in foreign:
+        folder.mkdir()
+        (folder / "precious").touch()
+    foreign[1].joinpath(own_folders.MARKER).write_text("1 1 boot\n")
+    link = temporary / "pytest-triton-link"
+    link.symlink_to(foreign[1])
+    outer = own_folders.make()
+    inner = outer / "pytest-triton-z"
+    inner.mkdir()
+    (inner / own_folders.MARKER).write_text("1 1 boot\n")
+    ours_left = own_folders.make()
+    (ours_left / own_folders.MARKER).write_text("1 1 boot\n")
+    folders = [*foreign, link, inner, living, ours_left]
+    for number, folder in enumerate(folders):
+        name = f"orphan{number}"
+        labels = {OURS: name, HOST: container_owners.this_host(), OWNER: "1 1 boot"}
+        labels[FOLDER] = str(folder)
+        client.containers.create(IMAGE, "true", name=name, labels=labels)
+    try:
+        assert main(["clean"]) == 0
+        assert [folder.exists() for folder in folders] == [True] * 5 + [False]
+    finally:
+        client.close()
+        link.unlink()
+        shutil.rmtree(foreign[0])
+        assert own_folders.remove(outer)
+        assert own_folders.remove(living)
+
+
+def test_a_guard_removes_no_container_that_has_only_the_name() -> None:
+    client = docker.from_env()
+    made = client.containers.create(IMAGE, "true", name="taken", labels={SESSION: "another"})
+    try:
+        assert container_guard.remove("taken", "mine")
+        made.reload()
+        assert container_guard.remove("taken", "another")
+        assert not container_guard.remove("taken", "another")
+    finally:
+        with contextlib.suppress(docker.errors.NotFound):
+            made.remove()
         client.close()
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from pytest_triton.servers import own_folders
+from pytest_triton.servers.container.ownership import SESSION
 
 _PATIENCE = 60.0  # seconds, for a daemon that is being restarted
 _IN_FLIGHT = 10.0  # seconds, for a container that is just being made
@@ -21,10 +23,10 @@ _IN_FLIGHT = 10.0  # seconds, for a container that is just being made
 class ContainerGuard:
     """The guard of one container, by name. Call `dismiss` once the container has been removed."""
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, folder: Path, session: str) -> None:
         search_path = os.pathsep.join(filter(None, sys.path))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, name, str(folder)],
+            [sys.executable, "-m", __name__, name, str(folder), session],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -46,29 +48,31 @@ class ContainerGuard:
         self._process.stdin.close()
 
 
-def watch(name: str, folder: Path) -> None:
+def watch(name: str, folder: Path, session: str) -> None:
     """Wait for the end of pytest; remove the container and the folder unless that said "done"."""
     if sys.stdin.readline() == "done\n":
         return
     ended = time.monotonic()
     while time.monotonic() - ended < _PATIENCE:
         try:
-            if remove(name) or time.monotonic() - ended > _IN_FLIGHT:
+            if remove(name, session) or time.monotonic() - ended > _IN_FLIGHT:
                 break
         except Exception:  # whatever keeps the daemon from answering: nobody is left to be told
             pass
         time.sleep(0.2)
-    shutil.rmtree(folder, ignore_errors=True)
+    own_folders.remove(folder, anywhere=True)
 
 
-def remove(name: str) -> bool:
-    """Remove a container and its volumes; False if there is none of that name."""
+def remove(name: str, session: str) -> bool:
+    """Remove a session's container and its volumes; False if there is none of that name."""
     import docker
     from docker.errors import NotFound
 
     client = docker.from_env(use_ssh_client=os.environ.get("DOCKER_HOST", "").startswith("ssh://"))
     try:
-        client.containers.get(name).remove(force=True, v=True)
+        found = client.containers.get(name)
+        if found.labels.get(SESSION) == session:  # else somebody has taken the name
+            found.remove(force=True, v=True)
     except NotFound:
         return False
     finally:
@@ -77,4 +81,4 @@ def remove(name: str) -> bool:
 
 
 if __name__ == "__main__":
-    watch(sys.argv[1], Path(sys.argv[2]))
+    watch(sys.argv[1], Path(sys.argv[2]), sys.argv[3])

@@ -1,7 +1,8 @@
 """Whose container it is: labels, and the removal of those whose owner has died.
 
 Every container of ours names its owner: the machine, the process, and when that was started, so
-that another process with the same id is never taken for it. Others' containers are not touched.
+that another process with the same id is never taken for it. Others' containers are not touched,
+nor those that only inherit our labels, from an image that was made of a container of ours.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import shutil
 import socket
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pytest_triton.servers import own_folders
+from pytest_triton.servers.own_folders import identity
 
 if TYPE_CHECKING:
     import docker
@@ -26,7 +29,7 @@ SESSION = "pytest-triton.session"
 REUSE = "pytest-triton.reuse"  # it waits for the next session; its owner may have ended
 FOLDER = "pytest-triton.folder"
 
-_SESSION_ID = uuid.uuid4().hex
+SESSION_ID = uuid.uuid4().hex
 
 
 def labels(name: str, folder: Path) -> dict[str, str]:
@@ -34,8 +37,8 @@ def labels(name: str, folder: Path) -> dict[str, str]:
     return {
         OURS: name,
         HOST: this_host(),
-        OWNER: _identity(os.getpid()),
-        SESSION: _SESSION_ID,
+        OWNER: identity(os.getpid()),
+        SESSION: SESSION_ID,
         FOLDER: str(folder),
     }
 
@@ -54,7 +57,20 @@ def kept(client: docker.DockerClient, key: str) -> list[Container]:
     """The containers of this machine that are kept for reuse under a key."""
     wanted = {"label": [f"{REUSE}={key}", f"{HOST}={this_host()}"]}
     found: list[Container] = client.containers.list(all=True, filters=wanted, ignore_removed=True)
-    return found
+    return [container for container in found if is_ours(container)]
+
+
+def is_ours(container: Container) -> bool:
+    """Whether a container was made by pytest-triton: its labels name it, and are its own."""
+    from docker.errors import NotFound
+
+    if container.labels.get(OURS) != container.name:
+        return False
+    try:
+        inherited: dict[str, str] = container.image.labels
+    except NotFound:
+        return True
+    return bool(inherited.get(OURS) != container.labels[OURS])
 
 
 def is_orphan(found: dict[str, str]) -> bool:
@@ -62,7 +78,7 @@ def is_orphan(found: dict[str, str]) -> bool:
     if REUSE in found or found.get(HOST) != this_host() or OWNER not in found:
         return False
     pid = found[OWNER].partition(" ")[0]
-    return not pid.isdecimal() or _identity(int(pid)) != found[OWNER]
+    return not pid.isdecimal() or identity(int(pid)) != found[OWNER]
 
 
 def all_of_ours(client: docker.DockerClient) -> list[Container]:
@@ -70,7 +86,7 @@ def all_of_ours(client: docker.DockerClient) -> list[Container]:
     listed: list[Container] = client.containers.list(
         all=True, filters={"label": OURS}, ignore_removed=True
     )
-    return listed
+    return [container for container in listed if is_ours(container)]
 
 
 def remove_orphans(client: docker.DockerClient) -> list[str]:
@@ -91,15 +107,15 @@ def clean(client: docker.DockerClient, *, others: bool = False) -> list[str]:
     removed = []
     for container in all_of_ours(client):
         labels = container.labels
-        is_ours = labels.get(HOST) == this_host()
-        if (others and not is_ours) or (is_ours and REUSE in labels) or is_orphan(labels):
+        is_here = labels.get(HOST) == this_host()
+        if (others and not is_here) or (is_here and REUSE in labels) or is_orphan(labels):
             remove(container)
             removed.append(str(container.name))
     return removed
 
 
 def remove(container: Container) -> None:
-    """Kill and remove a container with its volumes, and its folder where that is ours to remove."""
+    """Kill and remove a container of ours with its volumes, and the folder that its owner made."""
     from docker.errors import APIError, NotFound
 
     with contextlib.suppress(NotFound):
@@ -108,24 +124,6 @@ def remove(container: Container) -> None:
         except APIError as error:
             if error.status_code != 409:  # somebody is removing it already
                 raise
-    folder = container.labels.get(FOLDER, "")
-    if container.labels.get(HOST) == this_host() and Path(folder).name.startswith("pytest-triton-"):
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _identity(pid: int) -> str:
-    """`pid start boot`; "" if there is no such process. Without /proc just the id."""
-    try:
-        start = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        if Path("/proc/self/stat").exists():
-            return ""
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return ""
-        except OSError:  # of another user
-            pass
-        return str(pid)
-    return f"{pid} {start} {boot}"
+    labels = container.labels
+    if labels.get(HOST) == this_host() and labels.get(FOLDER) and labels.get(OWNER):
+        own_folders.remove(Path(labels[FOLDER]), owner=labels[OWNER])

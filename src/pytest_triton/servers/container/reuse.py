@@ -13,7 +13,6 @@ import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 from pytest_triton._version import __version__
 from pytest_triton.servers.container.reach import Shown, walk
@@ -38,11 +37,6 @@ def signature_of(key: str, image_id: str, what: Shown) -> str:
             status = entry.lstat()
             files.append(f"{inside} {status.st_mode} {status.st_size} {status.st_mtime_ns}")
     return _hash(key, image_id, __version__, *files)
-
-
-def folder_of(name: str) -> Path:
-    """The folder of a container that is kept, which outlives the session."""
-    return cache_dir() / "containers" / name
 
 
 @contextlib.contextmanager

@@ -8,7 +8,6 @@ what a process would be started with (command_line.py).
 from __future__ import annotations
 
 import contextlib
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from pytest_triton.options.settings import ContainerOptions
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.rehearsal.simulation import NATIVE_DIRECTORY
 from pytest_triton.servers import launch_arguments as command_line
+from pytest_triton.servers import own_folders
 from pytest_triton.servers.container import gpu_requests as container_gpus
 from pytest_triton.servers.container import ownership as container_owners
 from pytest_triton.servers.container import reuse as container_reuse
@@ -48,7 +48,6 @@ from pytest_triton.servers.exit_diagnosis import cause_of_death, describe_exit
 from pytest_triton.servers.loopback import check_loopback
 from pytest_triton.servers.running_server import RunningServer
 from pytest_triton.servers.server_errors import died, not_live, timed_out
-from pytest_triton.servers.server_folder import new_folder
 from pytest_triton.servers.server_log import ServerLog
 from pytest_triton.servers.spec import ServerSpec
 from pytest_triton.text.paths import without_dots
@@ -132,7 +131,7 @@ class TritonContainer(DockerContainer):
             raise no_docker(error) from None
         if "." in name.partition("/")[0]:
             self.image = name  # testcontainers puts its prefix before other registries as well
-        self._private = new_folder()
+        self._private = own_folders.make()
         self.folder = self._private  # what the container is shown of it
         self.log = ServerLog(self._private / "server.log")
         self.with_name(self._private.name)
@@ -293,7 +292,7 @@ class TritonContainer(DockerContainer):
         elif guard is not None:
             guard.take_over()
         for folder in {self._private} if self._kept else {self._private, self.folder}:
-            shutil.rmtree(folder, ignore_errors=True)
+            own_folders.remove(folder, anywhere=True)
         self.get_docker_client().client.close()
 
     # --- how it is started -----------------------------------------------------------------------
@@ -319,7 +318,7 @@ class TritonContainer(DockerContainer):
         what = self._shown()
         name = container_reuse.PREFIX + container_reuse.signature_of(key, image.id, what)
         self.with_name(name)
-        self.folder = container_reuse.folder_of(name)
+        self.folder = own_folders.kept_folder(name)
         with container_reuse.alone():
             for found in container_owners.kept(client, key):
                 if found.name == name and found.status == "running":
@@ -327,8 +326,7 @@ class TritonContainer(DockerContainer):
                 else:
                     container_owners.remove(found)
             if self._container is None:
-                shutil.rmtree(self.folder, ignore_errors=True)
-                self.folder.mkdir(parents=True)
+                own_folders.make_kept(name)
                 self._make({container_owners.REUSE: key})
             else:
                 self._launched = time.monotonic()
@@ -349,7 +347,7 @@ class TritonContainer(DockerContainer):
             command.insert(0, "tritonserver")
         libraries = [NATIVE_DIRECTORY] if self.spec.is_rehearsal else []
         what = self._shown(self.folder, *libraries)
-        self._guard = ContainerGuard(str(self._name), self.folder)
+        self._guard = ContainerGuard(str(self._name), self.folder, container_owners.SESSION_ID)
         how = self._create(what, self._settings(what, command, variables, labels))
         self._notes = (self._image.note if self._image else "", f"repository {how}")
         self._launched = time.monotonic()
