@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _ANY = 99  # GPUs of a machine: who asks for all of them has enough
 
+_PARTS = ("triton-fixtures", "triton-promises", "triton-repository-checks", "triton-suite-reports")
+
 REQUIRES_SIGNATURE = "triton_requires(*, gpus=None, container=None, real_backends=None)"
 
 
@@ -219,5 +221,13 @@ def _broken(promise: Requirement, why: str) -> PromiseBroken:
 
 def keep_promises(config: pytest.Config) -> None:
     """Register the keeper in the process that reports, if anything was promised."""
-    if not hasattr(config, "workerinput") and session_of(config).settings.require:
+    if not session_of(config).settings.require:
+        return
+    for part in _PARTS:
+        if config.pluginmanager.is_blocked(part):
+            raise pytest.UsageError(
+                f"-p no:{part} leaves out a part of pytest-triton, without which --triton-require "
+                "can't be checked: leave out one of the two"
+            )
+    if not hasattr(config, "workerinput"):
         config.pluginmanager.register(PromiseKeeper(config), "triton-promises")

@@ -46,6 +46,7 @@ from pytest_triton.servers.container.reach import Shown, shown
 from pytest_triton.servers.container.restrictions import restrictions
 from pytest_triton.servers.exit_diagnosis import cause_of_death, describe_exit
 from pytest_triton.servers.loopback import check_loopback
+from pytest_triton.servers.no_simulation import check_container, check_variables
 from pytest_triton.servers.running_server import RunningServer
 from pytest_triton.servers.server_errors import died, not_live, timed_out
 from pytest_triton.servers.server_log import ServerLog
@@ -378,7 +379,9 @@ class TritonContainer(DockerContainer):
             backends, completions = command_line.stand_ins(self.spec, self.folder)
             variables = {**completions, **variables}
         variables.update(container_gpus.environment(hardware))
-        if hardware.simulated:
+        if not hardware.simulated:
+            check_variables({**variables, **self.env})
+        else:
             variables.update(command_line.simulated_gpus(hardware, self.folder, variables))
         return backends, variables
 
@@ -471,6 +474,8 @@ class TritonContainer(DockerContainer):
         while _STARTED not in self.log.since() and time.monotonic() < deadline:
             time.sleep(_STEP)  # the log comes by way of the daemon, a moment later
         container = self.get_wrapped_container()
+        if self.spec.hardware.kind not in ("none", "sim"):
+            check_container(container)
         container_gpus.check_gpus(self.spec.hardware, self.log.since(), container)
 
 

@@ -23,6 +23,7 @@ from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.servers import launch_arguments as command_line
 from pytest_triton.servers.exit_diagnosis import cause_of_death, describe_exit
 from pytest_triton.servers.loopback import check_loopback
+from pytest_triton.servers.no_simulation import check_variables, check_process
 from pytest_triton.servers.process.discovery import Tritonserver, find_tritonserver
 from pytest_triton.servers.process.guard import Guard
 from pytest_triton.servers.process.python_backend import assemble_python_backend
@@ -110,6 +111,8 @@ class ProcessServer:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 self._wait(deadline)
+                if self._process is not None and self.spec.hardware.kind not in ("none", "sim"):
+                    check_process(self._process.pid)
                 return
             except ServerDied as death:
                 if death.cause != "port taken" or attempt == _ATTEMPTS:
@@ -236,6 +239,7 @@ def _backends(
         variables.pop("CUDA_VISIBLE_DEVICES", None)  # it would hide simulated GPUs as well
         variables.update(command_line.simulated_gpus(spec.hardware, folder))
     else:
+        check_variables(variables)
         variables.update(_visible_gpus(spec.hardware))
     return directory, variables, notes
 
