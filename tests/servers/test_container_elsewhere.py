@@ -11,17 +11,13 @@ import pytest
 from pytest_triton import ContainerOptions, TritonContainer
 from pytest_triton.client.http import HttpApi
 from pytest_triton.evidence.gpus_in_log import GpusMissing
-from pytest_triton.rehearsal.simulation import (
-    OFFICIAL_BACKENDS,
-    SimulatedGpus,
-    environment,
-    write_control,
-)
+from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
 from pytest_triton.servers.container.engine import NoDocker
 from pytest_triton.servers.process.releases import cache_dir
 from pytest_triton.servers.server_errors import ServerDied
 from support.builders import RepositoryBuilder
 from support.docker_daemon import IMAGE, OtherDaemon
+from support.foreign_gpus import FOREIGN_VARIABLE, foreign_gpus
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("folders_left")]
 
@@ -49,10 +45,9 @@ def gpus(daemon: OtherDaemon, repository: RepositoryBuilder, tmp_path: Path) -> 
     daemon.start(nvidia=True)
     repository.add("pinned", "{ kind: KIND_GPU }")
     repository.add("mixed", "{ kind: KIND_GPU gpus: [ 1 ] }, { kind: KIND_CPU }")
-    control = tmp_path / "gpus"
-    control.mkdir()
-    write_control(control / "control", SimulatedGpus(2))
-    return environment(control / "control", {})
+    folder = tmp_path / "gpus"
+    folder.mkdir()
+    return foreign_gpus(folder)
 
 
 def states(triton: TritonContainer) -> dict[str, str]:
@@ -63,7 +58,7 @@ def states(triton: TritonContainer) -> dict[str, str]:
 def asking(
     repository: RepositoryBuilder, variables: dict[str, str], gpus: str, driver: str = "nvidia"
 ) -> TritonContainer:
-    control = Path(variables.get("PYTEST_TRITON_GPUS_FILE", str(repository.path))).parent
+    control = Path(variables.get(FOREIGN_VARIABLE, str(repository.path))).parent
     return TritonContainer(
         repository.path,
         image=IMAGE,

@@ -24,7 +24,7 @@ from pytest_triton.servers.launching import launch
 from pytest_triton.servers.no_simulation import (
     SimulationFound,
     check_container,
-    check_environment,
+    check_variables,
     check_process,
 )
 from pytest_triton.servers.process.server import ProcessServer
@@ -122,7 +122,7 @@ def test_a_container_is_not_given_the_simulation_as_real_hardware(
 
 
 def test_other_preloads_are_nothing_to_refuse() -> None:
-    check_environment({"LD_PRELOAD": "/usr/lib/libasan.so nothing.so", "PATH": "/bin"})
+    check_variables({"LD_PRELOAD": "/usr/lib/libasan.so nothing.so", "PATH": "/bin"})
     check_process(os.getpid())
 
 

@@ -1,7 +1,7 @@
 """Skips for want of hardware, and jobs that promised to have it.
 
-There is no real GPU here. Where a job is to have one, the simulation is preloaded behind the
-plugin's back, so that the server takes its GPUs for real ones, and the plugin with it.
+There is no real GPU here. Where a job is to have one, a simulation is preloaded that the plugin
+doesn't know, so that the server takes its GPUs for real ones, and the plugin with it.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_triton.rehearsal.simulation import SimulatedGpus, environment, write_control
+from pytest_triton.rehearsal.simulation import SimulatedGpus, write_control
 from support.builders import RepositoryBuilder
+from support.foreign_gpus import foreign_gpus
 
 SUITE = """
 import pytest
@@ -39,11 +40,9 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
 @pytest.fixture
 def gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Makes all servers believe in two real GPUs; returns the file that says how many."""
-    control = tmp_path / "gpus"
-    write_control(control, SimulatedGpus(2))
-    for name, value in environment(control).items():
+    for name, value in foreign_gpus(tmp_path).items():
         monkeypatch.setenv(name, value)
-    return control
+    return tmp_path / "control"
 
 
 def test_without_a_promise_the_test_is_skipped_with_a_reason(project: pytest.Pytester) -> None:
