@@ -13,9 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, BinaryIO
 
+from pytest_triton.client.bounded_http import LARGEST
 from pytest_triton.client.http import ServerSilent
 
 _CONNECTIONS = 4
+_LONGEST = 1 << 16  # bytes of a line
 _TIMEOUT = 10.0  # seconds, for each answer
 
 
@@ -60,14 +62,16 @@ def _request(model: str, address: str) -> bytes:
 
 def _body(answers: BinaryIO) -> bytes:
     """The body of the next answer. Raises ValueError if it isn't a good one, and complete."""
-    status = answers.readline()
+    status = answers.readline(_LONGEST)
     length = -1
-    while (line := answers.readline()) not in (b"\r\n", b""):
+    while (line := answers.readline(_LONGEST)) not in (b"\r\n", b""):
         name, _, value = line.partition(b":")
         if name.lower() == b"content-length":
             length = int(value)
     if status.split(b" ")[1:2] != [b"200"] or length < 0:
         raise ValueError(status.decode(errors="replace").strip() or "it closed the connection")
+    if length > LARGEST:
+        raise ValueError("the answer is too large")
     body = answers.read(length)
     if len(body) < length:
         raise ValueError("the answer broke off")

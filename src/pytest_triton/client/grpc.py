@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import ssl
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pytest_triton.client.bounded_http import LARGEST
 from pytest_triton.client.channels import direct_channel_args
 from pytest_triton.client.http import NotAllowed, ServerSilent
 from pytest_triton.client.tls import Access, Secret
@@ -30,11 +33,13 @@ class GrpcApi:
         timeout: float = 10.0,
         access: Access | None = None,
         headers: Mapping[str, str] | None = None,
+        until: float = math.inf,
     ) -> None:
         self.address = address
         self._timeout = timeout
+        self._until = until
         self._headers = _metadata(headers or {}) or None
-        self._client = grpc_client(address, access)
+        self._client = grpc_client(address, access, most=LARGEST)
 
     def __enter__(self) -> GrpcApi:
         return self
@@ -78,8 +83,9 @@ class GrpcApi:
         from tritonclient.utils import InferenceServerException
 
         call: Callable[..., Any] = getattr(self._client, method)
+        seconds = max(0.001, min(self._timeout, self._until - time.monotonic()))
         try:
-            return call(*arguments, headers=self._headers, client_timeout=self._timeout, **named)
+            return call(*arguments, headers=self._headers, client_timeout=seconds, **named)
         except InferenceServerException as error:
             kind = NotAllowed if error.status() in _NOT_ALLOWED else ServerSilent
             raise kind(
@@ -96,14 +102,16 @@ def grpc_client(
     headers: Mapping[str, Secret] | None = None,
     *,
     direct: bool = False,
+    most: int | None = None,
 ) -> InferenceServerClient:
     """tritonclient's own client, which sends these headers with everything it asks.
 
-    `direct`: the proxies of the environment aren't used.
+    `direct`: the proxies of the environment aren't used. With `most` it takes no answer of more
+    bytes.
     """
     from tritonclient.grpc import InferenceServerClient
 
-    settings = {**_tls(access), **_channel(direct)}
+    settings = {**_tls(access), **_channel(direct, most)}
     return _with_headers(InferenceServerClient(address, **settings), headers)
 
 
@@ -121,8 +129,11 @@ def async_grpc_client(
     return _with_headers(InferenceServerClient(address, **settings), headers)
 
 
-def _channel(direct: bool) -> dict[str, Any]:
-    return {"channel_args": direct_channel_args()} if direct else {}
+def _channel(direct: bool, most: int | None = None) -> dict[str, Any]:
+    given = dict(direct_channel_args()) if direct else {}
+    if most is not None:
+        given["grpc.max_receive_message_length"] = most
+    return {"channel_args": list(given.items())} if given else {}
 
 
 def _tls(access: Access | None) -> dict[str, Any]:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from pytest_triton.client.bounded_http import BoundedConnection
 from pytest_triton.errors import PytestTritonError, tells_all
 
 if TYPE_CHECKING:
@@ -37,7 +40,8 @@ class HttpApi:
     """One keep-alive connection to a server's HTTP endpoint, `host:port`. Not thread-safe.
 
     Behind a proxy the address may end with a path. With a TLS `context` it is https; `headers`
-    are sent with every request.
+    are sent with every request. `timeout` is for each answer, as a whole;
+    there is none after `until` (of time.monotonic).
     """
 
     def __init__(
@@ -47,18 +51,16 @@ class HttpApi:
         timeout: float = 10.0,
         context: ssl.SSLContext | None = None,
         headers: Mapping[str, str] | None = None,
+        until: float = math.inf,
     ) -> None:
         self.address = address
+        self._until = until
         netloc, slash, path = address.partition("/")
         host, _, port = netloc.rpartition(":")
         self._prefix = slash + path
         self._headers = dict(headers or {})
-        if context is None:
-            self._connection = http.client.HTTPConnection(host, int(port), timeout=timeout)
-        else:
-            self._connection = http.client.HTTPSConnection(
-                host, int(port), timeout=timeout, context=context
-            )
+        self._timeout = timeout
+        self._connection = BoundedConnection(host.strip("[]"), int(port), context)
 
     def __enter__(self) -> HttpApi:
         return self
@@ -141,10 +143,9 @@ class HttpApi:
         return answer
 
     def _exchange(self, method: str, path: str) -> tuple[int, bytes]:
-        try:
-            self._connection.request(method, self._prefix + path, headers=self._headers)
-            response = self._connection.getresponse()
-            return response.status, response.read()
-        except (OSError, http.client.HTTPException):
-            self._connection.close()  # so that the next request opens a fresh connection
-            raise
+        return self._connection.exchange(
+            method,
+            self._prefix + path,
+            self._headers,
+            seconds=min(self._timeout, self._until - time.monotonic()),
+        )

@@ -12,7 +12,7 @@ from pytest_triton.client.tls import Access
 from pytest_triton.errors import PytestTritonError
 
 _HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
-_ALERT = 2.0  # seconds, at most, until a server that misses a certificate says so
+_ALERT = 2.0  # seconds, at most, until a server that misses a certificate says so, or speaks
 _SETTINGS = 4  # the type of a server's first frame
 
 
@@ -69,6 +69,7 @@ def reach(endpoint: Endpoint, access: Access, timeout: float) -> None:
 
 def not_understood(endpoint: Endpoint, access: Access, timeout: float, said: str) -> NotReached:
     """The error for a port that is open and gave no proper answer: told by what it speaks."""
+    timeout = min(timeout, _ALERT)  # there was no proper answer: this only says why
     spoken = schemes_spoken(endpoint, access, timeout)
     if spoken and endpoint.scheme not in spoken:
         others = " or ".join(f"{scheme}://{endpoint.address}" for scheme in spoken)
@@ -80,7 +81,7 @@ def not_understood(endpoint: Endpoint, access: Access, timeout: float, said: str
             tried=(said,),
         )
     may_want_one = endpoint.secure and not spoken and access.certificate is None
-    if may_want_one and _hangs_up(endpoint, access, min(timeout, _ALERT)):
+    if may_want_one and _hangs_up(endpoint, access, timeout):
         return NotReached(
             f"{endpoint}: the server refused the TLS connection: {said}",
             cause="tls",

@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from pytest_triton.client.bounded_http import BoundedConnection
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.placement.compare import Testimony, Trust
 from pytest_triton.placement.instances import Placement
@@ -294,11 +295,9 @@ def _get_metrics(address: str) -> tuple[int, bytes]:
     host, _, port = address.rpartition(":")
     deadline = time.monotonic() + _OPENED
     while True:
-        connection = http.client.HTTPConnection(host, int(port), timeout=_ANSWER)
+        connection = BoundedConnection(host, int(port))
         try:
-            connection.request("GET", "/metrics")
-            response = connection.getresponse()
-            return response.status, response.read()
+            return connection.exchange("GET", "/metrics", seconds=_ANSWER)
         except ConnectionRefusedError:
             if time.monotonic() > deadline:
                 raise

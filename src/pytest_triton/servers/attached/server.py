@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from pathlib import Path
 from typing import TypeAlias
 
@@ -50,10 +52,14 @@ class AttachedServer:
         return ServerLog(Path(os.devnull))
 
     def wait_until_live(self) -> None:
-        """Ask whether it is there and live; an attached server isn't waited for."""
+        """Ask whether it is there and live; an attached server isn't waited for.
+
+        The time-out holds for all of it.
+        """
         timeout = min(self.spec.timeout, _ANSWER)
+        until = time.monotonic() + timeout
         reach(self.endpoint, self._access, timeout)
-        with open_api(self.endpoint, self._access, timeout=timeout) as api:
+        with open_api(self.endpoint, self._access, timeout=timeout, until=until) as api:
             try:
                 metadata = api.metadata()
             except NotAllowed as error:
@@ -128,14 +134,16 @@ class AttachedServer:
         return not_understood(self.endpoint, self._access, timeout, said)
 
 
-def open_api(endpoint: Endpoint, access: Access, *, timeout: float = 10.0) -> Api:
+def open_api(
+    endpoint: Endpoint, access: Access, *, timeout: float = 10.0, until: float = math.inf
+) -> Api:
     """A connection for the plugin's own questions. Raises BadCredentials."""
     headers = access.header_values()
     if endpoint.is_grpc:
         tls = access if endpoint.secure else None
-        return GrpcApi(endpoint.address, timeout=timeout, access=tls, headers=headers)
+        return GrpcApi(endpoint.address, timeout=timeout, access=tls, headers=headers, until=until)
     context = access.context("http/1.1") if endpoint.secure else None
-    return HttpApi(endpoint.address, timeout=timeout, context=context, headers=headers)
+    return HttpApi(endpoint.address, timeout=timeout, context=context, headers=headers, until=until)
 
 
 def api_of(server: RunningServer, *, timeout: float = 10.0) -> Api:
