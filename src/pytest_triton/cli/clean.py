@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+_ANSWER = 60.0  # seconds, for each answer of Docker
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
@@ -20,14 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     import docker
-    from docker.errors import DockerException
 
     from pytest_triton.servers.container import ownership as container_owners
-    from pytest_triton.servers.container.engine import engine_errors, no_docker
+    from pytest_triton.servers.container.docker_deadline import bound, within
+    from pytest_triton.servers.container.engine import ENGINE_ERRORS, engine_errors, no_docker
 
     try:
-        client = docker.from_env()
-    except DockerException as error:
+        client = bound(within(_ANSWER, docker.from_env), _ANSWER)
+    except ENGINE_ERRORS as error:
         raise no_docker(error) from None
     with engine_errors():
         removed = container_owners.clean(client, others=arguments.others)

@@ -55,10 +55,12 @@ def engine_errors() -> Iterator[None]:
 
 def no_docker(error: Exception) -> NoDocker:
     """For an engine that doesn't answer."""
+    slow = "or raise --triton-timeout if it is that slow; " * isinstance(error, requests.Timeout)
     return NoDocker(
         f"No container engine answers: {explanation(error)}",
         tried=["the address in DOCKER_HOST, else Docker's current context, else its own socket"],
         cure="start Docker (systemctl start docker), or name its daemon in DOCKER_HOST; "
+        f"{slow}"
         "`python -m pytest_triton doctor` tells more. Without Docker: --triton-server=process",
     )
 

@@ -30,6 +30,7 @@ from pytest_triton.servers.container import gpu_requests as container_gpus
 from pytest_triton.servers.container import ownership as container_owners
 from pytest_triton.servers.container import reuse as container_reuse
 from pytest_triton.servers.container import shared_files as container_files
+from pytest_triton.servers.container.docker_deadline import bound, within
 from pytest_triton.servers.container.engine import (
     ENGINE_ERRORS,
     engine_errors,
@@ -127,9 +128,16 @@ class TritonContainer(DockerContainer):
         self._launched = 0.0
         self._kept = False  # others may use it, so it isn't ours to end
         try:
-            super().__init__(name)
-        except docker.errors.DockerException as error:
+            seconds = self.spec.timeout
+            within(
+                seconds,
+                lambda: super(TritonContainer, self).__init__(
+                    name, docker_client_kw={"timeout": seconds}
+                ),
+            )
+        except ENGINE_ERRORS as error:
             raise no_docker(error) from None
+        bound(self.get_docker_client().client, seconds)
         if "." in name.partition("/")[0]:
             self.image = name  # testcontainers puts its prefix before other registries as well
         self._private = own_folders.make()
@@ -227,7 +235,7 @@ class TritonContainer(DockerContainer):
                     raise timed_out(self.description, self.spec, self.log)
                 time.sleep(_STEP)
             with engine_errors():
-                self._look_inside()
+                within(self.spec.timeout, self._look_inside)
         except BaseException:
             self._kept = False  # of no use to anybody
             raise
