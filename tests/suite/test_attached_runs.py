@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import json
 import re
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -17,6 +20,8 @@ from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
 from pytest_triton.servers.process.server import ProcessServer, launch
 from pytest_triton.servers.spec import ServerSpec
 from support.builders import RepositoryBuilder
+from support.fake_servers import HEAD as HTTP_HEAD
+from support.fake_servers import fake_server
 from support.gates import Certificates, http_gate, silent_port
 
 TOKEN = "Bearer sesame-open-4711"
@@ -350,9 +355,61 @@ def test_that_fails(triton_server, triton_client):
     assert not [secret for secret in SECRETS if secret in shown]
 
 
+def test_credentials_that_a_server_repeats_are_shown_nowhere(
+    pytester: pytest.Pytester, models: RepositoryBuilder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server is a fake: Triton repeats no headers, models and proxies may."""
+    user = base64.b64encode(b"deploy:open-sesame-77").decode()
+    monkeypatch.setenv("DEPLOYMENT_TOKEN", f"Basic {user}")
+    said = [f"Basic {user}", user, "deploy:open-sesame-77", "open-sesame-77"]
+    said += [base64.b64encode(f"{n * 'x'}Basic {user}".encode()).decode() for n in range(4)]
+    said += [quote(f"Basic {user}"), "open-sesame-77".join("ab")]
+
+    def answer(connection: socket.socket, request: bytes) -> None:
+        path = request.split(b" ")[1]
+        body: object = {"name": "x", "version": "2.51.0", "extensions": ["model_repository"]}
+        if path.endswith(b"/index"):
+            states = {"version": "1", "state": "UNAVAILABLE", "reason": " ".join(said)}
+            body = [{"name": name, **states} for name in ("small", "big", "pinned", "cpu")]
+        elif path.endswith(b"/config"):
+            body = {"error": " ".join(said)}
+        text = json.dumps(body).encode()
+        connection.sendall(HTTP_HEAD + b"Content-Length: %d\r\n\r\n" % len(text) + text)
+
+    code = """
+from pytest_triton import gpu
+
+def test_that_fails(triton_server, triton_http_client):
+    assert triton_server.placement("small") == gpu(0)
+
+def test_own_client(triton_server, triton_http_client):
+    raise Exception(triton_http_client.get_model_config("small"))
+"""
+    with fake_server(answer) as address:
+        result = run(
+            pytester,
+            f"http://{address}",
+            code,
+            "--triton-header=Authorization=env:DEPLOYMENT_TOKEN",
+            "--junit-xml=junit.xml",
+            "--triton-ledger=ledger.json",
+            "--triton-html=report.html",
+            "--showlocals",
+            "-vv",
+        )
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    shown = everything(result, pytester)
+    assert "***" in shown
+    hidden = [user, "open-sesame-77"]
+    hidden += [base64.b64encode(f"{n * 'x'}Basic {user}".encode()).decode()[8:-8] for n in range(3)]
+    assert not [secret for secret in hidden if secret in shown]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["--triton-server=http://h:1/?token=pass-word-1"], "'http://h:1/?...' is not the URL"),
+        (["--triton-server=http://h:1/#pass-word-1"], "'http://h:1/?...' is not the URL"),
         (["--triton-server=grpc://me:pass-word-1@host"], "has a user or password in it"),
         (["--triton-server=grpc://host/path"], "gRPC knows no path"),
         (["--triton-server=ftp://host"], "is not the URL of a Triton server"),

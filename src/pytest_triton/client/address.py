@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 from urllib.parse import urlsplit
@@ -43,11 +44,13 @@ class Endpoint:
         path = parts.path.rstrip("/")
         if scheme is None or not host or port == 0 or parts.query or parts.fragment:
             raise BadUrl(
-                f"{url!r} is not the URL of a Triton server.",
+                f"{_without_query(url)!r} is not the URL of a Triton server.",
                 cure="grpc://host:8001, grpcs://host, http://host:8000 or https://host",
             )
         if path and scheme.startswith("grpc"):
-            raise BadUrl(f"{url!r}: gRPC knows no path.", cure=f"{scheme}://{parts.netloc}")
+            raise BadUrl(
+                f"{_without_query(url)!r}: gRPC knows no path.", cure=f"{scheme}://{parts.netloc}"
+            )
         return cls(scheme, host, port if port is not None else _PORTS[scheme], path)
 
     @property
@@ -70,3 +73,9 @@ class Endpoint:
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.address}"
+
+
+def _without_query(url: str) -> str:
+    """Query and fragment may hold credentials."""
+    start = re.split("[?#]", url, maxsplit=1)[0]
+    return start if start == url else f"{start}?..."

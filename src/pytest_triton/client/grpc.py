@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_triton.client.bounded_http import LARGEST
 from pytest_triton.client.channels import direct_channel_args
 from pytest_triton.client.http import NotAllowed, ServerSilent
-from pytest_triton.client.tls import Access, Secret
+from pytest_triton.client.tls import OPEN, Access, Secret
 
 if TYPE_CHECKING:
     from tritonclient.grpc import InferenceServerClient
@@ -23,7 +23,8 @@ _NOT_ALLOWED = ("StatusCode.UNAUTHENTICATED", "StatusCode.PERMISSION_DENIED")
 class GrpcApi:
     """A connection to a server's gRPC endpoint, `host:port`; `HttpApi`'s methods.
 
-    Can say every model's name. `access` None: no TLS. Importing grpc takes a while.
+    Can say every model's name. `access` None: no TLS; the credentials of
+    `hidden` are hidden in all answers. Importing grpc takes a while.
     """
 
     def __init__(
@@ -34,10 +35,12 @@ class GrpcApi:
         access: Access | None = None,
         headers: Mapping[str, str] | None = None,
         until: float = math.inf,
+        hidden: Access = OPEN,
     ) -> None:
         self.address = address
         self._timeout = timeout
         self._until = until
+        self._hidden = hidden
         self._headers = _metadata(headers or {}) or None
         self._client = grpc_client(address, access, most=LARGEST)
 
@@ -85,11 +88,13 @@ class GrpcApi:
         call: Callable[..., Any] = getattr(self._client, method)
         seconds = max(0.001, min(self._timeout, self._until - time.monotonic()))
         try:
-            return call(*arguments, headers=self._headers, client_timeout=seconds, **named)
+            answer = call(*arguments, headers=self._headers, client_timeout=seconds, **named)
+            return self._hidden.hide_in(answer)
         except InferenceServerException as error:
             kind = NotAllowed if error.status() in _NOT_ALLOWED else ServerSilent
             raise kind(
-                f"The server at {self.address} did not answer {method} over gRPC: {error}",
+                f"The server at {self.address} did not answer {method} over gRPC: "
+                f"{self._hidden.hide(str(error))}",
                 cure="give the credentials that it wants: --triton-header=Authorization=env:TOKEN"
                 if kind is NotAllowed
                 else "it may have died or be stuck; its log tells",

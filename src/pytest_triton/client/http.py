@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from pytest_triton.client.bounded_http import BoundedConnection
+from pytest_triton.client.tls import OPEN, Access
 from pytest_triton.errors import PytestTritonError, tells_all
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 
 __tracebackhide__ = tells_all
+
+
+_QUOTED = 1 << 16  # bytes of an answer; only what they begin with is shown
 
 
 class ServerSilent(PytestTritonError):
@@ -40,8 +44,8 @@ class HttpApi:
     """One keep-alive connection to a server's HTTP endpoint, `host:port`. Not thread-safe.
 
     Behind a proxy the address may end with a path. With a TLS `context` it is https; `headers`
-    are sent with every request. `timeout` is for each answer, as a whole;
-    there is none after `until` (of time.monotonic).
+    are sent with every request, and the credentials of `access` hidden in all answers. `timeout`
+    is for each answer, as a whole; there is none after `until` (of time.monotonic).
     """
 
     def __init__(
@@ -52,9 +56,11 @@ class HttpApi:
         context: ssl.SSLContext | None = None,
         headers: Mapping[str, str] | None = None,
         until: float = math.inf,
+        access: Access = OPEN,
     ) -> None:
         self.address = address
         self._until = until
+        self._access = access
         netloc, slash, path = address.partition("/")
         host, _, port = netloc.rpartition(":")
         self._prefix = slash + path
@@ -122,7 +128,8 @@ class HttpApi:
             status, body = self._exchange(method, path)
         except (OSError, http.client.HTTPException) as error:
             raise ServerSilent(
-                f"The server at {self.address} gave no answer to {method} {path}: {error!r}",
+                f"The server at {self.address} gave no answer to {method} {path}: "
+                f"{self._access.hide(repr(error))}",
                 cure="it may have died or be stuck; its log tells (shown in the report)",
             ) from error
         try:
@@ -137,10 +144,10 @@ class HttpApi:
         if status != 200 or answer is None:
             raise ServerSilent(
                 f"The server at {self.address} answered {method} {path} with status {status}: "
-                f"{body[:300].decode(errors='replace')}",
+                f"{self._access.hide(body[:_QUOTED].decode(errors='replace'))[:300]}",
                 cure="check that this is a Triton server and that the model is still loaded",
             )
-        return answer
+        return self._access.hide_in(answer)
 
     def _exchange(self, method: str, path: str) -> tuple[int, bytes]:
         return self._connection.exchange(

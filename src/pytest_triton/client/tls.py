@@ -6,11 +6,15 @@ the names of the variables, and the texts read from them never show themselves.
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote, quote_plus
 
 from pytest_triton.errors import PytestTritonError
 
@@ -86,20 +90,66 @@ class Access:
 
     def hide(self, text: str) -> str:
         """The text without any of the credentials, should a server or proxy have repeated them."""
+        hidden: str = _without(text, self._secrets())
+        return hidden
+
+    def hide_in(self, answer: object) -> object:
+        """An answer's JSON without them, in any text and key of it."""
+        return _without(answer, self._secrets()) if self.headers else answer
+
+    def _secrets(self) -> list[str]:
+        """The credentials in all forms that are looked for, the longest first."""
+        found: set[str] = set()
         for _, variable in self.headers:
-            for word in (os.environ.get(variable, "").strip(), *_words(variable)):
-                if len(word) >= _SHORTEST:
-                    text = text.replace(word, "***")
-        return text
+            value = os.environ.get(variable, "").strip()
+            plain = {value, *value.split()[1:]}  # the token of `Bearer token`, repeated alone
+            for word in tuple(plain):  # the user and password of `Basic ...`
+                plain.update(_decoded(word))
+            found.update(word for word in plain if len(word) >= _SHORTEST)
+        for word in tuple(found):
+            found.update(_encoded(word))
+        return sorted(found, key=len, reverse=True)
 
 
 OPEN = Access()
 """What lets everybody in."""
 
 
-def _words(variable: str) -> list[str]:
-    """The token of `Bearer token`, which may be repeated alone."""
-    return os.environ.get(variable, "").split()[1:]
+def _without(answer: Any, secrets: list[str]) -> Any:
+    if isinstance(answer, str):
+        for secret in secrets:
+            answer = answer.replace(secret, "***")
+        return answer
+    if isinstance(answer, list):
+        return [_without(one, secrets) for one in answer]
+    if isinstance(answer, dict):
+        return {_without(k, secrets): _without(v, secrets) for k, v in answer.items()}
+    return answer
+
+
+def _decoded(word: str) -> set[str]:
+    """What a word says in base64, if that is text: `user:password`, and the password alone."""
+    try:
+        text = base64.b64decode(word, validate=True).decode("ascii")
+    except ValueError:
+        return set()
+    return {text, text.partition(":")[2]} if text.isprintable() else set()
+
+
+def _encoded(word: str) -> set[str]:
+    """The forms in which others may repeat a word: quoted for URLs and JSON, and in base64.
+
+    In base64 three bytes become four characters, so that a word in a longer text looks different
+    by where it stands; of what its neighbours decide, nothing is looked for.
+    """
+    forms = {quote(word, safe=""), quote_plus(word), json.dumps(word)[1:-1]}
+    for before in range(3):
+        padded = base64.b64encode(b"\0" * before + word.encode()).decode()
+        start = (before * 8 + 5) // 6
+        end = (before + len(word)) * 8 // 6
+        standard = padded[start:end]
+        forms |= {standard, standard.replace("+", "-").replace("/", "_")}
+    return {form for form in forms if len(form) >= _SHORTEST}
 
 
 def _no_password() -> str:

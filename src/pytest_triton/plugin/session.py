@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from pytest_triton.checks.run import NotForAttached, TritonSession
+from pytest_triton.client.tls import Access
 from pytest_triton.errors import PytestTritonError, tells_all
 from pytest_triton.options.reading import ReadLayer
 from pytest_triton.options.resolving import read_run_layers, resolve, run_settings
@@ -271,6 +272,8 @@ class _Reports:
         if report.failed:
             used = item.stash.get(_USED, None)
             report.sections += _log_sections(used or ())
+        if self._session.settings.header:
+            _hide_credentials(report, self._session.settings.header)
         return report
 
     @pytest.hookimpl(trylast=True)
@@ -284,6 +287,19 @@ def log_section(server: RunningServer, lines: Sequence[str]) -> list[tuple[str, 
         return []
     shown = "\n".join(lines[-_LOG_LINES:])
     return [(f"triton server log ({server.spec.hardware.label})", shown)]
+
+
+def _hide_credentials(report: pytest.TestReport, headers: tuple[tuple[str, str], ...]) -> None:
+    """A server may have repeated them to a client of the test's own."""
+    access = Access(headers=headers)
+    if isinstance(report.longrepr, tuple):
+        path, line, reason = report.longrepr
+        report.longrepr = (path, line, access.hide(reason))
+    elif report.longrepr is not None:
+        shown = str(report.longrepr)
+        if access.hide(shown) != shown:
+            report.longrepr = access.hide(shown)
+    report.sections = [(name, access.hide(content)) for name, content in report.sections]
 
 
 def _log_sections(used: Iterable[_Used]) -> list[tuple[str, str]]:

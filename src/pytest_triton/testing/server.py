@@ -568,7 +568,8 @@ class TritonServer:
             if refusal is None:
                 from pytest_triton.placement.refusal import classify
 
-                words = error.message() or str(error)
+                access = self._running.spec.access
+                words = access.hide(error.message() or str(error))
                 refusal = Refusal(classify(words), words, "load")
             return refusal
         if message is not None:
@@ -612,7 +613,8 @@ class TritonServer:
         """Raise NotExplicit if the server loads and unloads nothing when it is asked."""
         if "explicit model load / unload is not allowed" in str(error):
             raise NotExplicit(
-                f"{self.description} loads and unloads no models when it is asked: {error}",
+                f"{self.description} loads and unloads no models when it is asked: "
+                f"{self._running.spec.access.hide(str(error))}",
                 cure="it has to run with --model-control-mode=explicit",
             ) from None
 

@@ -141,9 +141,23 @@ def open_api(
     headers = access.header_values()
     if endpoint.is_grpc:
         tls = access if endpoint.secure else None
-        return GrpcApi(endpoint.address, timeout=timeout, access=tls, headers=headers, until=until)
+        return GrpcApi(
+            endpoint.address,
+            timeout=timeout,
+            access=tls,
+            headers=headers,
+            until=until,
+            hidden=access,
+        )
     context = access.context("http/1.1") if endpoint.secure else None
-    return HttpApi(endpoint.address, timeout=timeout, context=context, headers=headers, until=until)
+    return HttpApi(
+        endpoint.address,
+        timeout=timeout,
+        context=context,
+        headers=headers,
+        until=until,
+        access=access,
+    )
 
 
 def api_of(server: RunningServer, *, timeout: float = 10.0) -> Api:
