@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from pytest_triton.text.shown_text import shown
+
 if TYPE_CHECKING:
     import pytest
 
@@ -34,7 +36,7 @@ class PytestTritonError(Exception):
             lines += [f"  - {step}" for step in self.tried]
         if self.cure:
             lines.append(f"What to do: {self.cure}")
-        return "\n".join(lines)
+        return shown("\n".join(lines))
 
 
 def tells_all(excinfo: pytest.ExceptionInfo[Any]) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_triton.errors import PytestTritonError
+from pytest_triton.text.shown_text import shown
 
 if TYPE_CHECKING:
     from pytest_triton.checks.model_check import Answer, ModelCheck
@@ -44,4 +45,4 @@ def _expect_nothing(answer: Answer) -> None:
     if not isinstance(answer, str):  # another check of this session fails for the same cause
         pytest.skip(answer.reason)
     if answer:
-        pytest.fail(answer, pytrace=False)
+        pytest.fail(shown(answer), pytrace=False)

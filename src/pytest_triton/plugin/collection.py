@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_triton.text.shown_text import node_name
+
 if TYPE_CHECKING:
     from pytest_triton.checks.run import CheckedDeployment
     from pytest_triton.repository import Model
@@ -98,7 +100,11 @@ class ChecksModule(pytest.Module):
     def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
         for item in self._checks():
             # what `-v` and editors show as the place of a check: the config, not our module
-            item.__dict__["location"] = (self.nodeid, None, f"{self.model.name}::{item.name}")
+            item.__dict__["location"] = (
+                self.nodeid,
+                None,
+                f"{node_name(self.model.name)}::{item.name}",
+            )
             yield item
 
     def _checks(self) -> Iterable[pytest.Item | pytest.Collector]:
@@ -162,8 +168,9 @@ def _directory(
 def _node_id(parent: pytest.Collector, path: Path) -> str:
     """The path as seen from rootdir, `../store/models` too: it names the node unmistakably."""
     if isinstance(parent, RepositoryDirectory | ModelDirectory):
-        return f"{parent.nodeid}/{path.name}"
-    return os.path.relpath(path, parent.config.rootpath).replace(os.sep, "/")
+        return f"{parent.nodeid}/{node_name(path.name)}"
+    parts = os.path.relpath(path, parent.config.rootpath).split(os.sep)
+    return "/".join(map(node_name, parts))
 
 
 def _sorted_entries(directory: Path) -> list[Path]:

@@ -26,6 +26,7 @@ from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.servers.loopback import check_loopback
 from pytest_triton.servers.shared_pool import Broker, PoolMaker, RemotePool
 from pytest_triton.testing.server import TritonServer
+from pytest_triton.text.shown_text import shown
 
 if TYPE_CHECKING:
     from pytest_triton.servers.pool import Pool
@@ -110,7 +111,7 @@ def restore(server: TritonServer) -> None:
         text = error if isinstance(error, PytestTritonError) else repr(error)
         pytest.fail(
             f"What this test loaded or unloaded could not be put back, so that tests after it "
-            f"may find another state: {text}",
+            f"may find another state: {shown(str(text))}",
             pytrace=False,
         )
     finally:
@@ -285,8 +286,8 @@ def log_section(server: RunningServer, lines: Sequence[str]) -> list[tuple[str, 
     """The last of these lines of a server's log, as a section of a test's report."""
     if not lines:
         return []
-    shown = "\n".join(lines[-_LOG_LINES:])
-    return [(f"triton server log ({server.spec.hardware.label})", shown)]
+    text = shown("\n".join(lines[-_LOG_LINES:]))
+    return [(f"triton server log ({server.spec.hardware.label})", text)]
 
 
 def _hide_credentials(report: pytest.TestReport, headers: tuple[tuple[str, str], ...]) -> None:
@@ -296,9 +297,9 @@ def _hide_credentials(report: pytest.TestReport, headers: tuple[tuple[str, str],
         path, line, reason = report.longrepr
         report.longrepr = (path, line, access.hide(reason))
     elif report.longrepr is not None:
-        shown = str(report.longrepr)
-        if access.hide(shown) != shown:
-            report.longrepr = access.hide(shown)
+        text = str(report.longrepr)
+        if access.hide(text) != text:
+            report.longrepr = access.hide(text)
     report.sections = [(name, access.hide(content)) for name, content in report.sections]
 
 

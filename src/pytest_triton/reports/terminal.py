@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytest_triton.repository.problems import printable
+from pytest_triton.text.shown_text import shown
 from pytest_triton.text.tables import lay_out, screen_width
 
 if TYPE_CHECKING:
@@ -132,18 +133,18 @@ class PlacementTable:
     def lines(self) -> list[list[str]]:
         """The lines of each row of the table, without its title; empty when no check ran."""
         rows = sorted(self._rows.items())
-        shown = rows
+        chosen = rows
         if len(rows) > _MOST_ROWS:
-            shown = [(key, row) for key, row in rows if row.deserves_attention][:_MOST_ROWS]
+            chosen = [(key, row) for key, row in rows if row.deserves_attention][:_MOST_ROWS]
         several = len({repository for repository, _ in self._rows}) > 1
         table = [["model", "declared", *self._hardware]]
-        for (repository, model), row in shown:
+        for (repository, model), row in chosen:
             name = f"{repository}: {model}" if several else model
             cells = [row.cells.get(hardware, "-") for hardware in self._hardware]
             table.append([printable(name), row.declared, *cells])
-        lines = lay_out(table if shown else [], screen_width())
-        if len(shown) < len(rows):
-            lines += self._counts(len(shown))
+        lines = lay_out(table if chosen else [], screen_width())
+        if len(chosen) < len(rows):
+            lines += self._counts(len(chosen))
         return lines
 
     def _counts(self, shown: int) -> list[list[str]]:
@@ -169,11 +170,11 @@ class PlacementTable:
             for line in lines:
                 reporter.line(line, red=red)
         for note in self._notes:
-            reporter.line(printable(note))
+            reporter.line(shown(printable(note)))
         if self._findings:
             reporter.section("triton audit")
             for finding in [*self._findings][:_MOST_FINDINGS]:
-                reporter.line(printable(finding))
+                reporter.line(shown(printable(finding)))
             more = len(self._findings) - _MOST_FINDINGS
             if more > 0:
                 reporter.line(f"... and {more:,} more: python -m pytest_triton audit")

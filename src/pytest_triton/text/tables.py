@@ -7,6 +7,8 @@ import shutil
 import textwrap
 from collections.abc import Sequence
 
+from pytest_triton.text.shown_text import shown
+
 _GAP = "   "
 _LEAST_WIDTH = 100
 # Spaces that no line may end at: in "GPU 0", "CPU x2 ·", "GPU +", "<- fallback", "refused: ...".
@@ -27,7 +29,7 @@ def lay_out(rows: Sequence[Sequence[str]], width: int) -> list[list[str]]:
     """
     if not rows:
         return []
-    cells = [[_HELD_TOGETHER.sub(_NO_BREAK, cell) for cell in row] for row in rows]
+    cells = [[_HELD_TOGETHER.sub(_NO_BREAK, shown(cell)) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     least = [max(map(_longest_word, column)) for column in zip(*cells, strict=True)]
     least[0] = widths[0]
@@ -52,7 +54,7 @@ def _lines(row: Sequence[str], widths: Sequence[int]) -> list[str]:
     for number in range(max(map(len, columns))):
         parts = [column[number] if number < len(column) else "" for column in columns]
         line = _GAP.join(part.ljust(width) for part, width in zip(parts, widths, strict=True))
-        lines.append(line.rstrip().replace(_NO_BREAK, " "))
+        lines.append(shown(line.rstrip().replace(_NO_BREAK, " ")))
     return lines
 
 
