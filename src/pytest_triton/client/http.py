@@ -10,10 +10,11 @@ import http.client
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from pytest_triton.client.answer_types import is_config, is_index, is_metadata
 from pytest_triton.client.bounded_http import BoundedConnection
 from pytest_triton.client.tls import OPEN, Access
 from pytest_triton.errors import PytestTritonError, tells_all
@@ -84,7 +85,7 @@ class HttpApi:
             if json.loads(body).get("name") != name:
                 return None
             status, _ = self._exchange("GET", "/v2/health/live")
-        except (OSError, http.client.HTTPException, ValueError, AttributeError):
+        except (OSError, http.client.HTTPException, ValueError, AttributeError, RecursionError):
             return None
         return status == 200
 
@@ -98,14 +99,12 @@ class HttpApi:
 
     def metadata(self) -> dict[str, Any]:
         """Name, version and extensions of the server."""
-        answer = self._ask("GET", "/v2")
-        assert isinstance(answer, dict)
+        answer: dict[str, Any] = self._ask("GET", "/v2", is_metadata)
         return answer
 
     def index(self) -> list[dict[str, str]]:
         """The repository index: name, and where known version, state and reason of each model."""
-        answer = self._ask("POST", "/v2/repository/index")
-        assert isinstance(answer, list)
+        answer: list[dict[str, str]] = self._ask("POST", "/v2/repository/index", is_index)
         return answer
 
     def model_config(self, model: str) -> dict[str, Any]:
@@ -116,14 +115,14 @@ class HttpApi:
         """
         if quote(model, safe="") != model:
             raise NotAddressable(f"{model!r} can't stand in a URL", cure="ask over gRPC")
-        answer = self._ask("GET", f"/v2/models/{model}/config")
-        assert isinstance(answer, dict)
+        answer: dict[str, Any] = self._ask("GET", f"/v2/models/{model}/config", is_config)
         return answer
 
     def close(self) -> None:
         self._connection.close()
 
-    def _ask(self, method: str, path: str) -> object:
+    def _ask(self, method: str, path: str, is_right: Callable[[object], bool]) -> Any:
+        """The JSON of an answer of the right types. Raises ServerSilent."""
         try:
             status, body = self._exchange(method, path)
         except (OSError, http.client.HTTPException) as error:
@@ -133,8 +132,8 @@ class HttpApi:
                 cure="it may have died or be stuck; its log tells (shown in the report)",
             ) from error
         try:
-            answer: object = json.loads(body)
-        except ValueError:
+            answer = self._access.hide_in(json.loads(body))
+        except (ValueError, RecursionError):
             answer = None
         if status in (401, 403):
             raise NotAllowed(
@@ -147,7 +146,13 @@ class HttpApi:
                 f"{self._access.hide(body[:_QUOTED].decode(errors='replace'))[:300]}",
                 cure="check that this is a Triton server and that the model is still loaded",
             )
-        return self._access.hide_in(answer)
+        if not is_right(answer):
+            raise ServerSilent(
+                f"The server at {self.address} answered {method} {path} with JSON that is not "
+                f"Triton's: {self._access.hide(body[:_QUOTED].decode(errors='replace'))[:300]}",
+                cure="check that this is a Triton server, and no proxy answers in its place",
+            )
+        return answer
 
     def _exchange(self, method: str, path: str) -> tuple[int, bytes]:
         return self._connection.exchange(

@@ -124,7 +124,7 @@ class AttachedServer:
                 cure="the server may be overloaded or stuck; raise --triton-timeout",
                 tried=(said,),
             )
-        if "with status " in said:
+        if "with status " in said or "with JSON " in said:
             return NotReached(
                 f"{self.endpoint}: this is no Triton server, or a proxy that does not reach it.",
                 cause="not Triton",
