@@ -243,7 +243,7 @@ def test_strangers_get_nothing_from_the_broker(tmp_path: Path) -> None:
     try:
         invitation = broker.invitation
         with pytest.raises(AuthenticationError):
-            Client(("127.0.0.1", invitation["port"]), authkey=b"guessed")
+            Client("\0" + invitation["name"], authkey=b"guessed")
         pool = RemotePool(invitation, "gw0")
         pool.launch([])
         assert pool.handed_out() == ()

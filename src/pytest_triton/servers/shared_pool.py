@@ -1,6 +1,7 @@
 """One set of servers for all workers of pytest-xdist: the controller owns them, workers ask.
 
-The controller listens on the loopback, with a random key that only its own workers are given.
+The controller listens on a socket that only this user's processes may talk to, where there are
+such (Linux), else on the loopback, with a random key that only its own workers are given.
 A worker sends what it wants of the pool and gets a RunningServer, or the error's text. Without
 pytest-xdist nothing of this is used: the pool is asked directly.
 """
@@ -9,10 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import pickle
 import secrets
 import socket
+import struct
+import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +32,13 @@ if TYPE_CHECKING:
 
 
 __tracebackhide__ = tells_all
+
+
+_HAS_USERS = sys.platform == "linux"  # whose sockets tell which user is at the other end
+_HANDSHAKE = 10.0  # seconds for a worker to show the key
+_MOST_STRANGERS = 64
+_ATTEMPTS = 20  # of a worker, to connect
+_PAUSE = 0.05  # seconds
 
 
 class BrokerGone(PytestTritonError):
@@ -50,44 +62,78 @@ class Broker:
     def __init__(self, pool: PoolMaker) -> None:
         self._pool = pool
         self._key = secrets.token_bytes(32)
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._socket = _listening()
+        self._closed = False
+        self._strangers: dict[int, socket.socket] = {}  # who hasn't shown the key, oldest first
+        self._lock = threading.Lock()
         threading.Thread(target=self._listen, name="triton-broker", daemon=True).start()
 
     @property
     def invitation(self) -> dict[str, Any]:
         """What a worker needs to know to ask: plain values."""
-        return {"port": self._socket.getsockname()[1], "key": self._key.hex()}
+        address = self._socket.getsockname()
+        where = {"name": address[1:].decode()} if isinstance(address, bytes) else {}
+        return {"port": 0 if where else address[1], "key": self._key.hex(), **where}
 
     def close(self) -> None:
         """Stop listening. Who is connected gets no further answers."""
+        self._closed = True
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes the listening thread
         self._socket.close()
 
     def _listen(self) -> None:
-        while True:
+        while not self._closed:
             try:
                 connected, _ = self._socket.accept()
-            except OSError:
-                return
+            except OSError:  # closed, or too many open files for the moment
+                time.sleep(_PAUSE)
+                continue
+            if not _is_of_this_user(connected):
+                connected.close()
+                continue
+            self._meet(connected)
             threading.Thread(
                 target=self._serve, args=(connected,), name="triton-broker-worker", daemon=True
             ).start()
 
+    def _meet(self, connected: socket.socket) -> None:
+        """Let nobody hold a connection for long, or many, without the key."""
+        with self._lock:
+            self._strangers[id(connected)] = connected
+            if len(self._strangers) > _MOST_STRANGERS:
+                _hang_up(self._strangers.pop(next(iter(self._strangers))))
+
+    def _is_known(self, connected: socket.socket) -> None:
+        with self._lock:
+            self._strangers.pop(id(connected), None)
+
+    def _end_if_stranger(self, connected: socket.socket) -> None:
+        with self._lock:
+            if self._strangers.pop(id(connected), None) is not None:
+                _hang_up(connected)
+
     def _serve(self, connected: socket.socket) -> None:
         from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
 
-        with Connection(connected.detach()) as connection:
-            worker = ""
-            # Strangers who don't know the key, and workers that die, end here.
-            with contextlib.suppress(OSError, EOFError, _authentication_error()):
+        deadline = threading.Timer(_HANDSHAKE, self._end_if_stranger, (connected,))
+        deadline.daemon = True
+        worker = ""
+        # Strangers who don't know the key, and workers that die, end here.
+        with connected, contextlib.suppress(OSError, EOFError, _authentication_error()):
+            deadline.start()
+            with Connection(os.dup(connected.fileno())) as connection:
                 deliver_challenge(connection, self._key)
                 answer_challenge(connection, self._key)
+                self._is_known(connected)
+                deadline.cancel()
                 worker = connection.recv()
                 while True:
                     connection.send(self._answer(worker, *connection.recv()))
-            if worker:
-                self._pool().done(worker)
+        deadline.cancel()
+        self._is_known(connected)
+        if worker:
+            self._pool().done(worker)
 
     def _answer(self, worker: str, what: str, argument: Any) -> tuple[str, Any]:
         pool = self._pool()
@@ -185,7 +231,7 @@ class RemotePool:
             raise BrokerGone(
                 f"The controller of the xdist workers doesn't answer worker {self._worker}, so "
                 f"that it has no Triton server: {error!r}",
-                tried=[f"127.0.0.1:{self._invitation.get('port')}"],
+                tried=[self._invitation.get("name") or f"127.0.0.1:{self._invitation.get('port')}"],
                 cure="run the workers on the controller's machine (no --tx ssh=...), or run "
                 "without -n",
             ) from error
@@ -206,10 +252,42 @@ class RemotePool:
             )
         if "error" in self._invitation:
             raise FailedInController(self._invitation["error"])
-        address = ("127.0.0.1", int(self._invitation["port"]))
-        connection = Client(address, authkey=bytes.fromhex(self._invitation["key"]))
+        name = self._invitation.get("name")
+        address = f"\0{name}" if name else ("127.0.0.1", int(self._invitation["port"]))
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                connection = Client(address, authkey=bytes.fromhex(self._invitation["key"]))
+                break
+            except (OSError, EOFError):  # in a flood of strangers
+                if attempt == _ATTEMPTS:
+                    raise
+                time.sleep(_PAUSE)
         connection.send(self._worker)
         return connection
+
+
+def _listening() -> socket.socket:
+    """A socket in Linux's abstract namespace, which leaves no file behind; else on the loopback."""
+    if not _HAS_USERS:
+        return socket.create_server(("127.0.0.1", 0))
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(f"\0pytest-triton-{secrets.token_hex(16)}")
+    listening.listen()
+    return listening
+
+
+def _is_of_this_user(connected: socket.socket) -> bool:
+    if not _HAS_USERS:
+        return True  # the key alone tells
+    size = struct.calcsize("3i")
+    credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+    _, user, _ = struct.unpack("3i", credentials)
+    return bool(user == os.geteuid())
+
+
+def _hang_up(connected: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connected.shutdown(socket.SHUT_RDWR)
 
 
 def _authentication_error() -> type[Exception]:
