@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from pytest_triton.servers.container.reach import (
     check_sent,
     shown,
 )
+from pytest_triton.servers.container.shared_files import copy_into
 from pytest_triton.servers.launch_arguments import served_repositories
 from pytest_triton.servers.spec import ServerSpec
 from pytest_triton.text.paths import without_dots
@@ -415,3 +417,27 @@ def test_files_that_are_sent_come_from_the_directory_or_what_was_named(
         f"  {model}/out -> {outside}/file",
         f"  {model}/stored -> {store}/w",
     ]
+
+
+def test_a_very_deep_folder_is_copied_without_recursion(tmp_path: Path) -> None:
+    RepositoryBuilder(tmp_path / "models").add("a", "{ kind: KIND_CPU }")
+    subprocess.run(
+        [sys.executable, "-c", "import os\nfor _ in range(1500): os.mkdir('d'); os.chdir('d')"],
+        cwd=tmp_path / "models",
+        check=True,
+    )
+    what = shown([tmp_path / "models"])
+
+    class Container:
+        """Takes an archive, as a real one's daemon does; that is tried with shallow ones."""
+
+        names: int = 0
+
+        def put_archive(self, path: str, file: Any) -> None:
+            with tarfile.open(fileobj=file) as archive:
+                self.names += len(archive.getnames())
+
+    container = Container()
+    copy_into(container, what)
+    assert container.names > 1500
+    subprocess.run(["rm", "-rf", str(tmp_path / "models")], check=True)

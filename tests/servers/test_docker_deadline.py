@@ -5,13 +5,16 @@ They are fakes: no real one does so, but for one that is stuck.
 
 from __future__ import annotations
 
+import argparse
 import json
 import socket
 import time
+from pathlib import Path
 
 import pytest
 
 from pytest_triton import TritonContainer
+from pytest_triton.cli import clean
 from pytest_triton.servers.container.docker_deadline import within
 from pytest_triton.servers.container.engine import NoDocker
 from support.fake_servers import HEAD, Answer, drip, fake_server, is_silent, never_ends
@@ -61,3 +64,24 @@ def test_what_a_late_call_raises_is_raised_and_what_it_returns_is_returned() -> 
     with pytest.raises(ZeroDivisionError):
         within(5, lambda: 1 // 0)
     assert within(5, lambda: time.sleep(0.01)) is None
+
+
+def test_a_context_that_is_not_there_is_an_error(
+    folders_left: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setenv("DOCKER_CONTEXT", "nosuch")
+    with pytest.raises(NoDocker, match="DOCKER_CONTEXT names 'nosuch'"):
+        TritonContainer("models")
+    with pytest.raises(NoDocker, match="DOCKER_CONTEXT names 'nosuch'"):
+        clean.run(argparse.Namespace(others=False))
+
+
+@pytest.mark.parametrize("config", ['{"proxies": 5}', '{"proxies": {"default": []}}'])
+def test_a_config_of_docker_that_is_of_the_wrong_types_is_an_error(
+    folders_left: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, config: str
+) -> None:
+    (tmp_path / "config.json").write_text(config)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    with pytest.raises(NoDocker, match="Docker's own configuration can't be used"):
+        TritonContainer("models")

@@ -25,12 +25,21 @@ def run(arguments: argparse.Namespace) -> int:
 
     from pytest_triton.servers.container import ownership as container_owners
     from pytest_triton.servers.container.docker_deadline import bound, within
-    from pytest_triton.servers.container.engine import ENGINE_ERRORS, engine_errors, no_docker
+    from pytest_triton.servers.container.engine import (
+        ENGINE_ERRORS,
+        bad_config,
+        check_context,
+        engine_errors,
+        no_docker,
+    )
 
+    check_context()
     try:
         client = bound(within(_ANSWER, docker.from_env), _ANSWER)
     except ENGINE_ERRORS as error:
         raise no_docker(error) from None
+    except (AttributeError, TypeError, ValueError) as error:
+        raise bad_config(error) from None
     with engine_errors():
         removed = container_owners.clean(client, others=arguments.others)
     client.close()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlparse
@@ -62,6 +63,33 @@ def no_docker(error: Exception) -> NoDocker:
         cure="start Docker (systemctl start docker), or name its daemon in DOCKER_HOST; "
         f"{slow}"
         "`python -m pytest_triton doctor` tells more. Without Docker: --triton-server=process",
+    )
+
+
+def check_context(environ: Mapping[str, str] = os.environ) -> None:
+    """Raise NoDocker if DOCKER_CONTEXT names none: Docker's client would take the default one."""
+    name = environ.get("DOCKER_CONTEXT", "")
+    if not name or name == "default" or environ.get("DOCKER_HOST"):
+        return
+    from docker.context import ContextAPI
+
+    try:
+        found = ContextAPI.get_context(name)
+    except Exception as error:  # of any kind, for files that aren't as Docker writes them
+        raise bad_config(error) from None
+    if found is None:
+        raise NoDocker(
+            f"DOCKER_CONTEXT names {name!r}, and there is no such context of Docker",
+            cure="correct or unset DOCKER_CONTEXT (docker context ls)",
+        )
+
+
+def bad_config(error: Exception) -> NoDocker:
+    """For files of Docker's client that it can't use."""
+    return NoDocker(
+        f"Docker's own configuration can't be used: {type(error).__name__}: {error}",
+        tried=["config.json and contexts in ~/.docker, or in the folder that DOCKER_CONFIG names"],
+        cure="correct it (`docker info` reads the same files)",
     )
 
 

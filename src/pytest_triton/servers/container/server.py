@@ -33,6 +33,8 @@ from pytest_triton.servers.container import shared_files as container_files
 from pytest_triton.servers.container.docker_deadline import bound, within
 from pytest_triton.servers.container.engine import (
     ENGINE_ERRORS,
+    bad_config,
+    check_context,
     engine_errors,
     explanation,
     is_local,
@@ -127,6 +129,7 @@ class TritonContainer(DockerContainer):
         self._notes: tuple[str, ...] = ()
         self._launched = 0.0
         self._kept = False  # others may use it, so it isn't ours to end
+        check_context()
         try:
             seconds = self.spec.timeout
             within(
@@ -137,6 +140,8 @@ class TritonContainer(DockerContainer):
             )
         except ENGINE_ERRORS as error:
             raise no_docker(error) from None
+        except (AttributeError, TypeError, ValueError) as error:
+            raise bad_config(error) from None
         bound(self.get_docker_client().client, seconds)
         if "." in name.partition("/")[0]:
             self.image = name  # testcontainers puts its prefix before other registries as well
