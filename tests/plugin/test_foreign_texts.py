@@ -11,6 +11,8 @@ import pytest
 
 from support.builders import RepositoryBuilder
 
+pytestmark = pytest.mark.server
+
 NAMES = (
     "::error title=x::boom",
     "esc\x1b[31m",

@@ -24,13 +24,13 @@ from pytest_triton.servers.launching import launch
 from pytest_triton.servers.no_simulation import (
     SimulationFound,
     check_container,
-    check_variables,
     check_process,
+    check_variables,
 )
 from pytest_triton.servers.process.server import ProcessServer
 from pytest_triton.servers.spec import ServerSpec
 from support.builders import RepositoryBuilder
-from support.docker_daemon import IMAGE, require_image
+from support.docker_daemon import IMAGE
 from support.watching import wait_until
 
 
@@ -96,9 +96,8 @@ def test_a_library_under_another_name_is_recognized_in_a_running_process(
 
 
 def test_a_container_with_the_simulation_is_recognized(
-    repository: RepositoryBuilder, folders_left: None
+    repository: RepositoryBuilder, docker_image: str, folders_left: None
 ) -> None:
-    require_image()
     repository.add("gpu", "{ kind: KIND_GPU }")
     common = {"image": IMAGE, "stand_ins": OFFICIAL_BACKENDS}
     with (
@@ -113,9 +112,11 @@ def test_a_container_with_the_simulation_is_recognized(
 
 
 def test_a_container_is_not_given_the_simulation_as_real_hardware(
-    repository: RepositoryBuilder, folders_left: None, by_hand: dict[str, str]
+    repository: RepositoryBuilder,
+    docker_image: str,
+    folders_left: None,
+    by_hand: dict[str, str],
 ) -> None:
-    require_image()
     repository.add("gpu", "{ kind: KIND_GPU }")
     with pytest.raises(SimulationFound):
         TritonContainer(repository.path, image=IMAGE, environment=by_hand).start()

@@ -31,8 +31,8 @@ from pytest_triton.placement.polling import poll_flaws, version_flaw, versions_t
 from pytest_triton.repository.config_file import ConfigFile, problem_at, read_config
 from pytest_triton.repository.problems import Effect, Problem, printable, shown_path
 from pytest_triton.repository.schema import model_config_type
-from pytest_triton.text.readable import is_directory
 from pytest_triton.text.paths import without_dots
+from pytest_triton.text.readable import is_directory
 
 if TYPE_CHECKING:
     from pytest_triton.repository.schema import ModelConfig

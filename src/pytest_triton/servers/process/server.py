@@ -23,7 +23,7 @@ from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.servers import launch_arguments as command_line
 from pytest_triton.servers.exit_diagnosis import cause_of_death, describe_exit
 from pytest_triton.servers.loopback import check_loopback
-from pytest_triton.servers.no_simulation import check_variables, check_process
+from pytest_triton.servers.no_simulation import check_process, check_variables
 from pytest_triton.servers.process.discovery import Tritonserver, find_tritonserver
 from pytest_triton.servers.process.guard import Guard
 from pytest_triton.servers.process.python_backend import assemble_python_backend
