@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -25,6 +26,7 @@ from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
 from pytest_triton.servers.process.server import ProcessServer, launch
 from pytest_triton.servers.spec import ServerSpec
 from support.builders import RepositoryBuilder
+from support.watching import wait_until
 
 pytestmark = pytest.mark.server
 
@@ -172,9 +174,8 @@ def mortal(repository: RepositoryBuilder) -> Iterator[ProcessServer]:
 
 
 def kill(server: ProcessServer) -> None:
-    assert server._process is not None
-    server._process.send_signal(signal.SIGKILL)
-    server._process.wait()
+    os.kill(server.pid, signal.SIGKILL)
+    wait_until(lambda: not server.running, "the server has ended")
 
 
 def test_a_dead_server_is_silent(mortal: ProcessServer) -> None:

@@ -13,14 +13,17 @@ from pathlib import Path
 
 import docker
 import pytest
+from docker.models.containers import ContainerCollection
 
 from pytest_triton import ContainerOptions, TritonContainer
 from pytest_triton.__main__ import main
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
-from pytest_triton.servers import own_folders
+from pytest_triton.servers import folders as server_folders
 from pytest_triton.servers.container import guard_process as container_guard
 from pytest_triton.servers.container import ownership as container_owners
 from pytest_triton.servers.container.ownership import FOLDER, HOST, OURS, OWNER, REUSE, SESSION
+from pytest_triton.servers.owners import this_host
+from pytest_triton.servers.process.guard_program import OWNER_FILE
 from support.builders import RepositoryBuilder
 from support.docker_daemon import IMAGE, ours
 from support.watching import wait_until
@@ -32,7 +35,9 @@ import subprocess, sys, time
 from pytest_triton import TritonContainer
 triton = TritonContainer(sys.argv[1], image=sys.argv[2], stand_ins=["python"])
 triton.launch()
-print(triton._guard._process.pid, flush=True)
+while triton._guard.poll() is None and triton._guard.guard_pid is None:
+    time.sleep(0.01)
+print(triton._guard.guard_pid, flush=True)
 try:
     time.sleep(600)
 finally:
@@ -58,6 +63,12 @@ def owner(repository: RepositoryBuilder) -> Iterator[tuple[subprocess.Popen[str]
     process.wait()
     process.stdout.close()
     wait_until(lambda: ours() == [] and folders() == [], "the guard's work", 30)
+
+
+def made_folder() -> Path:
+    folder = server_folders.planned()
+    server_folders.make(folder)
+    return folder
 
 
 def folders() -> list[Path]:
@@ -88,13 +99,67 @@ def test_the_next_start_removes_what_even_the_guard_could_not(
     assert ours() == []
 
 
+def test_container_that_was_never_started_leaves_nothing(repository: RepositoryBuilder) -> None:
+    triton = TritonContainer(repository.path, image=IMAGE)
+    assert folders() == []
+    triton.stop()
+
+
+def test_container_that_is_made_when_ctrl_c_comes_is_removed(
+    repository: RepositoryBuilder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The daemon goes on making what it was asked for, and nobody takes its answer."""
+    create = ContainerCollection.create
+
+    def interrupted(self: ContainerCollection, *arguments: object, **more: object) -> None:
+        create(self, *arguments, **more)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ContainerCollection, "create", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        TritonContainer(repository.path, image=IMAGE, stand_ins=["python"]).start()
+    assert len(ours()) == 1
+    wait_until(lambda: ours() == [] and folders() == [], "the guard's work", 30)
+
+
+_OWNER_KILLED_IN_CREATION = """
+import os, signal, sys, time
+from docker.models.containers import ContainerCollection
+from pytest_triton import TritonContainer
+create = ContainerCollection.create
+
+def create_after_the_end(*arguments, **more):
+    if os.fork():
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(1)
+    create(*arguments, **more)
+    print("made", flush=True)
+    os._exit(0)
+
+ContainerCollection.create = create_after_the_end
+TritonContainer(sys.argv[1], image=sys.argv[2], stand_ins=["python"]).start()
+"""
+
+
+def test_container_that_appears_after_its_owner_has_ended_is_removed(
+    repository: RepositoryBuilder,
+) -> None:
+    """A fork stands for a slow daemon, which makes the container a second later."""
+    command = [sys.executable, "-c", _OWNER_KILLED_IN_CREATION, str(repository.path), IMAGE]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.wait() == -signal.SIGKILL
+        assert owner.stdout is not None
+        assert owner.stdout.read() == "made\n"
+    wait_until(lambda: ours() == [] and folders() == [], "the guard's work", 30)
+
+
 def test_containers_of_others_are_not_touched(
     repository: RepositoryBuilder, owner: tuple[subprocess.Popen[str], int]
 ) -> None:
     living = ours()
     client = docker.from_env()
     dead = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True).stdout.strip()
-    here, ended = container_owners.this_host(), f"{dead} 1 boot"
+    here, ended = this_host(), f"{dead} 1 boot"
     labels = {
         "others": {},
         "elsewhere": {OURS: "elsewhere", HOST: "another machine", OWNER: ended},
@@ -125,7 +190,7 @@ def test_a_container_of_an_image_made_of_ours_is_not_touched(
     repository: RepositoryBuilder, tmp_path: Path
 ) -> None:
     """It inherits all labels of ours, of which the owner is dead by then."""
-    here, image = container_owners.this_host(), "pytest-triton/committed:1"
+    here, image = this_host(), "pytest-triton/committed:1"
     client = docker.from_env()
     labels = {OURS: "first", HOST: here, OWNER: "1 1 boot", FOLDER: str(tmp_path)}
     first = client.containers.create(IMAGE, "true", name="first", labels=labels)
@@ -155,24 +220,25 @@ def test_a_container_of_an_image_made_of_ours_is_not_touched(
 
 def test_a_folder_is_deleted_only_if_this_plugin_made_it(tmp_path: Path) -> None:
     client = docker.from_env()
-    living, temporary = own_folders.make(), Path(os.environ["TMPDIR"])
+    living, temporary = made_folder(), Path(os.environ["TMPDIR"])
+    dead = f"{this_host()}\n1 1 boot\n"
     foreign = [temporary / "pytest-triton-x", tmp_path / "pytest-triton-y"]
     for folder in foreign:
         folder.mkdir()
         (folder / "precious").touch()
-    foreign[1].joinpath(own_folders.MARKER).write_text("1 1 boot\n")
+    foreign[1].joinpath(OWNER_FILE).write_text(dead)
     link = temporary / "pytest-triton-link"
     link.symlink_to(foreign[1])
-    outer = own_folders.make()
+    outer = made_folder()
     inner = outer / "pytest-triton-z"
     inner.mkdir()
-    (inner / own_folders.MARKER).write_text("1 1 boot\n")
-    ours_left = own_folders.make()
-    (ours_left / own_folders.MARKER).write_text("1 1 boot\n")
+    (inner / OWNER_FILE).write_text(dead)
+    ours_left = made_folder()
+    (ours_left / OWNER_FILE).write_text(dead)
     folders = [*foreign, link, inner, living, ours_left]
     for number, folder in enumerate(folders):
         name = f"orphan{number}"
-        labels = {OURS: name, HOST: container_owners.this_host(), OWNER: "1 1 boot"}
+        labels = {OURS: name, HOST: this_host(), OWNER: "1 1 boot"}
         labels[FOLDER] = str(folder)
         client.containers.create(IMAGE, "true", name=name, labels=labels)
     try:
@@ -182,8 +248,8 @@ def test_a_folder_is_deleted_only_if_this_plugin_made_it(tmp_path: Path) -> None
         client.close()
         link.unlink()
         shutil.rmtree(foreign[0])
-        assert own_folders.remove(outer)
-        assert own_folders.remove(living)
+        assert server_folders.remove_owned(outer)
+        assert server_folders.remove_owned(living)
 
 
 def test_a_guard_removes_no_container_that_has_only_the_name() -> None:

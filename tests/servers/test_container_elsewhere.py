@@ -18,6 +18,7 @@ from pytest_triton.servers.server_errors import ServerDied
 from support.builders import RepositoryBuilder
 from support.docker_daemon import IMAGE, OtherDaemon
 from support.foreign_gpus import FOREIGN_VARIABLE, foreign_gpus
+from support.watching import wait_until
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("folders_left")]
 
@@ -115,12 +116,11 @@ def test_the_daemon_gone_for_good_leaves_the_rest_to_the_guard(
 ) -> None:
     repository.add("cpu", "{ kind: KIND_CPU }")
     triton = TritonContainer(repository.path, image=IMAGE, stand_ins=OFFICIAL_BACKENDS).start()
-    assert triton._guard is not None
-    guard = triton._guard._process
     daemon.stop()
     triton.stop()
+    assert triton.folder.exists(), "the guard is at work"
     daemon.start()
-    guard.wait(60)
+    wait_until(lambda: not triton.folder.exists(), "the guard's work", 60)
     assert _all_containers() == ""
 
 

@@ -69,12 +69,11 @@ def test_a_running_server_with_the_simulation_is_recognized(
         assert isinstance(server, ProcessServer)
         try:
             server.wait_until_live()
-            assert server._process is not None
             if not found:
-                check_process(server._process.pid)
+                check_process(server.pid)
                 continue
             with pytest.raises(SimulationFound) as raised:
-                check_process(server._process.pid)
+                check_process(server.pid)
             is_mapped = f"{CONTROL_VARIABLE} is set; {library(GPUS_LIBRARY)} is mapped"
             assert is_mapped in str(raised.value)
         finally:

@@ -229,18 +229,16 @@ def test_a_server_that_is_never_live_runs_out_of_time(
 def test_a_server_that_ignores_sigterm_is_killed(
     repository: RepositoryBuilder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "_GRACE", 0.3)
-    ignoring = tmp_path / "ignoring"
-    script = f"trap '' TERM; touch {ignoring}; while true; do sleep 0.1; done"
+    monkeypatch.setattr(ProcessServer, "_grace", 0.3)
+    ignoring, asked = tmp_path / "ignoring", tmp_path / "asked"
+    script = f"trap 'touch {asked}' TERM; touch {ignoring}; while true; do sleep 0.1; done"
     server = fake_server(spec_of(repository), tmp_path, script)
-    monkeypatch.setattr(
-        type(server), "begin_stop", lambda self: self._process and self._process.terminate()
-    )
-    group = server._process
-    assert group is not None
+    guard = server._guard
+    assert guard is not None
     wait_until(ignoring.exists, "the server ignores SIGTERM")
     server.stop()
-    assert group.returncode == -signal.SIGKILL
+    assert guard.returncode == -signal.SIGKILL
+    assert asked.exists(), "SIGTERM came first"
 
 
 @pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -372,9 +370,8 @@ def test_a_server_that_dies_later_is_noticed(repository: RepositoryBuilder) -> N
     try:
         pool.get(spec_of(repository))
         (server,) = launched.servers
-        assert server._process is not None
-        server._process.kill()
-        server._process.wait()
+        os.kill(server.pid, signal.SIGKILL)
+        wait_until(lambda: not server.running, "the server has ended")
         with pytest.raises(ServerDied, match="killed"):
             pool.get(spec_of(repository))
         pool.get(spec_of(repository))

@@ -13,6 +13,7 @@ import pytest
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
 from pytest_triton.repository import RepositoryError, read_repository
+from pytest_triton.servers.folders import FolderUnusable
 from pytest_triton.servers.launching import launch
 from pytest_triton.servers.process import releases
 from pytest_triton.servers.process.discovery import (
@@ -20,7 +21,6 @@ from pytest_triton.servers.process.discovery import (
     TritonserverNotFound,
     find_tritonserver,
 )
-from pytest_triton.servers.server_folder import FolderUnusable
 from pytest_triton.servers.spec import ServerSpec
 from support.builders import RepositoryBuilder
 from support.unprivileged import closed_folder, without_rights

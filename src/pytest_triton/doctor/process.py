@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from pytest_triton.doctor.programs import ask
 from pytest_triton.doctor.report import Finding
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.rehearsal.simulation import BACKEND_LIBRARY, GPUS_LIBRARY, library
+from pytest_triton.servers import folders
 from pytest_triton.servers.process import releases
 from pytest_triton.servers.process.discovery import Tritonserver, find_tritonserver
 from pytest_triton.servers.process.python_backend import assemble_python_backend
@@ -70,8 +70,8 @@ def examine_python_backend(
     if server is None:
         return Finding(name, "missing", "no tritonserver to run it", "see tritonserver, above")
     try:
-        with tempfile.TemporaryDirectory(prefix="pytest-triton-doctor-") as folder:
-            backend = assemble_python_backend(server, python, Path(folder), environ=environ)
+        with folders.temporary() as folder:
+            backend = assemble_python_backend(server, python, folder, environ=environ)
     except PytestTritonError as error:
         return _missing(name, error, error.cure)
     except OSError as error:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import pytest
 
@@ -22,6 +19,7 @@ from pytest_triton.plugin.selection import (
     left_to_others,
     may_share_servers,
 )
+from pytest_triton.servers import folders
 
 if TYPE_CHECKING:
     from pytest_triton.checks.ledger_facts import LedgerFacts
@@ -201,6 +199,8 @@ class RepositoryChecks:
             if self.settings.binary is not None or self.settings.version is not None:
                 find_tritonserver(self.settings.binary, self.settings.version)
             if self.ledger is not None:
+                if self.settings.ledger is None:
+                    folders.make(self.ledger.path.parent)
                 self.ledger.start()
         except PytestTritonError as error:
             raise pytest.UsageError(str(error)) from None
@@ -305,7 +305,7 @@ class RepositoryChecks:
             session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
         finally:
             if self.settings.ledger is None:
-                shutil.rmtree(ledger.parent, ignore_errors=True)
+                folders.remove(ledger.parent)
 
     def _shard_line(self) -> list[str]:
         shard = self.settings.shard
@@ -350,9 +350,9 @@ def _ledger_writer(
 
     shard = str(settings.shard) if settings.shard is not None else None
     job = this_job(settings.job, shard, config.invocation_params.dir)
-    # Made when the session starts: before that it may still end without a finish.
+    # The folder is made when the session starts: before that it may still end without a finish.
     try:
-        folder = Path(tempfile.gettempdir(), f"pytest-triton-{uuid4().hex}")
+        folder = folders.planned()
     except OSError as error:  # no temporary directory can be written
         raise pytest.UsageError(f"{error.strerror}. Name one in TMPDIR.") from None
     return LedgerWriter(settings.ledger or folder / "ledger.json", job)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -24,6 +24,7 @@ from pytest_triton.options.settings import Settings
 from pytest_triton.options.values import Deployment, OptionError
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.servers.loopback import check_loopback
+from pytest_triton.servers.process.guard import NoGuard, prepare
 from pytest_triton.servers.shared_pool import Broker, PoolMaker, RemotePool
 from pytest_triton.testing.server import TritonServer
 from pytest_triton.text.shown_text import shown
@@ -59,7 +60,11 @@ def session_of(config: pytest.Config) -> TritonSession:
             settings = run_settings(layers)
         except OptionError as error:
             raise pytest.UsageError(str(error)) from None
-        session = TritonSession(settings, _pool_of(config), _worker_of(config))
+        worker = _worker_of(config)
+        if not (worker or settings.is_attached or config.option.collectonly):
+            with suppress(NoGuard):  # the first launch says so, if there is one
+                prepare()  # while the repositories are read
+        session = TritonSession(settings, _pool_of(config), worker)
         config.stash[_LAYERS] = layers
         config.stash[_SESSION] = session
         config.add_cleanup(session.close)

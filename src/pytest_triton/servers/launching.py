@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pytest_triton.servers.folders import folder_errors
 from pytest_triton.servers.running_server import Server
-from pytest_triton.servers.server_folder import folder_errors
 from pytest_triton.servers.spec import ServerSpec
 
 

@@ -1,66 +1,41 @@
-"""Removes a container when pytest dies without being able to: SIGKILL, SIGTERM, a crash.
+"""Removes a container when pytest can't: what its guard (guard.py) runs when pytest has ended.
 
-A process of its own that waits on a pipe whose other end pytest holds. It is started before the
-container is made, so there is no moment in which nobody would remove it.
+The guard is given the name before the container is made, so there is no moment in which nobody
+would remove it: what the daemon was still making when pytest ended, appears a moment later.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
 
-from pytest_triton.servers import own_folders
+from pytest_triton.servers import folders
 from pytest_triton.servers.container.ownership import SESSION
 
 _PATIENCE = 60.0  # seconds, for a daemon that is being restarted
 _IN_FLIGHT = 10.0  # seconds, for a container that is just being made
 
 
-class ContainerGuard:
-    """The guard of one container, by name. Call `dismiss` once the container has been removed."""
-
-    def __init__(self, name: str, folder: Path, session: str) -> None:
-        search_path = os.pathsep.join(filter(None, sys.path))
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, name, str(folder), session],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is pytest's to handle
-            cwd="/",
-            env={**os.environ, "PYTHONPATH": search_path},
-        )
-
-    def dismiss(self) -> None:
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # somebody ended the guard already
-            os.write(self._process.stdin.fileno(), b"done\n")
-        self._process.stdin.close()
-        self._process.wait()
-
-    def take_over(self) -> None:
-        """Let it remove the container by itself: the daemon did not answer us."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+def removal(name: str, folder: Path, session: str) -> tuple[list[str], dict[str, str]]:
+    """The command, and its environment, that removes a container and its folder."""
+    search_path = os.pathsep.join(filter(None, sys.path))
+    command = [sys.executable, "-m", __name__, name, str(folder), session]
+    return command, {**os.environ, "PYTHONPATH": search_path}
 
 
-def watch(name: str, folder: Path, session: str) -> None:
-    """Wait for the end of pytest; remove the container and the folder unless that said "done"."""
-    if sys.stdin.readline() == "done\n":
-        return
-    ended = time.monotonic()
-    while time.monotonic() - ended < _PATIENCE:
+def remove_when_there(name: str, folder: Path, session: str) -> None:
+    """Remove a container, or wait for it if it is just being made; then the folder."""
+    began = time.monotonic()
+    while time.monotonic() - began < _PATIENCE:
         try:
-            if remove(name, session) or time.monotonic() - ended > _IN_FLIGHT:
+            if remove(name, session) or time.monotonic() - began > _IN_FLIGHT:
                 break
-        except Exception:  # whatever keeps the daemon from answering: nobody is left to be told
+        except Exception:  # whatever keeps the daemon from answering: nobody is left to hear it
             pass
         time.sleep(0.2)
-    own_folders.remove(folder, anywhere=True)
+    folders.remove_owned(folder, anywhere=True)
 
 
 def remove(name: str, session: str) -> bool:
@@ -81,4 +56,4 @@ def remove(name: str, session: str) -> bool:
 
 
 if __name__ == "__main__":
-    watch(sys.argv[1], Path(sys.argv[2]), sys.argv[3])
+    remove_when_there(sys.argv[1], Path(sys.argv[2]), sys.argv[3])

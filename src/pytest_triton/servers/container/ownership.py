@@ -8,15 +8,13 @@ nor those that only inherit our labels, from an image that was made of a contain
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
-import socket
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_triton.servers import own_folders
-from pytest_triton.servers.own_folders import identity
+from pytest_triton.servers import folders
+from pytest_triton.servers.owners import has_ended, identity, this_host
 
 if TYPE_CHECKING:
     import docker
@@ -43,16 +41,6 @@ def labels(name: str, folder: Path) -> dict[str, str]:
     }
 
 
-@functools.cache
-def this_host() -> str:
-    """The machine, as far as process ids mean the same on it."""
-    try:
-        namespace = os.readlink("/proc/self/ns/pid")
-    except OSError:
-        namespace = ""
-    return f"{socket.gethostname()} {namespace}".strip()
-
-
 def kept(client: docker.DockerClient, key: str) -> list[Container]:
     """The containers of this machine that are kept for reuse under a key."""
     wanted = {"label": [f"{REUSE}={key}", f"{HOST}={this_host()}"]}
@@ -77,8 +65,7 @@ def is_orphan(found: dict[str, str]) -> bool:
     """Whether the owner that the labels name was a process of this machine and has ended."""
     if REUSE in found or found.get(HOST) != this_host() or OWNER not in found:
         return False
-    pid = found[OWNER].partition(" ")[0]
-    return not pid.isdecimal() or identity(int(pid)) != found[OWNER]
+    return has_ended(found[OWNER])
 
 
 def all_of_ours(client: docker.DockerClient) -> list[Container]:
@@ -126,4 +113,4 @@ def remove(container: Container) -> None:
                 raise
     labels = container.labels
     if labels.get(HOST) == this_host() and labels.get(FOLDER) and labels.get(OWNER):
-        own_folders.remove(Path(labels[FOLDER]), owner=labels[OWNER])
+        folders.remove_owned(Path(labels[FOLDER]), owner=labels[OWNER])

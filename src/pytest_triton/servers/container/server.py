@@ -24,9 +24,10 @@ from pytest_triton.options.server_arguments import check_arguments, check_enviro
 from pytest_triton.options.settings import ContainerOptions
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.rehearsal.simulation import NATIVE_DIRECTORY
+from pytest_triton.servers import folders
 from pytest_triton.servers import launch_arguments as command_line
-from pytest_triton.servers import own_folders
 from pytest_triton.servers.container import gpu_requests as container_gpus
+from pytest_triton.servers.container import guard_process as container_guard
 from pytest_triton.servers.container import ownership as container_owners
 from pytest_triton.servers.container import reuse as container_reuse
 from pytest_triton.servers.container import shared_files as container_files
@@ -42,7 +43,6 @@ from pytest_triton.servers.container.engine import (
     places,
     runs_beside_us,
 )
-from pytest_triton.servers.container.guard_process import ContainerGuard
 from pytest_triton.servers.container.image import OFFICIAL_IMAGE, Image, Say, get_image
 from pytest_triton.servers.container.log_stream import LogStream
 from pytest_triton.servers.container.reach import Shown, shown
@@ -50,6 +50,7 @@ from pytest_triton.servers.container.restrictions import restrictions
 from pytest_triton.servers.exit_diagnosis import cause_of_death, describe_exit
 from pytest_triton.servers.loopback import check_loopback
 from pytest_triton.servers.no_simulation import check_container, check_variables
+from pytest_triton.servers.process.guard import Guard
 from pytest_triton.servers.running_server import RunningServer
 from pytest_triton.servers.server_errors import died, not_live, timed_out
 from pytest_triton.servers.server_log import ServerLog
@@ -69,6 +70,7 @@ __tracebackhide__ = tells_all
 _STEP = 0.02  # seconds between two looks at a starting server
 _STATE_STEP = 0.5  # seconds between two looks at its container
 _LAST_WORDS = 5.0  # seconds for the log of a dead container to arrive
+_GUARD_LIMIT = 10.0  # seconds for a guard to remove the folder
 _START_LOGGED = 2.0  # seconds for a live server's own words on its start to arrive
 _STARTED = "Started HTTPService at"  # written once all models have been loaded
 
@@ -121,7 +123,8 @@ class TritonContainer(DockerContainer):
         )
         name = self.spec.image or OFFICIAL_IMAGE
         self._say = say
-        self._guard: ContainerGuard | None = None
+        self._guard: Guard | None = None
+        self._may_exist = False  # the container: it has been asked for, and not been removed
         self._stream: LogStream | None = None
         self._image: Image | None = None
         self._backends: frozenset[str] | None = frozenset(self.spec.stand_ins) or None
@@ -145,7 +148,7 @@ class TritonContainer(DockerContainer):
         bound(self.get_docker_client().client, seconds)
         if "." in name.partition("/")[0]:
             self.image = name  # testcontainers puts its prefix before other registries as well
-        self._private = own_folders.make()
+        self._private = folders.planned()
         self.folder = self._private  # what the container is shown of it
         self.log = ServerLog(self._private / "server.log")
         self.with_name(self._private.name)
@@ -245,8 +248,7 @@ class TritonContainer(DockerContainer):
             self._kept = False  # of no use to anybody
             raise
         if self._kept and self._guard is not None:
-            self._guard.dismiss()
-            self._guard = None
+            self._guard.forget_at_end()
 
     def check_alive(self) -> None:
         """Raise ServerDied, with exit code, cause and the log's last lines, if it has ended."""
@@ -288,25 +290,27 @@ class TritonContainer(DockerContainer):
         One that is kept for the next session goes on running.
         """
         container, self._container = self._container, None
-        removed = True
         if container is not None and not self._kept:
             try:
                 container.remove(force=force, v=delete_volume)
+                self._may_exist = False
             except docker.errors.NotFound:
-                pass
+                self._may_exist = False
             except docker.errors.APIError as error:
-                removed = error.status_code == 409  # somebody is removing it already
+                if error.status_code == 409:  # somebody is removing it already
+                    self._may_exist = False
             except ENGINE_ERRORS:
-                removed = False
+                pass
         if self._stream is not None:
             self._stream.close()
+        if not self._kept and self.folder != self._private:
+            folders.remove_owned(self.folder, anywhere=True)
         guard, self._guard = self._guard, None
-        if guard is not None and removed:
-            guard.dismiss()
+        if guard is not None and self._may_exist and not self._kept:
+            guard.let_go()  # the daemon did not answer, or Ctrl-C came while it made the container
         elif guard is not None:
-            guard.take_over()
-        for folder in {self._private} if self._kept else {self._private, self.folder}:
-            own_folders.remove(folder, anywhere=True)
+            guard.forget_at_end()
+            guard.end(_GUARD_LIMIT)
         self.get_docker_client().client.close()
 
     # --- how it is started -----------------------------------------------------------------------
@@ -315,6 +319,10 @@ class TritonContainer(DockerContainer):
         client = self.get_docker_client().client
         if is_local(self.get_docker_client()):
             check_loopback()
+        if self._guard is None:
+            self._guard = Guard(self._private)  # before there is anything to remove
+            folders.make(self._private)
+            folders.sweep_once()
         container_owners.remove_orphans(client)
         self._image = get_image(client, self.image, self.spec.container, self._say)
         _start_reaper(client)
@@ -332,7 +340,7 @@ class TritonContainer(DockerContainer):
         what = self._shown()
         name = container_reuse.PREFIX + container_reuse.signature_of(key, image.id, what)
         self.with_name(name)
-        self.folder = own_folders.kept_folder(name)
+        self.folder = folders.kept_folder(name)
         with container_reuse.alone():
             for found in container_owners.kept(client, key):
                 if found.name == name and found.status == "running":
@@ -340,7 +348,7 @@ class TritonContainer(DockerContainer):
                 else:
                     container_owners.remove(found)
             if self._container is None:
-                own_folders.make_kept(name)
+                folders.make_kept(name)
                 self._make({container_owners.REUSE: key})
             else:
                 self._launched = time.monotonic()
@@ -361,7 +369,10 @@ class TritonContainer(DockerContainer):
             command.insert(0, "tritonserver")
         libraries = [NATIVE_DIRECTORY] if self.spec.is_rehearsal else []
         what = self._shown(self.folder, *libraries)
-        self._guard = ContainerGuard(str(self._name), self.folder, container_owners.SESSION_ID)
+        if self._guard is not None:
+            self._guard.run_at_end(
+                *container_guard.removal(str(self._name), self.folder, container_owners.SESSION_ID)
+            )
         how = self._create(what, self._settings(what, command, variables, labels))
         self._notes = (self._image.note if self._image else "", f"repository {how}")
         self._launched = time.monotonic()
@@ -420,7 +431,12 @@ class TritonContainer(DockerContainer):
         client = self.get_docker_client().client
         given = dict(settings)
         mounts = [*files, *given.pop("mounts", ())]
-        self._container = client.containers.create(self.image, mounts=mounts, **given)
+        self._may_exist = True
+        try:
+            self._container = client.containers.create(self.image, mounts=mounts, **given)
+        except docker.errors.APIError:
+            self._may_exist = False  # refused; at Ctrl-C or without an answer, it may be made yet
+            raise
 
     def _settings(
         self,

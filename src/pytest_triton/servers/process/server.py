@@ -1,25 +1,23 @@
 """A tritonserver as a process of this machine: launch it, wait for it, end it.
 
-Launching and waiting are two steps, so that several servers can start side by side. From the
-launch on, a guard ends the server if pytest can't (see guard.py).
+Launching and waiting are two steps, so that several servers can start side by side. A guard starts
+the server, and ends it if pytest can't (see guard.py).
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import signal
 import socket
-import subprocess
-import tempfile
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
 from pytest_triton.client.http import HttpApi
 from pytest_triton.errors import tells_all
 from pytest_triton.placement.hardware import HardwareRequest
+from pytest_triton.servers import folders
 from pytest_triton.servers import launch_arguments as command_line
 from pytest_triton.servers.exit_diagnosis import cause_of_death, describe_exit
 from pytest_triton.servers.loopback import check_loopback
@@ -39,6 +37,7 @@ __tracebackhide__ = tells_all
 
 _STEP = 0.01  # seconds between two looks at a starting server
 _GRACE = 10.0  # seconds from SIGTERM to SIGKILL
+_END_LIMIT = 10.0  # seconds from SIGKILL to giving up: a process may hang in a driver
 _WITHOUT_METRICS_ADDRESS = ("2.33.0",)  # releases that know no --metrics-address
 _ATTEMPTS = 3  # starts, when others take the ports that were free a moment ago
 
@@ -52,15 +51,14 @@ class ProcessServer:
     def __init__(self, spec: ServerSpec, tritonserver: Tritonserver) -> None:
         self.spec = spec
         self.tritonserver = tritonserver
-        self.folder = Path(tempfile.mkdtemp(prefix="pytest-triton-"))
+        self.folder = folders.planned()
         self.log = ServerLog(self.folder / "server.log")
         self.http = self.grpc = self.metrics = ""
-        self._process: subprocess.Popen[bytes] | None = None
-        self._told_to_end: subprocess.Popen[bytes] | None = None
-        self._guard: Guard | None = None
         self._launched = 0.0
         self._log_start = 0
+        self._guard: Guard | None = Guard(self.folder)  # before there is anything to end
         try:
+            folders.make(self.folder)
             self._repositories = command_line.served_repositories(spec, self.folder)
             self._backends, self._environment, self._notes = _backends(
                 spec, tritonserver, self.folder
@@ -82,7 +80,15 @@ class ProcessServer:
 
     @property
     def running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        return self._guard is not None and self._guard.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """The process id of a server that runs."""
+        assert self._guard is not None
+        self._guard.poll()
+        assert self._guard.pid is not None
+        return self._guard.pid
 
     @property
     def _lacks_metrics(self) -> bool:
@@ -111,13 +117,12 @@ class ProcessServer:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 self._wait(deadline)
-                if self._process is not None and self.spec.hardware.kind not in ("none", "sim"):
-                    check_process(self._process.pid)
+                if self.spec.hardware.kind not in ("none", "sim"):
+                    check_process(self.pid)
                 return
             except ServerDied as death:
                 if death.cause != "port taken" or attempt == _ATTEMPTS:
                     raise
-                self._end()
                 self._launch()
 
     def _wait(self, deadline: float) -> None:
@@ -133,9 +138,25 @@ class ProcessServer:
 
     def check_alive(self) -> None:
         """Raise `ServerDied`, with exit code, cause and the log's last lines, if it has ended."""
-        if self._process is None or self._process.poll() is None:
+        guard = self._guard
+        if guard is None or (returncode := guard.poll()) is None:
             return
-        returncode = self._process.returncode
+        if guard.failure:
+            raise ServerDied(
+                f"{self.tritonserver.binary} could not be started: {os.strerror(guard.failure)}",
+                cause="not startable",
+                cure="name a tritonserver built for this machine (--triton-binary), or fetch "
+                "one: python -m pytest_triton install",
+            )
+        if guard.was_killed:
+            raise died(
+                self.description,
+                self.spec,
+                f"has gone: the process that started it (pid {guard.guard_pid}) was killed",
+                cause_of_death(returncode, self.log.since(self._log_start)),
+                self.log,
+                cure="look what kills processes here: too little memory, or a clean-up of CI",
+            )
         raise died(
             self.description,
             self.spec,
@@ -151,62 +172,40 @@ class ProcessServer:
         Models get SIGTERM and time to finish. Stand-ins have nothing to finish, and Triton takes
         a second or more to end properly, so they are killed.
         """
-        if self._process is None or self._process is self._told_to_end:
-            return  # a second SIGTERM would make Triton drop everything
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGKILL if self.spec.stand_ins else signal.SIGTERM)
-        self._told_to_end = self._process
+        if self._guard is not None:
+            self._guard.stop()
 
     def stop(self) -> None:
-        """End the server (in the end with SIGKILL) and remove its folder. Safe to call twice."""
-        self._end()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """End the server (in the end with SIGKILL) and remove its folder. Safe to call twice.
+
+        A server that even SIGKILL doesn't end is waited for no longer than that, with a warning.
+        """
+        guard, self._guard = self._guard, None
+        if guard is not None and not guard.end(self._grace + _END_LIMIT):
+            warnings.warn(
+                f"{self.description} (pid {guard.pid}) did not end within {_END_LIMIT:g} s of "
+                f"SIGKILL; it ends, or has to be ended, without pytest. Log: {self.log.path}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
     def _launch(self) -> None:
+        assert self._guard is not None
         check_loopback()
         self.http, self.grpc, self.metrics = _free_addresses(3)
         self._log_start = self.log.size()  # of this attempt, if ports had to be chosen again
-        command = _command(self)
-        with self.log.path.open("ab") as log:
-            try:
-                self._process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    env=self._environment,
-                    cwd=self.folder,
-                    start_new_session=True,  # Ctrl-C is pytest's to handle
-                )
-            except OSError as error:
-                raise ServerDied(
-                    f"{self.tritonserver.binary} could not be started: {error.strerror or error}",
-                    cause="not startable",
-                    cure="name a tritonserver built for this machine (--triton-binary), or fetch "
-                    "one: python -m pytest_triton install",
-                ) from error
-        self._guard = Guard(self._process.pid, self.folder, self._shared_memory)
+        self._guard.start(_command(self), self._environment, log=self.log.path, grace=self._grace)
         self._launched = time.monotonic()
+        folders.sweep_once()  # while the server starts
+
+    @property
+    def _grace(self) -> float:
+        return 0.0 if self.spec.stand_ins else _GRACE
 
     @property
     def _shared_memory(self) -> str:
         """Prefix of the shared memory files of this server's python models."""
         return self.folder.name
-
-    def _end(self) -> None:
-        self.begin_stop()
-        process, self._process = self._process, None
-        if process is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_GRACE)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # stubs that outlived it, or itself
-            process.wait()
-            for left in Path("/dev/shm").glob(self._shared_memory + "*"):
-                left.unlink(missing_ok=True)
-        guard, self._guard = self._guard, None
-        if guard is not None:
-            guard.dismiss()
 
 
 def launch(spec: ServerSpec) -> ProcessServer:
