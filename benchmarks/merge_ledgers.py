@@ -15,41 +15,43 @@ import tempfile
 import time
 from pathlib import Path
 
-from pytest_triton.ledger import (
+from pytest_triton.checks.result import (
+    CheckResult,
     ConfigFacts,
-    Entry,
-    Group,
+    Declaration,
+    Evidence,
     HardwareFacts,
-    Job,
-    Ledger,
     Outcome,
     ServerFacts,
-    Witness,
-    write_ledger,
 )
+from pytest_triton.ledger import Entry, Job, Ledger, write_ledger
+from pytest_triton.placement.declared import DeclaredGroup
+from pytest_triton.placement.instances import gpu
+from pytest_triton.placement.predict import ResolvedGroup
 from pytest_triton.plan.plan_file import Need, Plan, plan_json
 
 TWO_GPUS = HardwareFacts("2", "2 GPUs", 2)
 SERVER = ServerFacts("tritonserver 2.51.0", "2.51.0", "real run")
-SEEN = Outcome("GPU 0 · GPU 1", "GPU 0 · GPU 1", groups=(Group("m_0", "GPU 0 · GPU 1"),))
+DECLARED = Declaration("groups", (DeclaredGroup(kind="GPU", kind_number=1),))
+SEEN = Outcome(tuple(gpu(0) + gpu(1)), groups=(ResolvedGroup("m_0", "GPU", 1, (0, 1)),))
 
 
 def entry(number: int, job: Job) -> Entry:
-    return Entry(
+    result = CheckResult(
         deployment="models",
         model=f"model_{number:05}",
+        test="test_placement",
+        config=ConfigFacts(f"models/model_{number:05}/config.pbtxt", f"{number:064}", 3),
+        declared=DECLARED,
         hardware=TWO_GPUS,
-        verdict="proven",
-        headline="runs on GPU 0 · GPU 1, as predicted",
-        declared="GPU",
-        groups=(Group("", "GPU"),),
-        config=ConfigFacts(f"models/model_{number:05}/config.pbtxt", 3, f"{number:064}"),
-        job=job,
         predicted=SEEN,
         observed=SEEN,
-        witnesses=(Witness("repository index"), Witness("resolved config", "GPU 0 · GPU 1")),
+        headline="runs on GPU 0 · GPU 1, as predicted",
+        proof="proven",
+        evidence=(Evidence("repository index"), Evidence("resolved config", "GPU 0 · GPU 1")),
         server=SERVER,
     )
+    return Entry(result, "proven", job, result.headline)
 
 
 def main(ledgers: int, models: int) -> None:

@@ -166,15 +166,10 @@ def test_hostile_texts_are_only_texts(browser: Browser, show: Show) -> None:
             text=evil + "\u202e",
             log=evil,
             headline=evil,
-            declared=evil,
         )
         for name in names
     ]
-    show(
-        Ledger(
-            (ledgers.CPU_JOB,), tuple(entries), (ledgers.check(evil, evil, evil, deployment=evil),)
-        )
-    )
+    show(Ledger((ledgers.CPU_JOB,), (*entries, ledgers.check(evil, evil, evil, deployment=evil))))
     shown = browser.eval(NAMES)
     assert sorted(shown) == sorted(
         [evil, r"new\nline", r"\u202egpj.exe", "\u05d0\u05d1\u05d2", r"a\udcffb", "' \" & <b>"]

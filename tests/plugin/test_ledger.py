@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from pytest_triton.__main__ import main
 from pytest_triton.ledger import Entry, Ledger, read_ledger
 from pytest_triton.ledger.ledger_file import SCHEMA_FILE
+from pytest_triton.placement.instances import Placement, cpu, gpu
 from support.builders import RepositoryBuilder
 from support.components import need_release
 
@@ -33,11 +34,11 @@ def written(pytester: pytest.Pytester) -> Ledger:
 
 
 def verdicts(ledger: Ledger) -> dict[tuple[str, str], str]:
-    return {(entry.model, entry.hardware.spec): entry.verdict for entry in ledger.entries}
+    return {(entry.model, entry.hardware.spec): entry.verdict for entry in ledger.placements}
 
 
 def the(ledger: Ledger, model: str, spec: str) -> Entry:
-    (found,) = [e for e in ledger.entries if (e.model, e.hardware.spec) == (model, spec)]
+    (found,) = [e for e in ledger.placements if (e.model, e.hardware.spec) == (model, spec)]
     return found
 
 
@@ -58,18 +59,19 @@ def test_all_that_is_known_is_written(pytester: pytest.Pytester, models: Reposit
     assert (job.name, job.exit_status, job.shard) == ("both", result.ret, None)
     assert job.ended is not None
     mixed = the(ledger, "mixed", "sim:2")
-    assert (mixed.verdict, mixed.declared) == ("proven", "GPU + CPU x2")
-    assert [(group.name, group.summary) for group in mixed.groups] == [
+    assert (mixed.verdict, str(mixed.declared)) == ("proven", "GPU + CPU x2")
+    assert [(group.name, group.summary) for group in mixed.declared.groups] == [
         ("", "GPU"),
         ("small", "CPU x2"),
     ]
     assert (mixed.hardware.gpus, mixed.hardware.simulated) == (2, True)
     assert mixed.predicted is not None
     assert mixed.observed is not None
-    assert mixed.predicted.placement == mixed.observed.placement == "GPU 0 · GPU 1 · CPU x2"
+    assert mixed.predicted.placement == mixed.observed.placement
+    assert Placement(mixed.observed.placement) == gpu(0) + gpu(1) + cpu(count=2)
     assert [group.name for group in mixed.predicted.groups] == ["mixed_0", "small"]
     assert mixed.observed.state == "READY"
-    assert mixed.witnesses
+    assert mixed.evidence
     assert mixed.server is not None
     assert (mixed.server.version, mixed.server.run) == (
         "2.51.0",
@@ -79,7 +81,7 @@ def test_all_that_is_known_is_written(pytester: pytest.Pytester, models: Reposit
     assert not mixed.is_real
     refused = the(ledger, "mixed", "none").observed
     assert refused is not None
-    assert (refused.placement, refused.reason) == ("", "no-gpu")
+    assert (refused.placement, refused.reason) == ((), "no-gpu")
     assert "no GPUs are available" in refused.text
     fallback = the(ledger, "undeclared", "none").observed
     assert fallback is not None

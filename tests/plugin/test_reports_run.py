@@ -107,7 +107,7 @@ def test_a_report_does_not_need_a_ledger_and_goes_with_one(
     run: Run, pytester: pytest.Pytester
 ) -> None:
     run("--triton-html=r.html", "--triton-ledger=l.json")
-    assert len(json.loads((pytester.path / "l.json").read_text("utf-8"))["entries"]) == 4
+    assert len(json.loads((pytester.path / "l.json").read_text("utf-8"))["entries"]) == 10
     assert (pytester.path / "r.html").exists()
 
 

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import fields, replace
+from typing import Any
 
 from hypothesis import strategies as st
+from msgspec.structs import replace as replaced
 
-from pytest_triton.ledger import (
-    Check,
+from pytest_triton.checks.result import (
+    CheckResult,
     ConfigFacts,
-    Entry,
-    Group,
+    Declaration,
+    Evidence,
     HardwareFacts,
-    Job,
-    Ledger,
     Outcome,
     ServerFacts,
     ServerGpu,
-    Verdict,
-    Witness,
 )
-from pytest_triton.ledger.entries import VERDICTS
+from pytest_triton.ledger import VERDICTS, Entry, Job, Ledger, Verdict
+from pytest_triton.ledger.ledger_file import layout, lines_of
+from pytest_triton.placement.declared import DeclaredGroup
+from pytest_triton.placement.instances import Instances
+from pytest_triton.placement.predict import ResolvedGroup
 
 REHEARSAL = "rehearsal (simulated GPUs, stand-in backends)"
 
@@ -33,6 +36,24 @@ def hardware(spec: str) -> HardwareFacts:
     """Of `none`, `sim:2` or `2`."""
     count = 0 if spec == "none" else int(spec.removeprefix("sim:"))
     return HardwareFacts(spec, spec, count, spec.startswith("sim:"))
+
+
+def outcome(text: str) -> Outcome:
+    """Of `GPU 0 · GPU 1 x2 · CPU`, `CPU  <- fallback`, `refused: no GPU`, `ready`."""
+    text, _, mark = text.partition("  <- ")
+    if text.startswith("refused: "):
+        reason = text.removeprefix("refused: ").lower().replace(" ", "-")
+        return Outcome(reason=reason, text=f"Triton: {reason}", state="UNAVAILABLE")
+    instances = []
+    for part in text.split(" · ") if text not in ("", "ready") else ():
+        where, _, count = part.partition(" x")
+        kind, _, device = where.partition(" ")
+        number = int(device) if device else None
+        instances.append(Instances(kind, number, int(count or 1)))  # type: ignore[arg-type]
+    return Outcome(tuple(instances), state="READY", fallback=bool(mark))
+
+
+GPU = Declaration("groups", (DeclaredGroup(kind="GPU", kind_number=1),))
 
 
 def entry(
@@ -50,32 +71,48 @@ def entry(
 ) -> Entry:
     answered = verdict in ("proven", "failed")
     server = ServerFacts(f"tritonserver {version}", version, "real run" if real else REHEARSAL)
-    return Entry(
+    result = CheckResult(
         deployment=deployment,
         model=model,
+        test="test_placement",
+        config=ConfigFacts("models/detector/config.pbtxt", config, 3),
+        declared=GPU,
         hardware=hardware(spec),
-        verdict=verdict,
-        headline=headline,
-        declared="GPU",
-        groups=(),
-        config=ConfigFacts("models/detector/config.pbtxt", 3, config),
-        job=by or job(),
-        observed=Outcome(placed, placed) if answered else None,
+        observed=outcome(placed) if answered else None,
         server=server if answered else None,
     )
+    return Entry(result, verdict, by or job(), headline)
 
 
-def check(verdict: Verdict = "proven", *, config: str = "h1", by: Job | None = None) -> Check:
-    facts = ConfigFacts("models/detector/config.pbtxt", 3, config)
-    return Check("models", "detector", "test_config", verdict, facts, by or job())
+def check(
+    verdict: Verdict = "proven",
+    test: str = "test_config",
+    *,
+    model: str = "detector",
+    deployment: str = "models",
+    config: str = "h1",
+    by: Job | None = None,
+) -> Entry:
+    facts = ConfigFacts("models/detector/config.pbtxt", config, 3)
+    return Entry(CheckResult(deployment, model, test, facts, GPU), verdict, by or job())
 
 
-def ledger(*told: Entry | Check) -> Ledger:
-    return Ledger(
-        tuple(dict.fromkeys(one.job for one in told)),
-        tuple(one for one in told if isinstance(one, Entry)),
-        tuple(one for one in told if isinstance(one, Check)),
-    )
+def changed(entry: Entry, **changes: Any) -> Entry:
+    """An entry with other fields, of its own or of its result."""
+    own = {field.name for field in fields(Entry)}
+    result = {name: value for name, value in changes.items() if name not in own}
+    mine = {name: value for name, value in changes.items() if name in own}
+    return replace(entry, result=replaced(entry.result, **result), **mine)
+
+
+def as_json(ledger: Ledger) -> dict[str, Any]:
+    """The object that a ledger's file holds."""
+    found: dict[str, Any] = json.loads(layout(lines_of(ledger)))
+    return found
+
+
+def ledger(*told: Entry) -> Ledger:
+    return Ledger(tuple(dict.fromkeys(one.job for one in told)), told)
 
 
 # The last stands for a byte of a file's name that is no UTF-8. Other surrogates don't occur: JSON
@@ -83,10 +120,37 @@ def ledger(*told: Entry | Check) -> Ledger:
 texts = st.text(st.characters(exclude_categories=["Cs"]) | st.just("\udcff"), max_size=8)
 _maybe = st.none() | texts
 _counts = st.integers(0, 2**40)
-_groups = st.lists(st.builds(Group, texts, texts), max_size=2).map(tuple)
-_outcomes = st.builds(Outcome, texts, texts, texts, texts, texts, st.booleans(), groups=_groups)
-_configs = st.builds(ConfigFacts, texts, st.none() | _counts, texts)
-_jobs = st.builds(Job, texts, _maybe, texts, texts, _maybe, st.none() | st.integers(), _maybe)
+_gpu_ids = st.lists(st.integers(0, 9), max_size=2).map(tuple)
+_declared_groups = st.builds(
+    DeclaredGroup,
+    texts,
+    st.sampled_from(["AUTO", "GPU", "CPU", "MODEL", "UNKNOWN"]),
+    st.integers(0, 9),
+    _counts,
+    _gpu_ids,
+    st.booleans(),
+    host_policy=texts,
+)
+_declarations = st.builds(
+    Declaration,
+    st.sampled_from(["groups", "nothing", "ensemble", "unreadable"]),
+    st.lists(_declared_groups, max_size=2).map(tuple),
+)
+_kinds = st.sampled_from(["GPU", "CPU", "MODEL"])
+_instances = st.builds(Instances, _kinds, st.none() | _counts, _counts)
+_groups = st.builds(ResolvedGroup, texts, _kinds, _counts, _gpu_ids, st.booleans())
+_outcomes = st.builds(
+    Outcome,
+    st.lists(_instances, max_size=2).map(tuple),
+    texts,
+    texts,
+    texts,
+    st.booleans(),
+    groups=st.lists(_groups, max_size=2).map(tuple),
+)
+_configs = st.builds(ConfigFacts, texts, texts, st.none() | _counts)
+_codes = st.integers(-255, 255)
+_jobs = st.builds(Job, texts, _maybe, texts, texts, _maybe, st.none() | _codes, _maybe)
 _servers = st.builds(
     ServerFacts,
     texts,
@@ -97,6 +161,25 @@ _servers = st.builds(
     _maybe,
     st.lists(st.builds(ServerGpu, _counts, texts, texts), max_size=2).map(tuple),
 )
+_results = st.builds(
+    CheckResult,
+    deployment=texts,
+    model=texts,
+    test=st.sampled_from(["test_placement", "test_config"]) | texts,
+    config=_configs,
+    declared=_declarations,
+    hardware=st.builds(HardwareFacts, texts, texts, st.none() | _counts, st.booleans()),
+    fallback_allowed=st.booleans(),
+    predicted=st.none() | _outcomes,
+    observed=st.none() | _outcomes,
+    headline=texts,
+    proof=st.sampled_from([None, "proven", "one witness"]),
+    evidence=st.lists(st.builds(Evidence, texts, texts), max_size=2).map(tuple),
+    server=st.none() | _servers,
+    unproven=st.sampled_from(["", "not served", "no server", "no backend"]),
+    findings=st.lists(texts, max_size=2).map(tuple),
+    notes=st.lists(texts, max_size=2).map(tuple),
+)
 
 
 @st.composite
@@ -105,45 +188,19 @@ def ledgers(draw: st.DrawFn) -> Ledger:
     jobs = draw(st.lists(_jobs, min_size=1, max_size=3, unique=True))
     entries = st.builds(
         Entry,
-        deployment=texts,
-        model=texts,
-        hardware=st.builds(HardwareFacts, texts, texts, st.none() | _counts, st.booleans()),
+        result=_results,
         verdict=st.sampled_from([v for v in VERDICTS if v != "proven"]),
-        headline=texts,
-        declared=texts,
-        groups=_groups,
-        config=_configs,
         job=st.sampled_from(jobs),
-        predicted=st.none() | _outcomes,
-        observed=st.none() | _outcomes,
-        witnesses=st.lists(st.builds(Witness, texts, texts), max_size=2).map(tuple),
-        server=st.none() | _servers,
-        fallback_allowed=st.booleans(),
+        headline=texts,
         text=texts,
         log=texts,
     )
     proven = st.builds(
-        lambda one, observed, server: replace(
+        lambda one, observed, server: changed(
             one, verdict="proven", observed=observed, server=server
         ),
         entries,
         _outcomes,
         _servers,
     )
-    checks = st.builds(
-        Check,
-        texts,
-        texts,
-        texts,
-        st.sampled_from(VERDICTS),
-        _configs,
-        st.sampled_from(jobs),
-        texts,
-        texts,
-        texts,
-    )
-    return Ledger(
-        tuple(jobs),
-        tuple(draw(st.lists(entries | proven, max_size=3))),
-        tuple(draw(st.lists(checks, max_size=2))),
-    )
+    return Ledger(tuple(jobs), tuple(draw(st.lists(entries | proven, max_size=4))))

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from pytest_triton.ledger import (
-    Check,
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
+from pytest_triton.checks.result import (
+    CheckResult,
     ConfigFacts,
-    Entry,
-    Group,
+    Declaration,
+    Evidence,
     HardwareFacts,
-    Job,
-    Ledger,
     Outcome,
     ServerFacts,
     ServerGpu,
-    Verdict,
-    Witness,
 )
+from pytest_triton.ledger import Entry, Job, Ledger, Verdict
+from pytest_triton.placement.declared import DeclaredGroup
+from pytest_triton.placement.instances import Instances
+from pytest_triton.placement.predict import ResolvedGroup
+from support.ledger_strategies import outcome
 
 NO_GPU_TEXT = (
     "Invalid argument: instance group {0}_0 of model {0} has kind KIND_GPU but no GPUs are "
@@ -58,14 +63,31 @@ REAL = ServerFacts(
 
 
 def ready(placement: str, *, fallback: bool = False) -> Outcome:
-    summary = f"{placement}  <- fallback" if fallback else placement or "ready"
-    groups = (Group("group_0", placement),) if placement else ()
-    return Outcome(summary, placement, state="READY", fallback=fallback, groups=groups)
+    made = outcome(f"{placement}  <- fallback" if fallback else placement)
+    return replace(made, groups=tuple(_groups(made.placement)))
+
+
+def _groups(placement: tuple[Instances, ...]) -> Iterator[ResolvedGroup]:
+    for number, one in enumerate(placement):
+        gpus = () if one.device is None else (one.device,)
+        yield ResolvedGroup(f"group_{number}", one.kind, one.count, gpus)
 
 
 def refused(model: str) -> Outcome:
-    text = NO_GPU_TEXT.format(model)
-    return Outcome("refused: no GPU", reason="no-gpu", text=text, state="UNAVAILABLE")
+    return Outcome(reason="no-gpu", text=NO_GPU_TEXT.format(model), state="UNAVAILABLE")
+
+
+def declaration(text: str) -> Declaration:
+    """Of `GPU + CPU x2`, `GPU 1`, `nothing`, `ensemble`."""
+    if text in ("nothing", "ensemble"):
+        return Declaration(text)  # type: ignore[arg-type]
+    groups = []
+    for one in text.split(" + "):
+        where, _, count = one.partition(" x")
+        kind, _, gpu = where.partition(" ")
+        gpus = (int(gpu),) if gpu else ()
+        groups.append(DeclaredGroup("", kind, count=int(count or 0), gpus=gpus))  # type: ignore[arg-type]
+    return Declaration("groups", tuple(groups))
 
 
 def entry(
@@ -85,36 +107,32 @@ def entry(
     headline: str = "",
     line: int | None = 4,
 ) -> Entry:
-    return Entry(
+    seen = str(observed) if observed else ""
+    result = CheckResult(
         deployment=deployment,
         model=model,
+        test="test_placement",
+        config=ConfigFacts(f"{deployment}/{model}/config.pbtxt", "0f" * 32, line),
+        declared=declaration(declared),
         hardware=hardware,
-        verdict=verdict,
-        headline=headline or f"{observed.summary if observed else 'nothing'}, as predicted",
-        declared=declared,
-        groups=(Group("group_0", declared),) if declared not in ("nothing", "ensemble") else (),
-        config=ConfigFacts(f"{deployment}/{model}/config.pbtxt", line, "0f" * 32),
-        job=job,
+        fallback_allowed=fallback_allowed,
         predicted=predicted if predicted is not None else observed,
         observed=observed,
-        witnesses=(Witness("config", "group_0: " + (observed.summary if observed else "")),),
+        evidence=(Evidence("config", f"group_0: {seen}"),),
         server=server,
-        fallback_allowed=fallback_allowed,
-        text=text,
-        log=log,
     )
+    headline = headline or f"{observed or 'nothing'}, as predicted"
+    return Entry(result, verdict, job, headline, text, log)
 
 
-def check(model: str, test: str, text: str = "", *, deployment: str = "models") -> Check:
-    return Check(
-        deployment=deployment,
-        model=model,
-        test=test,
-        verdict="failed" if text else "proven",
-        config=ConfigFacts(f"{deployment}/{model}/config.pbtxt", 4 if text else None, "0f" * 32),
-        job=CPU_JOB,
-        headline=text.splitlines()[0] if text else "",
-        text=text,
+def check(model: str, test: str, text: str = "", *, deployment: str = "models") -> Entry:
+    config = ConfigFacts(f"{deployment}/{model}/config.pbtxt", "0f" * 32, 4 if text else None)
+    return Entry(
+        CheckResult(deployment, model, test, config, declaration("GPU")),
+        "failed" if text else "proven",
+        CPU_JOB,
+        text.splitlines()[0] if text else "",
+        text,
     )
 
 
@@ -215,7 +233,7 @@ def one_of_everything() -> Ledger:
         for name in dict.fromkeys(one.model for one in entries)
         for test in tests
     ]
-    return Ledger((CPU_JOB, GPU_JOB), tuple(entries), tuple(checks))
+    return Ledger((CPU_JOB, GPU_JOB), (*entries, *checks))
 
 
 def all_proven() -> Ledger:
@@ -226,13 +244,13 @@ def all_proven() -> Ledger:
         entry("tokenizer", ready("CPU x2"), declared="CPU x2"),
         entry("tokenizer", ready("CPU x2"), hardware=TWO, declared="CPU x2"),
     )
-    return Ledger((CPU_JOB,), entries, ())
+    return Ledger((CPU_JOB,), entries)
 
 
 def many(count: int) -> Ledger:
     """`count` models of all sorts on two rehearsed hardware and a real one; a few go wrong."""
     entries: list[Entry] = []
-    checks: list[Check] = []
+    checks: list[Entry] = []
     for number in range(count):
         family = ("fraud", "search", "vision", "speech", "rank")[number % 5]
         name = f"{family}_{number:04}"
@@ -271,4 +289,4 @@ def many(count: int) -> Ledger:
                     log=LOG.replace("lost", name) if failed else "",
                 )
             )
-    return Ledger((CPU_JOB, GPU_JOB), tuple(entries), tuple(checks))
+    return Ledger((CPU_JOB, GPU_JOB), (*entries, *checks))

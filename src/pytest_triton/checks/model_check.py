@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pytest_triton.checks.audit_check import audit_findings, audit_text
 from pytest_triton.checks.invalid import first_invalid
+from pytest_triton.checks.placement_result import declaration, hardware_facts, with_placement
+from pytest_triton.checks.result import NO_HARDWARE, CheckResult, ConfigFacts, Unproven
 from pytest_triton.checks.unserved import HEADLINE, Unserved, unserved
 from pytest_triton.placement.advice import (
     Advice,
@@ -26,7 +27,8 @@ from pytest_triton.placement.compare import Observed, Verdict, compare
 from pytest_triton.placement.declared import Declared, DeclaredGroup
 from pytest_triton.placement.hardware import NO_GPU, HardwareRequest
 from pytest_triton.placement.instances import Kind
-from pytest_triton.placement.predict import DEFAULT_TRAITS, Prediction, ample_gpus, predict
+from pytest_triton.placement.predict import DEFAULT_TRAITS, ample_gpus, predict
+from pytest_triton.plan.identity import config_hash, deployment_name
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
 from pytest_triton.repository.config_file import position_of
 from pytest_triton.repository.problems import ConfigProblem, Effect
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
     from pytest_triton.repository import Model
 
 
-REPORTED_ELSEWHERE = "reported_elsewhere"  # a note: why a check left its failure to another one
 _WIDTH = 92  # characters a line of prose
 _NOT_SERVED = Advice(
     "On the GPUs that this server has, Triton's rules say that the model is refused, so that "
@@ -49,22 +50,6 @@ _NOT_LOADED = Advice(
     "not loaded, or could not be read (only the server's log tells). Deploy it and load it, or "
     "check the repository that the server really has."
 )
-
-
-class CheckFacts(NamedTuple):
-    """What is known of a model under check; `seen` and `verdict` once a server has answered.
-
-    `unproven`: a server that could have answered wasn't there, or lacks the backend; or another
-    check reports why nothing could be looked at. `start` is where pytest was started.
-    """
-
-    model: Model
-    checked: CheckedDeployment
-    start: Path
-    fallback_allowed: bool
-    seen: Seen | None
-    verdict: Verdict | None
-    unproven: bool
 
 
 @dataclass(frozen=True)
@@ -88,8 +73,8 @@ class Runs(Protocol):
 class ModelCheck:
     """One model under check: each question gets an `Answer`.
 
-    `tell` is called with what reports should know, as (name, text) pairs. `runs` says which other
-    checks there are, so that one cause is one failure.
+    `result` says what was found, once a question was answered. `runs` says which other checks
+    there are, so that one cause is one failure.
     """
 
     def __init__(
@@ -98,22 +83,19 @@ class ModelCheck:
         checked: CheckedDeployment,
         session: TritonSession,
         start: Path,
-        tell: Callable[[tuple[str, str]], None],
         runs: Runs,
     ) -> None:
         self.model = model
-        self._tell = tell
         self._runs = runs
         self._checked = checked
         self._session = session
         self._start = start
         self._seen: Seen | None = None
         self._verdict: Verdict | None = None
-        self._unproven = False
-        declared = checked.declared.get(model.name)
-        self._note("model", model.name)
-        self._note("repository", checked.deployment.text)
-        self._note("declared", declared.summary if declared is not None else "unreadable")
+        self._unproven: Unproven = ""
+        self._reported_elsewhere = ""
+        self._findings: tuple[str, ...] = ()
+        self._notes: tuple[str, ...] = ()
 
     # --- the three questions -----------------------------------------------------------------
 
@@ -196,39 +178,28 @@ class ModelCheck:
         found = audit_findings(
             self._session, self._checked, self.model, fallback_allowed=self._allowed
         )
-        for finding in found:
-            self._note("audit", str(finding))
+        self._findings = tuple(map(str, found))
         errors = [finding for finding in found if finding.severity == "error"]
         return "\n\n".join(audit_text(finding, self._start) for finding in errors)
 
     def placement_failure(self, hardware: HardwareRequest) -> Answer:
         """How what a server did differs from what Triton's rules say."""
-        self._note("hardware", hardware.label)
         declared = self._checked.declared.get(self.model.name)
         held_back = self._checked.held_back
         if declared is None or self.model.refusal is not None or self.model.name in held_back:
-            self._note("observed", "not served (see test_config)")
+            self._unproven = "not served"
             return self._nothing_to("place")
         seen = self._session.seen(self._checked, hardware)
         predicted = seen.predicted[self.model.name]
         observed = seen.observed[self.model.name]
         verdict = compare(declared, predicted, observed)
         self._seen, self._verdict = seen, verdict
+        self._notes = tuple([note for note in seen.notes if not self._session.is_told(note)])
         missing = observed.refusal is not None and observed.refusal.reason == "backend-missing"
         nowhere = None
         if verdict.ok and not missing:
             nowhere = unserved(self.model.name, predicted, hardware, self._checked, self._session)
-        self._note("predicted", str(predicted))
-        cell = self._cell(predicted, observed)
-        self._note("observed", f"{cell}  <- READY nowhere" if nowhere is not None else cell)
-        self._note("proof", observed.proof)
-        self._note("witnesses", "; ".join(f"{w.witness}: {w.says}" for w in observed.testimonies))
-        self._note("run", seen.run)
-        self._note("server", seen.server)
-        for note in seen.notes:
-            if not self._session.is_told(note):
-                self._note("server_note", note)
-        self._unproven = missing
+        self._unproven = "no backend" if missing else ""
         advice = None
         if self._checked.attached and not observed.ready and observed.refusal is None:
             headline, advice = f"not loaded on this server ({observed.state})", _NOT_LOADED
@@ -264,53 +235,65 @@ class ModelCheck:
 
     def no_answer(self, error: PytestTritonError) -> str:
         """Why no server could be asked: in full the first time, then in a line."""
-        self._note("observed", "not proven")
-        self._unproven = True
+        self._unproven = "no server"
         if self._session.is_told(error):
             return f"no server to ask: {error.what.splitlines()[0]} (told in full above)"
         return f"no server to ask\n\n{error}"
 
-    def facts(self) -> CheckFacts:
-        """For the ledger."""
-        return CheckFacts(
-            self.model,
-            self._checked,
-            self._start,
-            self._allowed,
-            self._seen,
-            self._verdict,
-            self._unproven,
+    def result(self, test: str, hardware: HardwareRequest | None, *, failed: bool) -> CheckResult:
+        """What the check `test` of this model has found, for reports.
+
+        Finding the config's line takes longer than all else here, so that only failures have it.
+        """
+        declared = self._checked.declared.get(self.model.name)
+        line = self._line if failed else None
+        common = CheckResult(
+            deployment=deployment_name(self._checked.deployment.text),
+            model=self.model.name,
+            test=test,
+            config=ConfigFacts(self._place, config_hash(self.model), line),
+            declared=declaration(declared),
+            hardware=NO_HARDWARE if hardware is None else hardware_facts(hardware, self._verdict),
+            fallback_allowed=self._allowed,
+            unproven=self._unproven,
+            reported_elsewhere=self._reported_elsewhere,
+            findings=self._findings,
+            notes=self._notes,
         )
+        if self._seen is None or self._verdict is None:
+            return common
+        return with_placement(common, self._seen, self._verdict)
 
     # --- parts -------------------------------------------------------------------------------
 
     @property
     def _place(self) -> str:
+        here, anchor = f"{self._start}{os.sep}", str(self.model.anchor)
+        if anchor.startswith(here):
+            return anchor[len(here) :]  # what short_path() would find, far quicker
         return short_path(self.model.anchor, self._start)
+
+    @property
+    def _line(self) -> int | None:
+        """The line of the config's first instance_group, if it has one."""
+        config_file = self.model.config_file
+        position = position_of(config_file.text, "instance_group") if config_file else None
+        return position[0] if position is not None else None
 
     @property
     def _config_fact(self) -> tuple[str, str]:
         """Where to look: the config, at the line of its first instance_group if it has one."""
-        config_file = self.model.config_file
-        position = position_of(config_file.text, "instance_group") if config_file else None
-        return ("config", f"{self._place}:{position[0]}" if position else self._place)
+        line = self._line
+        return ("config", self._place if line is None else f"{self._place}:{line}")
 
     @property
     def _allowed(self) -> bool:
         patterns = self._session.settings.allow_fallback
         return any(fnmatchcase(self.model.name, pattern) for pattern in patterns)
 
-    def _note(self, name: str, text: str) -> None:
-        self._tell(_note(name, text))
-
-    def _cell(self, predicted: Prediction, observed: Observed) -> str:
-        if observed.ready and observed.placement == predicted.placement and predicted.fallback:
-            return f"{observed}  <- fallback" + (" (allowed)" if self._allowed else "")
-        return str(observed)
-
     def _unserved(self, nowhere: Unserved, hardware: HardwareRequest) -> Answer:
         """The model is READY on none of the run's hardware, so that nothing is proven."""
-        self._unproven = True
+        self._unproven = "ready nowhere"
         for name in nowhere.models:
             model = next(one for one in self._checked.repository.models if one.name == name)
             if self._runs(model, "test_placement", hardware):
@@ -324,8 +307,9 @@ class ModelCheck:
 
     def _reported(self, reason: str) -> Reported:
         """Leave a failure to another check of this session, and note that."""
-        self._unproven = True
-        self._note(REPORTED_ELSEWHERE, reason)
+        if self._unproven != "ready nowhere":
+            self._unproven = "reported elsewhere"
+        self._reported_elsewhere = reason
         return Reported(reason)
 
     def _refused_at_poll(self, observed: Observed) -> bool:
@@ -374,12 +358,6 @@ class ModelCheck:
                 ),
             )
         return ""
-
-
-@lru_cache(maxsize=1000)
-def _note(name: str, text: str) -> tuple[str, str]:
-    """A note for reports: thousands of tests say the same, and pytest keeps it for each of them."""
-    return f"triton_{name}", text
 
 
 def _with_kinds(declared: Declared, kinds: frozenset[Kind]) -> list[DeclaredGroup]:

@@ -136,7 +136,7 @@ def _text(found: Assessment, ledger: Ledger) -> Iterator[str]:
         yield ""
         yield "Failed besides:"
         for one in found.failures[:_MOST_ROWS]:
-            what = one.hardware.label if isinstance(one, Entry) else one.test
+            what = one.hardware.label if one.is_placement else one.test
             yield f"  {printable(one.model)}, {what}: {printable(one.headline)} ({one.job.name})"
         if len(found.failures) > _MOST_ROWS:
             yield f"  ... and {len(found.failures) - _MOST_ROWS} more"
@@ -260,6 +260,6 @@ def as_json(found: Assessment, ledger: Ledger) -> dict[str, Any]:
     }
 
 
-def _failure(one: Any) -> dict[str, str]:
-    what = one.hardware.spec if isinstance(one, Entry) else one.test
+def _failure(one: Entry) -> dict[str, str]:
+    what = one.hardware.spec if one.is_placement else one.test
     return {"model": one.model, "what": what, "headline": one.headline, "job": one.job.name}

@@ -29,9 +29,8 @@ from typing import Any
 
 from pytest_triton.checks.run import CheckedDeployment
 from pytest_triton.cli.deployments import read_deployment
-from pytest_triton.ledger.entries import deployment_name
-from pytest_triton.ledger.hashing import config_hash
 from pytest_triton.options.values import Deployment
+from pytest_triton.plan.identity import config_hash, deployment_name
 from pytest_triton.plan.jobs import plan_of
 from pytest_triton.plan.needs import PlannedModel, backends_of, needs_of_deployment
 from pytest_triton.plan.plan_file import Need, Plan, PlannedJob, names, plan_json

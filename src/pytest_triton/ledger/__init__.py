@@ -2,46 +2,16 @@
 
 from __future__ import annotations
 
-from pytest_triton.ledger.entries import (
-    Check,
-    ConfigFacts,
-    Entry,
-    Group,
-    HardwareFacts,
-    Job,
-    Ledger,
-    Outcome,
-    Run,
-    ServerFacts,
-    ServerGpu,
-    Verdict,
-    Witness,
-)
-from pytest_triton.ledger.ledger_file import (
-    LedgerUnusable,
-    as_json,
-    from_json,
-    read_ledger,
-    write_ledger,
-)
+from pytest_triton.ledger.entries import VERDICTS, Entry, Job, Ledger, Verdict
+from pytest_triton.ledger.ledger_file import LedgerUnusable, read_ledger, write_ledger
 
 __all__ = [
-    "Check",
-    "ConfigFacts",
+    "VERDICTS",
     "Entry",
-    "Group",
-    "HardwareFacts",
     "Job",
     "Ledger",
     "LedgerUnusable",
-    "Outcome",
-    "Run",
-    "ServerFacts",
-    "ServerGpu",
     "Verdict",
-    "Witness",
-    "as_json",
-    "from_json",
     "read_ledger",
     "write_ledger",
 ]

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_triton.ledger.entries import Check, Entry, Ledger
+from pytest_triton.ledger.entries import Entry, Ledger
 from pytest_triton.ledger.fold import is_answer
 from pytest_triton.plan.plan_file import Need, Plan
 
@@ -47,7 +47,7 @@ class Assessment:
     entries of models that the plan doesn't know: they fail nothing."""
 
     cells: tuple[Cell, ...]
-    failures: tuple[Entry | Check, ...] = ()
+    failures: tuple[Entry, ...] = ()
     strangers: tuple[Entry, ...] = ()
 
     @property
@@ -63,7 +63,7 @@ def assess(plan: Plan, ledger: Ledger, rehearsals: Rehearsals = "no-gpu") -> Ass
     With GPUs a rehearsal simulates the very thing that is to be proven.
     """
     by_model: dict[tuple[str, str], list[Entry]] = {}
-    for entry in ledger.entries:
+    for entry in ledger.placements:
         by_model.setdefault((entry.deployment, entry.model), []).append(entry)
     cells = tuple(
         [
@@ -73,13 +73,12 @@ def assess(plan: Plan, ledger: Ledger, rehearsals: Rehearsals = "no-gpu") -> Ass
     )
     hashes = {(need.deployment, need.model): need.config_hash for need in plan.needs}
     told = {id(cell.entry) for cell in cells}
-    failures: list[Entry | Check] = []
-    everything: list[Entry | Check] = [*ledger.entries, *ledger.checks]
-    for one in everything:
+    failures: list[Entry] = []
+    for one in ledger.entries:
         current = hashes.get((one.deployment, one.model)) == one.config.hash
         if one.verdict == "failed" and current and id(one) not in told:
             failures.append(one)
-    strangers = [e for e in ledger.entries if (e.deployment, e.model) not in hashes]
+    strangers = [e for e in ledger.placements if (e.deployment, e.model) not in hashes]
     return Assessment(cells, tuple(failures), tuple(strangers))
 
 

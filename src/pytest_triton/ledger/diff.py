@@ -61,7 +61,7 @@ def difference(before: Ledger, after: Ledger) -> Difference:
 
 def placed(entry: Entry) -> str:
     """Where a model was seen, in a table's cell; without a server the verdict."""
-    return entry.observed.summary if entry.observed is not None else entry.verdict
+    return str(entry.observed) if entry.observed is not None else entry.verdict
 
 
 _CONFIG = "its config changed"
@@ -101,7 +101,7 @@ def _gpus(entry: Entry) -> str:
 def _models(ledger: Ledger) -> dict[tuple[str, str], dict[str, Entry]]:
     """Of each model and hardware one entry: an answer rather than none, real, then the latest."""
     found: dict[tuple[str, str], dict[str, Entry]] = {}
-    for entry in ledger.entries:
+    for entry in ledger.placements:
         entries = found.setdefault((entry.deployment, entry.model), {})
         spec = entry.hardware.spec
         if spec not in entries or _weight(entry) > _weight(entries[spec]):

@@ -1,6 +1,6 @@
-"""A ledger as values: what each model did on each hardware, and how that is known.
+"""A ledger as values: what each check found in each run.
 
-    Ledger -> jobs (runs of pytest), entries (model x hardware), checks (a model, no hardware)
+    Ledger -> jobs (runs of pytest), entries (a check's result, with what pytest made of it)
 
 Everything is frozen and made of plain texts, numbers and tuples, so that a ledger means the same
 on any machine. `files` writes it as JSON and reads it back.
@@ -8,28 +8,35 @@ on any machine. `files` writes it as JSON and reads it back.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
+from typing import Literal, get_args
+
+from pytest_triton.checks.result import (
+    CheckResult,
+    ConfigFacts,
+    Declaration,
+    Evidence,
+    HardwareFacts,
+    Outcome,
+    ServerFacts,
+)
 
 Verdict = Literal["proven", "failed", "not proven", "skipped"]
-"""proven: a server did as predicted. failed: it did otherwise, or the test failed. not proven: no
-server could be asked, or it lacks the backend. skipped: the test was not run."""
+"""proven: a server did as predicted, or the check passed. failed: a server did otherwise, or the
+test failed. not proven: no server could be asked, or it lacks the backend. skipped: the test was
+not run."""
 
-VERDICTS: tuple[Verdict, ...] = ("proven", "failed", "not proven", "skipped")
-
-Run = str
-"""`real run`, or `rehearsal (simulated GPUs, stand-in backends)`; "" if no server was asked."""
-
-REAL_RUN = "real run"
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """One run of pytest.
 
-    `started` and `ended` are UTC (`2026-01-31T12:00:00Z`); `ended` and `exit_status` are None
-    when the run was killed. `shard` is "2/5", or None. `commit` is None where nothing tells it.
+    `started` and `ended` are UTC (`2026-01-31T12:00:00Z`); `ended` and `exit_status` (pytest's) are
+    null when the run was killed. `shard` is `2/5`, or null. `commit` is null where nothing tells
+    it. `plugin` is the version of pytest-triton.
     """
 
     name: str
@@ -42,117 +49,71 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class ServerGpu:
-    """A GPU as the server sees it. `name` and `uuid` are "" where nothing tells them."""
-
-    id: int
-    name: str = ""
-    uuid: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ServerFacts:
-    """The server that was asked. `version` is Triton's, `image_digest` and `driver` None where
-    there is none or nothing tells it."""
-
-    description: str
-    version: str
-    run: Run
-    image: str | None = None
-    image_digest: str | None = None
-    driver: str | None = None
-    gpus: tuple[ServerGpu, ...] = ()
-
-    @property
-    def is_real(self) -> bool:
-        return self.run == REAL_RUN
-
-
-@dataclass(frozen=True, slots=True)
-class HardwareFacts:
-    """The hardware of an entry: as asked for (`none`, `sim:2`, `2`, `all`), in words for people,
-    and the number of GPUs the server had (None: no server told it)."""
-
-    spec: str
-    label: str
-    gpus: int | None
-    simulated: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """An instance group: its name, and in a few characters what it declares (`GPU 0,1 x2`) or
-    where its instances are (`GPU 0 · GPU 1`)."""
-
-    name: str
-    summary: str
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a model comes to on some hardware, predicted or observed.
-
-    `summary` is a table's cell: `GPU 0 · CPU`, `CPU  <- fallback`, `refused: no GPU`. `placement`
-    is "" for a refused model; `reason` (a class) and `text` (Triton's words) are "" for others.
-    `state` is the repository index's, "" in a prediction.
-    """
-
-    summary: str
-    placement: str = ""
-    reason: str = ""
-    text: str = ""
-    state: str = ""
-    fallback: bool = False
-    groups: tuple[Group, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Witness:
-    """Something that was asked where the model runs, and what it said ("": not recorded)."""
-
-    name: str
-    said: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigFacts:
-    """The model's config: `path` as seen from where pytest ran, `hash` of what it says
-    (hashing.py). `line` is that of its first instance_group, told by failed tests only."""
-
-    path: str
-    line: int | None
-    hash: str
-
-
-@dataclass(frozen=True, slots=True)
 class Entry:
-    """One model on one hardware, in one run.
+    """What one check found in one run.
 
-    `declared` is the summary of `groups` (`GPU + CPU`, `nothing`, `ensemble`, `unreadable`).
     `headline` says the verdict in one line; `text` is the failure in full and `log` the end of
     what the server wrote about the model, both "" when there is nothing to say.
-    `predicted`, `observed` and `server` are None when no server was asked.
     """
 
-    deployment: str
-    model: str
-    hardware: HardwareFacts
+    result: CheckResult
     verdict: Verdict
-    headline: str
-    declared: str
-    groups: tuple[Group, ...]
-    config: ConfigFacts
     job: Job
-    predicted: Outcome | None = None
-    observed: Outcome | None = None
-    witnesses: tuple[Witness, ...] = ()
-    server: ServerFacts | None = None
-    fallback_allowed: bool = False
+    headline: str = ""
     text: str = ""
     log: str = ""
 
     @property
-    def run(self) -> Run:
+    def deployment(self) -> str:
+        return self.result.deployment
+
+    @property
+    def model(self) -> str:
+        return self.result.model
+
+    @property
+    def test(self) -> str:
+        return self.result.test
+
+    @property
+    def is_placement(self) -> bool:
+        return self.result.is_placement
+
+    @property
+    def hardware(self) -> HardwareFacts:
+        return self.result.hardware
+
+    @property
+    def config(self) -> ConfigFacts:
+        return self.result.config
+
+    @property
+    def declared(self) -> Declaration:
+        return self.result.declared
+
+    @property
+    def predicted(self) -> Outcome | None:
+        return self.result.predicted
+
+    @property
+    def observed(self) -> Outcome | None:
+        return self.result.observed
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        return self.result.evidence
+
+    @property
+    def server(self) -> ServerFacts | None:
+        return self.result.server
+
+    @property
+    def fallback_allowed(self) -> bool:
+        return self.result.fallback_allowed
+
+    @property
+    def run(self) -> str:
+        """`real run`, `rehearsal (...)`, `attached server`; "" if no server was asked."""
         return self.server.run if self.server is not None else ""
 
     @property
@@ -161,34 +122,19 @@ class Entry:
         return self.server is not None and self.server.is_real
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """A test about a model that no hardware belongs to (`test_config`, ...), or whose hardware
-    is `hardware` (its spec) but that says nothing about placement. Verdict as for an Entry."""
-
-    deployment: str
-    model: str
-    test: str
-    verdict: Verdict
-    config: ConfigFacts
-    job: Job
-    hardware: str = ""
-    headline: str = ""
-    text: str = ""
-
-
-def deployment_name(text: str) -> str:
-    """What a deployment is called in ledgers and plans: as --triton-repo named it, tidied.
-
-    `./models/` and `models` are the same deployment.
-    """
-    return os.pathsep.join(os.path.normpath(part) for part in text.split(os.pathsep))
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ledger:
-    """All that is known. Each entry's and check's job is one of `jobs`."""
+    """All that is known. Each entry's job is one of `jobs`."""
 
     jobs: tuple[Job, ...] = ()
     entries: tuple[Entry, ...] = ()
-    checks: tuple[Check, ...] = ()
+
+    @cached_property
+    def placements(self) -> tuple[Entry, ...]:
+        """The entries about where a model runs."""
+        return tuple([entry for entry in self.entries if entry.is_placement])
+
+    @cached_property
+    def checks(self) -> tuple[Entry, ...]:
+        """The entries of all other checks."""
+        return tuple([entry for entry in self.entries if not entry.is_placement])

@@ -15,11 +15,8 @@ doesn't depend on the order in which the entries are given.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from typing import TypeVar
 
-from pytest_triton.ledger.entries import Check, Entry, Job, Ledger, Verdict
-
-Told = TypeVar("Told", Entry, Check)
+from pytest_triton.ledger.entries import Entry, Job, Ledger, Verdict
 
 _RANK: dict[Verdict, int] = {"skipped": 0, "not proven": 1, "proven": 2, "failed": 3}
 _DIRTY = "-dirty"  # as `git describe --dirty` marks a commit with changes on top of it
@@ -37,26 +34,23 @@ def merged(ledgers: Iterable[Ledger]) -> Ledger:
     return Ledger(
         jobs=tuple(sorted(jobs, key=_job_order)),
         entries=folded(entry for ledger in ledgers for entry in ledger.entries),
-        checks=folded(check for ledger in ledgers for check in ledger.checks),
     )
 
 
-def folded(told: Iterable[Told]) -> tuple[Told, ...]:
+def folded(told: Iterable[Entry]) -> tuple[Entry, ...]:
     """Of each place what stands, sorted by place."""
-    places: dict[tuple[str, ...], list[Told]] = {}
+    places: dict[tuple[str, ...], list[Entry]] = {}
     for one in told:
         places.setdefault(place(one), []).append(one)
     return tuple([_standing(places[key]) for key in sorted(places)])
 
 
-def place(one: Entry | Check) -> tuple[str, ...]:
-    """The job, deployment, model and hardware; of a check the test as well."""
-    if isinstance(one, Entry):
-        return one.job.name, one.deployment, one.model, one.hardware.spec
-    return one.job.name, one.deployment, one.model, one.test, one.hardware
+def place(one: Entry) -> tuple[str, ...]:
+    """The job, deployment, model, test and hardware."""
+    return one.job.name, one.deployment, one.model, one.test, one.hardware.spec
 
 
-def _standing(told: Sequence[Told]) -> Told:
+def _standing(told: Sequence[Entry]) -> Entry:
     if len(told) == 1:
         return told[0]
     told = [one for one in told if is_answer(one.verdict)] or told
@@ -66,18 +60,18 @@ def _standing(told: Sequence[Told]) -> Told:
     return _last([one for one in told if _RANK[one.verdict] == worst])
 
 
-def _last(told: Sequence[Told]) -> Told:
+def _last(told: Sequence[Entry]) -> Entry:
     """The one told last; of those at the same second always the same one."""
     latest = max((one.job.started, one.job.ended or "") for one in told)
     told = [one for one in told if (one.job.started, one.job.ended or "") == latest]
     return told[0] if len(told) == 1 else max(told, key=repr)
 
 
-def _subject(one: Entry | Check) -> Hashable:
+def _subject(one: Entry) -> Hashable:
     commit = one.job.commit
     if commit is None or commit.endswith(_DIRTY):
         commit = f"{one.job.started} {one.job.name}"
-    server = one.server if isinstance(one, Entry) else None
+    server = one.server
     if server is None:
         return commit, one.config.hash
     return commit, one.config.hash, server.version, server.run, server.image_digest

@@ -9,6 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_triton.checks.result import (
+    REPORT_ATTRIBUTE,
+    properties_of,
+    result_of,
+    to_json,
+)
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.options.settings import Settings
 from pytest_triton.plugin.collection import model_of, repository_node
@@ -16,13 +22,11 @@ from pytest_triton.plugin.editors import suit_editor
 from pytest_triton.plugin.selection import (
     Selection,
     hardware_of,
-    left_to_others,
     may_share_servers,
 )
 from pytest_triton.servers import folders
 
 if TYPE_CHECKING:
-    from pytest_triton.checks.ledger_facts import LedgerFacts
     from pytest_triton.checks.model_check import ModelCheck
     from pytest_triton.checks.run import CheckedDeployment, TritonSession
     from pytest_triton.reports.ledger_writer import LedgerWriter
@@ -43,8 +47,6 @@ class RepositoryChecks:
         self.table = PlacementTable([hardware.label for hardware in settings.gpus])
         self.publication = Publication.of(settings)
         self.ledger = _ledger_writer(config, settings, self.publication.is_wanted)
-        self._facts_wanted = settings.ledger is not None or self.publication.is_wanted
-        self._ledger_facts: LedgerFacts | None = None
         self._model_check = ModelCheck
         self._asking_others = False
         self._collected: set[Path] = set()
@@ -170,7 +172,7 @@ class RepositoryChecks:
         assert isinstance(item, pytest.Function)
         start = self.config.invocation_params.dir
         item.funcargs["triton_check"] = self._model_check(
-            *found, self.session, start, item.user_properties.append, self._selection.runs
+            *found, self.session, start, self._selection.runs
         )
         callspec = getattr(item, "callspec", None)
         if callspec is not None and "triton_hardware" in callspec.params:
@@ -236,28 +238,26 @@ class RepositoryChecks:
         elif report.skipped and isinstance(report.longrepr, tuple) and model_of(item):
             # `-rs` shows where to look, and that is not our module
             report.longrepr = (item.location[0], 1, report.longrepr[2])
-        if self._facts_wanted and (report.when == "call" or not report.passed):
-            self._add_ledger_facts(report, item)
+        if report.when == "call" or not report.passed:
+            self._add_result(report, item)
         return report
 
-    def _add_ledger_facts(self, report: pytest.TestReport, item: pytest.Item) -> None:
+    def _add_result(self, report: pytest.TestReport, item: pytest.Item) -> None:
         found = model_of(item)
         if found is None or not isinstance(item, pytest.Function):
             return
-        from pytest_triton.checks.ledger_facts import LedgerFacts
-        from pytest_triton.reports.ledger_writer import REPORT_ATTRIBUTE
-
         check = item.funcargs.get("triton_check")
         if not isinstance(check, self._model_check):  # skipped before it began
             start = self.config.invocation_params.dir
-            runs = self._selection.runs
-            check = self._model_check(*found, self.session, start, lambda _: None, runs)
+            check = self._model_check(*found, self.session, start, self._selection.runs)
         hardware = hardware_of(item)
         test = item.originalname or item.name
-        if self._ledger_facts is None:
-            self._ledger_facts = LedgerFacts()
-        facts = self._ledger_facts.of(check.facts(), test, hardware, failed=report.failed)
-        setattr(report, REPORT_ATTRIBUTE, facts)
+        result = check.result(test, hardware, failed=report.failed)
+        setattr(report, REPORT_ATTRIBUTE, to_json(result))
+        if report.when != "teardown":  # JUnit takes the properties of the teardown's report
+            properties = [*properties_of(result)]
+            item.user_properties += properties
+            report.user_properties += properties
 
     def _log_sections(self, item: pytest.Item) -> list[tuple[str, str]]:
         """What the servers wrote about the model that is checked."""
@@ -276,11 +276,13 @@ class RepositoryChecks:
         return sections
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self.table.add(report)
-        if report.skipped:
-            self._left_to_others = left_to_others(report) or self._left_to_others
+        result = result_of(report)
+        if result is not None:
+            self.table.add(result, failed=report.failed)
+            if report.skipped:
+                self._left_to_others = result.reported_elsewhere or self._left_to_others
         if self.ledger is not None:
-            self.ledger.add(report)
+            self.ledger.add(report, result)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:

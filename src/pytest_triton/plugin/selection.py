@@ -48,14 +48,6 @@ def hardware_of(item: pytest.Item) -> HardwareRequest | None:
     return callspec.params.get("triton_hardware") if callspec is not None else None
 
 
-def left_to_others(report: pytest.TestReport) -> str:
-    """Why a skipped check left its failure to another one; "" if it was skipped otherwise."""
-    from pytest_triton.checks.model_check import REPORTED_ELSEWHERE
-
-    told = dict(report.user_properties)
-    return str(told.get(f"triton_{REPORTED_ELSEWHERE}", ""))
-
-
 def may_share_servers(item: pytest.Item) -> bool:
     """Whether a test may want the servers of the bundled checks: it has a fixture for them."""
     return "triton_server_args" in getattr(item, "fixturenames", ())

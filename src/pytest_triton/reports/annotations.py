@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal
 
-from pytest_triton.ledger.entries import ConfigFacts, Verdict
+from pytest_triton.checks.result import ConfigFacts
+from pytest_triton.ledger.entries import Verdict
 from pytest_triton.reports.matrix import ATTENTION, KINDS, Column, Kind, Matrix, Row
 
 _KIND_OF_CHECK: Mapping[Verdict, Kind] = {

@@ -12,14 +12,15 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from hashlib import sha256
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from pytest_triton._version import __version__
-from pytest_triton.ledger.entries import Ledger
-from pytest_triton.ledger.ledger_file import as_json
+from pytest_triton.checks.result import Outcome, ServerFacts, as_builtins
+from pytest_triton.ledger.entries import Entry, Job, Ledger
 from pytest_triton.reports.matrix import (
     ATTENTION,
     KINDS,
@@ -60,7 +61,7 @@ def html(ledger: Ledger, *, title: str = "Triton placement") -> str:
     """The page. Rows are sorted worst first, then by name."""
     matrix = Matrix.of(ledger)
     rows = sorted(matrix.rows, key=lambda row: row.severity)
-    numbers = {id(entry): number for number, entry in enumerate(ledger.entries)}
+    numbers = {id(entry): number for number, entry in enumerate(ledger.placements)}
     checks = {id(check): number for number, check in enumerate(ledger.checks)}
     style = (_PAGE / "page.css").read_text("utf-8")
     script = (_PAGE / "page.js").read_text("utf-8")
@@ -263,7 +264,7 @@ def _cell(cell: Cell | None, numbers: Mapping[int, int]) -> str:
     entries = " ".join(str(numbers[id(entry)]) for entry in cell.entries)
     note = ""
     if cell.kind == "failed" and worst.predicted is not None:
-        note = f"<small>predicted: {_text(worst.predicted.summary)}</small>"
+        note = f"<small>predicted: {_text(str(worst.predicted))}</small>"
     elif cell.kind in ("fallback", "fallback-allowed"):
         note = f"<small>{KINDS[cell.kind]}</small>"
     more = f" <small>{len(cell.entries)} runs</small>" if len(cell.entries) > 1 else ""
@@ -297,16 +298,59 @@ def _footer(matrix: Matrix) -> Iterator[str]:
 def _data(ledger: Ledger, matrix: Matrix, has_checks: bool) -> str:
     """What the script needs, as JSON that is safe between script tags and in any encoding."""
     before = 3 if has_checks else 2  # cells of a row that belong to no column of the matrix
-    whole = as_json(ledger)
+    jobs: dict[Job, int] = {}
+    servers: dict[ServerFacts, int] = {}
+    entries = [_entry(one, jobs, servers) for one in ledger.placements]
+    checks = [_check(one) for one in ledger.checks]
     value = {
         "kinds": KINDS,
         "attention": sorted(ATTENTION),
         "several": matrix.several_deployments,
         "columns": [None] * before + [{"title": column.title} for column in matrix.columns],
-        **{name: whole[name] for name in ("jobs", "servers", "entries", "checks")},
+        "jobs": [asdict(job) for job in jobs],
+        "servers": [as_builtins(server) for server in servers],
+        "entries": entries,
+        "checks": checks,
     }
     text = json.dumps(_without_blanks(value), separators=(",", ":"), ensure_ascii=True)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _entry(entry: Entry, jobs: dict[Job, int], servers: dict[ServerFacts, int]) -> dict[str, Any]:
+    """What the story of a cell shows of an entry, as texts; its job and server by number."""
+    server = entry.server
+    declared = [{"name": one.name, "summary": one.summary} for one in entry.declared.groups]
+    return {
+        "hardware": {"label": entry.hardware.label},
+        "predicted": _outcome(entry.predicted),
+        "observed": _outcome(entry.observed),
+        "groups": declared,
+        "witnesses": [{"name": one.name, "said": one.report} for one in entry.evidence],
+        "server": None if server is None else servers.setdefault(server, len(servers)),
+        "job": jobs.setdefault(entry.job, len(jobs)),
+        "log": entry.log,
+        **_check(entry),
+    }
+
+
+def _check(entry: Entry) -> dict[str, Any]:
+    return {
+        "test": entry.test,
+        "verdict": entry.verdict,
+        "headline": entry.headline,
+        "text": entry.text,
+        "config": as_builtins(entry.config),
+    }
+
+
+def _outcome(outcome: Outcome | None) -> dict[str, Any] | None:
+    if outcome is None:
+        return None
+    groups = [
+        {"name": group.name, "summary": " · ".join(map(str, group.runs()))}
+        for group in outcome.groups
+    ]
+    return {"summary": str(outcome), "text": outcome.text, "groups": groups}
 
 
 def _without_blanks(value: Any) -> Any:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from pytest_triton.ledger.entries import Check, Entry, Job, Ledger
+from pytest_triton.ledger.entries import Entry, Job, Ledger
 
 Kind = Literal[
     "failed",
@@ -60,19 +60,19 @@ def kind_of(entry: Entry) -> Kind:
         return "refused"
     if observed.fallback or (entry.predicted is not None and entry.predicted.fallback):
         return "fallback-allowed" if entry.fallback_allowed else "fallback"
-    devices = {part.split(" ")[0] for part in observed.placement.split(" · ") if part}
-    if "GPU" in devices:
-        return "gpu" if devices == {"GPU"} else "mixed"
-    if not devices:
+    kinds = observed.kinds
+    if "GPU" in kinds:
+        return "gpu" if kinds == ("GPU",) else "mixed"
+    if not kinds:
         return "ready"
-    return "cpu" if "CPU" in devices else "model"
+    return "cpu" if "CPU" in kinds else "model"
 
 
 def outcome_text(entry: Entry) -> str:
     """What the model did, in a few words, without the marks of the terminal's table."""
     if entry.observed is None:
         return "skipped" if entry.verdict == "skipped" else "no answer"
-    return entry.observed.summary.split("  <-")[0].strip() or "nothing"
+    return entry.observed.where
 
 
 def evidence_of(run: str) -> str:
@@ -129,10 +129,10 @@ class Row:
     model: str
     declared: str
     cells: tuple[Cell | None, ...]
-    checks: tuple[Check, ...]
+    checks: tuple[Entry, ...]
 
     @property
-    def failed_checks(self) -> tuple[Check, ...]:
+    def failed_checks(self) -> tuple[Entry, ...]:
         return tuple(check for check in self.checks if check.verdict != "proven")
 
     @property
@@ -159,23 +159,23 @@ class Matrix:
 
     @classmethod
     def of(cls, ledger: Ledger) -> Matrix:
-        column_of = _columns(ledger.entries)
+        column_of = _columns(ledger.placements)
         columns = sorted(set(column_of), key=_column_order)
         numbers = {column: number for number, column in enumerate(columns)}
         cells: dict[tuple[str, str], list[list[Entry]]] = {}
-        for entry, column in zip(ledger.entries, column_of, strict=True):
+        for entry, column in zip(ledger.placements, column_of, strict=True):
             row = cells.setdefault(
                 (entry.deployment, entry.model), [[] for _ in range(len(columns))]
             )
             row[numbers[column]].append(entry)
-        checks: dict[tuple[str, str], list[Check]] = {}
+        checks: dict[tuple[str, str], list[Entry]] = {}
         for check in ledger.checks:
             checks.setdefault((check.deployment, check.model), []).append(check)
         rows = []
         for deployment, model in sorted({*cells, *checks}):
             key = deployment, model
             found = cells.get(key, [[] for _ in range(len(columns))])
-            declared = {entry.declared for entries in found for entry in entries}
+            declared = {str(entry.declared) for entries in found for entry in entries}
             rows.append(
                 Row(
                     deployment,

@@ -14,12 +14,11 @@ from pytest_triton.text.tables import lay_out, screen_width
 if TYPE_CHECKING:
     import pytest
 
+    from pytest_triton.checks.result import CheckResult
     from pytest_triton.checks.run import TritonSession
     from pytest_triton.options.settings import Settings
 
 _MOST_ROWS = 50
-_NOTE = "triton_server_note"
-_AUDIT = "triton_audit"
 _MOST_FINDINGS = 20  # of the audit, a line each
 
 
@@ -71,35 +70,56 @@ def _server(settings: Settings) -> str:
         return f"no tritonserver ({error.what.splitlines()[0]})"
 
 
+@dataclass(frozen=True)
+class _Cell:
+    """What a model did on some hardware; `mark` is "", or what people should look at."""
+
+    result: CheckResult
+    failed: bool
+
+    @property
+    def mark(self) -> str:
+        if self.result.is_fallback:
+            return "fallback (allowed)" if self.result.fallback_allowed else "fallback"
+        if self.result.unproven == "ready nowhere":
+            return "READY nowhere"
+        return "failed" if self.failed else ""
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether something is wrong."""
+        return self.mark in ("failed", "fallback", "READY nowhere")
+
+    @property
+    def outcome(self) -> str:
+        """What it comes to, where only models are counted: `GPU + CPU`, `refused`, `fallback`."""
+        observed = self.result.observed
+        if self.mark:
+            return self.mark
+        if observed is None:
+            return str(self)
+        if observed.reason:
+            return "refused"
+        return " + ".join(observed.kinds) or observed.where
+
+    def __str__(self) -> str:
+        text = self.result.observation or ("not proven" if self.failed else "")
+        return f"{text}  <- failed" if text and self.mark == "failed" else text
+
+
 @dataclass
 class _Row:
     declared: str
-    cells: dict[str, str] = field(default_factory=dict)
+    cells: dict[str, _Cell] = field(default_factory=dict)
     failed: bool = False
 
     @property
     def deserves_attention(self) -> bool:
-        return self.failed or any(_is_marked(cell) for cell in self.cells.values())
-
-
-def _is_marked(cell: str) -> bool:
-    """Whether a cell says that something is wrong."""
-    return "<-" in cell.replace("<- fallback (allowed)", "")
-
-
-def _outcome(cell: str) -> str:
-    """What a cell comes to, where only models are counted: `GPU + CPU`, `refused`, `fallback`."""
-    placement, _, mark = cell.partition("  <- ")
-    if mark:
-        return mark
-    if placement.startswith("refused"):
-        return "refused"
-    kinds = dict.fromkeys(part.split(" ")[0] for part in placement.split(" · "))
-    return " + ".join(kinds) if set(kinds) <= {"GPU", "CPU", "MODEL"} else placement
+        return self.failed or any(cell.is_marked for cell in self.cells.values())
 
 
 class PlacementTable:
-    """Collects what the reports of the checks tell, and writes models x hardware at the end."""
+    """Collects what the checks found, and writes models x hardware at the end."""
 
     def __init__(self, hardware: Sequence[str]) -> None:
         self._hardware = list(hardware)
@@ -107,31 +127,23 @@ class PlacementTable:
         self._notes: dict[str, None] = {}
         self._findings: dict[str, None] = {}
 
-    def add(self, report: pytest.TestReport) -> None:
-        """Take in a report, of this process or of an xdist worker."""
-        if report.passed and report.when != "call":
-            return  # the call's report tells all of it, and the outcome
-        told = {str(name): str(text) for name, text in report.user_properties}
-        if "triton_model" not in told:
-            return
-        if not report.failed:  # errors are told by the failure
-            found = [str(text) for name, text in report.user_properties if name == _AUDIT]
-            self._findings.update(dict.fromkeys(found))
-        notes = [str(text) for name, text in report.user_properties if name == _NOTE]
-        self._notes.update(dict.fromkeys(notes))
-        key = (told["triton_repository"], told["triton_model"])
-        row = self._rows.setdefault(key, _Row(told.get("triton_declared", "")))
-        row.failed = row.failed or report.failed
-        if "triton_hardware" in told:
-            default = "not proven" if report.failed else ""
-            cell = told.get("triton_observed", default)
-            if report.failed and cell and "<-" not in cell:
-                cell += "  <- failed"
-            if cell:
-                row.cells[told["triton_hardware"]] = cell
+    def add(self, result: CheckResult, *, failed: bool) -> None:
+        """Take in what a check found, in this process or in an xdist worker."""
+        if not failed:  # errors are told by the failure
+            self._findings.update(dict.fromkeys(result.findings))
+        self._notes.update(dict.fromkeys(result.notes))
+        key = (result.deployment, result.model)
+        row = self._rows.setdefault(key, _Row(str(result.declared)))
+        row.failed = row.failed or failed
+        cell = _Cell(result, failed)
+        if result.is_placement and str(cell):
+            row.cells[result.hardware.label] = cell
 
-    def lines(self) -> list[list[str]]:
-        """The lines of each row of the table, without its title; empty when no check ran."""
+    def lines(self) -> list[tuple[list[str], bool]]:
+        """The lines of each row of the table, and whether something is wrong in it.
+
+        Without a title; empty when no check ran.
+        """
         rows = sorted(self._rows.items())
         chosen = rows
         if len(rows) > _MOST_ROWS:
@@ -140,11 +152,12 @@ class PlacementTable:
         table = [["model", "declared", *self._hardware]]
         for (repository, model), row in chosen:
             name = f"{repository}: {model}" if several else model
-            cells = [row.cells.get(hardware, "-") for hardware in self._hardware]
+            cells = [str(row.cells.get(hardware, "-")) for hardware in self._hardware]
             table.append([printable(name), row.declared, *cells])
-        lines = lay_out(table if chosen else [], screen_width())
+        wrong = [False, *(any(c.is_marked for c in row.cells.values()) for _, row in chosen)]
+        lines = [*zip(lay_out(table if chosen else [], screen_width()), wrong, strict=False)]
         if len(chosen) < len(rows):
-            lines += self._counts(len(chosen))
+            lines += [(line, False) for line in self._counts(len(chosen))]
         return lines
 
     def _counts(self, shown: int) -> list[list[str]]:
@@ -155,8 +168,9 @@ class PlacementTable:
             counts[0][0] += f", the first {shown:,} of them are shown"
         width = max(map(len, self._hardware), default=0)
         for hardware in self._hardware:
-            cells = [row.cells.get(hardware, "not run") for row in self._rows.values()]
-            number = Counter(map(_outcome, cells)).most_common()
+            cells = [row.cells.get(hardware) for row in self._rows.values()]
+            outcomes = [cell.outcome if cell is not None else "not run" for cell in cells]
+            number = Counter(outcomes).most_common()
             listed = ", ".join(f"{count:,} {outcome}" for outcome, count in number)
             counts.append([f"  {hardware:{width}}  {listed}"])
         return counts
@@ -165,10 +179,9 @@ class PlacementTable:
         if not self._rows:
             return
         reporter.section("triton placement")
-        for lines in self.lines():
-            red = any(map(_is_marked, lines))
+        for lines, is_wrong in self.lines():
             for line in lines:
-                reporter.line(line, red=red)
+                reporter.line(line, red=is_wrong)
         for note in self._notes:
             reporter.line(shown(printable(note)))
         if self._findings:

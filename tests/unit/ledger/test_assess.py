@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace as replaced
 
-from pytest_triton.ledger import Entry
+from pytest_triton.ledger import VERDICTS, Entry
 from pytest_triton.ledger.assess import Rehearsals, assess
-from pytest_triton.ledger.entries import VERDICTS
 from pytest_triton.plan.plan_file import Need, Plan
-from support.ledger_strategies import check, entry, ledger
+from support.ledger_strategies import changed, check, entry, ledger
 
 
 def need(gpus: int = 0, model: str = "detector") -> Need:
@@ -68,7 +66,7 @@ def test_where_rehearsals_are_enough_can_be_said() -> None:
 
 def test_all_gpus_of_a_server_that_never_answered_are_no_proof_and_told() -> None:
     unknown = entry("not proven", "1", headline="no server to ask: port taken")
-    unknown = replace(unknown, hardware=replace(unknown.hardware, spec="all", gpus=None))
+    unknown = changed(unknown, hardware=replaced(unknown.hardware, spec="all", gpus=None))
     (cell,) = assess(Plan((need(2),)), ledger(unknown)).cells
     assert (cell.state, cell.note) == ("never", "not proven: no server to ask: port taken")
     assert state(0, unknown) == ("never proven", False)

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_triton.ledger import Entry, Ledger, Verdict
-from pytest_triton.ledger.entries import VERDICTS
+from pytest_triton.ledger import VERDICTS, Entry, Ledger, Verdict
 from pytest_triton.ledger.fold import folded, merged, place
-from support.ledger_strategies import check, entry, job, ledger, ledgers
+from support.ledger_strategies import changed, check, entry, job, ledger, ledgers
 
 FIRST, SECOND = (job(started=f"2026-01-31T12:0{minute}:00Z") for minute in (1, 2))
 
@@ -38,21 +37,21 @@ def test_of_one_commit_an_answer_beats_none_and_failed_beats_proven(
     assert other.verdict == stands
 
 
-@pytest.mark.parametrize("changed", ["config", "commit", "server", "working copy", "no commit"])
-def test_of_another_commit_config_or_server_the_later_answer_stands(changed: str) -> None:
+@pytest.mark.parametrize("what", ["config", "commit", "server", "working copy", "no commit"])
+def test_of_another_commit_config_or_server_the_later_answer_stands(what: str) -> None:
     old, new = entry("failed", by=FIRST), entry("proven", by=SECOND)
-    if changed == "config":
+    if what == "config":
         new = entry("proven", by=SECOND, config="h2")
-    elif changed == "commit":
+    elif what == "commit":
         new = entry("proven", by=replace(SECOND, commit="d"))
-    elif changed == "server":
+    elif what == "server":
         new = entry("proven", by=SECOND, version="2.42.0")
     else:
-        commit = None if changed == "no commit" else "c-dirty"
+        commit = None if what == "no commit" else "c-dirty"
         old = entry("failed", by=replace(FIRST, commit=commit))
         new = entry("proven", by=replace(SECOND, commit=commit))
     assert folded([old, new]) == (new,)
-    skipped = replace(new, verdict="skipped", server=None, observed=None)
+    skipped = changed(new, verdict="skipped", server=None, observed=None)
     assert folded([old, skipped]) == (old,), "a skip takes nothing back"
 
 

@@ -13,7 +13,7 @@ import pytest
 from pytest_triton.__main__ import main
 from pytest_triton.ledger import Entry, read_ledger, write_ledger
 from support.builders import RepositoryBuilder
-from support.ledger_strategies import entry, job, ledger
+from support.ledger_strategies import changed, entry, job, ledger
 
 
 class Said(NamedTuple):
@@ -166,7 +166,7 @@ def test_a_changed_config_is_not_proven_by_what_it_was(
 
 
 def test_what_the_plan_does_not_know_is_told(run: Command, plan: dict[str, Any]) -> None:
-    told = [replace(one, deployment="build/models") for one in all_proven(plan)]
+    told = [changed(one, deployment="build/models") for one in all_proven(plan)]
     killed = replace(job("gpu"), ended=None, exit_status=None)
     write_ledger("a.json", ledger(*[replace(one, job=killed) for one in told]))
     said = run("merge", "a.json", "--plan", "plan.json")

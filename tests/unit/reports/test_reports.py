@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace as replaced
 
 from pytest_triton.__main__ import main
+from pytest_triton.checks.result import Declaration
 from pytest_triton.ledger import Ledger, read_ledger, write_ledger
+from pytest_triton.placement.declared import DeclaredGroup
 from pytest_triton.reports.annotations import complaints, from_root
 from pytest_triton.reports.github import github
 from pytest_triton.reports.gitlab import gitlab
@@ -21,12 +24,13 @@ from pytest_triton.reports.html import html
 from pytest_triton.reports.markdown import markdown
 from pytest_triton.reports.matrix import Matrix, kind_of
 from support import sample_ledgers as ledgers
+from support.ledger_strategies import changed
 
 # --- the matrix --------------------------------------------------------------------------------
 
 
 def test_every_kind_of_the_sample_is_told_apart() -> None:
-    kinds = {(one.model, one.hardware.spec): kind_of(one) for one in _sample().entries}
+    kinds = {(one.model, one.hardware.spec): kind_of(one) for one in _sample().placements}
     assert kinds["detector", "none"] == "refused"
     assert kinds["detector", "2"] == "gpu"
     assert kinds["ranker", "sim:2"] == "mixed"
@@ -42,8 +46,8 @@ def test_every_kind_of_the_sample_is_told_apart() -> None:
 
 def test_what_was_rehearsed_never_shares_a_column_with_a_real_run() -> None:
     entry = ledgers.entry("a", ledgers.ready("GPU 0"), hardware=ledgers.REAL_TWO)
-    real = replace(entry, server=ledgers.REAL)
-    matrix = Matrix.of(Ledger((ledgers.CPU_JOB,), (entry, real), ()))
+    real = changed(entry, server=ledgers.REAL)
+    matrix = Matrix.of(Ledger((ledgers.CPU_JOB,), (entry, real)))
     assert [column.is_real for column in matrix.columns] == [False, True]
     assert matrix.evidence == "both"
 
@@ -61,7 +65,7 @@ def test_of_several_runs_the_worst_counts() -> None:
     good = ledgers.entry("a", ledgers.ready("CPU"))
     bad = replace(good, verdict="failed", job=ledgers.GPU_JOB)
     for entries in ((good, bad), (bad, good)):
-        (row,) = Matrix.of(Ledger((ledgers.CPU_JOB, ledgers.GPU_JOB), entries, ())).rows
+        (row,) = Matrix.of(Ledger((ledgers.CPU_JOB, ledgers.GPU_JOB), entries)).rows
         assert row.cells[0] is not None
         assert (row.cells[0].kind, len(row.cells[0].entries)) == ("failed", 2)
 
@@ -101,7 +105,7 @@ def test_complaints_are_told_once_and_the_worst_first() -> None:
 
 
 def test_a_fallback_without_its_failed_check_is_a_complaint_of_its_own() -> None:
-    sample = replace(_sample(), checks=())
+    sample = replace(_sample(), entries=_sample().placements)
     assert ("legacy", "no GPU, rehearsal") in {
         (one.model, one.where) for one in complaints(Matrix.of(sample))
     }
@@ -114,7 +118,7 @@ def test_a_config_that_cannot_be_read_is_told_once_at_its_line() -> None:
         ledgers.check("typo", "test_explicit_placement", "nothing to check, since ..."),
     )
     entry = ledgers.entry("typo", None, verdict="failed", server=None, headline="nothing to place")
-    (one,) = complaints(Matrix.of(Ledger((ledgers.CPU_JOB,), (entry,), checks)))
+    (one,) = complaints(Matrix.of(Ledger((ledgers.CPU_JOB,), (entry, *checks))))
     assert (one.line, one.what) == (10, "`gpu` is not a field of instance_group")
 
 
@@ -150,7 +154,7 @@ def test_of_many_annotations_the_last_says_how_many_more() -> None:
     entries = tuple(
         ledgers.entry(f"m{number}", ledgers.ready("CPU"), verdict="failed") for number in range(25)
     )
-    lines = github(Ledger((ledgers.CPU_JOB,), entries, ())).splitlines()
+    lines = github(Ledger((ledgers.CPU_JOB,), entries)).splitlines()
     assert len(lines) == 10
     assert "16 more" in lines[-1]
 
@@ -169,7 +173,7 @@ def test_code_quality_has_what_gitlab_asks_for() -> None:
 def test_a_complaint_keeps_its_fingerprint_when_lines_move() -> None:
     def prints(line: int) -> list[str]:
         entry = ledgers.entry("a", ledgers.ready("CPU"), verdict="failed", line=line)
-        issues = json.loads(gitlab(Ledger((ledgers.CPU_JOB,), (entry,), ())))
+        issues = json.loads(gitlab(Ledger((ledgers.CPU_JOB,), (entry,))))
         return [issue["fingerprint"] for issue in issues]
 
     assert prints(4) == prints(40)
@@ -189,8 +193,12 @@ NASTY = st.text(
 @given(model=NASTY.filter(bool), text=NASTY, path=NASTY)
 def test_no_text_breaks_a_report(model: str, text: str, path: str) -> None:
     entry = ledgers.entry(model, ledgers.ready("CPU"), verdict="failed", text=text, headline=text)
-    entry = replace(entry, config=replace(entry.config, path=path), declared=text)
-    ledger = Ledger((ledgers.CPU_JOB,), (entry,), ())
+    entry = changed(
+        entry,
+        config=replaced(entry.config, path=path),
+        declared=Declaration("groups", (DeclaredGroup(host_policy=text),)),
+    )
+    ledger = Ledger((ledgers.CPU_JOB,), (entry,))
 
     for line in github(ledger).split("\n")[:-1]:
         assert COMMAND.fullmatch(line), line
@@ -208,14 +216,14 @@ def test_no_text_breaks_a_report(model: str, text: str, path: str) -> None:
     parsed.feed(page)
     assert parsed.scripts == 2
     assert parsed.rows == 2
-    assert json.loads(parsed.data)["entries"][0]["model"] == model
+    assert json.loads(parsed.data)["entries"][0].get("text", "") == text
 
 
 def test_markup_in_a_ledger_is_no_markup_in_a_page() -> None:
     evil = "</script><script>hurt()</script><b>"
     entry = ledgers.entry(evil, ledgers.ready("CPU"), verdict="failed", text=evil, declared=evil)
     entry = replace(entry, job=replace(entry.job, name=evil, started=evil, ended=None))
-    page = html(Ledger((entry.job,), (entry,), (ledgers.check(evil, evil, evil),)), title=evil)
+    page = html(Ledger((entry.job,), (entry, ledgers.check(evil, evil, evil))), title=evil)
     parsed = _Parsed()
     parsed.feed(page)
     assert parsed.scripts == 2
@@ -244,8 +252,8 @@ class _Parsed(HTMLParser):
 
 def test_a_summary_is_never_longer_than_github_takes() -> None:
     entry = ledgers.entry("a", ledgers.ready("CPU"), verdict="failed", headline="x" * 9000)
-    entries = tuple(replace(entry, model=f"{'m' * 4000}{n}") for n in range(200))
-    text = markdown(Ledger((ledgers.CPU_JOB,), entries, ()))
+    entries = tuple(changed(entry, model=f"{'m' * 4000}{n}") for n in range(200))
+    text = markdown(Ledger((ledgers.CPU_JOB,), entries))
     assert len(text.encode()) < 1 << 20
     assert "cut off" in text
 
@@ -285,7 +293,7 @@ def test_several_ledgers_become_one_report(
     for job in sample.jobs:
         files.append(tmp_path / f"{job.name}.json")
         theirs = tuple(entry for entry in sample.entries if entry.job == job)
-        write_ledger(files[-1], Ledger((job,), theirs, ()))
+        write_ledger(files[-1], Ledger((job,), theirs))
     assert main(["report", *map(str, files), "--format=markdown"]) == 0
     out = capfdbinary.readouterr().out.decode()
     assert "<code>gpu-2</code>" in out

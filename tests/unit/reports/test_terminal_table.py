@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from typing import cast
-
-import pytest
-
+from pytest_triton.checks.result import CheckResult, HardwareFacts
 from pytest_triton.reports.terminal import PlacementTable
+from support.ledger_strategies import changed, entry, outcome
 
 
-class Report:
-    """What the table reads of a pytest report."""
-
-    def __init__(self, model: str, hardware: str, observed: str, *, failed: bool = False) -> None:
-        self.when = "call"
-        self.passed, self.failed = not failed, failed
-        self.user_properties = [
-            ("triton_model", model),
-            ("triton_repository", "models"),
-            ("triton_declared", "GPU"),
-            ("triton_hardware", hardware),
-            ("triton_observed", observed),
-        ]
+def _result(model: str, hardware: str, observed: str) -> CheckResult:
+    cell = observed.removesuffix(" (allowed)")
+    return changed(
+        entry(model=model),
+        hardware=HardwareFacts(hardware, hardware),
+        observed=outcome(cell),
+        fallback_allowed=cell != observed,
+    ).result
 
 
 def _lines(count: int, **odd: tuple[str, bool]) -> list[str]:
@@ -30,12 +23,14 @@ def _lines(count: int, **odd: tuple[str, bool]) -> list[str]:
     for number in range(count):
         name = f"m{number:04}"
         cell, failed = odd.get(name, ("refused: no GPU", False))
-        for report in (
-            Report(name, "no GPU", cell, failed=failed),
-            Report(name, "2 GPUs", "GPU 0 · GPU 1" if number % 10 else "GPU 0 · CPU x2"),
-        ):
-            table.add(cast("pytest.TestReport", report))
-    return [line for lines in table.lines() for line in lines]
+        table.add(_result(name, "no GPU", cell), failed=failed)
+        on_gpus = "GPU 0 · GPU 1" if number % 10 else "GPU 0 · CPU x2"
+        table.add(_result(name, "2 GPUs", on_gpus), failed=False)
+    return _text(table)
+
+
+def _text(table: PlacementTable) -> list[str]:
+    return [line for lines, _ in table.lines() for line in lines]
 
 
 def test_a_small_repository_is_shown_whole() -> None:
@@ -67,6 +62,5 @@ def test_too_many_that_deserve_attention_are_counted_too() -> None:
 def test_what_has_not_run_is_said() -> None:
     table = PlacementTable(["no GPU", "2 GPUs"])
     for number in range(60):
-        report = Report(f"m{number}", "no GPU", "refused: no GPU")
-        table.add(cast("pytest.TestReport", report))
-    assert "  2 GPUs  60 not run" in [line for lines in table.lines() for line in lines]
+        table.add(_result(f"m{number}", "no GPU", "refused: no GPU"), failed=False)
+    assert "  2 GPUs  60 not run" in _text(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -19,3 +20,11 @@ def config_hash(model: Model) -> str:
         text = model.config_file.text if model.config_file is not None else ""
         return "unreadable-" + sha256(text.encode("utf-8", "replace")).hexdigest()
     return sha256(model.config.SerializeToString(deterministic=True)).hexdigest()
+
+
+def deployment_name(text: str) -> str:
+    """What a deployment is called in ledgers and plans: as --triton-repo named it, tidied.
+
+    `./models/` and `models` are the same deployment.
+    """
+    return os.pathsep.join(os.path.normpath(part) for part in text.split(os.pathsep))
