@@ -31,7 +31,7 @@ from pytest_triton.placement.predict import ResolvedGroup
 from pytest_triton.plan.plan_file import Need, Plan, plan_json
 
 TWO_GPUS = HardwareFacts("2", "2 GPUs", 2)
-SERVER = ServerFacts("tritonserver 2.51.0", "2.51.0", "real run")
+SERVER = ServerFacts("tritonserver 2.51.0", "2.51.0")
 DECLARED = Declaration("groups", (DeclaredGroup(kind="GPU", kind_number=1),))
 SEEN = Outcome(tuple(gpu(0) + gpu(1)), groups=(ResolvedGroup("m_0", "GPU", 1, (0, 1)),))
 
@@ -43,6 +43,8 @@ def entry(number: int, job: Job) -> Entry:
         test="test_placement",
         config=ConfigFacts(f"models/model_{number:05}/config.pbtxt", f"{number:064}", 3),
         declared=DECLARED,
+        identity=f"{number:064}",
+        run="real run",
         hardware=TWO_GPUS,
         predicted=SEEN,
         observed=SEEN,
@@ -58,11 +60,20 @@ def main(ledgers: int, models: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for number in range(ledgers):
-            job = Job(f"job-{number}", "c", "2026-01-31T12:00:00Z", "0.1.0")
+            job = Job(f"job-{number}", "c", "2026-01-31T12:00:00Z", "0.1.0", id=str(number))
             entries = tuple(entry(one, job) for one in range(models))
             write_ledger(folder / f"ledgers/{number}.json", Ledger((job,), entries))
         needs = tuple(
-            Need("models", f"model_{n:05}", 1, "GPU", "GPU 0", "runs on GPUs", f"{n:064}")
+            Need(
+                "models",
+                f"model_{n:05}",
+                1,
+                "GPU",
+                "GPU 0",
+                "runs on GPUs",
+                f"{n:064}",
+                tuple(gpu(0)),
+            )
             for n in range(models)
         )
         (folder / "plan.json").write_text(json.dumps(plan_json(Plan(needs))))

@@ -73,7 +73,7 @@ def test_all_that_is_known_is_written(pytester: pytest.Pytester, models: Reposit
     assert mixed.observed.state == "READY"
     assert mixed.evidence
     assert mixed.server is not None
-    assert (mixed.server.version, mixed.server.run) == (
+    assert (mixed.server.version, mixed.run) == (
         "2.51.0",
         "rehearsal (simulated GPUs, stand-in backends)",
     )

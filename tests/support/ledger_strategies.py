@@ -17,7 +17,6 @@ from pytest_triton.checks.result import (
     HardwareFacts,
     Outcome,
     ServerFacts,
-    ServerGpu,
 )
 from pytest_triton.ledger import VERDICTS, Entry, Job, Ledger, Verdict
 from pytest_triton.ledger.ledger_file import layout, lines_of
@@ -29,7 +28,14 @@ REHEARSAL = "rehearsal (simulated GPUs, stand-in backends)"
 
 
 def job(name: str = "one", started: str = "2026-01-31T12:00:00Z", commit: str | None = "c") -> Job:
-    return Job(name, commit, started, "0.1.0", started, 0)
+    return Job(name, commit, started, "0.1.0", started, 0, id=f"{name} {started} {commit}")
+
+
+def after(earlier: Job, **changes: Any) -> Job:
+    """A later run of a job, that wrote to the same file."""
+    replaces = (*earlier.replaces, earlier.id)
+    made = replace(earlier, id=f"{earlier.id} {len(replaces)}", replaces=replaces)
+    return replace(made, **changes)
 
 
 def hardware(spec: str) -> HardwareFacts:
@@ -70,15 +76,19 @@ def entry(
     headline: str = "",
 ) -> Entry:
     answered = verdict in ("proven", "failed")
-    server = ServerFacts(f"tritonserver {version}", version, "real run" if real else REHEARSAL)
+    server = ServerFacts(f"tritonserver {version}", version)
+    seen = outcome(placed) if answered else None
     result = CheckResult(
         deployment=deployment,
         model=model,
         test="test_placement",
         config=ConfigFacts("models/detector/config.pbtxt", config, 3),
         declared=GPU,
+        identity=config,
+        run="real run" if real else REHEARSAL,
         hardware=hardware(spec),
-        observed=outcome(placed) if answered else None,
+        predicted=seen,
+        observed=seen,
         server=server if answered else None,
     )
     return Entry(result, verdict, by or job(), headline)
@@ -94,7 +104,22 @@ def check(
     by: Job | None = None,
 ) -> Entry:
     facts = ConfigFacts("models/detector/config.pbtxt", config, 3)
-    return Entry(CheckResult(deployment, model, test, facts, GPU), verdict, by or job())
+    result = CheckResult(deployment, model, test, facts, GPU, config, REHEARSAL)
+    return Entry(result, verdict, by or job())
+
+
+CHECKS = ("test_config", "test_explicit_placement", "test_audit")
+
+
+def with_checks(*told: Entry) -> Ledger:
+    """These entries, and the other checks of their models, passed."""
+    models = dict.fromkeys((one.deployment, one.model, one.identity, one.job) for one in told)
+    passed = [
+        check(test=test, deployment=deployment, model=model, config=identity, by=job)
+        for deployment, model, identity, job in models
+        for test in CHECKS
+    ]
+    return ledger(*told, *passed)
 
 
 def changed(entry: Entry, **changes: Any) -> Entry:
@@ -150,16 +175,34 @@ _outcomes = st.builds(
 )
 _configs = st.builds(ConfigFacts, texts, texts, st.none() | _counts)
 _codes = st.integers(-255, 255)
-_jobs = st.builds(Job, texts, _maybe, texts, texts, _maybe, st.none() | _codes, _maybe)
+_jobs = st.builds(
+    Job,
+    texts,
+    _maybe,
+    texts,
+    texts,
+    _maybe,
+    st.none() | _codes,
+    _maybe,
+    id=texts.filter(bool),
+    replaces=st.lists(texts, max_size=2).map(tuple),
+    other_failures=st.integers(1, 9),
+    unexplained=st.booleans(),
+)
 _servers = st.builds(
     ServerFacts,
     texts,
     texts,
-    st.sampled_from(["real run", REHEARSAL]) | texts,
     _maybe,
     _maybe,
     _maybe,
-    st.lists(st.builds(ServerGpu, _counts, texts, texts), max_size=2).map(tuple),
+    arguments=st.lists(texts, max_size=2).map(tuple),
+)
+_hardware = st.one_of(
+    st.builds(HardwareFacts, st.just("none"), texts, st.just(0)),
+    st.builds(HardwareFacts, st.sampled_from(["all", "own"]), texts, st.none() | _counts),
+    st.builds(HardwareFacts, st.just("2"), texts, st.sampled_from([2, None])),
+    st.builds(HardwareFacts, st.just("sim:2"), texts, st.just(2), st.just(True)),
 )
 _results = st.builds(
     CheckResult,
@@ -168,7 +211,9 @@ _results = st.builds(
     test=st.sampled_from(["test_placement", "test_config"]) | texts,
     config=_configs,
     declared=_declarations,
-    hardware=st.builds(HardwareFacts, texts, texts, st.none() | _counts, st.booleans()),
+    identity=texts,
+    run=st.sampled_from(["attached server", REHEARSAL]) | texts,
+    hardware=_hardware | st.just(HardwareFacts()),
     fallback_allowed=st.booleans(),
     predicted=st.none() | _outcomes,
     observed=st.none() | _outcomes,
@@ -185,7 +230,7 @@ _results = st.builds(
 @st.composite
 def ledgers(draw: st.DrawFn) -> Ledger:
     """Any ledger that can be written."""
-    jobs = draw(st.lists(_jobs, min_size=1, max_size=3, unique=True))
+    jobs = draw(st.lists(_jobs, min_size=1, max_size=3, unique_by=lambda job: job.id))
     entries = st.builds(
         Entry,
         result=_results,
@@ -197,10 +242,22 @@ def ledgers(draw: st.DrawFn) -> Ledger:
     )
     proven = st.builds(
         lambda one, observed, server: changed(
-            one, verdict="proven", observed=observed, server=server
+            one,
+            verdict="proven",
+            predicted=observed,
+            observed=observed,
+            server=server,
+            unproven="",
         ),
         entries,
         _outcomes,
         _servers,
     )
-    return Ledger(tuple(jobs), tuple(draw(st.lists(entries | proven, max_size=4))))
+    found = draw(st.lists(entries | proven, max_size=4, unique_by=_key))
+    return Ledger(tuple(jobs), tuple(found))
+
+
+def _key(entry: Entry) -> tuple[str, ...]:
+    result = entry.result
+    place = (result.deployment, result.model, result.test, result.hardware.spec)
+    return (entry.job.id, *place)

@@ -38,6 +38,7 @@ CPU_JOB = Job(
     "0.1.0",
     ended="2026-01-31T12:00:02Z",
     exit_status=1,
+    id="c1",
 )
 GPU_JOB = Job(
     "gpu-2",
@@ -46,12 +47,12 @@ GPU_JOB = Job(
     "0.1.0",
     ended="2026-01-31T12:03:02Z",
     exit_status=0,
+    id="9a",
 )
-REHEARSING = ServerFacts("tritonserver 2.51.0 (process, installed release)", "2.51.0", REHEARSAL)
+REHEARSING = ServerFacts("tritonserver 2.51.0 (process, installed release)", "2.51.0")
 REAL = ServerFacts(
     "tritonserver 2.51.0 (container)",
     "2.51.0",
-    "real run",
     image="nvcr.io/nvidia/tritonserver:24.10-py3",
     image_digest="sha256:9d8a0f0cb2f1e6ad0d2d2a8f5b7bb6b2c7d1c9a0f6f6e4c4d3b2a1908f7e6d5c",
     driver="550.54.15",
@@ -114,6 +115,8 @@ def entry(
         test="test_placement",
         config=ConfigFacts(f"{deployment}/{model}/config.pbtxt", "0f" * 32, line),
         declared=declaration(declared),
+        identity="0f" * 32,
+        run="real run" if server == REAL else REHEARSAL,
         hardware=hardware,
         fallback_allowed=fallback_allowed,
         predicted=predicted if predicted is not None else observed,

@@ -28,7 +28,7 @@ from pytest_triton.placement.declared import Declared, DeclaredGroup
 from pytest_triton.placement.hardware import NO_GPU, HardwareRequest
 from pytest_triton.placement.instances import Kind
 from pytest_triton.placement.predict import DEFAULT_TRAITS, ample_gpus, predict
-from pytest_triton.plan.identity import config_hash, deployment_name
+from pytest_triton.plan.identity import deployment_name
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
 from pytest_triton.repository.config_file import position_of
 from pytest_triton.repository.problems import ConfigProblem, Effect
@@ -247,12 +247,17 @@ class ModelCheck:
         """
         declared = self._checked.declared.get(self.model.name)
         line = self._line if failed else None
+        asked = hardware or self._session.settings.gpus[0]
         common = CheckResult(
             deployment=deployment_name(self._checked.deployment.text),
             model=self.model.name,
             test=test,
-            config=ConfigFacts(self._place, config_hash(self.model), line),
+            config=ConfigFacts(
+                self._place, self._checked.config_hashes.get(self.model.directory, ""), line
+            ),
             declared=declaration(declared),
+            identity=self._checked.identities.get(self.model.name, ""),
+            run=self._session.run_of(self._checked, asked),
             hardware=NO_HARDWARE if hardware is None else hardware_facts(hardware, self._verdict),
             fallback_allowed=self._allowed,
             unproven=self._unproven,

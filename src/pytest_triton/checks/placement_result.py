@@ -53,6 +53,7 @@ def with_placement(result: CheckResult, seen: Seen, verdict: Verdict) -> CheckRe
         proof=observed.proof,
         evidence=tuple([Evidence(one.witness, _report(one)) for one in observed.testimonies]),
         server=_server(seen, predicted),
+        run=seen.run,
     )
 
 
@@ -91,8 +92,8 @@ def _server(seen: Seen, predicted: Prediction) -> ServerFacts:
     return ServerFacts(
         description=seen.server,
         version=".".join(map(str, version)) if any(version) else "",
-        run=seen.run,
         image=seen.image,
         image_digest=seen.image_digest,
         gpus=tuple([ServerGpu(gpu.index, gpu.name, gpu.uuid) for gpu in predicted.hardware.gpus]),
+        arguments=seen.arguments,
     )

@@ -56,19 +56,16 @@ class ServerGpu(Struct, frozen=True, omit_defaults=True):
 
 
 class ServerFacts(Struct, frozen=True, omit_defaults=True):
-    """The server that was asked. `version` is Triton's, empty if it did not tell."""
+    """The server that was asked. `version` is Triton's, empty if it did not report it; `arguments`
+    are those of its command line that a user gave."""
 
     description: str
     version: str
-    run: Run
     image: str | None = None
     image_digest: str | None = None
     driver: str | None = None
     gpus: tuple[ServerGpu, ...] = ()
-
-    @property
-    def is_real(self) -> bool:
-        return self.run == REAL_RUN
+    arguments: tuple[str, ...] = ()
 
 
 class HardwareFacts(Struct, frozen=True, omit_defaults=True):
@@ -156,6 +153,9 @@ class CheckResult(Struct, frozen=True, omit_defaults=True):
     one was not, or why its answer proves nothing. `reported_elsewhere` names the check that a
     skipped one left its failure to. `findings` are the audit's, `notes` what else is
     worth knowing about the server, each told once in a run.
+
+    `identity` stands for all that decides about the model (`plan.identity`), `run` for what the
+    server was, or would have been.
     """
 
     deployment: str
@@ -163,6 +163,8 @@ class CheckResult(Struct, frozen=True, omit_defaults=True):
     test: str
     config: ConfigFacts
     declared: Declaration
+    identity: str = ""
+    run: Run = ""
     hardware: HardwareFacts = NO_HARDWARE
     fallback_allowed: bool = False
     predicted: Outcome | None = None
@@ -238,7 +240,7 @@ def properties_of(result: CheckResult) -> Iterator[tuple[str, str]]:
         yield "triton_proof", result.proof
         yield "triton_evidence", "; ".join(map(str, result.evidence))
     if result.server is not None:
-        yield "triton_run", result.server.run
+        yield "triton_run", result.run
         yield "triton_server", result.server.description
     for note in result.notes:
         yield "triton_server_note", note

@@ -29,6 +29,7 @@ from pytest_triton.placement.predict import (
     predict_all,
 )
 from pytest_triton.placement.refusal import Refusal, classify
+from pytest_triton.plan.identity import config_hash, identities
 from pytest_triton.plan.sharding import needed
 from pytest_triton.rehearsal.completed_configs import as_json, completions
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS, is_backend_name
@@ -105,6 +106,16 @@ class CheckedDeployment:
     def completed_json(self) -> tuple[tuple[str, str], ...]:
         """What stand-ins are told of it."""
         return as_json(self.completed) if self.stand_ins else ()
+
+    @cached_property
+    def config_hashes(self) -> Mapping[Path, str]:
+        """What each model's config says, as one short text, by the model's directory."""
+        return {model.directory: config_hash(model) for model in self.repository.models}
+
+    @cached_property
+    def identities(self) -> Mapping[str, str]:
+        """What decides about each model, by name: a proof is for one identity."""
+        return identities(self.repository.models, self.declared)
 
     @property
     def _readable(self) -> Iterator[Model]:
@@ -199,6 +210,7 @@ class Seen:
     notes: tuple[str, ...] = ()
     image: str | None = None
     image_digest: str | None = None
+    arguments: tuple[str, ...] = ()
 
 
 Everywhere = Mapping[HardwareRequest, Mapping[str, Prediction]]
@@ -231,6 +243,7 @@ class TritonSession:
         self._launched: set[CheckedDeployment] = set()
         self.keeps_servers = False
         self._predicted: dict[tuple[CheckedDeployment, ServerTraits], Everywhere | None] = {}
+        self._runs: dict[tuple[CheckedDeployment, HardwareRequest], str] = {}
         self._told: set[str] = set()
 
     @cached_property
@@ -319,6 +332,16 @@ class TritonSession:
                 container=settings.container,
             )
         raise ValueError(f"a server is a process, a container or a URL, not {settings.server!r}")
+
+    def run_of(self, checked: CheckedDeployment, hardware: HardwareRequest) -> str:
+        """What a server with this hardware would be: a real run, a rehearsal; "" for none."""
+        key = (checked, hardware)
+        if key not in self._runs:
+            try:
+                self._runs[key] = self.spec(checked, hardware).run
+            except PytestTritonError:
+                self._runs[key] = ""
+        return self._runs[key]
 
     def _of_other_shards(self, checked: CheckedDeployment) -> Iterator[Path]:
         """Models that this run isn't about, so that its servers needn't load them."""
@@ -464,6 +487,7 @@ def look(checked: CheckedDeployment, server: RunningServer, hardware: Hardware) 
         notes=_notes(checked, server) if server.spec.where == "attached" else (),
         image=server.image,
         image_digest=server.image_digest,
+        arguments=server.spec.arguments,
     )
 
 

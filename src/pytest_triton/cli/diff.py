@@ -21,7 +21,7 @@ from typing import Any
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.ledger import Entry, read_ledger
 from pytest_triton.ledger.diff import Change, Difference, difference, placed
-from pytest_triton.ledger.fold import merged
+from pytest_triton.ledger.fold import latest, merged
 from pytest_triton.repository.problems import printable
 from pytest_triton.text.tables import lay_out, screen_width
 
@@ -40,8 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     try:
-        before = merged([read_ledger(arguments.before)])
-        after = merged([read_ledger(arguments.after)])
+        before = latest(merged([read_ledger(arguments.before)]))
+        after = latest(merged([read_ledger(arguments.after)]))
     except PytestTritonError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -3,17 +3,22 @@
 What must be proven comes from a plan, never from the ledgers that turned up. Exit codes:
 
     0  all of the plan is proven
-    1  something isn't: it failed, was never proven, or was proven for another config; or a check
-       failed
+    1  something isn't: it failed, was never proven, or was proven for another version of the model;
+       a check of a model failed or was never passed; or a run failed
     2  nothing can be said: a ledger or plan is missing, empty, foreign, outdated or damaged, or
        wrong usage
 
 Where no GPU is needed a rehearsal is proof enough, since Triton's real core decides there; with
 GPUs a rehearsal simulates the very thing that is to be proven. `--rehearsals` changes that.
 
+A failure counts until the same check has passed under the same conditions, in a later run of its
+job that wrote to the same file. Of a job that was done again into another file, `--replaced` names
+the old one.
+
 `--output` writes one ledger of all, which `report`, `diff` and `merge` take. `--json` prints
-{format, ok, counts, cells, failures, strangers, jobs}; a cell is {deployment, model, gpus, state,
-ok, words, note, job}, its state "real", "rehearsed", "failed", "other config" or "never".
+{format, ok, counts, cells, missing, failures, failed_runs, unknown, remarks, jobs}; a cell is
+{deployment, model, gpus, state, ok, words, note, job}, its state "real", "rehearsed", "failed",
+"fallback", "other outcome", "other identity" or "never".
 """
 
 from __future__ import annotations
@@ -26,21 +31,23 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pytest_triton.cli.deployments import read_deployment
 from pytest_triton.cli.plan import make_plan
+from pytest_triton.cli.release_option import add_release
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.ledger import Entry, Ledger, LedgerUnusable, read_ledger, write_ledger
-from pytest_triton.ledger.assess import Assessment, Cell, assess
-from pytest_triton.ledger.fold import merged
+from pytest_triton.ledger.assess import Assessment, Cell, MissingCheck, State, assess, headline_of
+from pytest_triton.ledger.fold import merged, with_replaced
 from pytest_triton.ledger.ledger_file import read_json
+from pytest_triton.ledger.remarks import remarks
+from pytest_triton.placement.predict import ServerTraits
 from pytest_triton.plan.plan_file import Plan, PlanUnusable, needs_of
 from pytest_triton.repository.problems import printable
 from pytest_triton.text.tables import lay_out, screen_width
 
 _MOST_ROWS = 50
-_MOST_NAMES = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,6 +82,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="no-gpu",
         help="where a rehearsal is proof enough (default: no-gpu, where no GPU is needed)",
     )
+    add_release(parser)
+    parser.add_argument(
+        "--replaced",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="LEDGER",
+        help="a ledger of runs that were done again, in others of the ledgers: what those answer "
+        "anew, under the same conditions, stands in its place (repeatable)",
+    )
     parser.add_argument("--output", type=Path, metavar="FILE.json", help="write one ledger of all")
     parser.add_argument("--json", action="store_true", help="for programs; nothing else is printed")
 
@@ -82,7 +99,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     try:
         plan = _plan(arguments)
-        ledger = merged(read_ledger(path) for path in _files(arguments.ledgers))
+        ledger = merged(
+            [
+                *with_replaced(
+                    [read_ledger(path) for path in _files(arguments.ledgers)],
+                    [read_ledger(path) for path in _files(arguments.replaced)],
+                )
+            ]
+        )
         if not ledger.jobs:
             raise LedgerUnusable("The ledgers tell of no job.", cure="run the jobs again")
         if arguments.output is not None:
@@ -102,7 +126,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _plan(arguments: argparse.Namespace) -> Plan:
     if arguments.plan is None:
-        return make_plan(arguments.repo)
+        return make_plan(arguments.repo, server=ServerTraits(version=arguments.release))
     try:
         return needs_of(read_json(arguments.plan))
     except PlanUnusable as error:
@@ -132,15 +156,13 @@ def _text(found: Assessment, ledger: Ledger) -> Iterator[str]:
     yield ""
     for words, number in Counter(_counted_as(cell) for cell in found.cells).most_common():
         yield f"{number:5}  {words}"
-    if found.failures:
-        yield ""
-        yield "Failed besides:"
-        for one in found.failures[:_MOST_ROWS]:
-            what = one.hardware.label if one.is_placement else one.test
-            yield f"  {printable(one.model)}, {what}: {printable(one.headline)} ({one.job.name})"
-        if len(found.failures) > _MOST_ROWS:
-            yield f"  ... and {len(found.failures) - _MOST_ROWS} more"
-    yield from _remarks(found, ledger)
+    yield from _listed("Failed besides:", [_failed(one) for one in found.failures])
+    yield from _listed("Not proven besides:", _grouped(found.missing))
+    yield from _listed(
+        "Failed, though none of its tests did; its output says why:",
+        [f"{job.name}, exit status {job.exit_status}" for job in found.failed_runs],
+    )
+    yield from _listed("", [printable(text) for text in remarks(found, ledger)])
     yield ""
     yield _last_line(found)
 
@@ -178,7 +200,7 @@ def _table(found: Assessment) -> Iterator[str]:
 
 
 def _badness(row: tuple[object, dict[int, Cell]]) -> int:
-    order = ["failed", "other config", "never", "rehearsed", "real"]
+    order = get_args(State)
     return min(order.index(cell.state) for cell in row[1].values() if not cell.ok)
 
 
@@ -193,27 +215,32 @@ def _shown(cell: Cell | None) -> str:
     return f"{cell}{note}{'' if cell.ok else '  <-'}"
 
 
-def _remarks(found: Assessment, ledger: Ledger) -> Iterator[str]:
-    killed = [job.name for job in ledger.jobs if job.ended is None]
-    if killed:
-        yield ""
-        yield f"Ended before they were done: {', '.join(dict.fromkeys(killed))}"
-    if found.strangers:
-        known = {cell.need.deployment for cell in found.cells}
-        names = list(dict.fromkeys(one.model for one in found.strangers))
-        more = f", and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-        yield ""
-        yield "Not in the plan: " + ", ".join(map(printable, names[:_MOST_NAMES])) + more
-        others = {one.deployment for one in found.strangers} - known
-        if others:
-            yield (
-                f"  The plan is for {_quoted(known)}, and there are ledgers of {_quoted(others)}: "
-                "name the repository the same in both."
-            )
+def _failed(one: Entry) -> str:
+    what = one.hardware.label if one.is_placement else one.test
+    return f"{printable(one.model)}, {what}: {printable(headline_of(one))} ({one.job.name})"
 
 
-def _quoted(names: set[str]) -> str:
-    return ", ".join(f"`{printable(name)}`" for name in sorted(names))
+def _grouped(missing: Sequence[MissingCheck]) -> list[str]:
+    """A line for the checks of one model that aren't proven for the same reason."""
+    tests: dict[tuple[str, str, str], list[str]] = {}
+    for one in missing:
+        tests.setdefault((one.deployment, one.model, one.note), []).append(one.test)
+    return [
+        f"{printable(model)}, {', '.join(those)}: {printable(note)}"
+        for (_, model, note), those in tests.items()
+    ]
+
+
+def _listed(title: str, lines: Sequence[str]) -> Iterator[str]:
+    if not lines:
+        return
+    yield ""
+    if title:
+        yield title
+    indent = "  " if title else ""
+    yield from (f"{indent}{line}" for line in lines[:_MOST_ROWS])
+    if len(lines) > _MOST_ROWS:
+        yield f"{indent}... and {len(lines) - _MOST_ROWS} more"
 
 
 def _last_line(found: Assessment) -> str:
@@ -223,10 +250,17 @@ def _last_line(found: Assessment) -> str:
     parts = []
     if unproven:
         parts.append(f"{len(unproven)} of {len(found.cells)} not proven")
+    if found.missing:
+        parts.append(f"{_number(len(found.missing), 'check')} not proven")
     if found.failures:
-        plural = "s" if len(found.failures) > 1 else ""
-        parts.append(f"{len(found.failures)} other failure{plural}")
+        parts.append(_number(len(found.failures), "other failure"))
+    if found.failed_runs:
+        parts.append(_number(len(found.failed_runs), "failed run"))
     return f"Not all is proven: {', '.join(parts)}"
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'s' if count != 1 else ''}"
 
 
 # JSON
@@ -252,7 +286,13 @@ def as_json(found: Assessment, ledger: Ledger) -> dict[str, Any]:
             for cell in found.cells
         ],
         "failures": [_failure(one) for one in found.failures],
-        "strangers": sorted({one.model for one in found.strangers}),
+        "missing": [
+            {"deployment": one.deployment, "model": one.model, "test": one.test, "note": one.note}
+            for one in found.missing
+        ],
+        "failed_runs": [job.name for job in found.failed_runs],
+        "unknown": sorted({one.model for one in found.ignored.unknown}),
+        "remarks": [*remarks(found, ledger)],
         "jobs": [
             {"name": job.name, "exit_status": job.exit_status, "ended": job.ended is not None}
             for job in ledger.jobs
@@ -262,4 +302,4 @@ def as_json(found: Assessment, ledger: Ledger) -> dict[str, Any]:
 
 def _failure(one: Entry) -> dict[str, str]:
     what = one.hardware.spec if one.is_placement else one.test
-    return {"model": one.model, "what": what, "headline": one.headline, "job": one.job.name}
+    return {"model": one.model, "what": what, "headline": headline_of(one), "job": one.job.name}

@@ -5,11 +5,13 @@ No server is started. Exit codes: 0; 1 if the repository can't be read; 2 for wr
 Formats:
 
     text    for people
-    json    {format, schema, gpu_jobs, jobs, needs}: what `merge --plan` takes. `needs` is all that
-            must be proven: {deployment, model, gpus, declared, predicted, why, image, cost,
-            config_hash} (gpus: at least so many, 0: none at all). `jobs` is one way to prove it:
-            {name, why, gpus, hardware, image, backends, shard, cost, arguments, models}
-            (arguments: for pytest)
+    json    {format, schema, checks, gpu_jobs, jobs, needs}: what `merge --plan` takes. `needs` is
+            all that must be proven: {deployment, model, gpus, declared, predicted, why, image,
+            cost, identity, placement, reason} (gpus: at least so many, 0: none at all; identity:
+            of the model that must be proven; placement, reason: what it must come to). `checks`
+            are the tests that must pass for each model. `jobs` is one way to prove it: {name,
+            why, gpus, hardware, image, backends, shard, cost, arguments, models} (arguments: for
+            pytest)
     github  lines for $GITHUB_OUTPUT: matrix= and gpu_matrix=, each for fromJSON, gpu_jobs=N
     gitlab  a file (JSON, so YAML too) to include in a child pipeline: hidden jobs .triton-plan and
             .triton-gpu-plan with `parallel: matrix` (the latter only if there are GPU jobs)
@@ -29,8 +31,10 @@ from typing import Any
 
 from pytest_triton.checks.run import CheckedDeployment
 from pytest_triton.cli.deployments import read_deployment
+from pytest_triton.cli.release_option import add_release
 from pytest_triton.options.values import Deployment
-from pytest_triton.plan.identity import config_hash, deployment_name
+from pytest_triton.placement.predict import DEFAULT_TRAITS, ServerTraits
+from pytest_triton.plan.identity import deployment_name
 from pytest_triton.plan.jobs import plan_of
 from pytest_triton.plan.needs import PlannedModel, backends_of, needs_of_deployment
 from pytest_triton.plan.plan_file import Need, Plan, PlannedJob, names, plan_json
@@ -66,10 +70,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--shards", type=_shards, default=1, metavar="N", help="split each job into N parts"
     )
+    add_release(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    plan = make_plan(arguments.repositories, arguments.shards)
+    server = ServerTraits(version=arguments.release)
+    plan = make_plan(arguments.repositories, arguments.shards, server)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no "·"
     most = _MOST_PERMUTATIONS.get(arguments.format)
@@ -81,8 +87,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def make_plan(deployments: Sequence[Deployment], shards: int = 1) -> Plan:
-    """The plan of repositories on disk. Raises RepositoryError if one can't be read."""
+def make_plan(
+    deployments: Sequence[Deployment], shards: int = 1, server: ServerTraits = DEFAULT_TRAITS
+) -> Plan:
+    """The plan of repositories on disk, by the rules of a server's release.
+
+    Raises RepositoryError if one can't be read.
+    """
     needs: list[Need] = []
     paths: dict[tuple[str, str], str] = {}
     backends: dict[tuple[str, str], frozenset[str]] = {}
@@ -92,10 +103,10 @@ def make_plan(deployments: Sequence[Deployment], shards: int = 1) -> Plan:
         models = {}
         for model in checked.repository.models:
             declared = checked.declared.get(model.name) if model.readable else None
-            models[model.name] = PlannedModel(model.name, declared, config_hash(model))
+            models[model.name] = PlannedModel(model.name, declared, checked.identities[model.name])
             paths[name, model.name] = os.path.relpath(model.directory)
             backends[name, model.name] = backends_of(model.name, checked.declared)
-        needs += needs_of_deployment(name, models)
+        needs += needs_of_deployment(name, models, server)
     return plan_of(needs, paths, backends, shards)
 
 

@@ -46,23 +46,22 @@ from typing import Any
 
 from pytest_triton.checks.run import CheckedDeployment
 from pytest_triton.cli.deployments import read_deployment
+from pytest_triton.cli.release_option import add_release, shown_release
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.options.values import Deployment
 from pytest_triton.placement.advice import cure
 from pytest_triton.placement.declared import Declared
 from pytest_triton.placement.hardware import Gpu, Hardware, HardwareRequest
 from pytest_triton.placement.instances import NOTHING
-from pytest_triton.placement.predict import DEFAULT_TRAITS, Prediction, ServerTraits, predict_all
+from pytest_triton.placement.predict import Prediction, ServerTraits, predict_all
 from pytest_triton.placement.refusal import Refusal, classify
 from pytest_triton.placement.unserved import fewest_gpus, needs
 from pytest_triton.repository import Model, Problem, position_of, read_repository
 from pytest_triton.repository.problems import Effect, printable, shown_path
-from pytest_triton.servers.process.releases import UnknownRelease, find_release
 from pytest_triton.text.tables import lay_out, screen_width
 
 _NEW_ENOUGH = (99, 0)  # compute capability of GPUs that are given as a count
 _MOST_GPUS = 1000
-_OLDEST_RELEASE = (2, 33, 0)  # whose rules are known
 _WIDTH = 92  # characters a line of prose
 
 
@@ -134,13 +133,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="hardware to ask about: a number of GPUs (0, 1, 4), `none`, or `sim:N@CC` with a "
         "compute capability, such as sim:2@5.2 (default: 0 2)",
     )
-    parser.add_argument(
-        "--release",
-        type=_release,
-        metavar="RELEASE",
-        default=DEFAULT_TRAITS.version,
-        help=f"whose rules: a version of tritonserver (default: {_shown(DEFAULT_TRAITS.version)})",
-    )
+    add_release(parser)
     parser.add_argument("--json", action="store_true", help="for programs; nothing else is printed")
     parser.add_argument("--explain", metavar="MODEL", help="go through the rules for this model")
 
@@ -191,28 +184,6 @@ def _asked(spec: str) -> Asked:
         raise argparse.ArgumentTypeError(f"{spec!r}: more than {_MOST_GPUS} GPUs")
     gpus = tuple(Gpu(index, _NEW_ENOUGH) for index in range(request.count))
     return Asked(str(request), request.label, Hardware(gpus, simulated=False))
-
-
-def _release(text: str) -> tuple[int, int, int]:
-    if re.fullmatch(r"2\.\d{1,4}(\.\d{1,4})?", text, re.ASCII):
-        version = text
-    else:
-        try:
-            version = find_release(text).version
-        except UnknownRelease:
-            raise argparse.ArgumentTypeError(
-                f"{text!r} is no release of tritonserver: give a version such as 2.51.0"
-            ) from None
-    major, minor, patch = (*map(int, version.split(".")), 0)[:3]
-    if (major, minor, patch) < _OLDEST_RELEASE:
-        raise argparse.ArgumentTypeError(
-            f"{text!r}: the rules are known from release {_shown(_OLDEST_RELEASE)} on"
-        )
-    return major, minor, patch
-
-
-def _shown(release: tuple[int, int, int]) -> str:
-    return ".".join(map(str, release))
 
 
 def _only(name: str, predicted: Sequence[PredictedDeployment]) -> list[PredictedDeployment]:
@@ -307,7 +278,7 @@ def _counts(predicted: Iterable[PredictedDeployment], number: int) -> _Counts:
 
 
 def _headline(server: ServerTraits) -> str:
-    release = _shown(server.version)
+    release = shown_release(server.version)
     return f"predicted by Triton's rules for release {release}; no server was asked"
 
 
@@ -406,7 +377,7 @@ def as_json(
     return {
         "format": 1,
         "source": "predicted",
-        "release": _shown(server.version),
+        "release": shown_release(server.version),
         "hardware": [
             {
                 "spec": one.spec,

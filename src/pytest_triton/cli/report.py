@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pytest_triton.ledger.entries import Ledger
-from pytest_triton.ledger.fold import merged
+from pytest_triton.ledger.fold import latest, merged
 from pytest_triton.ledger.ledger_file import read_ledger, write_text
 from pytest_triton.reports.publish import append, start_of
 
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     output: Path | None = arguments.output
     suffix = output.suffix if output is not None else ""
     chosen = arguments.format or _BY_SUFFIX.get(suffix, "markdown")
-    ledger = merged(map(read_ledger, arguments.ledgers))
+    ledger = latest(merged(map(read_ledger, arguments.ledgers)))
     text = render(chosen, ledger, arguments.title)
     if output is None:
         sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))

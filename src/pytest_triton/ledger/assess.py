@@ -1,22 +1,27 @@
-"""What must be proven against what was: one state for each model and number of GPUs.
+"""What must be proven against what was: one state for each model and number of GPUs, and check.
 
 The plan says what is expected, never the ledgers: a job that didn't run leaves its cells "never
-proven". An entry proves a need if it is of the same deployment, model and config. Without a GPU
-the server must have had none; with GPUs it must have had at least as many as needed, and of
-several the answers on the fewest decide. Any other failure is told as well, and fails the whole.
+proven". An entry proves a need if it is of the same deployment, model and identity, and if the
+model came to what Triton's rules say today. Without a GPU the server must have had none; with GPUs
+it must have had at least as many as needed, and of several the answers on the fewest decide. Every
+model must have passed the plan's checks as well, wherever. A failure, and a fallback that nobody
+allowed, fail the whole wherever they happened.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_triton.ledger.entries import Entry, Ledger
+from pytest_triton.checks.result import Outcome
+from pytest_triton.ledger.entries import Entry, Job, Ledger
 from pytest_triton.ledger.fold import is_answer
 from pytest_triton.plan.plan_file import Need, Plan
 
-State = Literal["real", "rehearsed", "failed", "other config", "never"]
+State = Literal[
+    "real", "rehearsed", "failed", "fallback", "other outcome", "other identity", "never"
+]
 Rehearsals = Literal["no-gpu", "everywhere", "nowhere"]
 
 
@@ -36,23 +41,52 @@ class Cell:
             return "proven on a real GPU" if self.need.gpus else "proven in a real run"
         if self.state == "rehearsed":
             return "rehearsed" if self.ok else "rehearsed only"
-        if self.state == "other config":
-            return "proven for another version of the config"
-        return "failed" if self.state == "failed" else "never proven"
+        return _IN_A_CELL[self.state]
+
+
+_IN_A_CELL: dict[State, str] = {
+    "failed": "failed",
+    "fallback": "falls back to the CPU",
+    "other outcome": "not as predicted today",
+    "other identity": "proven for another version of the model",
+    "never": "never proven",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MissingCheck:
+    """A check that a model hasn't passed as it is; `note` says what is known instead."""
+
+    deployment: str
+    model: str
+    test: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """What counts for nothing: entries of models that the plan doesn't know, and entries of other
+    versions of those that it knows."""
+
+    unknown: tuple[Entry, ...] = ()
+    other_identity: tuple[Entry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """`cells` in the plan's order. `failures` are other failed entries and checks, `strangers`
-    entries of models that the plan doesn't know: they fail nothing."""
+    """`cells` in the plan's order. `missing` are checks that aren't proven, `failures` other failed
+    entries, `failed_runs` runs that failed though none of their tests did."""
 
     cells: tuple[Cell, ...]
+    missing: tuple[MissingCheck, ...] = ()
     failures: tuple[Entry, ...] = ()
-    strangers: tuple[Entry, ...] = ()
+    failed_runs: tuple[Job, ...] = ()
+    ignored: Ignored = Ignored()
 
     @property
     def ok(self) -> bool:
-        return bool(self.cells) and all(cell.ok for cell in self.cells) and not self.failures
+        proven = bool(self.cells) and all(cell.ok for cell in self.cells)
+        return proven and not (self.missing or self.failures or self.failed_runs)
 
 
 def assess(plan: Plan, ledger: Ledger, rehearsals: Rehearsals = "no-gpu") -> Assessment:
@@ -62,57 +96,149 @@ def assess(plan: Plan, ledger: Ledger, rehearsals: Rehearsals = "no-gpu") -> Ass
     Triton's core, which is real in a rehearsal, decides, and only the backends are stand-ins.
     With GPUs a rehearsal simulates the very thing that is to be proven.
     """
-    by_model: dict[tuple[str, str], list[Entry]] = {}
-    for entry in ledger.placements:
-        by_model.setdefault((entry.deployment, entry.model), []).append(entry)
+    identities = {(need.deployment, need.model): need.identity for need in plan.needs}
+    by_model: dict[tuple[str, str], list[Entry]] = {key: [] for key in identities}
+    unknown: list[Entry] = []
+    for entry in ledger.entries:
+        by_model.get((entry.deployment, entry.model), unknown).append(entry)
     cells = tuple(
-        [
-            _cell(need, by_model.get((need.deployment, need.model), ()), rehearsals)
-            for need in plan.needs
-        ]
+        [_cell(need, by_model[need.deployment, need.model], rehearsals) for need in plan.needs]
     )
-    hashes = {(need.deployment, need.model): need.config_hash for need in plan.needs}
-    told = {id(cell.entry) for cell in cells}
+    missing = [
+        one
+        for key, identity in identities.items()
+        for one in _missing(key, identity, plan.checks, by_model[key])
+    ]
+    shown = {id(cell.entry) for cell in cells}
     failures: list[Entry] = []
-    for one in ledger.entries:
-        current = hashes.get((one.deployment, one.model)) == one.config.hash
-        if one.verdict == "failed" and current and id(one) not in told:
-            failures.append(one)
-    strangers = [e for e in ledger.placements if (e.deployment, e.model) not in hashes]
-    return Assessment(cells, tuple(failures), tuple(strangers))
+    others: list[Entry] = []
+    for key, identity in identities.items():
+        for entry in by_model[key]:
+            if entry.identity != identity:
+                others.append(entry)
+            elif _is_failure(entry) and id(entry) not in shown:
+                failures.append(entry)
+    return Assessment(
+        cells,
+        tuple(missing),
+        tuple(failures),
+        tuple(_failed_runs(ledger.jobs)),
+        Ignored(tuple(unknown), tuple(others)),
+    )
+
+
+def headline_of(entry: Entry) -> str:
+    """Why an entry fails the whole, in a line."""
+    if entry.verdict != "failed" and is_unallowed_fallback(entry):
+        return "falls back to the CPU, and nobody allowed it"
+    return entry.headline
+
+
+def is_unallowed_fallback(entry: Entry) -> bool:
+    return entry.result.is_fallback and not entry.fallback_allowed
+
+
+def _is_failure(entry: Entry) -> bool:
+    return entry.verdict == "failed" or is_unallowed_fallback(entry)
 
 
 def _cell(need: Need, entries: Sequence[Entry], rehearsals: Rehearsals) -> Cell:
-    there = [entry for entry in entries if _fits(need, entry)]
-    current = [entry for entry in there if entry.config.hash == need.config_hash]
+    there = [entry for entry in entries if entry.is_placement and _fits(need, entry)]
+    current = [entry for entry in there if entry.identity == need.identity]
     real = _fewest_gpus(entry for entry in current if not _is_rehearsal(entry))
     rehearsed = _fewest_gpus(entry for entry in current if _is_rehearsal(entry))
     for one in (*real, *rehearsed):
         if one.verdict == "failed":
             return Cell(need, "failed", False, one, one.headline)
+        if is_unallowed_fallback(one):
+            return Cell(need, "fallback", False, one, "nobody allowed it")
     for one in real:
-        return Cell(need, "real", True, one)
+        if _is_expected(need, one):
+            return Cell(need, "real", True, one)
     for one in rehearsed:
-        enough = rehearsals == "everywhere" or (rehearsals == "no-gpu" and need.gpus == 0)
-        return Cell(need, "rehearsed", enough, one)
+        if _is_expected(need, one):
+            enough = rehearsals == "everywhere" or (rehearsals == "no-gpu" and need.gpus == 0)
+            return Cell(need, "rehearsed", enough, one)
+    for one in (*real, *rehearsed):
+        return Cell(need, "other outcome", False, one, _difference(need, one))
     for one in there:
         if one.verdict == "proven" and one not in current:
             note = "" if one.is_real else "in a rehearsal"
-            return Cell(need, "other config", False, one, note)
+            return Cell(need, "other identity", False, one, note)
+    unproven = _unproven(current)
+    return Cell(need, "never", False, *unproven)
+
+
+def _unproven(current: Sequence[Entry]) -> tuple[Entry | None, str]:
+    """The entry that says why there is no proof, and its words."""
     for verdict in ("not proven", "skipped"):
         for one in current:
             if one.verdict == verdict:
                 reason = one.headline.removeprefix("not proven: ")
-                return Cell(need, "never", False, one, f"{verdict}: {reason}".rstrip(": "))
-    return Cell(need, "never", False)
+                return one, f"{verdict}: {reason}".rstrip(": ")
+    return None, ""
+
+
+def _missing(
+    key: tuple[str, str], identity: str, tests: Sequence[str], entries: Sequence[Entry]
+) -> Iterator[MissingCheck]:
+    for test in tests:
+        there = [entry for entry in entries if entry.test == test]
+        current = [entry for entry in there if entry.identity == identity]
+        verdicts = {entry.verdict for entry in current}
+        if verdicts & {"proven", "failed"}:
+            continue  # a failure is told as such
+        note = _unproven(current)[1]
+        if not note:
+            stale = any(entry.verdict == "proven" for entry in there)
+            note = _IN_A_CELL["other identity" if stale else "never"]
+        yield MissingCheck(*key, test, note)
+
+
+def _failed_runs(jobs: Sequence[Job]) -> Iterator[Job]:
+    """Runs that failed, though none of their tests did, and that no good one replaces."""
+    replaced = {one for job in jobs if job.ended and job.exit_status == 0 for one in job.replaces}
+    for job in jobs:
+        if job.unexplained and job.id not in replaced:
+            yield job
 
 
 def _fits(need: Need, entry: Entry) -> bool:
     """Whether the entry's hardware is one to fulfil the need on."""
     count = entry.hardware.gpus
-    if count is None:  # all GPUs, of a server that never told how many there are
+    if count is None:  # all GPUs, of a server that never reported how many there are
         return need.gpus > 0
     return count >= need.gpus if need.gpus else count == 0
+
+
+def _is_expected(need: Need, entry: Entry) -> bool:
+    """Whether the model came to what today's rules say."""
+    observed = entry.observed
+    if observed is None:
+        return False
+    if need.reason or observed.reason:
+        return _alike(need.reason, observed.reason)
+    if entry.hardware.gpus == need.gpus:
+        return observed.placement == need.placement
+    return observed.kinds == Outcome(need.placement).kinds  # on more GPUs there are more instances
+
+
+def _alike(predicted: str, observed: str) -> bool:
+    """Whether two refusals are for the same reason.
+
+    A server that was built without GPU support says so, where others miss a GPU.
+    """
+    if observed == "no-gpu-support":
+        return predicted in ("no-gpu", "gpu-id", "no-gpu-support")
+    return predicted == observed
+
+
+def _difference(need: Need, entry: Entry) -> str:
+    today = Outcome(need.placement, need.reason).where
+    version = entry.server.version if entry.server is not None else ""
+    on = f" on tritonserver {version}" if version else ""
+    seen = entry.observed.where if entry.observed is not None else "nothing"
+    return f"{seen}{on}; predicted: {today}"
 
 
 def _is_rehearsal(entry: Entry) -> bool:

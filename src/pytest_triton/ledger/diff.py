@@ -109,8 +109,8 @@ def _models(ledger: Ledger) -> dict[tuple[str, str], dict[str, Entry]]:
     return found
 
 
-def _weight(entry: Entry) -> tuple[bool, bool, str, str]:
-    return is_answer(entry.verdict), entry.is_real, entry.job.started, entry.job.name
+def _weight(entry: Entry) -> tuple[bool, bool, int, str]:
+    return is_answer(entry.verdict), entry.is_real, len(entry.job.replaces), entry.job.started
 
 
 def _without_deployments(old: Models, new: Models) -> tuple[Models, Models]:

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Literal, get_args
 
 from pytest_triton.checks.result import (
+    REAL_RUN,
     CheckResult,
     ConfigFacts,
     Declaration,
@@ -32,7 +33,11 @@ VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run of pytest.
+    """One run of pytest. `id` tells it apart from all others.
+
+    `replaces` are the ids of earlier runs of the same job, in the same file: what this run found
+    stands in place of what they found. `other_failures` counts failed tests that are no bundled
+    checks; `unexplained`: the run failed, and none of its tests did.
 
     `started` and `ended` are UTC (`2026-01-31T12:00:00Z`); `ended` and `exit_status` (pytest's) are
     null when the run was killed. `shard` is `2/5`, or null. `commit` is null where nothing tells
@@ -46,6 +51,10 @@ class Job:
     ended: str | None = None
     exit_status: int | None = None
     shard: str | None = None
+    id: str = ""
+    replaces: tuple[str, ...] = ()
+    other_failures: int = 0
+    unexplained: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +93,10 @@ class Entry:
         return self.result.hardware
 
     @property
+    def identity(self) -> str:
+        return self.result.identity
+
+    @property
     def config(self) -> ConfigFacts:
         return self.result.config
 
@@ -114,12 +127,12 @@ class Entry:
     @property
     def run(self) -> str:
         """`real run`, `rehearsal (...)`, `attached server`; "" if no server was asked."""
-        return self.server.run if self.server is not None else ""
+        return self.result.run if self.server is not None else ""
 
     @property
     def is_real(self) -> bool:
         """Whether nothing was simulated: neither the GPUs nor the backends."""
-        return self.server is not None and self.server.is_real
+        return self.run == REAL_RUN
 
 
 @dataclass(frozen=True)

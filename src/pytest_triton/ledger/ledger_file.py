@@ -18,6 +18,7 @@ import msgspec
 
 from pytest_triton.checks.result import CheckResult, Number, to_json
 from pytest_triton.errors import PytestTritonError
+from pytest_triton.ledger.contradictions import contradictions
 from pytest_triton.ledger.entries import Entry, Job, Ledger, Verdict
 
 FORMAT: Final = "pytest-triton ledger"
@@ -55,12 +56,20 @@ class LedgerFile(msgspec.Struct, frozen=True):
 
 def schema() -> dict[str, Any]:
     """The format as a JSON schema."""
-    found: dict[str, Any] = json.loads(json.dumps(msgspec.json.schema(LedgerFile)))
+    text = json.dumps(msgspec.json.schema(LedgerFile))
+    found: dict[str, Any] = json.loads(text, object_hook=_with_plain_description)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:pytest-triton:ledger:{SCHEMA}",
         **found,
     }
+
+
+def _with_plain_description(value: dict[str, Any]) -> dict[str, Any]:
+    """Without the indentation of docstrings, which some Pythons keep."""
+    if isinstance(value.get("description"), str):
+        value["description"] = " ".join(value["description"].split())
+    return value
 
 
 def stored(entry: Entry, job: int) -> StoredEntry:
@@ -83,7 +92,7 @@ def from_json(value: object) -> Ledger:
             cure="name a file that pytest --triton-ledger=FILE.json has written",
         )
     number = value.get("schema")
-    if number != SCHEMA or isinstance(number, bool):
+    if type(number) is not int or number != SCHEMA:
         newer = isinstance(number, int) and number > SCHEMA
         raise LedgerUnusable(
             f"This ledger has schema {number!r}; this pytest-triton reads schema {SCHEMA}.",
@@ -97,17 +106,16 @@ def from_json(value: object) -> Ledger:
     except msgspec.ValidationError as error:
         _damaged(str(error))
     entries = [_entry(one, number, file.jobs) for number, one in enumerate(file.entries)]
-    return Ledger(file.jobs, tuple(entries))
+    ledger = Ledger(file.jobs, tuple(entries))
+    for what in contradictions(ledger):
+        _damaged(what)
+    return ledger
 
 
 def _entry(one: StoredEntry, number: int, jobs: Sequence[Job]) -> Entry:
     if one.job >= len(jobs):
         _damaged(f"entry {number} names job {one.job}, not there")
-    result = one.result
-    unseen = result.server is None or result.observed is None
-    if one.verdict == "proven" and result.is_placement and unseen:
-        _damaged(f"entry {number} is proven without a server that was asked")
-    return Entry(result, one.verdict, jobs[one.job], one.headline, one.text, one.log)
+    return Entry(one.result, one.verdict, jobs[one.job], one.headline, one.text, one.log)
 
 
 def _damaged(what: str) -> NoReturn:
@@ -159,7 +167,8 @@ def read_json(path: Path) -> object:
             "disk is full. An empty ledger proves nothing",
         )
     try:
-        return json.loads(data.decode("utf-8"), parse_constant=_no_constant)
+        text = data.decode("utf-8")
+        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
         words = "too deeply nested" if isinstance(error, RecursionError) else str(error)
         raise LedgerUnusable(
@@ -167,6 +176,15 @@ def read_json(path: Path) -> object:
             cure="was the download cut off, or is it another file? Run the job again, or fetch "
             "its ledger again",
         ) from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"an object has {twice!r} twice")
+    return found
 
 
 def _no_constant(name: str) -> NoReturn:

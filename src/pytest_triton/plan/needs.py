@@ -13,7 +13,12 @@ from dataclasses import dataclass
 from pytest_triton.placement.backends import BACKENDS
 from pytest_triton.placement.declared import Declared
 from pytest_triton.placement.hardware import NO_GPU, Gpu, Hardware
-from pytest_triton.placement.predict import Prediction, predict_all
+from pytest_triton.placement.predict import (
+    DEFAULT_TRAITS,
+    Prediction,
+    ServerTraits,
+    predict_all,
+)
 from pytest_triton.plan.plan_file import Need
 from pytest_triton.plan.sharding import needed
 
@@ -26,18 +31,25 @@ _IMAGES = {"vllm": "vllm-python-py3", "tensorrtllm": "trtllm-python-py3"}
 
 @dataclass(frozen=True)
 class PlannedModel:
-    """A model of a deployment: what it declares (None: unreadable), and its config's hash."""
+    """A model of a deployment: what it declares (None: unreadable), and its identity."""
 
     name: str
     declared: Declared | None
-    config_hash: str
+    identity: str
 
 
-def needs_of_deployment(deployment: str, models: Mapping[str, PlannedModel]) -> Iterator[Need]:
-    """What must be proven of the models that one server gets, model by model."""
+def needs_of_deployment(
+    deployment: str, models: Mapping[str, PlannedModel], server: ServerTraits = DEFAULT_TRAITS
+) -> Iterator[Need]:
+    """What must be proven of the models that one server gets, model by model.
+
+    `server` is the one whose rules are predicted by.
+    """
     declared = {name: one.declared for name, one in models.items() if one.declared is not None}
-    without = predict_all(declared, NO_GPU)
-    by_count = {count: predict_all(declared, _gpus(count)) for count in _counts(declared)}
+    without = predict_all(declared, NO_GPU, server=server)
+    by_count = {
+        count: predict_all(declared, _gpus(count), server=server) for count in _counts(declared)
+    }
     for name, model in sorted(models.items()):
         if model.declared is None:
             yield Need(
@@ -47,7 +59,8 @@ def needs_of_deployment(deployment: str, models: Mapping[str, PlannedModel]) -> 
                 "unreadable",
                 "refused",
                 "its config can't be read",
-                model.config_hash,
+                model.identity,
+                reason="config",
             )
             continue
         image = _image(name, declared)
@@ -60,7 +73,9 @@ def needs_of_deployment(deployment: str, models: Mapping[str, PlannedModel]) -> 
                 declared=model.declared.summary,
                 predicted=str(predicted),
                 why=why,
-                config_hash=model.config_hash,
+                identity=model.identity,
+                placement=tuple(predicted.placement),
+                reason=predicted.refusal.reason if predicted.refusal is not None else "",
                 image=image,
                 cost=1 + predicted.placement.total,
             )

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final, NoReturn, cast
 
+import msgspec
+
 from pytest_triton.errors import PytestTritonError
+from pytest_triton.placement.instances import Instances
 from pytest_triton.plan.sharding import Shard
 
 FORMAT: Final = "pytest-triton plan"
 SCHEMA: Final = 1
+CHECKS: Final = ("test_config", "test_explicit_placement", "test_audit")
 
 
 class PlanUnusable(PytestTritonError):
@@ -22,7 +26,8 @@ class Need:
     """A model that must be proven with at least so many GPUs, or with none at all (0).
 
     `predicted` is what Triton's rules make of it there, `why` says why it must be proven there,
-    `config_hash` is that of the config it must be proven with. `image` is the variant of
+    `identity` is that of the model that must be proven (identity.py). `placement` and `reason` are
+    the prediction as values: its instances, or the class of its refusal. `image` is the variant of
     Triton's image that has its backends ("py3"; "" if none of NVIDIA's has), `cost` the number
     of its instances, and one more.
     """
@@ -33,7 +38,9 @@ class Need:
     declared: str
     predicted: str
     why: str
-    config_hash: str
+    identity: str
+    placement: tuple[Instances, ...] = ()
+    reason: str = ""
     image: str = "py3"
     cost: int = 1
 
@@ -73,10 +80,12 @@ class PlannedJob:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`needs` is all that must be proven, whoever does it; `jobs` is one way to do it."""
+    """`needs` is all that must be proven, whoever does it; `jobs` is one way to do it. `checks`
+    must be proven of each model, on whatever hardware."""
 
     needs: tuple[Need, ...]
     jobs: tuple[PlannedJob, ...] = ()
+    checks: tuple[str, ...] = CHECKS
 
     @property
     def gpu_jobs(self) -> tuple[PlannedJob, ...]:
@@ -88,6 +97,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "schema": SCHEMA,
+        "checks": list(plan.checks),
         "gpu_jobs": len(plan.gpu_jobs),
         "jobs": [
             {
@@ -117,7 +127,9 @@ def plan_json(plan: Plan) -> dict[str, Any]:
                 "why": need.why,
                 "image": need.image,
                 "cost": need.cost,
-                "config_hash": need.config_hash,
+                "identity": need.identity,
+                "placement": [asdict(one) for one in need.placement],
+                "reason": need.reason,
             }
             for need in plan.needs
         ],
@@ -148,14 +160,19 @@ def needs_of(value: object) -> Plan:
             "This plan asks for nothing, so that anything would fulfil it.",
             cure="make it of a repository that has models",
         )
-    return Plan(found)
+    checks = value.get("checks")
+    if not isinstance(checks, list) or not all(isinstance(one, str) for one in checks):
+        _damaged("it has no list of checks")
+    if not {*CHECKS} <= {*checks}:
+        _damaged(f"it asks for fewer checks than {', '.join(CHECKS)}")
+    return Plan(found, checks=tuple(checks))
 
 
 def _need(value: object) -> Need:
     if not isinstance(value, dict):
         _damaged("a need is no object")
     fields = cast("Mapping[str, Any]", value)
-    texts = ("deployment", "model", "declared", "predicted", "why", "config_hash", "image")
+    texts = ("deployment", "model", "declared", "predicted", "why", "identity", "reason", "image")
     for name in texts:
         if not isinstance(fields.get(name), str):
             _damaged(f"a need has no text `{name}`")
@@ -163,7 +180,16 @@ def _need(value: object) -> Need:
         number = fields.get(name)
         if not isinstance(number, int) or isinstance(number, bool) or number < 0:
             _damaged(f"a need has no number `{name}`")
-    return Need(gpus=fields["gpus"], cost=fields["cost"], **{name: fields[name] for name in texts})
+    try:
+        placement = msgspec.convert(fields.get("placement"), tuple[Instances, ...])
+    except msgspec.ValidationError as error:
+        _damaged(f"the `placement` of a need: {error}")
+    return Need(
+        gpus=fields["gpus"],
+        cost=fields["cost"],
+        placement=placement,
+        **{name: fields[name] for name in texts},
+    )
 
 
 def _damaged(what: str) -> NoReturn:

@@ -295,11 +295,14 @@ def _footer(matrix: Matrix) -> Iterator[str]:
     yield f"<p>pytest-triton {escape(__version__)}</p>"
 
 
+Asked = tuple[ServerFacts, str]  # a server, and what its run was
+
+
 def _data(ledger: Ledger, matrix: Matrix, has_checks: bool) -> str:
     """What the script needs, as JSON that is safe between script tags and in any encoding."""
     before = 3 if has_checks else 2  # cells of a row that belong to no column of the matrix
     jobs: dict[Job, int] = {}
-    servers: dict[ServerFacts, int] = {}
+    servers: dict[Asked, int] = {}
     entries = [_entry(one, jobs, servers) for one in ledger.placements]
     checks = [_check(one) for one in ledger.checks]
     value = {
@@ -308,7 +311,7 @@ def _data(ledger: Ledger, matrix: Matrix, has_checks: bool) -> str:
         "several": matrix.several_deployments,
         "columns": [None] * before + [{"title": column.title} for column in matrix.columns],
         "jobs": [asdict(job) for job in jobs],
-        "servers": [as_builtins(server) for server in servers],
+        "servers": [{**as_builtins(server), "run": run} for server, run in servers],
         "entries": entries,
         "checks": checks,
     }
@@ -316,9 +319,11 @@ def _data(ledger: Ledger, matrix: Matrix, has_checks: bool) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _entry(entry: Entry, jobs: dict[Job, int], servers: dict[ServerFacts, int]) -> dict[str, Any]:
+def _entry(entry: Entry, jobs: dict[Job, int], servers: dict[Asked, int]) -> dict[str, Any]:
     """What the story of a cell shows of an entry, as texts; its job and server by number."""
-    server = entry.server
+    number = None
+    if entry.server is not None:
+        number = servers.setdefault((entry.server, entry.run), len(servers))
     declared = [{"name": one.name, "summary": one.summary} for one in entry.declared.groups]
     return {
         "hardware": {"label": entry.hardware.label},
@@ -326,7 +331,7 @@ def _entry(entry: Entry, jobs: dict[Job, int], servers: dict[ServerFacts, int]) 
         "observed": _outcome(entry.observed),
         "groups": declared,
         "witnesses": [{"name": one.name, "said": one.report} for one in entry.evidence],
-        "server": None if server is None else servers.setdefault(server, len(servers)),
+        "server": number,
         "job": jobs.setdefault(entry.job, len(jobs)),
         "log": entry.log,
         **_check(entry),

@@ -16,12 +16,14 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from pytest_triton._version import __version__
 from pytest_triton.checks.result import CheckResult, to_json
-from pytest_triton.ledger import Entry, Job, Verdict, read_ledger, write_ledger
-from pytest_triton.ledger.fold import merged
-from pytest_triton.ledger.ledger_file import LISTS, layout, lines_of, stored, to_lines, write_text
+from pytest_triton.ledger import Entry, Job, Verdict, read_ledger
+from pytest_triton.ledger.fold import is_worse, merged
+from pytest_triton.ledger.ledger_file import LISTS, layout, lines_of, read_json, stored, to_lines
+from pytest_triton.ledger.locked_file import LockedFile
 
 if TYPE_CHECKING:
     import pytest
@@ -32,6 +34,7 @@ _LEAST_PAUSE = 1.0  # seconds between two writings
 _SHARE = 0.01  # of the run's time that writing may take
 _LOG_LINES = 50
 _NO_PROOF = ("no server", "no backend", "ready nowhere", "reported elsewhere")
+_NO_FAILURE = (0, 2, 5)  # of pytest's exit statuses: all well, interrupted, no tests
 _XDIST = re.compile(r"\A\[gw\d+\] .*\n")  # which worker it was: another one each time
 _COMMITS = ("GITHUB_SHA", "CI_COMMIT_SHA", "BUILD_SOURCEVERSION", "GIT_COMMIT")
 _JOBS = ("CI_JOB_NAME", "GITHUB_JOB", "BUILDKITE_LABEL", "JOB_NAME")
@@ -45,6 +48,7 @@ def this_job(name: str | None, shard: str | None, directory: Path) -> Job:
         started=_now(),
         plugin=__version__,
         shard=shard,
+        id=uuid4().hex,
     )
 
 
@@ -79,22 +83,39 @@ class LedgerWriter:
         self._unwritten = False
         self._before: dict[str, list[str]] = {name: [] for name in LISTS}
         self._found: dict[Key, tuple[Verdict, str]] = {}  # verdict, and line of the file
+        self._file = LockedFile(path)
+        self._failed = False  # one of the bundled checks
 
     def start(self) -> None:
         """Read what earlier runs wrote to the file, and note in it that this one has begun.
 
-        Raises LedgerUnusable: a file that is no ledger is not overwritten.
+        This run replaces the earlier ones of its job. Raises LedgerUnusable for a file that is no
+        ledger, which is not overwritten, and FileUnusable for one that another run writes.
         """
-        if self.path.exists() and (not self.path.is_file() or self.path.stat().st_size):
-            self._before = lines_of(merged([read_ledger(self.path)]))
-        self._write()
+        if self.path.exists() and not self.path.is_file():
+            read_json(self.path)  # raises
+        self._file.open()
+        try:
+            if self.path.stat().st_size:
+                before = merged([read_ledger(self.path)])
+                self._before = lines_of(before)
+                earlier = [job.id for job in before.jobs if job.name == self._job.name]
+                self._job = replace(self._job, replaces=tuple(earlier))
+            self._write()
+        except BaseException:
+            self._file.close()
+            raise
 
     def add(self, report: pytest.TestReport, result: CheckResult | None) -> None:
         """Take in a report, of this process or of an xdist worker, and write when it is time."""
         # A try that a plugin repeats has another outcome; reports of other tests have no result.
         if result is not None and report.outcome in ("passed", "failed", "skipped"):
             self._take(report, result)
+            self._failed = self._failed or report.failed
             self._unwritten = True
+        elif result is None and report.failed:
+            count = self._job.other_failures + 1
+            self._job = replace(self._job, other_failures=count)
         if self._unwritten and self._clock() >= self._due:
             self._write()
 
@@ -102,16 +123,22 @@ class LedgerWriter:
         entry = entry_of(report, result, self._job)
         key = (result.deployment, result.model, result.test, result.hardware.spec)
         known = self._found.get(key)
-        if known is None or _worse(entry.verdict, known[0]):
+        if known is None or is_worse(entry.verdict, known[0]):
             line = to_json(stored(entry, len(self._before["jobs"])))
             self._found[key] = (entry.verdict, line)
 
     def close(self, exit_status: int) -> None:
         """Write it all, with the run's end. What earlier runs wrote is folded into it."""
-        self._job = replace(self._job, ended=_now(), exit_status=int(exit_status))
-        self._write()
-        if self._before["jobs"]:
-            write_ledger(self.path, merged([read_ledger(self.path)]))
+        told = self._failed or self._job.other_failures or exit_status in _NO_FAILURE
+        self._job = replace(
+            self._job, ended=_now(), exit_status=int(exit_status), unexplained=not told
+        )
+        try:
+            self._write()
+            if self._before["jobs"]:
+                self._file.write(layout(lines_of(merged([read_ledger(self.path)]))))
+        finally:
+            self._file.close()
 
     def _write(self) -> None:
         """Everything until now, as it is: readers fold what this run and earlier ones say."""
@@ -120,7 +147,7 @@ class LedgerWriter:
             "jobs": to_lines([self._job]),
             "entries": [line for _, line in self._found.values()],
         }
-        write_text(self.path, layout({name: [*self._before[name], *ours[name]] for name in LISTS}))
+        self._file.write(layout({name: [*self._before[name], *ours[name]] for name in LISTS}))
         now = self._clock()
         self._unwritten = False
         self._due = now + max(_LEAST_PAUSE, (now - begun) / _SHARE)
@@ -141,12 +168,6 @@ def _verdict(report: pytest.TestReport, result: CheckResult) -> Verdict:
         otherwise: Verdict = "failed" if report.failed else "skipped"
         return "not proven" if result.unproven in _NO_PROOF else otherwise
     return "not proven" if result.is_placement and result.server is None else "proven"
-
-
-def _worse(new: Verdict, old: Verdict) -> bool:
-    """Whether a later report about the same thing changes what is known: a teardown may fail."""
-    order: tuple[Verdict, ...] = ("skipped", "not proven", "proven", "failed")
-    return order.index(new) >= order.index(old)
 
 
 def _first_line(text: str) -> str:

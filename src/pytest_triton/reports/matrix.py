@@ -218,8 +218,9 @@ class Matrix:
 
     @property
     def cut_off(self) -> list[Job]:
-        """The runs that were killed."""
-        return [job for job in self.jobs if job.ended is None]
+        """The runs that were killed, and not done again since."""
+        again = {one for job in self.jobs if job.ended is not None for one in job.replaces}
+        return [job for job in self.jobs if job.ended is None and job.id not in again]
 
     def count(self, *, real: bool) -> int:
         """How many cells are proven by real runs, or by rehearsals."""

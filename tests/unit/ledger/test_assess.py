@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,12 +11,24 @@ from msgspec.structs import replace as replaced
 
 from pytest_triton.ledger import VERDICTS, Entry
 from pytest_triton.ledger.assess import Rehearsals, assess
+from pytest_triton.ledger.fold import merged
 from pytest_triton.plan.plan_file import Need, Plan
-from support.ledger_strategies import changed, check, entry, ledger
+from support.ledger_strategies import (
+    CHECKS,
+    after,
+    changed,
+    check,
+    entry,
+    job,
+    ledger,
+    outcome,
+    with_checks,
+)
 
 
 def need(gpus: int = 0, model: str = "detector") -> Need:
-    return Need("models", model, gpus, "GPU", "GPU 0", "runs on GPUs", "h1")
+    placement = outcome("GPU 0").placement
+    return Need("models", model, gpus, "GPU", "GPU 0", "runs on GPUs", "h1", placement)
 
 
 def state(gpus: int, *told: Entry, rehearsals: Rehearsals = "no-gpu") -> tuple[str, bool]:
@@ -34,7 +48,7 @@ def state(gpus: int, *told: Entry, rehearsals: Rehearsals = "no-gpu") -> tuple[s
         (0, [entry("skipped")], ("never proven", False)),
         (0, [entry("not proven")], ("never proven", False)),
         (0, [entry("skipped"), entry(real=True)], ("proven in a real run", True)),
-        (0, [entry(config="h0")], ("proven for another version of the config", False)),
+        (0, [entry(config="h0")], ("proven for another version of the model", False)),
         (0, [entry("failed", config="h0")], ("never proven", False)),
         (0, [entry(deployment="others")], ("never proven", False)),
         (1, [entry(real=True)], ("never proven", False)),
@@ -76,18 +90,95 @@ def test_failures_beside_the_plan_fail_the_whole() -> None:
     plan = Plan((need(1),))
     proof = entry(spec="1", real=True)
     on_eight = entry("failed", "8", real=True)
-    assert assess(plan, ledger(proof)).ok
-    assert assess(plan, ledger(proof, on_eight)).failures == (on_eight,)
-    assert not assess(plan, ledger(proof, on_eight)).ok
-    assert not assess(plan, ledger(proof, check("failed"))).ok
-    assert assess(plan, ledger(proof, check("failed", config="h0"))).ok, "of an older config"
+    other = job("other")
+    assert assess(plan, with_checks(proof)).ok
+    assert assess(plan, with_checks(proof, on_eight)).failures == (on_eight,)
+    assert not assess(plan, with_checks(proof, on_eight)).ok
+    assert not assess(plan, with_checks(proof, check("failed", by=other))).ok
+    old = check("failed", config="h0", by=other)
+    found = assess(plan, ledger(old, *with_checks(proof).entries))
+    assert found.ok, "of an older version"
+    assert old in found.ignored.other_identity
 
 
-def test_strangers_are_told_and_fail_nothing() -> None:
-    stranger = entry("failed", model="new")
-    found = assess(Plan((need(0),)), ledger(entry(), stranger))
+def test_unknown_models_are_named_and_fail_nothing() -> None:
+    unknown = entry("failed", model="new")
+    found = assess(Plan((need(0),)), ledger(unknown, *with_checks(entry()).entries))
     assert found.ok
-    assert found.strangers == (stranger,)
+    assert found.ignored.unknown == (unknown,)
+
+
+@pytest.mark.parametrize("test", CHECKS)
+@pytest.mark.parametrize("verdict", ["skipped", "not proven", "stale", "never"])
+def test_check_that_is_not_proven_fails_the_whole(test: str, verdict: str) -> None:
+    found = with_checks(entry())
+    kept = [one for one in found.entries if one.test != test]
+    if verdict == "stale":
+        kept.append(check(test=test, config="h0"))
+    elif verdict != "never":
+        kept.append(changed(check(test=test), verdict=verdict, headline="xfail: later"))
+    assert assess(Plan((need(0),)), found).ok
+    judged = assess(Plan((need(0),)), ledger(*kept))
+    assert not judged.ok
+    (missing,) = judged.missing
+    assert missing.test == test
+    assert missing.note == {
+        "stale": "proven for another version of the model",
+        "never": "never proven",
+    }.get(verdict, f"{verdict}: xfail: later")
+
+
+def test_fallback_that_nobody_allowed_fails_by_itself() -> None:
+    fallback = entry(placed="CPU  <- fallback")
+    on_cpu = replace(need(0), placement=outcome("CPU").placement)
+    assert str(assess(Plan((on_cpu,)), with_checks(fallback)).cells[0]) == "falls back to the CPU"
+    allowed = changed(fallback, fallback_allowed=True)
+    assert assess(Plan((on_cpu,)), with_checks(allowed)).ok
+    beside = with_checks(allowed, changed(fallback, job=job("two")))
+    assert not assess(Plan((on_cpu,)), beside).ok
+    on_gpus = changed(entry(spec="sim:2", placed="CPU  <- fallback"), job=job("three"))
+    found = assess(Plan((on_cpu,)), with_checks(allowed, on_gpus))
+    assert found.failures == (on_gpus,)
+
+
+@pytest.mark.parametrize(
+    ("placed", "reason", "good"),
+    [
+        ("GPU 0", "", True),
+        ("GPU 1", "", False),
+        ("CPU", "", False),
+        ("refused: no GPU", "", False),
+        ("GPU 0", "no-gpu", False),
+        ("refused: no GPU", "no-gpu", True),
+        ("refused: no GPU", "gpu-id", False),
+        ("refused: no GPU support", "no-gpu", True),
+        ("refused: no GPU support", "ensemble", False),
+    ],
+)
+def test_outcome_that_differs_from_todays_prediction_is_no_proof(
+    placed: str, reason: str, good: bool
+) -> None:
+    one = replace(need(0), reason=reason, placement=() if reason else need(0).placement)
+    (cell,) = assess(Plan((one,)), with_checks(entry(placed=placed))).cells
+    assert (cell.ok, cell.state) == (good, "rehearsed" if good else "other outcome")
+
+
+def test_more_gpus_have_more_instances_of_the_same_kinds() -> None:
+    eight = entry(spec="8", real=True, placed="GPU 0 · GPU 1")
+    assert assess(Plan((need(1),)), with_checks(eight)).ok
+    on_cpu = entry(spec="8", real=True, placed="CPU")
+    assert not assess(Plan((need(1),)), with_checks(on_cpu)).ok
+
+
+def test_run_that_failed_without_a_failed_test_fails_the_whole_until_a_good_one() -> None:
+    broken = replace(job(), exit_status=1, unexplained=True)
+    assert assess(Plan((need(0),)), with_checks(entry(by=broken))).failed_runs == (broken,)
+    again = after(broken, exit_status=0, unexplained=False)
+    both = merged([with_checks(entry(by=broken), entry(by=again))])
+    assert assess(Plan((need(0),)), both).ok
+    worse = after(broken, exit_status=1)
+    both = merged([with_checks(entry(by=broken), entry(by=worse))])
+    assert not assess(Plan((need(0),)), both).ok
 
 
 def test_a_plan_of_nothing_is_never_fulfilled() -> None:
@@ -113,7 +204,7 @@ def test_nothing_is_proven_without_an_entry_that_proves_it(gpus: int, told: list
     if cell.ok:
         proof = cell.entry
         assert proof is not None
-        assert (proof.verdict, proof.model, proof.config.hash) == ("proven", "detector", "h1")
+        assert (proof.verdict, proof.model, proof.identity) == ("proven", "detector", "h1")
         assert proof.is_real or gpus == 0
         count = proof.hardware.gpus
         assert count is not None

@@ -13,7 +13,7 @@ import pytest
 from pytest_triton.__main__ import main
 from pytest_triton.ledger import Entry, read_ledger, write_ledger
 from support.builders import RepositoryBuilder
-from support.ledger_strategies import changed, entry, job, ledger
+from support.ledger_strategies import changed, entry, job, ledger, with_checks
 
 
 class Said(NamedTuple):
@@ -58,7 +58,7 @@ def plan(run: Command) -> dict[str, Any]:
 
 def proof(plan: dict[str, Any], model: str, spec: str, *, real: bool = False, **more: Any) -> Entry:
     """An entry that proves a model of the plan, as it is."""
-    config = next(need["config_hash"] for need in plan["needs"] if need["model"] == model)
+    config = next(need["identity"] for need in plan["needs"] if need["model"] == model)
     return entry(spec=spec, real=real, model=model, **{"config": config, **more})
 
 
@@ -123,7 +123,7 @@ def test_the_matrices_hold_the_same_jobs(run: Command) -> None:
 
 def test_all_proven(run: Command, plan: dict[str, Any]) -> None:
     told = all_proven(plan)
-    write_ledger("a.json", ledger(told[0], told[2]))
+    write_ledger("a.json", with_checks(told[0], told[2]))
     write_ledger("b.json", ledger(told[1]))
     said = run("merge", "a.json", "b.json", "--plan", "plan.json", "--output", "all.json")
     assert said.code == 0
@@ -137,13 +137,15 @@ def test_all_proven(run: Command, plan: dict[str, Any]) -> None:
         "",
         "All proven: 3 of 3",
     ]
-    assert len(read_ledger("all.json").entries) == 3
+    assert len(read_ledger("all.json").placements) == 3
     assert run("merge", "all.json", "--repo", "models").out == said.out
     assert run("merge", "all.json", "--repo", "models", "--rehearsals", "nowhere").code == 1
 
 
 def test_a_job_that_never_ran_is_never_proven(run: Command, plan: dict[str, Any]) -> None:
-    write_ledger("a.json", ledger(*[one for one in all_proven(plan) if one.hardware.gpus == 0]))
+    write_ledger(
+        "a.json", with_checks(*[one for one in all_proven(plan) if one.hardware.gpus == 0])
+    )
     said = run("merge", "a.json", "--plan", "plan.json")
     assert said.code == 1
     assert "detector    GPU        rehearsed   never proven  <-" in said.out
@@ -155,14 +157,14 @@ def test_a_job_that_never_ran_is_never_proven(run: Command, plan: dict[str, Any]
 def test_a_changed_config_is_not_proven_by_what_it_was(
     run: Command, plan: dict[str, Any], repository: RepositoryBuilder
 ) -> None:
-    write_ledger("a.json", ledger(*all_proven(plan)))
+    write_ledger("a.json", with_checks(*all_proven(plan)))
     config = repository.path / "detector" / "config.pbtxt"
     config.write_text("# a comment changes nothing\n" + config.read_text())
     assert run("merge", "a.json", "--repo", "models").code == 0
     config.write_text(config.read_text().replace("max_batch_size: 8", "max_batch_size: 4"))
     said = run("merge", "a.json", "--repo", "models")
     assert said.code == 1
-    assert "proven for another version of the config" in said.out
+    assert "proven for another version of the model" in said.out
 
 
 def test_what_the_plan_does_not_know_is_told(run: Command, plan: dict[str, Any]) -> None:
@@ -177,7 +179,7 @@ def test_what_the_plan_does_not_know_is_told(run: Command, plan: dict[str, Any])
 
 def test_other_failures_are_told(run: Command, plan: dict[str, Any]) -> None:
     more = proof(plan, "detector", "8", real=True, headline="runs on CPU")
-    write_ledger("a.json", ledger(*all_proven(plan), replace(more, verdict="failed")))
+    write_ledger("a.json", with_checks(*all_proven(plan), replace(more, verdict="failed")))
     said = run("merge", "a.json", "--plan", "plan.json")
     assert said.code == 1
     assert "  detector, 8: runs on CPU (one)" in said.out
@@ -233,7 +235,7 @@ def test_a_damaged_plan_is_refused(run: Command, plan: dict[str, Any]) -> None:
 
 def test_a_directory_stands_for_its_ledgers(run: Command, plan: dict[str, Any]) -> None:
     for number, one in enumerate(all_proven(plan)):
-        write_ledger(f"ledgers/job-{number}/ledger.json", ledger(one))
+        write_ledger(f"ledgers/job-{number}/ledger.json", with_checks(one))
     assert run("merge", "ledgers", "--plan", "plan.json").code == 0
 
 
@@ -243,9 +245,12 @@ def test_of_many_models_only_what_deserves_attention_is_shown(
     (first, *_) = plan["needs"]
     needs = [{**first, "model": f"m{number:04}", "gpus": 0} for number in range(1000)]
     Path("plan.json").write_text(json.dumps({**plan, "needs": needs}))
-    told = [entry(model=f"m{number:04}", config=first["config_hash"]) for number in range(1000)]
+    told = [
+        entry(model=f"m{number:04}", config=first["identity"], placed="refused: no GPU")
+        for number in range(1000)
+    ]
     told[700] = replace(told[700], verdict="failed", headline="runs on CPU")
-    write_ledger("a.json", ledger(*told[:999]))
+    write_ledger("a.json", with_checks(*told[:999]))
     lines = run("merge", "a.json", "--plan", "plan.json").out.splitlines()
     assert lines == [
         "model   declared   no GPU",
@@ -257,7 +262,10 @@ def test_of_many_models_only_what_deserves_attention_is_shown(
         "    1  failed (no GPU)",
         "    1  never proven (no GPU)",
         "",
-        "Not all is proven: 2 of 1000 not proven",
+        "Not proven besides:",
+        "  m0999, test_config, test_explicit_placement, test_audit: never proven",
+        "",
+        "Not all is proven: 2 of 1000 not proven, 3 checks not proven",
     ]
 
 

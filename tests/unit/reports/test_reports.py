@@ -46,7 +46,7 @@ def test_every_kind_of_the_sample_is_told_apart() -> None:
 
 def test_what_was_rehearsed_never_shares_a_column_with_a_real_run() -> None:
     entry = ledgers.entry("a", ledgers.ready("GPU 0"), hardware=ledgers.REAL_TWO)
-    real = changed(entry, server=ledgers.REAL)
+    real = changed(entry, server=ledgers.REAL, run="real run")
     matrix = Matrix.of(Ledger((ledgers.CPU_JOB,), (entry, real)))
     assert [column.is_real for column in matrix.columns] == [False, True]
     assert matrix.evidence == "both"

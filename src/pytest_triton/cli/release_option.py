@@ -1,0 +1,45 @@
+"""The option --release, for all commands that predict."""
+
+from __future__ import annotations
+
+import argparse
+import re
+
+from pytest_triton.placement.predict import DEFAULT_TRAITS
+from pytest_triton.servers.process.releases import UnknownRelease, find_release
+
+_OLDEST_RELEASE = (2, 33, 0)
+
+
+def add_release(parser: argparse.ArgumentParser) -> None:
+    default = shown_release(DEFAULT_TRAITS.version)
+    parser.add_argument(
+        "--release",
+        type=read_release,
+        metavar="RELEASE",
+        default=DEFAULT_TRAITS.version,
+        help=f"whose rules: a version of tritonserver (default: {default})",
+    )
+
+
+def read_release(text: str) -> tuple[int, int, int]:
+    """Of `2.51.0`, `2.51` or `24.10`. Raises argparse.ArgumentTypeError."""
+    if re.fullmatch(r"2\.\d{1,4}(\.\d{1,4})?", text, re.ASCII):
+        version = text
+    else:
+        try:
+            version = find_release(text).version
+        except UnknownRelease:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is no release of tritonserver: give a version such as 2.51.0"
+            ) from None
+    major, minor, patch = (*map(int, version.split(".")), 0)[:3]
+    if (major, minor, patch) < _OLDEST_RELEASE:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: the rules are known from release {shown_release(_OLDEST_RELEASE)} on"
+        )
+    return major, minor, patch
+
+
+def shown_release(release: tuple[int, int, int]) -> str:
+    return ".".join(map(str, release))
