@@ -15,7 +15,8 @@ A failure counts until the same check has passed under the same conditions, in a
 job that wrote to the same file. Of a job that was done again into another file, `--replaced` names
 the old one.
 
-`--output` writes one ledger of all, which `report`, `diff` and `merge` take. `--json` prints
+`--output` writes one ledger of all, which `report`, `diff` and `merge` take; `--html` and
+`--markdown` write the verdict for people. `--json` prints
 {format, ok, counts, cells, missing, failures, failed_runs, unknown, remarks, jobs}; a cell is
 {deployment, model, gpus, state, ok, words, note, job}, its state "real", "rehearsed", "failed",
 "fallback", "other outcome", "other identity" or "never".
@@ -29,7 +30,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -38,12 +39,12 @@ from pytest_triton.cli.plan import make_plan
 from pytest_triton.cli.release_option import add_release
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.ledger import Entry, Ledger, LedgerUnusable, read_ledger, write_ledger
-from pytest_triton.ledger.assess import Assessment, Cell, MissingCheck, State, assess, headline_of
-from pytest_triton.ledger.fold import merged, with_replaced
-from pytest_triton.ledger.ledger_file import read_json
-from pytest_triton.ledger.remarks import remarks
+from pytest_triton.ledger.assess import Assessment, Cell, State, assess, headline_of
+from pytest_triton.ledger.fold import latest, merged, with_replaced
+from pytest_triton.ledger.ledger_file import read_json, write_text
 from pytest_triton.placement.predict import ServerTraits
 from pytest_triton.plan.plan_file import Plan, PlanUnusable, needs_of
+from pytest_triton.reports.proof import Open, Proof, hardware_of
 from pytest_triton.repository.problems import printable
 from pytest_triton.text.tables import lay_out, screen_width
 
@@ -93,6 +94,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "anew, under the same conditions, stands in its place (repeatable)",
     )
     parser.add_argument("--output", type=Path, metavar="FILE.json", help="write one ledger of all")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write the verdict as a page")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="write the verdict as a Markdown summary"
+    )
     parser.add_argument("--json", action="store_true", help="for programs; nothing else is printed")
 
 
@@ -115,13 +120,31 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     found = assess(plan, ledger, arguments.rehearsals)
+    proof = Proof.of(found, ledger)
+    try:
+        _write_reports(arguments, ledger, proof)
+    except LedgerUnusable as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no "·"
     if arguments.json:
-        print(json.dumps(as_json(found, ledger), indent=2))
+        print(json.dumps(as_json(found, proof, ledger), indent=2))
     else:
-        print("\n".join(_text(found, ledger)))
+        print("\n".join(_text(found, proof)))
     return 0 if found.ok else 1
+
+
+def _write_reports(arguments: argparse.Namespace, ledger: Ledger, proof: Proof) -> None:
+    """What people look at, with merge's verdict first."""
+    if arguments.html is not None:
+        from pytest_triton.reports.html import html
+
+        write_text(arguments.html, html(latest(ledger), proof=proof))
+    if arguments.markdown is not None:
+        from pytest_triton.reports.markdown import markdown
+
+        write_text(arguments.markdown, markdown(latest(ledger), proof=proof))
 
 
 def _plan(arguments: argparse.Namespace) -> Plan:
@@ -151,25 +174,20 @@ def _files(given: Sequence[Path]) -> list[Path]:
 # Text
 
 
-def _text(found: Assessment, ledger: Ledger) -> Iterator[str]:
+def _text(found: Assessment, proof: Proof) -> Iterator[str]:
     yield from _table(found)
     yield ""
-    for words, number in Counter(_counted_as(cell) for cell in found.cells).most_common():
-        yield f"{number:5}  {words}"
-    yield from _listed("Failed besides:", [_failed(one) for one in found.failures])
-    yield from _listed("Not proven besides:", _grouped(found.missing))
-    yield from _listed(
-        "Failed, though none of its tests did; its output says why:",
-        [f"{job.name}, exit status {job.exit_status}" for job in found.failed_runs],
-    )
-    yield from _listed("", [printable(text) for text in remarks(found, ledger)])
+    yield from (f"{number:5}  {words}" for number, words in proof.counts)
+    yield from _listed("Failed besides:", map(_line, proof.failed))
+    yield from _listed("Not proven besides:", map(_line, proof.missing))
+    yield from _listed("Failed, though none of its tests did:", map(_line, proof.failed_runs))
+    yield from _listed("", map(printable, proof.remarks))
     yield ""
-    yield _last_line(found)
+    yield proof.verdict
 
 
-def _counted_as(cell: Cell) -> str:
-    where = f"{cell.need.gpus} GPU{'s' if cell.need.gpus > 1 else ''}"
-    return f"{cell} ({where if cell.need.gpus else 'no GPU'})"
+def _line(one: Open) -> str:
+    return f"{printable(one.model)}, {one.where}: {printable(one.what)}"
 
 
 def _table(found: Assessment) -> Iterator[str]:
@@ -183,7 +201,7 @@ def _table(found: Assessment) -> Iterator[str]:
     if len(shown) > _MOST_ROWS:
         bad = [row for row in shown if not all(cell.ok for cell in row[1].values())]
         shown = sorted(bad, key=_badness)[:_MOST_ROWS]
-    header = ["model", "declared", *(_column(count) for count in columns)]
+    header = ["model", "declared", *(hardware_of(count) for count in columns)]
     table = [header]
     for (where, model), cells in shown:
         name = printable(f"{where}: {model}" if several else model)
@@ -204,10 +222,6 @@ def _badness(row: tuple[object, dict[int, Cell]]) -> int:
     return min(order.index(cell.state) for cell in row[1].values() if not cell.ok)
 
 
-def _column(count: int) -> str:
-    return {0: "no GPU", 1: "1 GPU"}.get(count, f"{count} GPUs")
-
-
 def _shown(cell: Cell | None) -> str:
     if cell is None:
         return "-"
@@ -215,23 +229,8 @@ def _shown(cell: Cell | None) -> str:
     return f"{cell}{note}{'' if cell.ok else '  <-'}"
 
 
-def _failed(one: Entry) -> str:
-    what = one.hardware.label if one.is_placement else one.test
-    return f"{printable(one.model)}, {what}: {printable(headline_of(one))} ({one.job.name})"
-
-
-def _grouped(missing: Sequence[MissingCheck]) -> list[str]:
-    """A line for the checks of one model that aren't proven for the same reason."""
-    tests: dict[tuple[str, str, str], list[str]] = {}
-    for one in missing:
-        tests.setdefault((one.deployment, one.model, one.note), []).append(one.test)
-    return [
-        f"{printable(model)}, {', '.join(those)}: {printable(note)}"
-        for (_, model, note), those in tests.items()
-    ]
-
-
-def _listed(title: str, lines: Sequence[str]) -> Iterator[str]:
+def _listed(title: str, found: Iterable[str]) -> Iterator[str]:
+    lines = list(found)
     if not lines:
         return
     yield ""
@@ -243,30 +242,10 @@ def _listed(title: str, lines: Sequence[str]) -> Iterator[str]:
         yield f"{indent}... and {len(lines) - _MOST_ROWS} more"
 
 
-def _last_line(found: Assessment) -> str:
-    unproven = [cell for cell in found.cells if not cell.ok]
-    if found.ok:
-        return f"All proven: {len(found.cells)} of {len(found.cells)}"
-    parts = []
-    if unproven:
-        parts.append(f"{len(unproven)} of {len(found.cells)} not proven")
-    if found.missing:
-        parts.append(f"{_number(len(found.missing), 'check')} not proven")
-    if found.failures:
-        parts.append(_number(len(found.failures), "other failure"))
-    if found.failed_runs:
-        parts.append(_number(len(found.failed_runs), "failed run"))
-    return f"Not all is proven: {', '.join(parts)}"
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}{'s' if count != 1 else ''}"
-
-
 # JSON
 
 
-def as_json(found: Assessment, ledger: Ledger) -> dict[str, Any]:
+def as_json(found: Assessment, proof: Proof, ledger: Ledger) -> dict[str, Any]:
     """The object that `--json` prints; this module's docstring lists its keys."""
     return {
         "format": 1,
@@ -292,7 +271,7 @@ def as_json(found: Assessment, ledger: Ledger) -> dict[str, Any]:
         ],
         "failed_runs": [job.name for job in found.failed_runs],
         "unknown": sorted({one.model for one in found.ignored.unknown}),
-        "remarks": [*remarks(found, ledger)],
+        "remarks": list(proof.remarks),
         "jobs": [
             {"name": job.name, "exit_status": job.exit_status, "ended": job.ended is not None}
             for job in ledger.jobs

@@ -20,8 +20,10 @@ from pytest_triton.ledger.fold import is_answer
 from pytest_triton.plan.plan_file import Need, Plan
 
 State = Literal[
-    "real", "rehearsed", "failed", "fallback", "other outcome", "other identity", "never"
+    "failed", "fallback", "other outcome", "other identity", "never", "rehearsed", "real"
 ]
+"""The worst first."""
+
 Rehearsals = Literal["no-gpu", "everywhere", "nowhere"]
 
 

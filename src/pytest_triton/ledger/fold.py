@@ -71,7 +71,11 @@ def latest(ledger: Ledger) -> Ledger:
 
     For people, who look at how things are; `merge` must know of failures of each identity.
     """
-    return Ledger(ledger.jobs, _standing(ledger.entries, _is_outdated))
+    entries = _standing(ledger.entries, _is_outdated)
+    again = {one for job in ledger.jobs if job.ended is not None for one in job.replaces}
+    heard = {entry.job.id for entry in entries}
+    jobs = [job for job in ledger.jobs if job.id in heard or job.id not in again]
+    return Ledger(tuple(jobs), entries)
 
 
 def place(entry: Entry) -> tuple[str, ...]:

@@ -33,9 +33,11 @@ from pytest_triton.reports.matrix import (
     evidence_of,
     outcome_text,
 )
+from pytest_triton.reports.proof import Proof
 from pytest_triton.repository.problems import printable
 
 _PAGE = Path(__file__).with_name("page")
+_MOST_OPEN = 200  # of what isn't proven
 _PICTURE_FROM = 60  # models; fewer are seen at a glance in the table
 
 # Paths in a square of 16 x 16. "open" ones are lines, never filled.
@@ -57,9 +59,11 @@ _SHAPES: Mapping[Kind, tuple[str, bool]] = {
 }
 
 
-def html(ledger: Ledger, *, title: str = "Triton placement") -> str:
-    """The page. Rows are sorted worst first, then by name."""
+def html(ledger: Ledger, *, title: str = "Triton placement", proof: Proof | None = None) -> str:
+    """The page. Rows are sorted worst first, then by name. With a `proof` its verdict counts."""
     matrix = Matrix.of(ledger)
+    verdict = matrix.verdict() if proof is None else proof.verdict
+    good = proof.ok if proof is not None else not matrix.attention and bool(matrix.cells)
     rows = sorted(matrix.rows, key=lambda row: row.severity)
     numbers = {id(entry): number for number, entry in enumerate(ledger.placements)}
     checks = {id(check): number for number, check in enumerate(ledger.checks)}
@@ -71,11 +75,12 @@ def html(ledger: Ledger, *, title: str = "Triton placement") -> str:
         "policy": "default-src 'none'; base-uri 'none'; form-action 'none'; "
         f"style-src '{_hash(style)}' 'unsafe-hashes'; script-src '{_hash(script)}'",
         "version": escape(__version__),
-        "title": escape(f"{title}: {matrix.verdict()}"),
+        "title": escape(f"{title}: {verdict}"),
         "style": style,
         "shapes": "".join(_symbols()),
-        "mood": "bad" if attention or not matrix.cells else "good",
-        "verdict": escape(matrix.verdict()),
+        "mood": "good" if good else "bad",
+        "verdict": escape(verdict),
+        "proof": "".join(_proof(proof)) if proof is not None else "",
         "evidence": "".join(_evidence(matrix)),
         "warnings": "".join(_warnings(matrix)),
         "legend": "".join(_legend(matrix)),
@@ -152,6 +157,22 @@ def _evidence(matrix: Matrix) -> Iterator[str]:
         yield '<p class="soft">nothing here was run on real hardware</p>'
     else:
         yield _stamp("")
+
+
+def _proof(proof: Proof) -> Iterator[str]:
+    """What merge says: how much of the plan is proven, and what isn't, for whom and why."""
+    counts = "".join(f"<li>{number:,} {_text(words)}</li>" for number, words in proof.counts)
+    yield f'<section class="proof" aria-label="What is proven"><ul>{counts}</ul>'
+    if proof.open:
+        yield "<table><thead><tr><th>model</th><th>where</th><th>why</th></tr></thead><tbody>"
+        for one in proof.open[:_MOST_OPEN]:
+            cells = (f"<bdi>{_text(one.model)}</bdi>", _text(one.where), _text(one.what))
+            yield f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+        yield "</tbody></table>"
+        if len(proof.open) > _MOST_OPEN:
+            yield f"<p>and {len(proof.open) - _MOST_OPEN:,} more</p>"
+    yield "".join(f"<p>{_text(remark)}</p>" for remark in proof.remarks)
+    yield "</section>"
 
 
 def _warnings(matrix: Matrix) -> Iterator[str]:

@@ -20,6 +20,7 @@ from pytest_triton.reports.matrix import (
     count_kinds,
     outcome_text,
 )
+from pytest_triton.reports.proof import Proof
 from pytest_triton.repository.problems import printable
 
 _MOST_ROWS = 200  # of what needs attention; and of the whole matrix
@@ -40,10 +41,16 @@ _SIGNS: dict[Kind, str] = {
 }
 
 
-def markdown(ledger: Ledger, *, title: str = "Triton placement") -> str:
-    """The summary, in GitHub's Markdown."""
+def markdown(ledger: Ledger, *, title: str = "Triton placement", proof: Proof | None = None) -> str:
+    """The summary, in GitHub's Markdown. With a `proof` its verdict counts."""
     matrix = Matrix.of(ledger)
-    parts = [*_head(matrix, title), *_attention(matrix), *_whole(matrix), *_foot(matrix)]
+    parts = [
+        *_head(matrix, title, proof),
+        *_proof(proof, matrix),
+        *_attention(matrix),
+        *_whole(matrix),
+        *_foot(matrix),
+    ]
     text = ""
     for part in parts:
         if len((text + part).encode("utf-8", "replace")) > _LIMIT:
@@ -52,9 +59,10 @@ def markdown(ledger: Ledger, *, title: str = "Triton placement") -> str:
     return text
 
 
-def _head(matrix: Matrix, title: str) -> Iterator[str]:
-    mark = "❌" if matrix.attention or not matrix.cells else "✅"
-    yield f"## {mark} {_text(title)}: {matrix.verdict()}\n"
+def _head(matrix: Matrix, title: str, proof: Proof | None) -> Iterator[str]:
+    good = proof.ok if proof is not None else not matrix.attention and bool(matrix.cells)
+    verdict = proof.verdict if proof is not None else matrix.verdict()
+    yield f"## {'✅' if good else '❌'} {_text(title)}: {verdict}\n"
     rehearsed, real = matrix.count(real=False), matrix.count(real=True)
     if matrix.evidence == "nothing":
         yield "**No server was asked.**\n"
@@ -83,6 +91,25 @@ def _head(matrix: Matrix, title: str) -> Iterator[str]:
             f"{_SIGNS[kind]} {count:,} {KINDS[kind]}" for kind, count in counts.items()
         )
         yield ""
+
+
+def _proof(proof: Proof | None, matrix: Matrix) -> Iterator[str]:
+    """What merge says: how much of the plan is proven, and what isn't, for whom and why."""
+    if proof is None:
+        return
+    yield from (f"- {number:,} {_text(words)}" for number, words in proof.counts)
+    yield ""
+    if proof.open:
+        yield "| model | where | why |"
+        yield "|---|---|---|"
+        for one in proof.open[:_MOST_ROWS]:
+            name = _name(one.deployment, one.model, matrix)
+            yield f"| {name} | {_text(one.where)} | {_text(one.what)} |"
+        if len(proof.open) > _MOST_ROWS:
+            yield f"\n… and {len(proof.open) - _MOST_ROWS:,} more."
+        yield ""
+    for remark in proof.remarks:
+        yield f"> {_text(remark)}\n"
 
 
 def _attention(matrix: Matrix) -> Iterator[str]:
@@ -121,7 +148,7 @@ def _whole(matrix: Matrix) -> Iterator[str]:
 
 def _foot(matrix: Matrix) -> Iterator[str]:
     versions = sorted({column.version for column in matrix.columns if column.version})
-    runs = ", ".join(_code(job.name) for job in matrix.jobs[:20])
+    runs = ", ".join(map(_code, list(dict.fromkeys(job.name for job in matrix.jobs))[:20]))
     if versions:
         yield f"tritonserver {', '.join(map(_text, versions))} · runs: {runs}"
 

@@ -13,7 +13,7 @@ import pytest
 from pytest_triton.__main__ import main
 from pytest_triton.ledger import Entry, read_ledger, write_ledger
 from support.builders import RepositoryBuilder
-from support.ledger_strategies import changed, entry, job, ledger, with_checks
+from support.ledger_strategies import after, changed, entry, job, ledger, with_checks
 
 
 class Said(NamedTuple):
@@ -288,3 +288,56 @@ def test_diff_tells_what_changed_and_why(run: Command) -> None:
     assert run("diff", "a.json", "missing.json").code == 2
     write_ledger("empty.json", ledger())
     assert run("diff", "empty.json", "empty.json").code == 2
+
+
+def test_reports_of_a_merge_show_its_verdict_first(run: Command, plan: dict[str, Any]) -> None:
+    found = all_proven(plan)
+    write_ledger("a.json", with_checks(found[0], found[2]))
+    reports = ("--html", "r.html", "--markdown", "r.md")
+    assert run("merge", "a.json", "--plan", "plan.json", *reports).code == 1
+    page, summary = Path("r.html").read_text(), Path("r.md").read_text()
+    assert '<p class="verdict bad">Not all is proven: 1 of 3 not proven</p>' in page
+    assert "<td><bdi>detector</bdi></td><td>1 GPU</td><td>never proven</td>" in page
+    assert "did as predicted" not in page
+    assert summary.startswith("## ❌ Triton placement: Not all is proven: 1 of 3 not proven\n")
+    assert "| <code>detector</code> | 1 GPU | never proven |" in summary
+    write_ledger("b.json", ledger(found[1]))
+    assert run("merge", "a.json", "b.json", "--plan", "plan.json", *reports).code == 0
+    assert '<p class="verdict good">All proven: 3 of 3</p>' in Path("r.html").read_text()
+    assert Path("r.md").read_text().startswith("## ✅ Triton placement: All proven: 3 of 3\n")
+
+
+def test_aborted_run_that_was_done_again_is_not_reported(
+    run: Command, plan: dict[str, Any]
+) -> None:
+    killed = replace(job(), ended=None, exit_status=None)
+    again = after(killed, ended="2026-01-31T12:01:00Z", exit_status=0)
+    found = [replace(one, job=again) if one.job.name == "one" else one for one in all_proven(plan)]
+    partial = proof(plan, "tokenizer", "none", placed="CPU", by=killed)
+    write_ledger("a.json", with_checks(partial, *found))
+    said = run("merge", "a.json", "--plan", "plan.json", "--html", "r.html")
+    assert said.code == 0
+    assert "Ended before" not in said.out
+    assert "cut off" not in Path("r.html").read_text().split("<script")[0]
+    assert "2 runs of pytest" in Path("r.html").read_text(), "one, and gpu"
+
+
+def test_other_release_is_another_prediction(run: Command, repository: RepositoryBuilder) -> None:
+    repository.add("undeclared")
+    plans = [
+        json.loads(run("plan", "models", "--format", "json", "--release", release).out)
+        for release in ("2.33.0", "2.51.0")
+    ]
+    reasons = [
+        next(need for need in one["needs"] if need["model"] == "undeclared" and not need["gpus"])
+        for one in plans
+    ]
+    assert [need["reason"] for need in reasons] == ["no-gpu", ""]
+    old = proof(plans[0], "undeclared", "none", placed="refused: no GPU", version="2.33.0")
+    write_ledger("a.json", with_checks(old))
+    now = json.loads(run("merge", "a.json", "--repo", "models", "--json").out)["cells"]
+    (cell,) = [one for one in now if one["state"] == "other outcome"]
+    assert cell["words"] == "not as predicted today"
+    assert cell["note"] == "refused: no GPU on tritonserver 2.33.0; predicted: CPU"
+    then = ("--repo", "models", "--release", "2.33.0")
+    assert "not as predicted" not in run("merge", "a.json", *then).out
