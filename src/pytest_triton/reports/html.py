@@ -345,7 +345,11 @@ def _entry(entry: Entry, jobs: dict[Job, int], servers: dict[Asked, int]) -> dic
     number = None
     if entry.server is not None:
         number = servers.setdefault((entry.server, entry.run), len(servers))
-    declared = [{"name": one.name, "summary": one.summary} for one in entry.declared.groups]
+    # Triton names a group that has no name after its model and number: so does its row.
+    declared = [
+        {"name": one.name or f"{entry.model}_{place}", "summary": one.summary}
+        for place, one in enumerate(entry.declared.groups)
+    ]
     return {
         "hardware": {"label": entry.hardware.label},
         "predicted": _outcome(entry.predicted),

@@ -214,9 +214,9 @@
     const rows = new Map();
     const sides = [entry.groups, entry.predicted?.groups, entry.observed?.groups];
     sides.forEach((groups, side) => {
-      for (const group of groups ?? []) {
-        if (!rows.has(group.name)) rows.set(group.name, ["", "", ""]);
-        rows.get(group.name)[side] = group.summary;
+      for (const { name = "", summary = "" } of groups ?? []) {
+        if (!rows.has(name)) rows.set(name, ["", "", ""]);
+        rows.get(name)[side] = summary;
       }
     });
     if (!rows.size) return null;
