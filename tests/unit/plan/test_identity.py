@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_triton.checks.run import CheckedDeployment
-from pytest_triton.options.settings import Deployment
+from pytest_triton.options.values import Deployment
 from pytest_triton.repository import read_repository
 from support.builders import RepositoryBuilder
 
