@@ -28,7 +28,6 @@ from pytest_triton.placement.declared import Declared, DeclaredGroup
 from pytest_triton.placement.hardware import NO_GPU, HardwareRequest
 from pytest_triton.placement.instances import Kind
 from pytest_triton.placement.predict import DEFAULT_TRAITS, ample_gpus, predict
-from pytest_triton.plan.identity import deployment_name
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
 from pytest_triton.repository.config_file import position_of
 from pytest_triton.repository.problems import ConfigProblem, Effect
@@ -249,7 +248,7 @@ class ModelCheck:
         line = self._line if failed else None
         asked = hardware or self._session.settings.gpus[0]
         common = CheckResult(
-            deployment=deployment_name(self._checked.deployment.text),
+            deployment=self._checked.name,
             model=self.model.name,
             test=test,
             config=ConfigFacts(

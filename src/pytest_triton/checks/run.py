@@ -29,7 +29,7 @@ from pytest_triton.placement.predict import (
     predict_all,
 )
 from pytest_triton.placement.refusal import Refusal, classify
-from pytest_triton.plan.identity import config_hash, identities
+from pytest_triton.plan.identity import config_hash, deployment_name, identities
 from pytest_triton.plan.sharding import needed
 from pytest_triton.rehearsal.completed_configs import as_json, completions
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS, is_backend_name
@@ -106,6 +106,11 @@ class CheckedDeployment:
     def completed_json(self) -> tuple[tuple[str, str], ...]:
         """What stand-ins are told of it."""
         return as_json(self.completed) if self.stand_ins else ()
+
+    @cached_property
+    def name(self) -> str:
+        """What it is called in ledgers and plans."""
+        return deployment_name(self.deployment.text)
 
     @cached_property
     def config_hashes(self) -> Mapping[Path, str]:

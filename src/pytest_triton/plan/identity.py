@@ -64,16 +64,17 @@ def _own(model: Model, declared: Declared | None) -> str:
 
 def _code(directory: Path) -> Iterator[tuple[str, str]]:
     """The python files of a model, with what they hold."""
-    seen: set[str] = set()
+    seen: set[tuple[int, int]] = set()
     count = 0
     for folder, folders, files in os.walk(directory, followlinks=True):
         folders.sort()
-        real = os.path.realpath(folder)
+        status = os.stat(folder)
+        itself = (status.st_dev, status.st_ino)
         count += len(folders) + len(files)
-        if real in seen or count > _MOST_ENTRIES:
+        if itself in seen or count > _MOST_ENTRIES:
             folders.clear()
             continue
-        seen.add(real)
+        seen.add(itself)
         for name in sorted(files):
             path = os.path.join(folder, name)
             if name.endswith(".py") and os.path.isfile(path):
