@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
+from pytest_triton.ledger import read_ledger
 from support.builders import RepositoryBuilder
 
 pytestmark = pytest.mark.server
@@ -125,10 +124,10 @@ def test_what_is_skipped_is_proven_by_no_ledger(
     pytester: pytest.Pytester, models: RepositoryBuilder
 ) -> None:
     run(pytester, models, "--triton-ledger=ledger.json", "-p", "no:cacheprovider")
-    ledger = json.loads((pytester.path / "ledger.json").read_text())
-    verdicts = {one["verdict"] for one in ledger["entries"] if one["model"] == "typo"}
+    ledger = read_ledger(pytester.path / "ledger.json")
+    verdicts = {one.verdict for one in ledger.placements if one.model == "typo"}
     assert verdicts == {"not proven"}
-    checks = {one["test"]: one["verdict"] for one in ledger["checks"] if one["model"] == "typo"}
+    checks = {one.test: one.verdict for one in ledger.checks if one.model == "typo"}
     assert checks == {
         "test_config": "failed",
         "test_explicit_placement": "not proven",

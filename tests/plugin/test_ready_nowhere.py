@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
+from pytest_triton.ledger import read_ledger
 from support.builders import RepositoryBuilder
 
 pytestmark = pytest.mark.server
@@ -89,8 +88,8 @@ def test_an_ensemble_of_a_model_ready_nowhere_is_skipped_and_not_proven(
     result = run(pytester, big, *gpus("sim:1"), "--triton-ledger=ledger.json", "-rs", *workers)
     result.assert_outcomes(failed=1, skipped=1, passed=6)
     result.stdout.fnmatch_lines(["SKIPPED*chain*its model big is READY on none *see test_placem*"])
-    entries = json.loads((pytester.path / "ledger.json").read_text())["entries"]
-    assert {one["model"]: one["verdict"] for one in entries} == {
+    entries = read_ledger(pytester.path / "ledger.json").placements
+    assert {one.model: one.verdict for one in entries} == {
         "big": "not proven",
         "chain": "not proven",
     }

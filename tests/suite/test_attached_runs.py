@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import importlib.util
-import json
 import re
 import socket
 from collections.abc import Callable, Iterator
@@ -13,8 +12,10 @@ from urllib.parse import quote
 
 import pytest
 
+from pytest_triton.checks.result import HardwareFacts
 from pytest_triton.client.http import HttpApi
 from pytest_triton.client.native import connect_grpc
+from pytest_triton.ledger import read_ledger
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
 from pytest_triton.servers.process.server import ProcessServer, launch
@@ -437,11 +438,10 @@ def test_reports_never_call_it_a_real_run_or_a_rehearsal(
 ) -> None:
     reports = ["--triton-ledger=ledger.json", "--triton-html=p.html", "--triton-markdown=p.md"]
     check(pytester, f"grpc://{deploy().grpc}", *reports).assert_outcomes(passed=12)
-    ledger = json.loads((pytester.path / "ledger.json").read_text())
-    assert {server["run"] for server in ledger["servers"]} == {"attached server"}
-    entries = [entry["hardware"] for entry in ledger["entries"]]
-    told = {"spec": "own", "label": "the server's GPUs", "gpus": None, "simulated": False}
-    assert entries == [told] * 3
+    ledger = read_ledger(pytester.path / "ledger.json")
+    assert {entry.result.run for entry in ledger.entries} == {"attached server"}
+    entries = [entry.hardware for entry in ledger.placements]
+    assert entries == [HardwareFacts("own", "the server's GPUs")] * 3
     for name in ("p.html", "p.md"):
         text = (pytester.path / name).read_text()
         assert "ttached server" in text
