@@ -13,6 +13,8 @@ from pytest_triton.__main__ import main
 from pytest_triton.ledger.locked_file import LockedFile
 from support.builders import RepositoryBuilder
 
+pytestmark = pytest.mark.server
+
 ENSEMBLE = """platform: "ensemble"
 input [ { name: "X" data_type: TYPE_FP32 dims: [ 4 ] } ]
 output [ { name: "Y" data_type: TYPE_FP32 dims: [ 4 ] } ]
