@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_triton.audit.finding import Fix
-from pytest_triton.audit.python_code import NOTHING_TO_SAY, DeviceUse, device_use
+from pytest_triton.audit.model_code.importing import Obstacle, obstacles
+from pytest_triton.audit.model_code.uses import Use, uses
 from pytest_triton.placement.backends import Backend, backend_named
 from pytest_triton.placement.declared import Declared, DeclaredGroup
 from pytest_triton.placement.hardware import NO_GPU, Hardware
@@ -90,13 +91,29 @@ class Subject:
         return tuple(self.model.directory / str(number) for number in self.model.versions_to_load)
 
     @cached_property
-    def device_uses(self) -> tuple[tuple[Path, DeviceUse], ...]:
-        """What the code of a python model says about devices, for each version to load."""
+    def model_codes(self) -> tuple[Path, ...]:
+        """The model.py of each version to load, there or not; none if it's no python model."""
         if self.declared.backend != "python":
             return ()
         file = self.config.default_model_filename or "model.py"
-        found = [(path, device_use(path)) for path in (d / file for d in self.version_directories)]
-        return tuple((path, use) for path, use in found if use is not NOTHING_TO_SAY)
+        return tuple(directory / file for directory in self.version_directories)
+
+    @cached_property
+    def obstacles(self) -> tuple[Obstacle, ...]:
+        """Why the python backend could not import or call the model's code."""
+        repository = self.model.directory.parent
+        return tuple(one for path in self.model_codes for one in obstacles(path, repository))
+
+    @cached_property
+    def code_uses(self) -> tuple[Use, ...]:
+        """What the code of a python model does with devices, for the kinds of its groups."""
+        kinds = {group.kind for group in self.declared.groups}
+        parameters = [(key, value.string_value) for key, value in self.config.parameters.items()]
+        return tuple(
+            use
+            for path in self.model_codes
+            for use in uses(path, parameters, gpu="GPU" in kinds, cpu="CPU" in kinds)
+        )
 
 
 class Audited:

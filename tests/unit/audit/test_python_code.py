@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from pytest_triton.audit.python_code import (
     NOTHING_TO_SAY,
     SIZE_LIMIT,
@@ -16,6 +15,7 @@ from pytest_triton.audit.python_code import (
     device_use,
     device_use_of,
 )
+
 from support.audit_examples import audit_files, ids
 
 HEAD = "import torch\nclass TritonPythonModel:\n  def initialize(self, args):\n"

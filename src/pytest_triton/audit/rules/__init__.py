@@ -6,6 +6,7 @@ from types import ModuleType
 
 from pytest_triton.audit.rule import Rule
 from pytest_triton.audit.rules import backends, ensembles, placement, python_models, resources
+from pytest_triton.audit.rules import python_code as python_code_rules
 from pytest_triton.audit.rules import repository as repository_rules
 
 
@@ -21,6 +22,7 @@ RULES: tuple[Rule, ...] = tuple(
                 placement,
                 backends,
                 python_models,
+                python_code_rules,
                 ensembles,
                 resources,
                 repository_rules,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from pytest_triton.audit.bounded_read import read_text
+from pytest_triton.audit.parameters import parameter_fields
 from pytest_triton.audit.rule import rule
 from pytest_triton.audit.rules.placement import kind_place, lines_with
 from pytest_triton.audit.spans import delete_field, set_field
@@ -136,7 +137,7 @@ def openvino_target_device(subject: Subject) -> Iterator[Found]:
     device = subject.config.parameters["TARGET_DEVICE"].string_value
     if device.upper() not in ("", "CPU"):
         yield subject.at(
-            _parameter_place(subject, "TARGET_DEVICE"),
+            parameter_fields(subject, "TARGET_DEVICE"),
             f"runs on OpenVINO's device {device!r}, while Triton reports the CPU",
             'parameters { key: "TARGET_DEVICE" value { string_value: "CPU" } }',
         )
@@ -449,16 +450,3 @@ def tensorrtllm_reports_cpu(subject: Subject) -> Iterator[Found]:
             "Triton reports the CPU for this model, whose engine runs on GPUs",
             lines_with(subject, number, kind="MODEL"),
         )
-
-
-def _parameter_place(subject: Subject, key: str) -> tuple[str, ...]:
-    """Where a parameter's value, else the parameter, stands in the text."""
-    places = []
-    text, positions = subject.text, subject.positions
-    for field, offset in positions.items():
-        if field.startswith("parameters[") and field.endswith("].key"):
-            line = text[offset : offset + len(key) + 40]
-            if f'"{key}"' in line or f"'{key}'" in line:
-                parameter = field.removesuffix(".key")
-                places += [f"{parameter}.value.string_value", f"{parameter}.value", parameter]
-    return (*places, "parameters")

@@ -1,20 +1,20 @@
-"""TRT22.: python models, whose code may obey its kind and device, or not.
+"""TRT22.: python models, whose code may follow its kind and device, or not.
 
-The python backend only hands both to model.py. What the code makes of them is read here, as far
-as it can be read; where it can't, nothing is said.
+The python backend only hands both to model.py. What the code makes of them is read in
+`model_code`, as far as it can be followed; where it can't, nothing is reported.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
-from pytest_triton.audit.python_code import Place
+from pytest_triton.audit.model_code.uses import Kind, Use
 from pytest_triton.audit.rule import rule
 from pytest_triton.audit.subject import Found, Subject
 
 _GPU = 'backend: "python"\ninstance_group [ { kind: KIND_GPU } ]\n'
 _CPU = 'backend: "python"\ninstance_group [ { kind: KIND_CPU } ]\n'
+_MODEL = 'backend: "python"\ninstance_group [ { kind: KIND_MODEL } ]\n'
 _BEGIN = """\
 import torch
 
@@ -22,22 +22,52 @@ import torch
 class TritonPythonModel:
     def initialize(self, args):
 """
-_ASKING = (
-    _BEGIN
-    + """\
-        device = "cuda:" + args["model_instance_device_id"]
-        self.model = torch.jit.load("model.pt").to(device)
+_END = """\
+
+    def execute(self, requests):
+        return [self.answer(request) for request in requests]
 """
-)
 _LOAD = '        self.model = torch.jit.load("model.pt")'
+_FROM_PRETRAINED = """\
+from transformers import AutoModelForCausalLM
+
+
+class TritonPythonModel:
+    def initialize(self, args):
+        self.model = AutoModelForCausalLM.from_pretrained("some/llm"{more})
+"""
 
 
 def _example(config: str, code: str) -> dict[str, str]:
-    return {"m/config.pbtxt": config, "m/1/model.py": code}
+    return {"m/config.pbtxt": config, "m/1/model.py": code + _END}
 
 
-def _in_code(path: Path, place: Place, message: str) -> Found:
-    return Found(path, place.line, place.column, message)
+_ASKING = _example(
+    _GPU,
+    _BEGIN
+    + """\
+        device = "cuda:" + args["model_instance_device_id"]
+        self.model = torch.jit.load("model.pt", map_location=device)
+""",
+)
+
+
+def _uses(subject: Subject, kind: Kind) -> Iterator[tuple[Use, str]]:
+    """The uses of a kind, the first in each file, and how many others there are."""
+    counts: dict[object, int] = {}
+    uses = [use for use in subject.code_uses if use.kind == kind]
+    for use in uses:
+        counts[use.path, use.gpu] = counts.get((use.path, use.gpu), 0) + 1
+    seen = set()
+    for use in uses:
+        if (use.path, use.gpu) not in seen:
+            seen.add((use.path, use.gpu))
+            more = counts[use.path, use.gpu] - 1
+            yield use, f" (and in {more} more place{'s' if more > 1 else ''})" if more else ""
+
+
+def _found(use: Use, message: str) -> Found:
+    return Found(use.path, use.place.line, use.place.column, message)
 
 
 def _gpus(subject: Subject) -> tuple[int, ...] | None:
@@ -51,34 +81,38 @@ def _gpus(subject: Subject) -> tuple[int, ...] | None:
     return tuple(sorted(named))
 
 
+def _call(use: Use) -> str:
+    return f"`{use.call}`" if use.call and "*" not in use.call else "this call"
+
+
 @rule(
     "TRT220",
     "python-default-gpu",
     "warning",
     failing=_example(_GPU, _BEGIN + _LOAD + ".cuda()\n"),
-    mended=_example(_GPU, _ASKING),
+    mended=_ASKING,
 )
 def python_default_gpu(subject: Subject) -> Iterator[Found]:
-    """A KIND_GPU python model takes "the" GPU, and never asks which one it was given.
+    """A KIND_GPU python model takes "the" GPU instead of the one that its instance was given.
 
-    The backend doesn't set a device: it hands kind and device id to `initialize`, and `.cuda()`
-    or `"cuda"` without a number is GPU 0 in every instance. All GPUs are reported as used while
-    one does the work and runs out of memory
+    The backend doesn't set a device: it hands kind and device id to `initialize`, and `.cuda()`,
+    `"cuda"` without a number, or a library that chooses by itself, is GPU 0 in every instance. All
+    GPUs are reported as used while one does the work and runs out of memory
     (https://github.com/triton-inference-server/server/issues/2928,
-    https://github.com/triton-inference-server/server/issues/4581). Take
-    `args["model_instance_device_id"]`.
+    https://github.com/triton-inference-server/server/issues/4581). Pass
+    `args["model_instance_device_id"]` to the library, or make it the current GPU
+    (`torch.cuda.set_device`).
 
-    Nothing is said where the model gets GPU 0 only, or where the code hands `args` on.
+    Nothing is reported where the model gets GPU 0 only, or where the code can't be followed.
     """
-    if not any(subject.groups("GPU")) or _gpus(subject) in ((), (0,)):
+    if _gpus(subject) in ((), (0,)):
         return
-    for path, use in subject.device_uses:
-        if use.default is not None and use.fixed is None and not use.asks:
-            yield _in_code(
-                path,
-                use.default,
-                "takes GPU 0 in every instance: it never reads model_instance_device_id",
-            )
+    for use, more in _uses(subject, "default"):
+        yield _found(
+            use,
+            f"{_call(use)} takes GPU 0 in every instance, not the one of "
+            f"model_instance_device_id{more}",
+        )
 
 
 @rule(
@@ -86,7 +120,7 @@ def python_default_gpu(subject: Subject) -> Iterator[Found]:
     "python-fixed-gpu",
     "warning",
     failing=_example(_GPU, _BEGIN + _LOAD + '.to("cuda:0")\n'),
-    mended=_example(_GPU, _ASKING),
+    mended=_ASKING,
 )
 def python_fixed_gpu(subject: Subject) -> Iterator[Found]:
     """A KIND_GPU python model has the number of a GPU in its code.
@@ -95,16 +129,12 @@ def python_fixed_gpu(subject: Subject) -> Iterator[Found]:
     (https://github.com/triton-inference-server/server/issues/6124). Take
     `args["model_instance_device_id"]`, or list just this GPU in `gpus`.
     """
-    if not any(subject.groups("GPU")):
-        return
     gpus = _gpus(subject)
-    for path, use in subject.device_uses:
-        if use.fixed is not None and not use.asks and gpus not in ((), (use.fixed[1],)):
-            place, number = use.fixed
-            yield _in_code(
-                path,
-                place,
-                f"always takes GPU {number}, whatever GPU Triton makes the instance for",
+    for use, more in _uses(subject, "fixed"):
+        if gpus not in ((), (use.gpu,)):
+            yield _found(
+                use,
+                f"always takes GPU {use.gpu}, whatever GPU Triton makes the instance for{more}",
             )
 
 
@@ -112,25 +142,28 @@ def python_fixed_gpu(subject: Subject) -> Iterator[Found]:
     "TRT222",
     "python-stays-on-cpu",
     "warning",
-    failing=_example(_GPU, _BEGIN + _LOAD + "\n"),
-    mended=_example(_GPU, _ASKING),
+    failing=_example(_GPU, _FROM_PRETRAINED.format(more="")),
+    mended=_example(
+        _GPU,
+        _FROM_PRETRAINED.format(more="").rstrip()
+        + '.to(\n            "cuda:" + args["model_instance_device_id"]\n        )\n',
+    ),
 )
 def python_stays_on_cpu(subject: Subject) -> Iterator[Found]:
-    """A KIND_GPU python model uses PyTorch and never moves anything to a GPU.
+    """A KIND_GPU python model loads a model and never moves it to a GPU.
 
-    `KIND_GPU` doesn't move a python model: Triton reports the GPU, and PyTorch computes on the
-    CPU unless the code says otherwise. Nothing is said of code that imports libraries which might
-    do it by themselves.
+    `KIND_GPU` doesn't move a python model: Triton reports the GPU, and the library computes on the
+    CPU unless the code says otherwise. (`torch.load` and `torch.jit.load` put a model where it was
+    saved from, which is the CPU for most files, and never the GPU of the instance.) Nothing is
+    reported of code that imports libraries which might choose a GPU by themselves.
     """
-    if not any(subject.groups("GPU")):
-        return
-    for path, use in subject.device_uses:
-        if use.stays_on_cpu is not None:
-            yield _in_code(
-                path,
-                use.stays_on_cpu,
-                "KIND_GPU, and the code moves nothing to a GPU: PyTorch computes on the CPU",
-            )
+    for use, _ in _uses(subject, "stays"):
+        where = (
+            "stays on the device that it was saved from, mostly the CPU"
+            if use.call in ("load", "jit.load")
+            else "stays on the CPU"
+        )
+        yield _found(use, f"KIND_GPU, but what {_call(use)} loads {where}: nothing moves it")
 
 
 @rule(
@@ -138,22 +171,17 @@ def python_stays_on_cpu(subject: Subject) -> Iterator[Found]:
     "python-gpu-in-secret",
     "warning",
     failing=_example(_CPU, _BEGIN + _LOAD + '.to("cuda:0")\n'),
-    mended=_example(_GPU, _ASKING),
+    mended=_ASKING,
 )
 def python_gpu_in_secret(subject: Subject) -> Iterator[Found]:
     """A KIND_CPU python model takes a GPU.
 
     Triton makes CPU instances and counts them as such; the code takes a GPU without looking at
-    its kind. On hosts without one it fails when it loads, or only when it is asked. Declare
-    `KIND_GPU`, so that the refusal is Triton's.
+    its kind, or leaves the choice to a library. On hosts without one it fails when it loads, or is
+    slow. Declare `KIND_GPU`, so that the refusal is Triton's, or pass the library the CPU.
     """
-    groups = subject.declared.groups
-    if not groups or any(group.kind != "CPU" for group in groups):
-        return
-    for path, use in subject.device_uses:
-        place = use.fixed[0] if use.fixed is not None else use.default
-        if place is not None and use.falls_back is None and not use.asks:
-            yield _in_code(path, place, "takes a GPU, while the config says KIND_CPU")
+    for use, more in _uses(subject, "takes"):
+        yield _found(use, f"{_call(use)} takes a GPU, while the config says KIND_CPU{more}")
 
 
 @rule(
@@ -167,22 +195,89 @@ def python_gpu_in_secret(subject: Subject) -> Iterator[Found]:
         + _LOAD
         + ".to(device)\n",
     ),
-    mended=_example(_GPU, _ASKING),
+    mended=_ASKING,
 )
 def python_own_fallback(subject: Subject) -> Iterator[Found]:
-    """A KIND_GPU python model goes to the CPU by itself where PyTorch sees no GPU.
+    """A KIND_GPU python model goes to the CPU by itself where its library sees no GPU.
 
-    Triton and PyTorch look for GPUs on their own. Where only PyTorch sees none (a CPU build in the
-    execution environment, another CUDA version) the model is READY on a GPU for Triton, and
-    computes on the CPU: the fallback that `KIND_GPU` was meant to rule out, inside the code.
-    Raise an error in `initialize` instead.
+    Triton and the library look for GPUs on their own. Where only the library sees none (a CPU
+    build in the execution environment, another CUDA version) the model is READY on a GPU for
+    Triton, and computes on the CPU: the fallback that `KIND_GPU` was meant to rule out, inside the
+    code. Raise an error in `initialize` instead. For libraries that choose by themselves, pass a
+    device; for onnxruntime, list no CPU provider, or compare `session.get_providers()`.
     """
-    if not any(subject.groups("GPU")):
+    for use, more in _uses(subject, "falls-back"):
+        yield _found(
+            use,
+            (f"{_call(use)} falls" if use.call else "falls")
+            + f" back to the CPU by itself where it sees no GPU, though it is KIND_GPU{more}",
+        )
+
+
+@rule(
+    "TRT225",
+    "python-takes-all-gpus",
+    "warning",
+    failing=_example(_GPU, _FROM_PRETRAINED.format(more=', device_map="auto"')),
+    mended=_example(_MODEL, _FROM_PRETRAINED.format(more=', device_map="auto"')),
+)
+def python_takes_all_gpus(subject: Subject) -> Iterator[Found]:
+    """A KIND_GPU python model spreads itself over all GPUs.
+
+    `device_map="auto"`, `DataParallel`, `tensor_parallel_size` and the like take every GPU that
+    the process sees, while `KIND_GPU` makes an instance for each of them: with 4 GPUs 4 copies,
+    each on all 4 (https://github.com/triton-inference-server/server/issues/7169). Without a GPU
+    `device_map="auto"` means the CPU, without an error. Declare one instance of `KIND_MODEL`, or
+    pass the instance's GPU: `device_map={"": int(args["model_instance_device_id"])}`.
+
+    Nothing is reported where the target has one GPU.
+    """
+    usable = subject.audited.usable
+    if usable is not None and len(usable) < 2:
         return
-    for path, use in subject.device_uses:
-        if use.falls_back is not None:
-            yield _in_code(
-                path,
-                use.falls_back,
-                "falls back to the CPU by itself where it sees no GPU, though it is KIND_GPU",
-            )
+    for use, more in _uses(subject, "spreads"):
+        yield _found(
+            use,
+            f"{_call(use)} takes all GPUs, and KIND_GPU makes an instance for each: declare one "
+            f"instance of KIND_MODEL, or pass it model_instance_device_id{more}",
+        )
+
+
+@rule(
+    "TRT226",
+    "python-sets-visible-gpus",
+    "warning",
+    failing=_example(
+        _GPU,
+        'import os\n\nos.environ["CUDA_VISIBLE_DEVICES"] = "0"\n' + _BEGIN + _LOAD + ".cuda()\n",
+    ),
+    mended=_example(
+        _GPU,
+        "import os\n\n"
+        + _BEGIN
+        + '        os.environ["CUDA_VISIBLE_DEVICES"] = args["model_instance_device_id"]\n'
+        + _LOAD
+        + ".cuda()\n",
+    ),
+)
+def python_sets_visible_gpus(subject: Subject) -> Iterator[Found]:
+    """A KIND_GPU python model sets CUDA_VISIBLE_DEVICES to GPUs of its own choice.
+
+    Every instance then sees these GPUs only, whichever it was given; an empty value or -1 hides
+    all of them, and most libraries go to the CPU without an error. It also comes too late where
+    something has used CUDA before. Set it to `args["model_instance_device_id"]`, as the vLLM
+    backend does, or leave it to the server's environment.
+    """
+    gpus = _gpus(subject)
+    for use, _ in _uses(subject, "visible"):
+        if use.detail.strip() in ("", "-1"):
+            message = "hides all GPUs from a KIND_GPU model"
+        elif gpus is not None and gpus == tuple(_numbers(use.detail)):
+            continue
+        else:
+            message = f"shows GPU {use.detail} to every instance, whichever it was given"
+        yield _found(use, f"CUDA_VISIBLE_DEVICES={use.detail!r} {message}")
+
+
+def _numbers(text: str) -> list[int]:
+    return sorted(int(part) for part in text.split(",") if part.strip().isdigit())

@@ -1,0 +1,102 @@
+"""Python files as the interpreter would read them: encoding, syntax, tree."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import warnings
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from pytest_triton.audit.bounded_read import read_bytes
+
+SIZE_LIMIT = 512 * 1024
+_LONGEST_CHAIN = 1000
+"""Operators in a row; longer ones are generated, and deeper than Python's own stack may be."""
+_CHAIN = re.compile(rf"(?:[-+~(\[{{][\s\\]*){{{_LONGEST_CHAIN}}}")
+
+
+class Place(NamedTuple):
+    """Line and column, from 1."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True)
+class BadSource:
+    """Why Python can't compile a file, and where."""
+
+    message: str
+    place: Place | None
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A file's code. `tree` is None where `bad` says why, or where nobody can tell."""
+
+    path: Path
+    text: str = ""
+    tree: ast.Module | None = None
+    bad: BadSource | None = None
+
+    def place(self, node: ast.AST) -> Place:
+        """Where a node stands; ast counts columns in bytes of UTF-8, and from 0."""
+        line, column = getattr(node, "lineno", 1), getattr(node, "col_offset", 0)
+        if not self.text.isascii():
+            lines = self.text.splitlines()[line - 1 : line]
+            column = len("".join(lines).encode()[:column].decode(errors="replace"))
+        return Place(line, column + 1)
+
+
+def read_source(path: Path) -> Source:
+    """Read and compile a file. What can't be read, or is too large, has no tree."""
+    data = read_bytes(path, SIZE_LIMIT + 1)
+    if data is None or len(data) > SIZE_LIMIT:
+        return Source(path)
+    return _compiled(path, data)
+
+
+@lru_cache(maxsize=256)
+def _compiled(path: Path, data: bytes) -> Source:
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return Source(path, bad=BadSource("is UTF-16: Python reads UTF-8", None))
+    text = data.decode("utf-8-sig", "replace")
+    if _CHAIN.search(text):
+        return Source(path, text)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of invalid escapes and the like
+            tree = ast.parse(data, "model.py")
+            # What the parser lets through: `return` outside of a function, and others.
+            compile(data, "model.py", "exec", dont_inherit=True)
+    except SyntaxError as error:
+        return Source(path, text, bad=_bad(error, text))
+    except ValueError as error:  # null bytes, before Python 3.12
+        if b"\0" in data:
+            return Source(path, text, bad=BadSource("holds null bytes", None))
+        return Source(path, text, bad=BadSource(str(error), None))
+    except (RecursionError, MemoryError, OverflowError):
+        return Source(path, text)
+    return Source(path, text, tree)
+
+
+def _bad(error: SyntaxError, text: str) -> BadSource | None:
+    if "null bytes" in (error.msg or ""):
+        return BadSource("holds null bytes", None)
+    if "too many" in (error.msg or "") or "too deeply" in (error.msg or ""):
+        return None  # a limit of this Python, perhaps not of the other
+    place = None
+    if error.lineno:
+        lines = text.splitlines()
+        column = (
+            min(error.offset or 1, len(lines[error.lineno - 1]) + 1)
+            if (error.lineno <= len(lines))
+            else 1
+        )
+        place = Place(error.lineno, max(column, 1))
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return BadSource(f"{type(error).__name__} on Python {version}: {error.msg}", place)

@@ -1,0 +1,189 @@
+"""What a model's code does with devices: the conclusions from reading it in each scenario."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pytest_triton.audit.model_code.facts import LIBRARIES, PASSIVE
+from pytest_triton.audit.model_code.modules import Module, Modules
+from pytest_triton.audit.model_code.reading import Event, Report, Scenario, read
+from pytest_triton.audit.model_code.source import Place
+from pytest_triton.audit.model_code.values import (
+    GIVEN,
+    UNKNOWN,
+    Const,
+    Map,
+    Text,
+    mapping,
+)
+
+Kind = Literal[
+    "default", "fixed", "stays", "takes", "falls-back", "spreads", "visible", "lost", "parameter"
+]
+_WORTH_READING = ("cuda", "gpu", "CUDA", "GPU", "parameters", "device", "pipeline")
+
+
+@dataclass(frozen=True)
+class Use:
+    """Something that the code does with a device, and where.
+
+    `call` is what does it, `gpu` the number of a GPU that is written into the code; `detail` says
+    more, by kind: a parameter's name, the value of CUDA_VISIBLE_DEVICES.
+    """
+
+    kind: Kind
+    path: Path
+    place: Place
+    call: str = ""
+    gpu: int = 0
+    detail: str = ""
+
+
+def uses(
+    path: Path, parameters: Sequence[tuple[str, str]], gpu: bool, cpu: bool
+) -> tuple[Use, ...]:
+    """What a model.py does, for its GPU instances and its CPU instances, the first of each place.
+
+    `parameters` are those of the config. What can't be followed has no uses.
+    """
+    modules = Modules(path)
+    source = modules.main.source
+    if source.tree is None or not _is_worth_reading(source.text):
+        return ()
+    given = mapping([(key, mapping([("string_value", Const(value))])) for key, value in parameters])
+    config = mapping(
+        [("parameters", Map(given.items, given.complete, "parameters", given.size))], False
+    )
+    found: list[Use] = []
+    if gpu:
+        with_gpu = read(modules, Scenario("GPU", True), config)
+        if with_gpu is not None:
+            without = read(modules, Scenario("GPU", False), config)
+            found += _of_gpu_instances(with_gpu, without, modules)
+            found += _of_parameters(with_gpu)
+    if cpu or not gpu:
+        report = read(modules, Scenario("CPU", True), config)
+        if report is not None:
+            if cpu:
+                found += _of_cpu_instances(report)
+            if not gpu:
+                found += _of_parameters(report)
+    return tuple(dict.fromkeys(found))
+
+
+def _is_worth_reading(text: str) -> bool:
+    return any(word in text for word in _WORTH_READING) or any(
+        library in text for library in LIBRARIES if library
+    )
+
+
+def _use(kind: Kind, event: Event, **more: object) -> Use:
+    name = event.fact.name
+    return Use(kind, event.module.source.path, event.place, name, **more)  # type: ignore[arg-type]
+
+
+def _of_gpu_instances(report: Report, without: Report | None, modules: Modules) -> Iterator[Use]:
+    for event in report.events:
+        device = event.device
+        if event.guarded or device.kind == "cpu":
+            continue
+        if device.kind == "all":
+            yield _use("spreads", event)
+        elif device.index is None:
+            yield _use("default", event)
+        elif isinstance(device.index, int):
+            yield _use("fixed", event, gpu=device.index)
+        elif device.index is GIVEN and _hides_all_but_given(report):
+            pass
+    yield from _of_visible(report)
+    if without is not None:
+        yield from _fallbacks(report, without)
+    yield from _staying(report, modules)
+
+
+def _hides_all_but_given(report: Report) -> bool:
+    return any(value is GIVEN for _, _, value in report.visible)
+
+
+def _of_visible(report: Report) -> Iterator[Use]:
+    for module, node, value in report.visible:
+        if value is GIVEN or value is UNKNOWN or (isinstance(value, Text) and GIVEN in value.parts):
+            continue
+        if isinstance(value, Const) and value.value is not None:
+            source = module.source
+            yield Use("visible", source.path, source.place(node), detail=str(value.value)[:40])
+
+
+def _fallbacks(report: Report, without: Report) -> Iterator[Use]:
+    certain = [
+        event
+        for event in report.events
+        if event.certain and not event.guarded and event.device.kind != "cpu"
+    ]
+    if not certain or not without.ended or not report.ended:
+        return
+    by_itself = [event for event in without.events if event.device.kind == "cpu" and event.certain]
+    spread = {(event.module, event.node) for event in certain if event.device.kind == "all"}
+    told = False
+    for event in by_itself:
+        told = True
+        if (event.module, event.node) not in spread:
+            yield _use("falls-back", event)
+    took = {(event.module, event.node) for event in by_itself}
+    others = [event for event in certain if (event.module, event.node) not in took]
+    if not others or (told and not without.decisions):
+        return
+    decisions = [one for one in without.decisions if one.names_cpu] or without.decisions
+    if decisions:
+        first = decisions[0]
+        source = first.module.source
+        yield Use("falls-back", source.path, source.place(first.node))
+    else:
+        yield _use("falls-back", others[0])
+
+
+def _staying(report: Report, modules: Modules) -> Iterator[Use]:
+    if report.unknown_devices or report.hands_on or not report.stays or not report.ended:
+        return
+    if any(event.device.kind != "cpu" for event in report.events):
+        return
+    if not all(_is_passive(module) for module in modules.by_path.values() if module is not None):
+        return
+    module, node, fact = report.stays[0]
+    source = module.source
+    yield Use("stays", source.path, source.place(node), fact.name)
+
+
+def _is_passive(module: Module) -> bool:
+    """Whether it imports no library that may move things by itself."""
+    if module.source.tree is None:
+        return False
+    import sys
+
+    for node in ast.walk(module.source.tree):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names = [node.module or ""]
+        for name in names:
+            first = name.partition(".")[0]
+            if first not in PASSIVE and first not in sys.stdlib_module_names:
+                return False
+    return True
+
+
+def _of_cpu_instances(report: Report) -> Iterator[Use]:
+    for event in report.events:
+        if event.certain and not event.guarded and event.device.kind != "cpu":
+            yield _use("takes", event)
+
+
+def _of_parameters(report: Report) -> Iterator[Use]:
+    for module, node, key in report.missing:
+        source = module.source
+        yield Use("parameter", source.path, source.place(node), detail=key)

@@ -1,0 +1,254 @@
+"""TRT23.: whether the python backend can import a model's code, call it, and start its Python."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from pytest_triton.audit.bounded_read import read_bytes
+from pytest_triton.audit.parameters import parameter, parameter_fields
+from pytest_triton.audit.rule import rule
+from pytest_triton.audit.subject import Found, Subject
+from pytest_triton.repository.problems import printable
+
+_CPU = 'backend: "python"\ninstance_group [ { kind: KIND_CPU } ]\n'
+_GOOD = """\
+class TritonPythonModel:
+    def execute(self, requests):
+        return []
+"""
+
+
+def _example(code: str, config: str = _CPU, **files: str) -> dict[str, str]:
+    return {"m/config.pbtxt": config, "m/1/model.py": code, **files}
+
+
+def _obstacles(subject: Subject, kind: str) -> Iterator[Found]:
+    for one in subject.obstacles:
+        if one.kind == kind:
+            line, column = one.place if one.place is not None else (None, None)
+            yield Found(one.path, line, column, one.message)
+
+
+@rule(
+    "TRT230",
+    "python-import-fails",
+    "error",
+    failing=_example(_GOOD.replace("requests):", "requests)")),
+    mended=_example(_GOOD),
+)
+def python_import_fails(subject: Subject) -> Iterator[Found]:
+    """The code of a python model can't be imported.
+
+    A syntax error, an encoding that Python doesn't read (UTF-16, null bytes), or a relative import
+    of a module that isn't there. The model is refused when it loads. The backend imports
+    `<version>.model`, with the version's and the model's directory on sys.path: `from .helper
+    import x` is a file beside model.py, and two dots lead out of the package.
+
+    Syntax is checked by the Python that runs the audit, and the message names its version: a model
+    that is meant for a newer one has to be audited with that.
+    """
+    yield from _obstacles(subject, "import")
+
+
+@rule(
+    "TRT231",
+    "python-class-missing",
+    "error",
+    failing=_example(_GOOD.replace("PythonModel", "Pythonmodel")),
+    mended=_example(_GOOD),
+)
+def python_class_missing(subject: Subject) -> Iterator[Found]:
+    """The code of a python model has no class TritonPythonModel.
+
+    The name is fixed, with its capitals: the model is refused when it loads. It may also be
+    imported or assigned.
+    """
+    yield from _obstacles(subject, "class")
+
+
+@rule(
+    "TRT232",
+    "python-method-missing",
+    "error",
+    failing=_example(_GOOD.replace("execute", "run")),
+    mended=_example(_GOOD),
+)
+def python_method_missing(subject: Subject) -> Iterator[Found]:
+    """TritonPythonModel has no `execute`, or a method that can't be called as Triton does.
+
+    Without `execute(self, requests)` the model is READY, and its first request fails.
+    `initialize(self, args)` and `auto_complete_config(config)`, which must be a static method,
+    fail when the model loads.
+    """
+    yield from _obstacles(subject, "method")
+
+
+@rule(
+    "TRT233",
+    "python-parameter-missing",
+    "error",
+    failing=_example(
+        "import json\n\n\nclass TritonPythonModel:\n    def initialize(self, args):\n"
+        '        parameters = json.loads(args["model_config"])["parameters"]\n'
+        '        self.threshold = float(parameters["threshold"]["string_value"])\n\n'
+        "    def execute(self, requests):\n        return []\n"
+    ),
+    mended=_example(
+        "import json\n\n\nclass TritonPythonModel:\n    def initialize(self, args):\n"
+        '        parameters = json.loads(args["model_config"])["parameters"]\n'
+        '        self.threshold = float(parameters["threshold"]["string_value"])\n\n'
+        "    def execute(self, requests):\n        return []\n",
+        _CPU + 'parameters { key: "threshold" value { string_value: "0.5" } }\n',
+    ),
+)
+def python_parameter_missing(subject: Subject) -> Iterator[Found]:
+    """The code of a python model reads a parameter that its config doesn't have.
+
+    The model is refused when it loads, with a KeyError. Nothing is reported where the code asks
+    first (`in`, `get` with a default, `except KeyError`).
+    """
+    seen = set()
+    for use in subject.code_uses:
+        if use.kind == "parameter" and (use.path, use.detail) not in seen:
+            seen.add((use.path, use.detail))
+            yield Found(
+                use.path,
+                use.place.line,
+                use.place.column,
+                f"reads the parameter {use.detail!r}, which config.pbtxt doesn't have",
+                f'parameters {{ key: "{use.detail}" value {{ string_value: "..." }} }}'
+                if printable(use.detail) == use.detail and '"' not in use.detail
+                else "",
+            )
+
+
+@rule(
+    "TRT234",
+    "python-module-elsewhere",
+    "warning",
+    failing={
+        "m/config.pbtxt": _CPU,
+        "m/1/model.py": "from shared import answer\n\n\n" + _GOOD,
+        "shared.py": "def answer(): ...\n",
+    },
+    mended={
+        "m/config.pbtxt": _CPU,
+        "m/1/model.py": "from shared import answer\n\n\n" + _GOOD,
+        "m/1/shared.py": "def answer(): ...\n",
+    },
+)
+def python_module_elsewhere(subject: Subject) -> Iterator[Found]:
+    """A python model imports a module that lies where its backend doesn't look.
+
+    The version's and the model's directory are on sys.path, the repository and folders below the
+    version aren't. Unless something else of that name is installed, the model is refused when it
+    loads. Move the file beside model.py, or set PYTHONPATH for the server and ignore this rule.
+    """
+    yield from _obstacles(subject, "misplaced")
+
+
+_KEY = "EXECUTION_ENV_PATH"
+_DIRECTORY = "$$TRITON_MODEL_DIRECTORY"
+_POINTER = b"version https://git-lfs"
+_GZIP = b"\x1f\x8b"
+
+
+def _environment(path: str) -> str:
+    return _CPU + f'parameters {{ key: "{_KEY}" value {{ string_value: "{path}" }} }}\n'
+
+
+@rule(
+    "TRT235",
+    "python-environment-missing",
+    "error",
+    failing=_example(_GOOD, _environment("$TRITON_MODEL_DIRECTORY/env.tar.gz")),
+    mended=_example(
+        _GOOD, _environment("$$TRITON_MODEL_DIRECTORY/env"), **{"m/env/bin/activate": "# conda\n"}
+    ),
+)
+def python_environment_missing(subject: Subject) -> Iterator[Found]:
+    """EXECUTION_ENV_PATH names an environment that the python backend can't use.
+
+    It must be an absolute path, or start with `$$TRITON_MODEL_DIRECTORY` (two dollar signs, then a
+    slash), and lead to a tar archive compressed with gzip, as conda-pack makes it, or to a
+    directory; both with `bin/activate` in it. Otherwise the model is refused when it loads; an
+    archive that can't be unpacked makes the environments of the server's other models fail as
+    well. Relative paths start where the server was started.
+    """
+    value = _execution_environment(subject)
+    if not value:
+        return
+    problem = _environment_problem(value, subject)
+    if problem:
+        yield subject.at(parameter_fields(subject, _KEY), problem)
+
+
+def _execution_environment(subject: Subject) -> str:
+    return parameter(subject, _KEY) if subject.declared.backend == "python" else ""
+
+
+def _environment_problem(value: str, subject: Subject) -> str:
+    shown = printable(value)
+    if _DIRECTORY in value and not value.startswith(_DIRECTORY + "/"):
+        return f"{_KEY} must start with {_DIRECTORY}/, and is {shown!r}"
+    if "$TRITON_MODEL_DIRECTORY" in value and _DIRECTORY not in value:
+        return f"{_KEY} needs two dollar signs, {_DIRECTORY}, and is {shown!r}"
+    if not value.startswith(("/", _DIRECTORY)):
+        return (
+            f"{_KEY} is the relative path {shown!r}: it starts where the server was started; write "
+            f"{_DIRECTORY}/{shown.removeprefix('./')}"
+        )
+    if value.startswith("/") and not os.path.lexists(value):
+        return ""  # perhaps on the server's machine
+    path = Path(value.replace(_DIRECTORY, str(subject.model.directory), 1))
+    try:
+        return _archive_problem(path)
+    except (OSError, ValueError):
+        return f"{_KEY}: {printable(str(path))} can't be looked at"
+
+
+def _archive_problem(path: Path) -> str:
+    shown = printable(path.name)
+    if not path.exists():
+        gone = "is a link that leads nowhere" if path.is_symlink() else "isn't there"
+        return f"{_KEY}: {shown} {gone}"
+    if not os.access(path, os.R_OK):
+        return f"{_KEY}: {shown} can't be read: chmod a+r"
+    if path.is_dir():
+        if not (path / "bin/activate").exists():
+            return f"{_KEY}: the directory {shown} has no bin/activate"
+        return ""
+    start = read_bytes(path, 512)
+    if start is None:
+        return f"{_KEY}: {shown} is no file"
+    if start.startswith(_POINTER):
+        return f"{_KEY}: {shown} is a Git LFS pointer: git lfs pull"
+    if not start.startswith(_GZIP) and start[257:262] != b"ustar":
+        return f"{_KEY}: {shown} is no tar archive compressed with gzip, as conda-pack makes it"
+    return ""
+
+
+@rule(
+    "TRT236",
+    "python-environment-outside",
+    "note",
+    failing=_example(_GOOD, _environment("/opt/envs/not-on-this-machine.tar.gz")),
+    mended=_example(
+        _GOOD, _environment("$$TRITON_MODEL_DIRECTORY/env"), **{"m/env/bin/activate": "# conda\n"}
+    ),
+)
+def python_environment_outside(subject: Subject) -> Iterator[Found]:
+    """EXECUTION_ENV_PATH is an absolute path that isn't on this machine.
+
+    It may be on the server's, in the image for instance; nobody has looked. With
+    `$$TRITON_MODEL_DIRECTORY/env.tar.gz` the environment comes with the repository.
+    """
+    value = _execution_environment(subject)
+    if value.startswith("/") and _DIRECTORY not in value and not os.path.lexists(value):
+        yield subject.at(
+            parameter_fields(subject, _KEY),
+            f"{_KEY} is {printable(value)!r}, which isn't on this machine: the model is refused "
+            "unless it is on the server's",
+        )
