@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +23,7 @@ from pytest_triton.audit.model_code.source import Place
 CLASS = "TritonPythonModel"
 _Kind = Literal["import", "class", "method", "misplaced"]
 _MOST_MODULES = 20
+_MOST_IMPORTS = 300
 # How the backend calls what a model has; the arguments without self.
 _CALLED = {"__init__": 0, "initialize": 1, "execute": 1, "finalize": 0, "is_ready": 0}
 
@@ -52,6 +54,7 @@ def obstacles(path: Path, repository: Path | None = None) -> tuple[Obstacle, ...
 def _of_sources(modules: Modules, repository: Path | None) -> Iterator[Obstacle]:
     ahead = [modules.main]
     seen = {modules.main.number}
+    elsewhere = _folders_elsewhere(modules, repository)
     while ahead and len(seen) <= _MOST_MODULES:
         module = ahead.pop(0)
         source = module.source
@@ -59,7 +62,7 @@ def _of_sources(modules: Modules, repository: Path | None) -> Iterator[Obstacle]
             yield Obstacle("import", source.path, source.bad.place, source.bad.message)
         if source.tree is None:
             continue
-        for node in _sure_imports(source.tree):
+        for node in islice(_sure_imports(source.tree), _MOST_IMPORTS):
             problem = _missing(node, module, modules)
             if problem:
                 yield Obstacle("import", source.path, source.place(node), problem)
@@ -68,8 +71,8 @@ def _of_sources(modules: Modules, repository: Path | None) -> Iterator[Obstacle]
                 if inner.number not in seen:
                     seen.add(inner.number)
                     ahead.append(inner)
-            if repository is not None and "sys.path" not in modules.main.source.text:
-                place = _elsewhere(node, modules, repository)
+            if "sys.path" not in modules.main.source.text:
+                place = _elsewhere(node, modules, elsewhere)
                 if place:
                     yield Obstacle("misplaced", source.path, source.place(node), place)
 
@@ -144,7 +147,23 @@ def _own_modules(
             yield found
 
 
-def _elsewhere(node: ast.Import | ast.ImportFrom, modules: Modules, repository: Path) -> str:
+def _folders_elsewhere(modules: Modules, repository: Path | None) -> Mapping[str, Path]:
+    """Modules in folders where the backend doesn't look, by name: near enough to be meant."""
+    folders = [repository] if repository is not None else []
+    for root in modules.roots:
+        folders += [Path(one.path) for one in entries(root, 50) or () if one.is_dir()]
+    found: dict[str, Path] = {}
+    for folder in folders:
+        if folder not in modules.roots:
+            for one in entries(folder, 200) or ():
+                if one.name.endswith(".py"):
+                    found.setdefault(one.name.removesuffix(".py"), folder)
+    return found
+
+
+def _elsewhere(
+    node: ast.Import | ast.ImportFrom, modules: Modules, elsewhere: Mapping[str, Path]
+) -> str:
     """Where a module lies that isn't on the path, "" if it can't be said."""
     if isinstance(node, ast.Import):
         names = [alias.name for alias in node.names]
@@ -155,17 +174,14 @@ def _elsewhere(node: ast.Import | ast.ImportFrom, modules: Modules, repository: 
         first = name.partition(".")[0]
         if first in LIBRARIES or first in sys.stdlib_module_names or not first.isidentifier():
             continue
-        if any(_is_there(root, [first]) for root in modules.roots):
+        if first not in elsewhere or any(_is_there(root, [first]) for root in modules.roots):
             continue
-        folders = [repository]
-        for root in (version, model):
-            folders += [root / one.name for one in entries(root, 50) or () if one.is_dir()]
-        for folder in folders:
-            if (folder / f"{first}.py").is_file() and folder not in modules.roots:
-                return (
-                    f"`{first}` is {folder.name}/{first}.py, which isn't on the path of the model: "
-                    f"it has {version.name}/ and {model.name}/ only"
-                )
+        folder = elsewhere.get(first)
+        if folder is not None:
+            return (
+                f"`{first}` is {folder.name}/{first}.py, which isn't on the path of the model: "
+                f"it has {version.name}/ and {model.name}/ only"
+            )
     return ""
 
 

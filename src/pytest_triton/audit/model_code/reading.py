@@ -12,7 +12,7 @@ import ast
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from typing import Any, Literal
 
 from pytest_triton.audit.model_code import devices, facts
@@ -140,6 +140,7 @@ class Report:
     missing: list[tuple[Module, ast.AST, str]] = field(default_factory=list)
     stays: list[tuple[Module, ast.AST, facts.Place]] = field(default_factory=list)
     ended: bool = True  # without an exception
+    refused: bool = False  # for want of a GPU, with an exception that is handled
     unknown_devices: bool = False
     hands_on: bool = False
 
@@ -478,7 +479,10 @@ class _Reader:
                 self.block(node.finalbody, frame)
                 raise certain
             if _NO_GPU_ERROR in certain.names:
-                self.decided(handler)
+                if _names_cpu(handler):
+                    self.decided(handler)
+                else:
+                    self.report.refused = True
             if handler.name:
                 self.state[frame.number, handler.name] = UNKNOWN
             reached = self.block(handler.body, frame)
@@ -546,6 +550,7 @@ class _Reader:
 
     def do_import(self, node: ast.Import, frame: _Frame) -> None:
         for alias in node.names:
+            self.spend(20)
             first = alias.name.partition(".")[0]
             module = self.modules.find(alias.name if alias.asname else first, self.module, 0)
             value: Value = Ref(alias.name if alias.asname else first)
@@ -556,6 +561,7 @@ class _Reader:
             self.imported(alias.name, node)
 
     def do_import_from(self, node: ast.ImportFrom, frame: _Frame) -> None:
+        self.spend(20)
         module = self.modules.find(node.module or "", self.module, node.level)
         if module is not None:
             self.load(module)
@@ -630,6 +636,7 @@ class _Reader:
                 self.set_visible(target, value)
             return
         if isinstance(owner, Map):
+            self.spend(1 + len(owner.items) // 4)
             known = isinstance(key, Const) and isinstance(key.value, (str, int))
             new = owner.with_item(key.value, value) if known else mapping((), False)  # type: ignore[union-attr, arg-type]
             self.replace(target.value, new, frame)
@@ -784,14 +791,14 @@ class _Reader:
 
     def of_joined_str(self, node: ast.JoinedStr, frame: _Frame) -> Value:
         parts: list[str | Mark] = []
-        for one in node.values:
+        for one in node.values[:MOST_ITEMS]:
             if isinstance(one, ast.FormattedValue):
                 value = self.value(one.value, frame)
                 plain = one.format_spec is None
                 parts += text_of(value) if plain or isinstance(value, Mark) else (UNKNOWN,)
             else:
                 parts += text_of(self.value(one, frame))
-        return text(tuple(parts[:MOST_ITEMS]))
+        return text(tuple(parts)) if len(node.values) <= MOST_ITEMS else UNKNOWN
 
     def of_bin_op(self, node: ast.BinOp, frame: _Frame) -> Value:
         left, right = self.value(node.left, frame), self.value(node.right, frame)
@@ -959,7 +966,7 @@ class _Reader:
                 continue
             name_value = self.value(key, frame)
             if isinstance(name_value, Const) and isinstance(name_value.value, (str, int)):
-                self.spend(1 + len(result.items) // 8)
+                self.spend(1 + len(result.items) // 4)
                 result = result.with_item(name_value.value, value)
             else:
                 complete = False
@@ -1110,7 +1117,7 @@ class _Reader:
                     self.set_visible(node, value)
             return None
         if isinstance(owner, Seq):
-            self.spend(1 + len(owner.items) // 8)
+            self.spend(1 + len(owner.items) // 4)
             if name == "append" and len(arguments) == 1:
                 self.replace(where, seq((*owner.items, arguments[0]), owner.exact), frame)
             elif name == "insert" and len(arguments) == 2 and arguments[0] == Const(0):
@@ -1560,7 +1567,9 @@ class _Reader:
         for one in (*arguments, *named.values()):  # a model given to a pipeline is its own from now
             if isinstance(one, (Obj, Instance)) and one is not moved:
                 self.state[one.number, "on"] = UNKNOWN
-        for device, silent in self.requested(fact, arguments, named):
+        requested = self.requested(fact, arguments, named)
+        self.uncertain += len(requested) > 1
+        for device, silent in requested:
             if device is None:
                 self.report.unknown_devices = True
                 self.state[obj.number, "on"] = UNKNOWN
@@ -1568,6 +1577,7 @@ class _Reader:
                 self.state[obj.number, "on"] = CPU if fact.model or moved is not None else UNKNOWN
             else:
                 self.state[obj.number, "on"] = self.put(node, fact, device, silent)
+        self.uncertain -= len(requested) > 1
         if fact.default == "saved" and moved is None and (obj.number, "on") not in self.state:
             self.state[obj.number, "on"] = CPU
         return obj
@@ -1610,8 +1620,9 @@ class _Reader:
 
     def put(self, node: ast.AST, fact: facts.Place, device: Device, silent: bool) -> Device | Mark:
         """Something is put on a GPU, if there is one."""
+        selected = device.index is None and ("current", fact.scope) in self.state
         if not self.sees_gpu():
-            if not silent:
+            if not silent or selected:
                 raise Raised((_NO_GPU_ERROR, "RuntimeError"), node)
             device = CPU
         elif device.kind == "gpu" and device.index is None:
@@ -1665,10 +1676,15 @@ class _Reader:
                     self.placed(fact, [one], {}, node)
 
 
-@cache
-def _name_of(kind: Any) -> str:
+def _name_of(kind: type[ast.AST]) -> str:
     """`if_exp` for ast.IfExp."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
+    name = _NAMES.get(kind)
+    if name is None:
+        name = _NAMES[kind] = re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
+    return name
+
+
+_NAMES: dict[type[ast.AST], str] = {}
 
 
 _OTHER_ERRORS = frozenset(
@@ -1692,7 +1708,8 @@ def _own_nodes(body: Sequence[ast.stmt]) -> Iterator[ast.AST]:
 
 def _names_cpu(node: ast.AST) -> bool:
     return any(
-        isinstance(one, ast.Constant) and one.value in ("cpu", "CPU", "CPUExecutionProvider", -1)
+        (isinstance(one, ast.Constant) and one.value in ("cpu", "CPU", "CPUExecutionProvider", -1))
+        or (isinstance(one, ast.Attribute) and one.attr == "cpu")
         for one in ast.walk(node)
     )
 

@@ -19,6 +19,7 @@ from pytest_triton.audit.model_code.values import (
     Map,
     Text,
     mapping,
+    seq,
 )
 
 Kind = Literal[
@@ -54,25 +55,34 @@ def uses(
     source = modules.main.source
     if source.tree is None or not _is_worth_reading(source.text):
         return ()
-    given = mapping([(key, mapping([("string_value", Const(value))])) for key, value in parameters])
-    config = mapping(
-        [("parameters", Map(given.items, given.complete, "parameters", given.size))], False
-    )
     found: list[Use] = []
     if gpu:
+        config = _config("GPU", parameters)
         with_gpu = read(modules, Scenario("GPU", True), config)
         if with_gpu is not None:
             without = read(modules, Scenario("GPU", False), config)
             found += _of_gpu_instances(with_gpu, without, modules)
             found += _of_parameters(with_gpu)
     if cpu or not gpu:
-        report = read(modules, Scenario("CPU", True), config)
+        report = read(modules, Scenario("CPU", True), _config("CPU", parameters))
         if report is not None:
             if cpu:
                 found += _of_cpu_instances(report)
             if not gpu:
                 found += _of_parameters(report)
     return tuple(dict.fromkeys(found))
+
+
+def _config(kind: str, parameters: Sequence[tuple[str, str]]) -> Map:
+    """What `json.loads(args["model_config"])` is, as far as it matters."""
+    given = mapping([(key, mapping([("string_value", Const(value))])) for key, value in parameters])
+    return mapping(
+        [
+            ("parameters", Map(given.items, given.complete, "parameters", given.size)),
+            ("instance_group", seq([mapping([("kind", Const(f"KIND_{kind}"))], False)])),
+        ],
+        False,
+    )
 
 
 def _is_worth_reading(text: str) -> bool:
@@ -87,6 +97,7 @@ def _use(kind: Kind, event: Event, **more: object) -> Use:
 
 
 def _of_gpu_instances(report: Report, without: Report | None, modules: Modules) -> Iterator[Use]:
+    shown = {value.value for _, _, value in report.visible if isinstance(value, Const)}
     for event in report.events:
         device = event.device
         if event.guarded or device.kind == "cpu":
@@ -95,18 +106,12 @@ def _of_gpu_instances(report: Report, without: Report | None, modules: Modules) 
             yield _use("spreads", event)
         elif device.index is None:
             yield _use("default", event)
-        elif isinstance(device.index, int):
+        elif isinstance(device.index, int) and str(device.index) not in shown:
             yield _use("fixed", event, gpu=device.index)
-        elif device.index is GIVEN and _hides_all_but_given(report):
-            pass
     yield from _of_visible(report)
     if without is not None:
         yield from _fallbacks(report, without)
     yield from _staying(report, modules)
-
-
-def _hides_all_but_given(report: Report) -> bool:
-    return any(value is GIVEN for _, _, value in report.visible)
 
 
 def _of_visible(report: Report) -> Iterator[Use]:
@@ -124,7 +129,7 @@ def _fallbacks(report: Report, without: Report) -> Iterator[Use]:
         for event in report.events
         if event.certain and not event.guarded and event.device.kind != "cpu"
     ]
-    if not certain or not without.ended or not report.ended:
+    if not certain or not without.ended or not report.ended or without.refused:
         return
     by_itself = [event for event in without.events if event.device.kind == "cpu" and event.certain]
     spread = {(event.module, event.node) for event in certain if event.device.kind == "all"}

@@ -8,6 +8,8 @@ from pytest_triton.audit.rule import Rule
 from pytest_triton.audit.rules import backends, ensembles, placement, python_models, resources
 from pytest_triton.audit.rules import python_code as python_code_rules
 from pytest_triton.audit.rules import repository as repository_rules
+from pytest_triton.audit.rules import tensorrtllm as tensorrtllm_rules
+from pytest_triton.audit.rules import vllm as vllm_rules
 
 
 def _rules_of(module: ModuleType) -> list[Rule]:
@@ -23,6 +25,8 @@ RULES: tuple[Rule, ...] = tuple(
                 backends,
                 python_models,
                 python_code_rules,
+                tensorrtllm_rules,
+                vllm_rules,
                 ensembles,
                 resources,
                 repository_rules,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 
-from pytest_triton.audit.bounded_read import read_text
 from pytest_triton.audit.parameters import parameter_fields
 from pytest_triton.audit.rule import rule
 from pytest_triton.audit.rules.placement import kind_place, lines_with
+from pytest_triton.audit.rules.vllm import engines
 from pytest_triton.audit.spans import delete_field, set_field
 from pytest_triton.audit.subject import Found, Subject
 from pytest_triton.placement.advice import instance_group_lines
@@ -29,12 +28,15 @@ optimization {
   }
 }
 """
+_ENGINE = """\
+parameters { key: "gpt_model_type" value { string_value: "inflight_fused_batching" } }
+parameters { key: "gpt_model_path" value { string_value: "/engines/llama" } }
+"""
 _TENSORS = """\
 max_batch_size: 8
 input [ { name: "X" data_type: TYPE_FP32 dims: [ 4 ] } ]
 output [ { name: "Y" data_type: TYPE_FP32 dims: [ 4 ] } ]
 """
-_MODEL_JSON_LIMIT = 64 * 1024
 
 
 @rule(
@@ -375,9 +377,9 @@ def vllm_parallel_on_one_gpu(subject: Subject) -> Iterator[Found]:
     groups = list(subject.groups("GPU"))
     if not groups:
         return
-    for version in subject.version_directories:
-        size = _world_size(read_text(version / "model.json", _MODEL_JSON_LIMIT))
-        if size > 1:
+    for engine in engines(subject):
+        size = engine.gpus
+        if size > 1 and not engine.problem:
             number = groups[0][0]
             yield subject.at(
                 kind_place(number),
@@ -387,24 +389,13 @@ def vllm_parallel_on_one_gpu(subject: Subject) -> Iterator[Found]:
             return
 
 
-def _world_size(text: str | None) -> int:
-    try:
-        found = json.loads(text or "{}")
-        sizes = [found.get(name, 1) for name in ("tensor_parallel_size", "pipeline_parallel_size")]
-    except (ValueError, AttributeError, RecursionError):
-        return 1
-    if not all(isinstance(size, int) and 0 < size < 10_000 for size in sizes):
-        return 1
-    return int(sizes[0] * sizes[1])
-
-
 @rule(
     "TRT213",
     "tensorrtllm-gpus",
     "warning",
-    failing='backend: "tensorrtllm"\ninstance_group [ { kind: KIND_GPU gpus: [ 1 ] } ]\n',
+    failing='backend: "tensorrtllm"\ninstance_group [ { kind: KIND_GPU gpus: [ 1 ] } ]\n' + _ENGINE,
     mended='backend: "tensorrtllm"\ninstance_group [ { kind: KIND_CPU count: 1 } ]\n'
-    'parameters { key: "gpu_device_ids" value { string_value: "1" } }\n',
+    'parameters { key: "gpu_device_ids" value { string_value: "1" } }\n' + _ENGINE,
 )
 def tensorrtllm_gpus(subject: Subject) -> Iterator[Found]:
     """A TensorRT-LLM model is given GPUs by its instance group, which the backend doesn't follow.
@@ -433,8 +424,8 @@ def tensorrtllm_gpus(subject: Subject) -> Iterator[Found]:
     "TRT214",
     "tensorrtllm-reports-cpu",
     "note",
-    failing='backend: "tensorrtllm"\ninstance_group [ { kind: KIND_CPU count: 1 } ]\n',
-    mended='backend: "tensorrtllm"\ninstance_group [ { kind: KIND_MODEL count: 1 } ]\n',
+    failing='backend: "tensorrtllm"\ninstance_group [ { kind: KIND_CPU count: 1 } ]\n' + _ENGINE,
+    mended='backend: "tensorrtllm"\ninstance_group [ { kind: KIND_MODEL count: 1 } ]\n' + _ENGINE,
 )
 def tensorrtllm_reports_cpu(subject: Subject) -> Iterator[Found]:
     """A TensorRT-LLM model says KIND_CPU, as NVIDIA's examples do, and runs on GPUs.

@@ -1,0 +1,190 @@
+"""TRT24.: vLLM's model.json against the config and the target."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_triton.audit.bounded_read import entries, read_bytes
+from pytest_triton.audit.rule import rule
+from pytest_triton.audit.rules.placement import kind_place, lines_with
+from pytest_triton.audit.subject import Found, Subject
+
+_SIZE_LIMIT = 1024 * 1024
+_SIZES = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
+_MOST_GPUS = 10_000
+_DEFAULT_UTILIZATION = 0.9
+_GPU = 'backend: "vllm"\ninstance_group [ { kind: KIND_GPU } ]\n'
+_MODEL = 'backend: "vllm"\ninstance_group [ { kind: KIND_MODEL count: 1 } ]\n'
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A version's model.json: vLLM's engine arguments, or why they can't be read."""
+
+    path: Path
+    arguments: Mapping[str, object]
+    problem: str = ""
+    line: int | None = None
+    column: int | None = None
+
+    @property
+    def gpus(self) -> int:
+        """How many GPUs an engine takes."""
+        product = 1
+        for name in _SIZES:
+            product *= size(self.arguments.get(name, 1)) or 1
+        return product
+
+    @property
+    def utilization(self) -> float:
+        """The part of a GPU's memory that it takes."""
+        given = self.arguments.get("gpu_memory_utilization", _DEFAULT_UTILIZATION)
+        known = isinstance(given, (int, float)) and not isinstance(given, bool)
+        return float(given) if known and 0 < given <= 1 else _DEFAULT_UTILIZATION  # type: ignore[arg-type, operator]
+
+
+def size(value: object) -> int | None:
+    """A parallel size as the backend reads it, with `int()`; None if it isn't one."""
+    try:
+        number = int(value) if isinstance(value, (int, float, str)) else 0
+    except (ValueError, OverflowError):
+        return None
+    return number if 0 < number < _MOST_GPUS else None
+
+
+def engines(subject: Subject) -> Iterator[Engine]:
+    """The engines of the versions to load, as far as there is a model.json."""
+    if subject.declared.backend != "vllm":
+        return
+    for version in subject.version_directories:
+        path = version / "model.json"
+        if path.exists() or path.is_symlink():
+            yield _engine(path)
+
+
+def _engine(path: Path) -> Engine:
+    data = read_bytes(path, _SIZE_LIMIT + 1)
+    if data is None:
+        return Engine(path, {}, "can't be read")
+    if len(data) > _SIZE_LIMIT:
+        return Engine(path, {})
+    try:
+        found = json.loads(data.decode("utf-8"))
+    except UnicodeDecodeError:
+        return Engine(path, {}, "isn't UTF-8")
+    except json.JSONDecodeError as error:
+        return Engine(path, {}, f"is no JSON: {error.msg}", error.lineno, error.colno)
+    except (ValueError, RecursionError):
+        return Engine(path, {}, "is no JSON that can be read")
+    if not isinstance(found, dict):
+        return Engine(path, {}, "holds no JSON object with vLLM's engine arguments")
+    for name in _SIZES:
+        if name in found and size(found[name]) is None:
+            return Engine(path, found, f"`{name}` is {found[name]!r:.40}: write a number from 1 on")
+    return Engine(path, found)
+
+
+@rule(
+    "TRT244",
+    "vllm-model-json",
+    "error",
+    failing={"m/config.pbtxt": _MODEL, "m/1/model.json": '{ "model": "some/llm", }\n'},
+    mended={"m/config.pbtxt": _MODEL, "m/1/model.json": '{ "model": "some/llm" }\n'},
+)
+def vllm_model_json(subject: Subject) -> Iterator[Found]:
+    """A vLLM model's model.json is missing, or can't be read.
+
+    It holds the engine's arguments as a JSON object; comments and trailing commas aren't JSON. The
+    model is refused when it loads. Nothing is reported of a version directory without files.
+    """
+    for engine in engines(subject):
+        if engine.problem:
+            yield Found(engine.path, engine.line, engine.column, engine.problem)
+    if subject.declared.backend == "vllm":
+        for version in subject.version_directories:
+            there = [one.name for one in entries(version) or () if not one.name.startswith(".")]
+            if there and "model.json" not in there:
+                yield Found(version, None, None, "has no model.json with vLLM's engine arguments")
+
+
+@rule(
+    "TRT245",
+    "vllm-copies-on-one-gpu",
+    "warning",
+    failing={
+        "m/config.pbtxt": 'backend: "vllm"\ninstance_group [ { kind: KIND_MODEL count: 4 } ]\n',
+        "m/1/model.json": '{ "model": "some/llm" }\n',
+    },
+    mended={
+        "m/config.pbtxt": 'backend: "vllm"\n'
+        "instance_group [ { kind: KIND_GPU count: 1 gpus: [ 0, 1, 2, 3 ] } ]\n",
+        "m/1/model.json": '{ "model": "some/llm" }\n',
+    },
+)
+def vllm_copies_on_one_gpu(subject: Subject) -> Iterator[Found]:
+    """Several engines of a vLLM model land on one GPU, and their memory doesn't fit.
+
+    With `KIND_MODEL` no instance is given a GPU: every engine takes the first ones that the server
+    sees (https://github.com/triton-inference-server/server/issues/6855). With `KIND_GPU` the count
+    is per GPU. Each engine takes `gpu_memory_utilization` of its GPU's memory, 0.9 unless
+    model.json says otherwise, so that the second one fails. For a copy on each GPU write
+    `KIND_GPU` with a count of 1.
+    """
+    for engine in engines(subject):
+        for number, group in subject.groups("GPU", "MODEL", "CPU"):
+            if engine.problem or group.count < 2 or group.count * engine.utilization <= 1:
+                continue
+            where = "each GPU" if group.kind == "GPU" else "GPU 0"
+            if group.kind != "GPU" and engine.gpus > 1:
+                where = f"the first {engine.gpus} GPUs"
+            yield subject.at(
+                (f"instance_group[{number}].count", *kind_place(number)),
+                f"all {group.count} engines land on {where}, and each takes "
+                f"{engine.utilization:g} of its memory",
+                lines_with(subject, number, count=1)
+                if group.kind == "GPU" or engine.gpus > 1
+                else lines_with(subject, number, kind="GPU", count=1),
+            )
+        return
+
+
+@rule(
+    "TRT246",
+    "vllm-beyond-target",
+    "error",
+    target=2,
+    failing={
+        "m/config.pbtxt": _MODEL,
+        "m/1/model.json": '{ "model": "some/llm", "tensor_parallel_size": 4 }\n',
+    },
+    mended={
+        "m/config.pbtxt": _MODEL,
+        "m/1/model.json": '{ "model": "some/llm", "tensor_parallel_size": 2 }\n',
+    },
+)
+def vllm_beyond_target(subject: Subject) -> Iterator[Found]:
+    """A vLLM model's engine needs more GPUs than the target has.
+
+    `tensor_parallel_size` times `pipeline_parallel_size` (times `data_parallel_size`) GPUs. Triton
+    places nothing here, so that only the engine fails, when the model loads. Nothing is reported
+    of engines that Ray spreads over several machines.
+
+    Needs a target (`--target 2`).
+    """
+    usable = subject.audited.usable
+    if usable is None:
+        return
+    for engine in engines(subject):
+        if engine.arguments.get("distributed_executor_backend") == "ray":
+            continue
+        if not engine.problem and engine.gpus > len(usable):
+            yield Found(
+                engine.path,
+                None,
+                None,
+                f"the engine needs {engine.gpus} GPU{'s' if engine.gpus > 1 else ''}, and the "
+                f"target has {len(usable) or 'none'}",
+            )
