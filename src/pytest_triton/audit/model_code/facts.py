@@ -237,6 +237,7 @@ PLACES: tuple[Place, ...] = (
         number=("provider_options", 3),
         default="cpu",
         scope="",
+        model=True,
         source="onnxruntime.InferenceSession: without providers the CPU, or an error since 1.9",
     ),
     Place(
@@ -705,6 +706,8 @@ def _by_last(facts: Sequence[_Fact]) -> Mapping[tuple[str, str], Sequence[_Fact]
     found: dict[tuple[str, str], list[_Fact]] = {}
     for fact in facts:
         found.setdefault((fact.library, fact.call.rpartition(".")[2]), []).append(fact)
+    for same in found.values():
+        same.sort(key=lambda fact: -fact.call.count("."))  # torch.jit.load before torch.load
     return found
 
 

@@ -7,6 +7,7 @@ each batch of requests, `execute(requests)`.
 from __future__ import annotations
 
 import ast
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -151,7 +152,8 @@ def _folders_elsewhere(modules: Modules, repository: Path | None) -> Mapping[str
     """Modules in folders where the backend doesn't look, by name: near enough to be meant."""
     folders = [repository] if repository is not None else []
     for root in modules.roots:
-        folders += [Path(one.path) for one in entries(root, 50) or () if one.is_dir()]
+        inner = [Path(one.path) for one in entries(root, 50) or ()]
+        folders += [one for one in inner if os.path.isdir(one)]
     found: dict[str, Path] = {}
     for folder in folders:
         if folder not in modules.roots:

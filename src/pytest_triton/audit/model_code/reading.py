@@ -9,6 +9,7 @@ nothing is concluded from it.
 from __future__ import annotations
 
 import ast
+import builtins
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -115,6 +116,7 @@ class Event:
     device: Device
     certain: bool
     guarded: bool
+    owner: int = 0
 
     @property
     def place(self) -> Place:
@@ -154,6 +156,7 @@ class _Frame:
     returns: list[tuple[Value, dict[Any, Value]]] = field(default_factory=list)
     loops: list[list[dict[Any, Value]]] = field(default_factory=list)
     globals: set[str] = field(default_factory=set)
+    yields: bool = False
 
 
 def read(modules: Modules, scenario: Scenario, config: Map) -> Report | None:
@@ -205,12 +208,18 @@ class _Reader:
                     self.call(method, arguments, {}, method.node)
         except Raised:
             self.report.ended = False
+        self.report.events = [one for one in self.report.events if not self.is_moved_on(one)]
         for (number, name), value in list(self.state.items()):
             if name == "on" and value == CPU and number in self.made:
                 module, node = self.made[number]
                 fact = self.state.get((number, "fact"))
                 if isinstance(fact, Obj) and fact.fact is not None:
                     self.report.stays.append((module, node, fact.fact))
+
+    def is_moved_on(self, event: Event) -> bool:
+        """Whether what a library put on a GPU of its choice was moved to the given one later."""
+        on = self.state.get((event.owner, "on"))
+        return event.device == Device("gpu") and isinstance(on, Device) and on.index is GIVEN
 
     def load(self, module: Module) -> None:
         """Run a module's code, once."""
@@ -680,7 +689,7 @@ class _Reader:
             found = self.state.get((number, node.id))
             if found is not None:
                 return found
-        return Ref(f"builtins.{node.id}")
+        return Ref(f"builtins.{node.id}") if hasattr(builtins, node.id) else UNKNOWN
 
     def scopes(self, frame: _Frame) -> Iterator[int]:
         number: int | None = frame.number
@@ -752,6 +761,11 @@ class _Reader:
         if isinstance(owner, Missing):
             self.miss(node, owner.key)
             return UNKNOWN
+        if isinstance(key, Probe):
+            self.decided(node)
+            if isinstance(owner, Map) and owner.get(key.truth) is not None:
+                return owner.get(key.truth) or UNKNOWN
+            key = Const(int(key.truth))
         if isinstance(owner, Map) and isinstance(key, Const):
             found = owner.get(key.value)
             if found is not None:
@@ -1028,6 +1042,14 @@ class _Reader:
     def of_lambda(self, node: ast.Lambda, frame: _Frame) -> Value:
         return Function(node, frame.module, frame.number)
 
+    def of_yield(self, node: ast.Yield | ast.YieldFrom, frame: _Frame) -> Value:
+        if node.value is not None:
+            self.value(node.value, frame)
+        frame.yields = True
+        return UNKNOWN
+
+    of_yield_from = of_yield
+
     def of_await(self, node: ast.Await, frame: _Frame) -> Value:
         return self.value(node.value, frame)
 
@@ -1211,9 +1233,7 @@ class _Reader:
             if other is not state:
                 state = self.joined(state, other)
         self.state = state
-        if any(isinstance(one, (ast.Yield, ast.YieldFrom)) for one in _own_nodes(definition.body)):
-            return UNKNOWN
-        return result
+        return UNKNOWN if frame.yields else result
 
     def bind(
         self, spec: ast.arguments, values: list[Value], named: dict[str, Value], frame: _Frame
@@ -1321,6 +1341,8 @@ class _Reader:
     def selected(self, value: Value | None, select: facts.Select) -> Device | None:
         if value is None:
             return None
+        if isinstance(value, Seq) and value.exact and not value.items:
+            return CPU  # no GPU is visible
         if isinstance(value, Seq) and len(value.items) == 1:
             value = value.items[0]
         parsed = devices.parsed(value, select.form)
@@ -1576,7 +1598,7 @@ class _Reader:
             elif device.kind == "cpu":
                 self.state[obj.number, "on"] = CPU if fact.model or moved is not None else UNKNOWN
             else:
-                self.state[obj.number, "on"] = self.put(node, fact, device, silent)
+                self.state[obj.number, "on"] = self.put(node, fact, device, silent, obj.number)
         self.uncertain -= len(requested) > 1
         if fact.default == "saved" and moved is None and (obj.number, "on") not in self.state:
             self.state[obj.number, "on"] = CPU
@@ -1618,7 +1640,9 @@ class _Reader:
         index = devices.indexed(number).index if number is not None else None
         return [(None if index is UNKNOWN else Device("gpu", index), silent)]
 
-    def put(self, node: ast.AST, fact: facts.Place, device: Device, silent: bool) -> Device | Mark:
+    def put(
+        self, node: ast.AST, fact: facts.Place, device: Device, silent: bool, owner: int = 0
+    ) -> Device | Mark:
         """Something is put on a GPU, if there is one."""
         selected = device.index is None and ("current", fact.scope) in self.state
         if not self.sees_gpu():
@@ -1635,7 +1659,7 @@ class _Reader:
                 device = Device("gpu", UNKNOWN)
         device = self.through_visible(device)
         self.report.events.append(
-            Event(self.module, node, fact, device, not self.uncertain, bool(self.guarded))
+            Event(self.module, node, fact, device, not self.uncertain, bool(self.guarded), owner)
         )
         return device
 
@@ -1694,16 +1718,6 @@ _OTHER_ERRORS = frozenset(
         *("KeyboardInterrupt", "StopIteration", "NotImplementedError", "ZeroDivisionError"),
     )
 )
-
-
-def _own_nodes(body: Sequence[ast.stmt]) -> Iterator[ast.AST]:
-    """The nodes of a function, without those of functions in it."""
-    ahead: list[ast.AST] = list(body)
-    while ahead:
-        node = ahead.pop()
-        yield node
-        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)):
-            ahead += ast.iter_child_nodes(node)
 
 
 def _names_cpu(node: ast.AST) -> bool:

@@ -16,6 +16,8 @@ from pytest_triton.audit.bounded_read import read_bytes
 SIZE_LIMIT = 512 * 1024
 _LONGEST_CHAIN = 1000
 """Operators in a row; longer ones are generated, and deeper than Python's own stack may be."""
+_MOST_BRACES = 2000
+"""In a line; the parser's time for an f-string grows with their square."""
 _CHAIN = re.compile(rf"(?:[-+~(\[{{][\s\\]*){{{_LONGEST_CHAIN}}}")
 
 
@@ -65,7 +67,7 @@ def _compiled(path: Path, data: bytes) -> Source:
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return Source(path, bad=BadSource("is UTF-16: Python reads UTF-8", None))
     text = data.decode("utf-8-sig", "replace")
-    if _CHAIN.search(text):
+    if _CHAIN.search(text) or any(line.count("{") > _MOST_BRACES for line in text.split("\n")):
         return Source(path, text)
     try:
         with warnings.catch_warnings():

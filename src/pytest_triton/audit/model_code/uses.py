@@ -60,7 +60,8 @@ def uses(
         config = _config("GPU", parameters)
         with_gpu = read(modules, Scenario("GPU", True), config)
         if with_gpu is not None:
-            without = read(modules, Scenario("GPU", False), config)
+            takes = any(_is_certain(event) for event in with_gpu.events)
+            without = read(modules, Scenario("GPU", False), config) if takes else None
             found += _of_gpu_instances(with_gpu, without, modules)
             found += _of_parameters(with_gpu)
     if cpu or not gpu:
@@ -123,12 +124,12 @@ def _of_visible(report: Report) -> Iterator[Use]:
             yield Use("visible", source.path, source.place(node), detail=str(value.value)[:40])
 
 
+def _is_certain(event: Event) -> bool:
+    return event.certain and not event.guarded and event.device.kind != "cpu"
+
+
 def _fallbacks(report: Report, without: Report) -> Iterator[Use]:
-    certain = [
-        event
-        for event in report.events
-        if event.certain and not event.guarded and event.device.kind != "cpu"
-    ]
+    certain = [event for event in report.events if _is_certain(event)]
     if not certain or not without.ended or not report.ended or without.refused:
         return
     by_itself = [event for event in without.events if event.device.kind == "cpu" and event.certain]
@@ -184,7 +185,7 @@ def _is_passive(module: Module) -> bool:
 
 def _of_cpu_instances(report: Report) -> Iterator[Use]:
     for event in report.events:
-        if event.certain and not event.guarded and event.device.kind != "cpu":
+        if _is_certain(event):
             yield _use("takes", event)
 
 
