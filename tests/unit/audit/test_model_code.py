@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from hypothesis import given, settings
@@ -22,7 +24,12 @@ GPU, CPU = "kind: KIND_GPU", "kind: KIND_CPU"
 
 
 def findings(
-    root: Path, code: str, group: str = GPU, target: int | None = None, more: str = "", **files: str
+    root: Path,
+    code: str,
+    group: str = GPU,
+    target: int | None = None,
+    more: str = "",
+    files: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Finding, ...]:
     config = f'backend: "python"\ninstance_group [ {{ {group} }} ]\n{more}'
     return audit_files(root, {"m/config.pbtxt": config, "m/1/model.py": code, **files}, target)
@@ -101,7 +108,7 @@ def test_modules_beside_the_model_are_followed(
     tmp_path: Path, files: dict[str, str], statement: str
 ) -> None:
     code = f"{statement}\n{HEAD}    self.m = load().to(device())\n"
-    assert ids(findings(tmp_path, code, GPU, 1, **files)) == ["TRT224"]
+    assert ids(findings(tmp_path, code, GPU, 1, files=files)) == ["TRT224"]
 
 
 def test_inherited_and_split_methods_are_followed(tmp_path: Path) -> None:
@@ -252,7 +259,7 @@ def test_any_text_is_read(tmp_path_factory: pytest.TempPathFactory, text: str) -
 def test_modules_that_import_each_other_are_read_once(tmp_path: Path) -> None:
     files = {"m/1/a.py": "import b, model\n", "m/1/b.py": "import a\nfrom . import a, b\n"}
     code = f'import a\nfrom .b import a\n{HEAD}    self.m = x.to("cuda")\n'
-    assert ids(findings(tmp_path, code, **files)) == ["TRT220"]
+    assert ids(findings(tmp_path, code, files=files)) == ["TRT220"]
 
 
 def test_files_that_are_no_code_have_no_findings(tmp_path: Path) -> None:

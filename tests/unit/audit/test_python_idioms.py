@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.good_python_models import CPU_MODELS, GPU_MODELS
-from support.python_idioms import IDIOMS
 
 from support.audit_examples import audit_files, ids
+from support.good_python_models import CPU_MODELS, GPU_MODELS
+from support.python_idioms import IDIOMS
 
 _DEVICES = {"TRT220", "TRT221", "TRT222", "TRT223", "TRT224", "TRT225", "TRT226"}
 _CONFIG = 'backend: "python"\ninstance_group [ {{ kind: KIND_{kind} }} ]\n'
@@ -24,11 +24,9 @@ def model_code(body: str) -> str:
     return _HEAD + "\n".join([*lines, "        return []"]) + "\n"
 
 
-def found(root: Path, code: str, kind: str = "GPU", **files: str) -> set[str]:
+def found(root: Path, code: str, kind: str = "GPU") -> set[str]:
     config = _CONFIG.format(kind=kind)
-    findings = audit_files(
-        root, {"m/config.pbtxt": config, "m/1/model.py": code, **files}, target=2
-    )
+    findings = audit_files(root, {"m/config.pbtxt": config, "m/1/model.py": code}, target=2)
     return set(ids(findings)) & _DEVICES
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Literal
 
 from pytest_triton.audit.model_code.facts import LIBRARIES, PASSIVE
 from pytest_triton.audit.model_code.modules import Module, Modules
-from pytest_triton.audit.model_code.reading import Event, Report, Scenario, read
+from pytest_triton.audit.model_code.reading import read
+from pytest_triton.audit.model_code.report import Event, Report, Scenario
 from pytest_triton.audit.model_code.source import Place
 from pytest_triton.audit.model_code.values import (
     GIVEN,
@@ -168,8 +170,6 @@ def _is_passive(module: Module) -> bool:
     """Whether it imports no library that may move things by itself."""
     if module.source.tree is None:
         return False
-    import sys
-
     for node in ast.walk(module.source.tree):
         names = []
         if isinstance(node, ast.Import):

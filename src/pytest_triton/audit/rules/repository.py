@@ -446,7 +446,7 @@ def variant_falls_back(subject: Subject) -> Iterator[Found]:
     },
     mended={
         "m/config.pbtxt": _GOOD,
-        "m/1/model.py": "class TritonPythonModel:\n    pass\n",
+        "m/1/model.py": "class TritonPythonModel:\n    def execute(self, requests): ...\n",
     },
 )
 def unreadable_file(subject: Subject) -> Iterator[Found]:
