@@ -207,6 +207,12 @@ import jax
 device = jax.devices("gpu")[int(ID)]
 self.weights = jax.device_put([1.0], device)
 """,
+    "jax-platforms": """
+os.environ["JAX_PLATFORMS"] = "cuda"
+import jax
+with jax.default_device(jax.devices()[int(ID)]):
+    self.answer = jax.jit(lambda x: x)
+""",
     "jax-default-device": """
 import jax
 with jax.default_device(jax.devices("gpu")[int(ID)]):

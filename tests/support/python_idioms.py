@@ -88,7 +88,11 @@ self.model.to("cuda")
         {DEFAULT},
     ),
     "torch-never-moved": ('self.model = torch.jit.load("m.pt")', {STAYS}),
-    "torch-load-on-cpu": ('self.model = torch.load("m.pt", map_location="cpu")', set()),
+    "torch-load-on-cpu": ('self.model = torch.load("m.pt", map_location="cpu")', {STAYS}),
+    "torch-load-by-lambda": (
+        'self.model = torch.load("m.pt", map_location=lambda storage, place: storage)',
+        {STAYS},
+    ),
     "torch-data-parallel": (
         'self.model = torch.nn.DataParallel(torch.jit.load("m.pt", map_location="cpu"))',
         {SPREADS},
@@ -110,6 +114,10 @@ self.model = Net()
         {STAYS},
     ),
     "torch-default-device": ('torch.set_default_device("cuda")', {DEFAULT}),
+    "torch-default-tensor-type": (
+        'torch.set_default_tensor_type("torch.cuda.FloatTensor")',
+        {DEFAULT},
+    ),
     "torchvision-models": (
         "import torchvision\nself.model = torchvision.models.resnet50().eval()",
         {STAYS},
@@ -148,6 +156,21 @@ self.model = AutoModel.from_pretrained("x", device_map={"": 0})
     ),
     "transformers-stays": (
         'from transformers import BertModel\nself.model = BertModel.from_pretrained("x")',
+        {STAYS},
+    ),
+    "transformers-quantized": (
+        """
+from transformers import AutoModelForCausalLM
+self.model = AutoModelForCausalLM.from_pretrained("x", load_in_8bit=True)
+""",
+        {DEFAULT},
+    ),
+    "transformers-wrong-kind": (
+        """
+from transformers import AutoModel
+device = "cuda" if args["model_instance_kind"] == "KIND_GPU" else "cpu"
+self.model = AutoModel.from_pretrained("x").to(device)
+""",
         {STAYS},
     ),
     "transformers-pipeline-0": (
@@ -194,6 +217,13 @@ self.model = SentenceTransformer("x")
 """,
         {DEFAULT, FALLS},
     ),
+    "sentence-transformers-cpu": (
+        """
+from sentence_transformers import SentenceTransformer
+self.model = SentenceTransformer("x", device="cpu")
+""",
+        {STAYS},
+    ),
     "sentence-transformers-cuda": (
         """
 from sentence_transformers import CrossEncoder
@@ -223,6 +253,13 @@ import diffusers
 self.pipe = diffusers.FluxPipeline.from_pretrained("x", device_map="balanced")
 """,
         {SPREADS},
+    ),
+    "optimum-stays": (
+        """
+from optimum.onnxruntime import ORTModelForFeatureExtraction
+self.model = ORTModelForFeatureExtraction.from_pretrained("x")
+""",
+        {STAYS},
     ),
     "optimum-default": (
         """
@@ -331,6 +368,16 @@ self.w = xp.zeros(3)
         {DEFAULT, FALLS},
     ),
     "numba-default": ("from numba import cuda\nself.w = cuda.to_device([1])", {DEFAULT}),
+    "numba-kernel": (
+        """
+from numba import cuda
+@cuda.jit
+def kernel(x):
+    pass
+kernel[1, 32]([1])
+""",
+        {DEFAULT},
+    ),
     "cudf-default": ("import cudf\nself.table = cudf.read_parquet('x')", {DEFAULT}),
     "cuml-default": (
         "from cuml.ensemble import RandomForestClassifier\nself.model = RandomForestClassifier()",
@@ -379,6 +426,10 @@ self.model.predict("x.jpg", device=0)
         'import spacy\nspacy.prefer_gpu()\nself.nlp = spacy.load("en")',
         {DEFAULT, FALLS},
     ),
+    "spacy-prefer-given": (
+        'import spacy\nspacy.prefer_gpu(int(ID))\nself.nlp = spacy.load("en")',
+        {FALLS},
+    ),
     "spacy-require": ('import spacy\nspacy.require_gpu()\nself.nlp = spacy.load("en")', {DEFAULT}),
     "spacy-stays": ('import spacy\nself.nlp = spacy.load("en")', {STAYS}),
     "easyocr": ("import easyocr\nself.reader = easyocr.Reader(['en'])", {DEFAULT, FALLS}),
@@ -416,6 +467,16 @@ self.pipe = decode(batch_size=8, num_threads=2, device_id=0)
 """,
         {FIXED},
     ),
+    "dali-decorator": (
+        """
+from nvidia.dali import pipeline_def
+@pipeline_def(batch_size=8, num_threads=2, device_id=0)
+def decode():
+    pass
+self.pipe = decode()
+""",
+        {FIXED},
+    ),
     "dali-class": (
         """
 from nvidia.dali.pipeline import Pipeline
@@ -435,6 +496,18 @@ config = inference.Config("m", "p")
 config.enable_use_gpu(500, 0)
 """,
         {FIXED},
+    ),
+    "mxnet-try": (
+        """
+import mxnet as mx
+try:
+    mx.nd.zeros((1,), ctx=mx.gpu(0))
+    self.ctx = mx.gpu(0)
+except mx.base.MXNetError:
+    self.ctx = mx.cpu()
+self.net = mx.gluon.nn.SymbolBlock.imports("s", ["data"], "p", ctx=self.ctx)
+""",
+        {FIXED, FALLS},
     ),
     "mxnet-fallback": (
         """
@@ -456,7 +529,7 @@ self.net = mx.gluon.nn.SymbolBlock.imports("s", ["data"], "p", ctx=ctx)
     ),
     "visible-none": (
         'os.environ["CUDA_VISIBLE_DEVICES"] = ""\nself.m = torch.load("m", map_location="cpu")',
-        {VISIBLE},
+        {VISIBLE, STAYS},
     ),
     "visible-minus-1": ('os.environ.update({"CUDA_VISIBLE_DEVICES": "-1"})', {VISIBLE}),
 }

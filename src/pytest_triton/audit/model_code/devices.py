@@ -180,6 +180,9 @@ def _requested(fact: Place, value: Value, number: Value | None) -> Device | None
 
 
 def _single(value: Value) -> Device | None:
+    name = value.name if isinstance(value, Ref) else getattr(value, "value", "")
+    if isinstance(name, str) and name.startswith("torch.cuda.") and name.endswith("Tensor"):
+        return Device("gpu")
     device = parsed(value)
     return device if isinstance(device, Device) else None
 

@@ -180,6 +180,8 @@ class Expressions(Calls):
             if isinstance(key, Const) and type(key.value) is int:
                 return Device("gpu", key.value) if self.sees_gpu() else CPU
             return UNKNOWN
+        if owner == Ref("numba.cuda.jit()"):
+            return owner  # kernel[blocks, threads]
         if isinstance(owner, Ref) and owner.name.endswith("cuda.gpus"):
             return Selector("cuda", devices.indexed(key))
         return UNKNOWN

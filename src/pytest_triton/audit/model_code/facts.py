@@ -35,7 +35,8 @@ class Place:
     `device`: the arguments that name it, by keyword, or by position (from 0). `number`: those with
     the GPU's number, where `device` has only its kind. `without_gpu`: what becomes of a request
     for a GPU where there is none. `scope`: what selects its current GPU. `model`: what it returns
-    stays where it is until it is moved. `later`: places at the first call of these methods of
+    stays where it is until it is moved. `gpu_with`: arguments with which it takes the current GPU
+    if no other says. `later`: places at the first call of these methods of
     what is returned ("" is a call of the object itself).
     """
 
@@ -48,6 +49,7 @@ class Place:
     without_gpu: Literal["error", "cpu"] = "error"
     scope: str = "cuda"
     model: bool = False
+    gpu_with: tuple[str, ...] = ()
     later: tuple[str, ...] = ()
     source: str = ""
 
@@ -83,6 +85,7 @@ class Ask:
 
 
 _MAPS = ("device_map",)
+_QUANTIZED = ("load_in_8bit", "load_in_4bit", "quantization_config")
 _CLASSES = "class documentation"
 
 PLACES: tuple[Place, ...] = (
@@ -95,7 +98,7 @@ PLACES: tuple[Place, ...] = (
             *("ones_like", "empty_like", "full_like", "rand_like", "randn_like", "Generator"),
         )
     ),
-    Place("torch", "load", ("map_location", 1), default="saved", source="torch.load"),
+    Place("torch", "load", ("map_location", 1), default="saved", model=True, source="torch.load"),
     Place(
         "torch",
         "jit.load",
@@ -114,6 +117,7 @@ PLACES: tuple[Place, ...] = (
         without_gpu="cpu",
         source="torch.nn.DataParallel: device_ids (default: all devices)",
     ),
+    Place("torch", "set_default_tensor_type", (0,), source="torch.set_default_tensor_type"),
     Place("torch", "set_default_device", ("device", 0), source="torch.set_default_device"),
     *(
         Place(
@@ -141,6 +145,7 @@ PLACES: tuple[Place, ...] = (
         default="cpu",
         without_gpu="cpu",
         model=True,
+        gpu_with=_QUANTIZED,
         source="PreTrainedModel.from_pretrained, accelerate.infer_auto_device_map",
     ),
     Place("transformers", "*.from_config", default="cpu", model=True, source="AutoModel"),
@@ -219,6 +224,7 @@ PLACES: tuple[Place, ...] = (
         default="cpu",
         without_gpu="cpu",
         model=True,
+        gpu_with=_QUANTIZED,
         source="DiffusionPipeline.from_pretrained",
     ),
     Place(
@@ -315,7 +321,7 @@ PLACES: tuple[Place, ...] = (
     ),
     *(
         Place("numba", f"cuda.{call}", default="gpu", source="Numba for CUDA: device management")
-        for call in ("to_device", "device_array", "device_array_like", "synchronize")
+        for call in ("to_device", "device_array", "device_array_like", "synchronize", "jit()")
     ),
     *(
         Place("cudf", call, default="gpu", source="cuDF: the current CUDA device")
@@ -460,6 +466,7 @@ PLACES: tuple[Place, ...] = (
         "index",
         default="auto",
         scope="",
+        without_gpu="cpu",
         source="spacy.prefer_gpu: False, and the CPU, without a GPU; gpu_id=0",
     ),
     Place(
@@ -538,7 +545,10 @@ PLACES: tuple[Place, ...] = (
     ),
     *(
         Place("mxnet", call, ("ctx",), default="cpu", scope="", source="mxnet.context: cpu(0)")
-        for call in ("SymbolBlock.imports", "nd.array", "mod.Module", "module.Module")
+        for call in (
+            *("SymbolBlock.imports", "mod.Module", "module.Module"),
+            *("nd.array", "nd.zeros", "nd.ones"),
+        )
     ),
     Place(
         "xgboost",
@@ -685,17 +695,20 @@ ASKS: tuple[Ask, ...] = (
     Ask("paddle", "cuda.device_count", "count", "paddle.device.cuda.device_count"),
     Ask("mxnet", "num_gpus", "count", "mxnet.context.num_gpus"),
     Ask("faiss", "get_num_gpus", "count", "faiss.get_num_gpus"),
+    Ask("pynvml", "nvmlDeviceGetCount", "count", "nvmlDeviceGetCount"),
     Ask("GPUtil", "getAvailable", "gpus", "GPUtil.getAvailable"),
     Ask("GPUtil", "getGPUs", "gpus", "GPUtil.getGPUs"),
 )
 
-# Libraries that put nothing on a GPU unless they are asked to.
+# Libraries that put nothing on a GPU unless they are asked to, or only in calls of the table.
 PASSIVE = frozenset(
     (
         *("numpy", "torch", "torchvision", "torchaudio", "transformers", "tokenizers", "PIL"),
         *("scipy", "pandas", "triton_python_backend_utils", "c_python_backend_utils", "timm"),
         *("diffusers", "sentencepiece", "soundfile", "librosa", "yaml", "requests", "spacy"),
         *("ctranslate2", "onnxruntime", "cv2", "huggingface_hub", "tqdm", "einops"),
+        *("sentence_transformers", "faster_whisper", "whisper", "optimum", "peft", "easyocr"),
+        *("clip", "open_clip", "sklearn", "joblib", "jinja2", "regex"),
     )
 )
 

@@ -28,6 +28,7 @@ from pytest_triton.audit.model_code.values import (
     UNKNOWN,
     Const,
     Device,
+    Function,
     Instance,
     Map,
     Mark,
@@ -116,6 +117,9 @@ class Library(State):
         if last.endswith("Config") or library in ("json", "logging"):
             return UNKNOWN
         if name.endswith("pipeline_def"):
+            pipeline = facts.place(f"{library}.dali.pipeline_def()()")
+            if pipeline is not None and "device_id" in named:
+                self.placed(pipeline, [], named, node)
             return Member(UNKNOWN, "pipeline_def()")
         self.handed_on(last, arguments, named, node)
         return Obj(self.number()) if last[:1].isupper() else UNKNOWN
@@ -174,6 +178,8 @@ class Library(State):
                     raise Raised((NO_GPU_ERROR, "RuntimeError"), node)
                 return Member(UNKNOWN, "gpus()")
             if wants == Const(None):
+                if not sees and self.state.get(("current", "jax")) is UNKNOWN:
+                    raise Raised((NO_GPU_ERROR, "RuntimeError"), node)  # JAX_PLATFORMS
                 return Member(UNKNOWN, "devices()")
             return UNKNOWN
         return Member(UNKNOWN, "name()")
@@ -378,7 +384,8 @@ class Library(State):
                 self.report.unknown_devices = True
                 self.state[obj.number, "on"] = UNKNOWN
             elif device.kind == "cpu":
-                self.state[obj.number, "on"] = CPU if fact.model or moved is not None else UNKNOWN
+                is_model = fact.model or moved is not None or fact.default in ("auto", "varies")
+                self.state[obj.number, "on"] = CPU if is_model else UNKNOWN
             else:
                 self.state[obj.number, "on"] = self.put(node, fact, device, silent, obj.number)
         self.uncertain -= len(requested) > 1
@@ -398,7 +405,11 @@ class Library(State):
         if value is None and "**" in named and fact.device:
             return [(None, False)]
         if value is None or value == Const(None) or isinstance(value, Missing):
+            if any(named.get(one, Const(False)) != Const(False) for one in fact.gpu_with):
+                return [(Device("gpu"), False)]
             return self.default(fact, number)
+        if isinstance(value, Function):  # map_location=lambda storage, location: storage
+            return [(CPU if fact.default == "saved" else None, False)]
         found: list[tuple[Device | None, bool]] = []
         for option in options_of(value):
             found += devices.requested(fact, option, number)

@@ -62,7 +62,7 @@ def read_source(path: Path) -> Source:
     return _compiled(path, data)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=32)  # a tree takes megabytes
 def _compiled(path: Path, data: bytes) -> Source:
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return Source(path, bad=BadSource("is UTF-16: Python reads UTF-8", None))

@@ -22,6 +22,7 @@ from pytest_triton.audit.model_code.report import (
     Raised,
 )
 from pytest_triton.audit.model_code.values import (
+    CPU,
     UNKNOWN,
     Class,
     Const,
@@ -317,6 +318,8 @@ class Statements(Expressions):
                 return Ref("nvidia.dali.pipeline_def()()")
             if isinstance(value, Ref) and value.name.endswith("pipeline_def"):
                 return Ref("nvidia.dali.pipeline_def()()")
+            if isinstance(value, Ref) and value.name == "numba.cuda.jit":
+                return Ref("numba.cuda.jit()")
         return function  # a wrapper, which calls it
 
     def loop_body(self, body: Sequence[ast.stmt], frame: Frame) -> bool:
@@ -389,6 +392,8 @@ class Statements(Expressions):
         if is_environment(owner):
             if key == Const("CUDA_VISIBLE_DEVICES"):
                 self.set_visible(target, value)
+            if key in (Const("JAX_PLATFORMS"), Const("JAX_PLATFORM_NAME")):
+                self.state["current", "jax"] = CPU if value == Const("cpu") else UNKNOWN
             return
         if isinstance(owner, Map):
             self.spend(1 + len(owner.items) // 4)

@@ -193,8 +193,10 @@ def _environment_problem(value: str, subject: Subject) -> str:
     shown = printable(value)
     if _DIRECTORY in value and not value.startswith(_DIRECTORY + "/"):
         return f"{_KEY} must start with {_DIRECTORY}/, and is {shown!r}"
-    if "$TRITON_MODEL_DIRECTORY" in value and _DIRECTORY not in value:
-        return f"{_KEY} needs two dollar signs, {_DIRECTORY}, and is {shown!r}"
+    if "TRITON_MODEL_DIRECTORY" in value and _DIRECTORY not in value:
+        return f"{_KEY} needs two dollar signs and no braces, {_DIRECTORY}/, and is {shown!r}"
+    if value.startswith(("$", "~", "{{", "<")) and _DIRECTORY not in value:
+        return f"{_KEY} is {shown!r}: of variables Triton knows {_DIRECTORY} only"
     if not value.startswith(("/", _DIRECTORY)):
         return (
             f"{_KEY} is the relative path {shown!r}: it starts where the server was started; write "

@@ -117,7 +117,7 @@ def placeholder_left(subject: Subject) -> Iterator[Found]:
         found = placeholder_in(text) if "$" in text or "{{" in text or "<" in text else ""
         if not found or "{%" in text or "template" in key or "prompt" in key:
             continue
-        if key == "EXECUTION_ENV_PATH" and "TRITON_MODEL_DIRECTORY" in found:
+        if key == "EXECUTION_ENV_PATH":
             continue  # a rule of its own
         if _is_tensorrtllm(subject) and key not in ("gpt_model_type", *_PATHS):
             optional.append((key, found))
