@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_triton.audit.finding import Fix
-from pytest_triton.audit.model_code.importing import Obstacle, obstacles
-from pytest_triton.audit.model_code.uses import Use, uses
 from pytest_triton.placement.backends import Backend, backend_named
 from pytest_triton.placement.declared import Declared, DeclaredGroup
 from pytest_triton.placement.hardware import NO_GPU, Hardware
@@ -19,6 +17,8 @@ from pytest_triton.repository import Model, Repository, model_config_type
 from pytest_triton.repository.pbtxt import line_and_column, walk
 
 if TYPE_CHECKING:
+    from pytest_triton.audit.model_code.importing import Obstacle
+    from pytest_triton.audit.model_code.uses import Use
     from pytest_triton.repository.schema import ModelConfig
 
 
@@ -101,12 +101,20 @@ class Subject:
     @cached_property
     def obstacles(self) -> tuple[Obstacle, ...]:
         """Why the python backend could not import or call the model's code."""
+        if not self.model_codes:
+            return ()
+        from pytest_triton.audit.model_code.importing import obstacles
+
         repository = self.model.directory.parent
         return tuple(one for path in self.model_codes for one in obstacles(path, repository))
 
     @cached_property
     def code_uses(self) -> tuple[Use, ...]:
         """What the code of a python model does with devices, for the kinds of its groups."""
+        if not self.model_codes:
+            return ()
+        from pytest_triton.audit.model_code.uses import uses
+
         kinds = {group.kind for group in self.declared.groups}
         parameters = [(key, value.string_value) for key, value in self.config.parameters.items()]
         return tuple(

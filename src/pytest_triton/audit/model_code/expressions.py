@@ -67,7 +67,10 @@ class Expressions(Calls):
 
     def value(self, node: ast.expr, frame: Frame) -> Value:
         self.spend()
-        method = getattr(self, f"of_{name_of(type(node))}", None)
+        kind = type(node)
+        if kind not in self.methods:
+            self.methods[kind] = getattr(self, f"of_{name_of(kind)}", None)
+        method = self.methods[kind]
         if method is not None:
             result: Value = method(node, frame)
             return result

@@ -90,3 +90,4 @@ class Frame:
     loops: list[list[dict[Any, Value]]] = field(default_factory=list)
     globals: set[str] = field(default_factory=set)
     yields: bool = False
+    is_class: bool = False

@@ -65,6 +65,7 @@ class State:
         self.uncertain = 0
         self.guarded = 0
         self.module = modules.main
+        self.methods: dict[type[ast.AST], Callable[[Any, Frame], Any] | None] = {}
         self.args = mapping(
             [
                 ("model_config", CONFIG_TEXT),
@@ -127,7 +128,8 @@ class State:
         number: int | None = frame.number
         while number is not None:
             here = self.frames[number]
-            yield number
+            if number == frame.number or not here.is_class:
+                yield number
             number = here.outer
         if frame.module.number != frame.number:
             yield frame.module.number

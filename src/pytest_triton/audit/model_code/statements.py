@@ -59,11 +59,11 @@ class Statements(Expressions):
 
     def statement(self, node: ast.stmt, frame: Frame) -> bool:
         self.spend()
-        method: Callable[[Any, Frame], bool | None] | None
-        method = getattr(self, f"do_{name_of(type(node))}", None)
-        if method is None:
-            return True
-        return method(node, frame) is not False
+        kind = type(node)
+        if kind not in self.methods:
+            self.methods[kind] = getattr(self, f"do_{name_of(kind)}", None)
+        method = self.methods[kind]
+        return method is None or method(node, frame) is not False
 
     def do_expr(self, node: ast.Expr, frame: Frame) -> None:
         self.value(node.value, frame)
@@ -126,7 +126,7 @@ class Statements(Expressions):
     def do_class_def(self, node: ast.ClassDef, frame: Frame) -> None:
         bases = tuple(self.value(base, frame) for base in node.bases)
         cls = Class(node, frame.module, self.number(), bases)
-        inner = Frame(cls.frame, frame.module, frame.number)
+        inner = Frame(cls.frame, frame.module, frame.number, is_class=True)
         self.frames[cls.frame] = inner
         self.block(node.body, inner)
         self.state[frame.number, node.name] = cls

@@ -23,26 +23,26 @@ class Mark(Enum):
 UNKNOWN, GIVEN, CONFIG_TEXT, SOME = Mark.UNKNOWN, Mark.GIVEN, Mark.CONFIG_TEXT, Mark.SOME
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Const:
     value: str | int | float | bool | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Probe:
     """Whether a library sees a GPU, or what follows from that."""
 
     truth: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Text:
     """A string with parts that aren't known: `"cuda:" + args["model_instance_device_id"]`."""
 
     parts: tuple[str | Mark, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Device:
     """`index`: None is the current GPU, GIVEN the one of the instance."""
 
@@ -54,14 +54,14 @@ CPU = Device("cpu")
 ALL = Device("all")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ref:
     """Something in a library, by its dotted name."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Seq:
     """A list or tuple; all of its items, unless `exact` is false. Made by `seq`."""
 
@@ -70,7 +70,7 @@ class Seq:
     size: int = field(default=1, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Map:
     """A dict; all of its items, if it is `complete`. Made by `mapping`."""
 
@@ -90,14 +90,14 @@ class Map:
         return mapping([*kept, (key, value)], self.complete, self.what)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Missing:
     """None, since the config has no such parameter."""
 
     key: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Obj:
     """What a library's call returned; where it is on stands in the reader's state."""
 
@@ -105,7 +105,7 @@ class Obj:
     fact: PlaceFact | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Function:
     node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
     module: Module
@@ -114,7 +114,7 @@ class Function:
     kind: Literal["", "static", "class", "property"] = ""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Class:
     node: ast.ClassDef
     module: Module
@@ -122,13 +122,13 @@ class Class:
     bases: tuple[Value, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Instance:
     number: int
     cls: Class
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Member:
     """An attribute of something whose attributes nobody follows."""
 
@@ -136,12 +136,12 @@ class Member:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LocalModule:
     module: Module
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Selector:
     """Selects a GPU in a `with` statement, or with `use()`."""
 
@@ -149,7 +149,7 @@ class Selector:
     device: Device | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OneOf:
     options: frozenset[Value]
 

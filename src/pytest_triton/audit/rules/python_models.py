@@ -7,10 +7,13 @@ The python backend only hands both to model.py. What the code makes of them is r
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from pytest_triton.audit.model_code.uses import Kind, Use
 from pytest_triton.audit.rule import rule
 from pytest_triton.audit.subject import Found, Subject
+
+if TYPE_CHECKING:
+    from pytest_triton.audit.model_code.uses import Kind, Use
 
 _GPU = 'backend: "python"\ninstance_group [ { kind: KIND_GPU } ]\n'
 _CPU = 'backend: "python"\ninstance_group [ { kind: KIND_CPU } ]\n'
@@ -203,8 +206,9 @@ def python_own_fallback(subject: Subject) -> Iterator[Found]:
     Triton and the library look for GPUs on their own. Where only the library sees none (a CPU
     build in the execution environment, another CUDA version) the model is READY on a GPU for
     Triton, and computes on the CPU: the fallback that `KIND_GPU` was meant to rule out, inside the
-    code. Raise an error in `initialize` instead. For libraries that choose by themselves, pass a
-    device; for onnxruntime, list no CPU provider, or compare `session.get_providers()`.
+    code. Raise an error in `initialize` instead. To libraries that choose by themselves pass a
+    device. For onnxruntime compare `session.get_providers()` and raise: with its CPU provider in
+    the list it uses that, and without it retries on the CPU with no more than a printed line.
     """
     for use, more in _uses(subject, "falls-back"):
         yield _found(
