@@ -256,6 +256,38 @@ def test_any_text_is_read(tmp_path_factory: pytest.TempPathFactory, text: str) -
     assert isinstance(obstacles(path), tuple)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "type Vector = list[float]",
+        "def first[T](items: list[T]) -> T: ...",
+        "class Box[T]: ...",
+        "x = f'{args['a']}'",
+        "try: pass\nexcept* ValueError: pass",
+        "try: pass\nexcept ValueError, KeyError: pass",
+    ],
+)
+def test_syntax_of_newer_python_is_no_finding(tmp_path: Path, line: str) -> None:
+    assert findings(tmp_path, f"{line}\n{HEAD}    pass\n", CPU) == ()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "print 'x'",
+        "def f(:",
+        "x = (",
+        "  x = 1",
+        "return 1",
+        "x = 'a",
+        "class A\n  pass",
+        "await x",
+    ],
+)
+def test_syntax_error_is_found(tmp_path: Path, line: str) -> None:
+    assert ids(findings(tmp_path, f"{HEAD}    pass\n{line}\n", CPU)) == ["TRT230"]
+
+
 def test_modules_that_import_each_other_are_read_once(tmp_path: Path) -> None:
     files = {"m/1/a.py": "import b, model\n", "m/1/b.py": "import a\nfrom . import a, b\n"}
     code = f'import a\nfrom .b import a\n{HEAD}    self.m = x.to("cuda")\n'

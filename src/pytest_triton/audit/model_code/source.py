@@ -86,6 +86,18 @@ def _compiled(path: Path, data: bytes) -> Source:
     return Source(path, text, tree)
 
 
+# Of Python 3.11, 3.12 and 3.14: an older one that runs the audit takes them for errors.
+_NEWER = re.compile(
+    r"\s*(?:except\s*\*|except\s+[\w.]+\s*,|type\s+\w+[^=]*=|(?:async\s+)?(?:def|class)\s+\w+\[)"
+)
+
+
+def _is_newer_syntax(error: SyntaxError, line: str) -> bool:
+    if sys.version_info < (3, 12) and (error.msg or "").startswith("f-string"):
+        return True  # quotes and backslashes in the braces
+    return sys.version_info < (3, 14) and _NEWER.match(line) is not None
+
+
 def _bad(error: SyntaxError, text: str) -> BadSource | None:
     if "null bytes" in (error.msg or ""):
         return BadSource("holds null bytes", None)
@@ -94,6 +106,8 @@ def _bad(error: SyntaxError, text: str) -> BadSource | None:
     place = None
     if error.lineno:
         lines = text.splitlines()
+        if _is_newer_syntax(error, lines[error.lineno - 1] if error.lineno <= len(lines) else ""):
+            return None
         column = (
             min(error.offset or 1, len(lines[error.lineno - 1]) + 1)
             if (error.lineno <= len(lines))
