@@ -277,7 +277,7 @@ def test_syntax_of_newer_python_is_no_finding(tmp_path: Path, line: str) -> None
         "print 'x'",
         "def f(:",
         "x = (",
-        "  x = 1",
+        "   x = 1",
         "return 1",
         "x = 'a",
         "class A\n  pass",
