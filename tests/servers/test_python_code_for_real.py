@@ -95,6 +95,21 @@ REFUSED: dict[str, tuple[str | bytes, str, Mapping[str, bytes], str, str]] = {
         "TRT232",
         "missing 1 required positional argument",
     ),
+    "complete_nothing": (
+        "class TritonPythonModel:\n  @staticmethod\n  def auto_complete_config(config): pass\n"
+        "  def execute(self, requests): return []\n",
+        "",
+        {},
+        "TRT232",
+        "must return a valid pb.ModelConfig object",
+    ),
+    "suffix": (
+        GOOD,
+        'default_model_filename: "model.txt"\n',
+        {"1/model.txt": GOOD.encode()},
+        "TRT230",
+        "must end with '.py'",
+    ),
     "parameter": (initialize('p["a"]["string_value"]'), "", {}, "TRT233", "KeyError: 'a'"),
     "get": (initialize('p.get("a")["string_value"]'), "", {}, "TRT233", "not subscriptable"),
     "env_relative": (GOOD, environment("env.tar.gz"), {}, "TRT235", "canonical path"),

@@ -42,6 +42,8 @@ class Obstacle:
 def obstacles(path: Path, repository: Path | None = None) -> tuple[Obstacle, ...]:
     """What is in the way of a model.py, as far as its files show."""
     modules = Modules(path)
+    if path.suffix != ".py" and path.is_file():
+        return (Obstacle("import", path, None, "must end in .py: the backend imports it"),)
     found = list(_of_sources(modules, repository))
     main = modules.main
     if main.source.tree is not None and not found:
@@ -281,6 +283,21 @@ def _of_methods(cls: ast.ClassDef, names: dict[str, ast.AST], main: Module) -> I
                 f"`auto_complete_config` {problem}: it must be a @staticmethod, which Triton calls "
                 "with the config",
             )
+    if isinstance(method, ast.FunctionDef) and not _answers(method):
+        yield Obstacle(
+            "method",
+            source.path,
+            source.place(method),
+            "`auto_complete_config` returns nothing: it must return the config",
+        )
+
+
+def _answers(method: ast.FunctionDef) -> bool:
+    """Whether it may return something, or raises."""
+    return any(
+        isinstance(node, ast.Raise) or (isinstance(node, ast.Return) and node.value is not None)
+        for node in ast.walk(method)
+    )
 
 
 _SHOWN = {"initialize": "args", "execute": "requests"}
