@@ -95,6 +95,11 @@ self.model = torch.jit.load("m.pt").to(os.environ.get("DEVICE", "cuda:0"))
 os.environ["CUDA_VISIBLE_DEVICES"] = ID
 self.model = torch.jit.load("m.pt").to("cuda:0")
 """,
+    "visible-too-late-to-matter": """
+assert torch.cuda.is_available()
+os.environ["CUDA_VISIBLE_DEVICES"] = ID
+self.model = torch.jit.load("m.pt").to("cuda:" + ID)
+""",
     "visible-vllm": """
 os.environ["CUDA_VISIBLE_DEVICES"] = str(ID)
 from vllm import LLM
@@ -271,6 +276,49 @@ self.net = mx.gluon.nn.SymbolBlock.imports("s", ["data"], "p", ctx=ctx)
 import faiss
 resources = faiss.StandardGpuResources()
 self.index = faiss.index_cpu_to_gpu(resources, int(ID), faiss.read_index("x"))
+""",
+    "raises-for-its-kind": """
+if args["model_instance_kind"] == "GPU" and not torch.cuda.is_available():
+    raise ValueError("no GPU")
+self.device = f"cuda:{ID}" if torch.cuda.is_available() else "cpu"
+self.model = torch.jit.load("m.pt").to(self.device)
+""",
+    "data-parallel-on-one": """
+model = torch.jit.load("m.pt").cuda(int(ID))
+self.model = torch.nn.DataParallel(model, device_ids=[int(ID)])
+""",
+    "both-by-startswith": """
+kind = args["model_instance_kind"].strip().upper()
+if kind.startswith("GPU"):
+    self.device = torch.device("cuda:%d" % int(ID))
+elif kind == "CPU":
+    self.device = torch.device("cpu")
+else:
+    raise ValueError(kind)
+self.model = torch.jit.load("m.pt").to(self.device)
+""",
+    "logs-and-raises": """
+try:
+    self.model = torch.jit.load("m.pt").to("cuda:" + ID)
+except Exception as error:
+    print(error)
+    raise
+""",
+    "autocast": """
+self.model = torch.jit.load("m.pt").to("cuda:" + ID)
+---
+with torch.autocast("cuda"), torch.inference_mode():
+    self.model(1)
+torch.cuda.empty_cache()
+""",
+    "both-hides-gpus": """
+if args["model_instance_kind"] == "GPU":
+    os.environ["CUDA_VISIBLE_DEVICES"] = ID
+    device = "cuda"
+else:
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    device = "cpu"
+self.model = torch.jit.load("m.pt").to(device)
 """,
     "no-device-at-all": "import numpy as np\nself.weights = np.load('w.npy')",
     "unknown-library": "from company import Model\nself.model = Model()",

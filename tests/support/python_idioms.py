@@ -527,6 +527,10 @@ self.net = mx.gluon.nn.SymbolBlock.imports("s", ["data"], "p", ctx=ctx)
         'os.environ["CUDA_VISIBLE_DEVICES"] = "0"\nself.m = torch.jit.load("m").cuda()',
         {VISIBLE},
     ),
+    "visible-given-by-number": (
+        'os.environ["CUDA_VISIBLE_DEVICES"] = ID\nself.m = torch.jit.load("m").to("cuda:" + ID)',
+        {VISIBLE},
+    ),
     "visible-none": (
         'os.environ["CUDA_VISIBLE_DEVICES"] = ""\nself.m = torch.load("m", map_location="cpu")',
         {VISIBLE, STAYS},

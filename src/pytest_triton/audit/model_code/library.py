@@ -157,6 +157,7 @@ class Library(State):
 
     def asked(self, ask: facts.Ask, arguments: Sequence[Value], node: ast.AST) -> Value:
         sees = self.sees_gpu()
+        self.report.asked = True
         if ask.answer == "bool":
             return Probe(sees)
         if ask.answer == "count":
@@ -450,11 +451,12 @@ class Library(State):
                 device = Device("gpu", current)
             elif self.report.hands_on:
                 device = Device("gpu", UNKNOWN)
-        device = self.through_visible(device)
-        self.report.events.append(
-            Event(self.module, node, fact, device, not self.uncertain, bool(self.guarded), owner)
-        )
-        return device
+        seen = self.through_visible(device)
+        event = Event(self.module, node, fact, seen, not self.uncertain, bool(self.guarded), owner)
+        self.report.events.append(event)
+        if device.index is GIVEN and seen.index is UNKNOWN:
+            self.report.lost.append(event)
+        return seen
 
     def through_visible(self, device: Device) -> Device:
         """The GPU that a number means, after CUDA_VISIBLE_DEVICES was set."""
@@ -464,7 +466,8 @@ class Library(State):
         if visible is GIVEN or (isinstance(visible, Text) and visible.parts == (GIVEN,)):
             if device.kind == "all" or device.index in (None, 0):
                 return Device("gpu", GIVEN)
-            return device
+            hidden = device.index is GIVEN and self.state.get(("visible", "late")) is None
+            return Device("gpu", UNKNOWN) if hidden else device
         if isinstance(visible, Const) and str(visible.value).isdigit():
             if device.kind == "all" or device.index in (None, 0):
                 return Device("gpu", int(str(visible.value)[:6]))

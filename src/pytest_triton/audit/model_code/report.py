@@ -72,6 +72,8 @@ class Report:
     events: list[Event] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
     visible: list[tuple[Module, ast.AST, Value]] = field(default_factory=list)
+    lost: list[Event] = field(default_factory=list)  # the number, after all others were hidden
+    asked: bool = False  # a library for GPUs
     missing: list[tuple[Module, ast.AST, str]] = field(default_factory=list)
     stays: list[tuple[Module, ast.AST, facts.Place]] = field(default_factory=list)
     ended: bool = True  # without an exception

@@ -182,6 +182,8 @@ class State:
         return True
 
     def set_visible(self, node: ast.AST, value: Value) -> None:
+        if self.report.events or self.report.asked:
+            self.state["visible", "late"] = Const(True)  # CUDA has read the variable by then
         self.report.visible.append((self.module, node, value))
         self.state["visible", ""] = value
 

@@ -111,6 +111,9 @@ def _of_gpu_instances(report: Report, without: Report | None, modules: Modules) 
             yield _use("default", event)
         elif isinstance(device.index, int) and str(device.index) not in shown:
             yield _use("fixed", event, gpu=device.index)
+    for event in report.lost:
+        if event.certain and not event.guarded:
+            yield _use("lost", event)
     yield from _of_visible(report)
     if without is not None:
         yield from _fallbacks(report, without)

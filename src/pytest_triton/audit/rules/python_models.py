@@ -270,9 +270,17 @@ def python_sets_visible_gpus(subject: Subject) -> Iterator[Found]:
     Every instance then sees these GPUs only, whichever it was given; an empty value or -1 hides
     all of them, and most libraries go to the CPU without an error. It also comes too late where
     something has used CUDA before. Set it to `args["model_instance_device_id"]`, as the vLLM
-    backend does, or leave it to the server's environment.
+    backend does, and take the one GPU that is left as `"cuda"` or `"cuda:0"`; or leave the variable
+    to the server's environment.
     """
     gpus = _gpus(subject)
+    for use, more in _uses(subject, "lost"):
+        if gpus not in ((), (0,)):
+            yield _found(
+                use,
+                f"{_call(use)} takes the GPU by model_instance_device_id, but CUDA_VISIBLE_DEVICES "
+                f"was set to it: the one GPU left is number 0{more}",
+            )
     for use, _ in _uses(subject, "visible"):
         if use.detail.strip() in ("", "-1"):
             message = "hides all GPUs from a KIND_GPU model"
