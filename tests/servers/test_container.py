@@ -162,7 +162,7 @@ def test_copies_serve_what_mounts_serve(
     (repository.path / "inside").symlink_to("cpu")
     (repository.path / "cpu" / "1" / "secret").write_text("x")
     (repository.path / "cpu" / "1" / "secret").chmod(0o600)
-    options = {"transfer": "copy", "read_only": True, "user": "1000", "mounts": (store.path,)}
+    options = {"transfer": "copy", "read_only": True, "user": "1000", "mount": (store.path,)}
     with make(gpus="sim:1", options=options) as triton:
         assert states(triton) == {"cpu": "READY", "inside": "READY", "linked": "READY"}
         assert "copied" in triton.view.notes[1]
@@ -190,7 +190,7 @@ def test_what_else_models_need_can_be_shown(
     weights.mkdir()
     (weights / "w").write_text("42")
     repository.add("cpu", "{ kind: KIND_CPU }")
-    with make(options={"mounts": (weights,)}) as triton:
+    with make(options={"mount": (weights,)}) as triton:
         assert triton.exec(["cat", str(weights / "w")]).output == b"42"
 
 

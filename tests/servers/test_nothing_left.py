@@ -53,7 +53,8 @@ while :; do sleep 1; done
 
 _OWNER = """
 import os, signal, sys, threading, time
-from pytest_triton.servers import folders, guard as module
+from pytest_triton.servers import folders
+from pytest_triton.servers.process import guard as module
 from pytest_triton.servers.process.guard import Guard
 
 moment, script = sys.argv[1:]

@@ -11,7 +11,8 @@ import pytest
 
 from pytest_triton.audit import audit
 from pytest_triton.checks.run import TritonSession
-from pytest_triton.options.settings import Deployment, Settings
+from pytest_triton.options.settings import Settings
+from pytest_triton.options.values import Deployment
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.repository import read_repository
 

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from pytest_triton.servers.process import releases
 from pytest_triton.servers.process.releases import Release
 
-SOURCES = Path(releases.__file__).parents[2]
+SOURCES = Path(releases.__file__).parents[3]
 NAMES = {name for one in releases.RELEASES for name in (one.version, one.ngc, one.pytriton)}
 WHEEL = "nvidia_pytriton-9.9.9-py3-none-any.whl"
 MEMBERS = {
@@ -45,7 +45,7 @@ MEMBERS = {
 # The command with another table of releases, in a process of its own.
 COMMAND = """
 import json, sys
-from pytest_triton.servers import releases
+from pytest_triton.servers.process import releases
 from pytest_triton.__main__ import main
 releases.RELEASES = tuple(
     releases.Release(**{**one, "stubs": tuple(one["stubs"]), "glibc": tuple(one["glibc"])})

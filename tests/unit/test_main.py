@@ -40,7 +40,8 @@ def test_help_names_every_command_and_imports_none() -> None:
     assert done.returncode == 0
     assert all(name in done.stdout for name in program.COMMANDS)
     assert done.stdout.splitlines()[-1] == (
-        "['pytest_triton._version', 'pytest_triton.errors', 'pytest_triton.__main__']"
+        "['pytest_triton._version', 'pytest_triton.text', 'pytest_triton.text.shown_text', "
+        "'pytest_triton.errors', 'pytest_triton.__main__']"
     )
 
 

@@ -401,7 +401,7 @@ def _text(
     if triton:
         lines += [f"  {'Triton':{width}}  {triton}"]
     if advice is not None:
-        lines += ["", *textwrap.wrap(advice.cause, _WIDTH)]
+        lines += ["", *textwrap.wrap(advice.cause, _WIDTH, break_on_hyphens=False)]
         if advice.lines:
             lines += ["", *("    " + line for line in advice.lines.splitlines())]
     if more:

@@ -193,7 +193,8 @@ def _server(text: str, start: Path) -> str:
     try:
         return str(Endpoint.parse(text))
     except PytestTritonError as error:
-        raise OptionError(error.what, cure=error.cure, secret="@" in text) from None
+        secret = any(mark in text for mark in "@?#")
+        raise OptionError(error.what, cure=error.cure, secret=secret) from None
 
 
 def _header(text: str, start: Path) -> tuple[str, str]:
