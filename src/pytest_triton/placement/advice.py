@@ -229,8 +229,9 @@ def _cure_no_gpu(declared: Declared, hardware: Hardware, server: ServerTraits) -
 
 def _cure_gpu_id(declared: Declared, usable: tuple[int, ...]) -> Advice:
     there = ", ".join(map(str, usable)) or "none"
+    known = frozenset(usable)
     groups = [
-        replace(group, gpus=tuple(gpu for gpu in group.gpus if gpu in usable))
+        replace(group, gpus=tuple(gpu for gpu in group.gpus if gpu in known))
         for group in declared.groups
     ]
     return Advice(

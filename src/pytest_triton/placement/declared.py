@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -25,6 +25,17 @@ ONLY_PASSIVE_SEQUENCE = Flaw(
 
 DeclaredKind = Literal["AUTO", "GPU", "CPU", "MODEL", "UNKNOWN"]
 _KINDS: tuple[DeclaredKind, ...] = ("AUTO", "GPU", "CPU", "MODEL")
+
+
+_MOST_IDS_SHOWN = 64  # no server has more GPUs
+
+
+def shortened(ids: Sequence[int], separator: str) -> str:
+    """The ids of GPUs as text; of very many, which are a mistake, only the first."""
+    if len(ids) <= _MOST_IDS_SHOWN:
+        return separator.join(map(str, ids))
+    first = separator.join(map(str, ids[:8]))
+    return f"{first}{separator}... ({len(ids):,} ids)"
 
 
 @dataclass(frozen=True)
@@ -65,7 +76,7 @@ class DeclaredGroup:
         """The group in a few characters: "GPU", "GPU 0,1 x2", "CPU x2", "AUTO"."""
         words = f"kind {self.kind_number}" if self.kind == "UNKNOWN" else self.kind
         if self.gpus:
-            words += " " + ",".join(map(str, self.gpus))
+            words += " " + shortened(self.gpus, ",")
         if self.count > 1:
             words += f" x{self.count}"
         return words + (" (passive)" if self.passive else "")

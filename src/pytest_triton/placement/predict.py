@@ -12,12 +12,13 @@ The first refusal ends it: one bad group fails the whole model.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from pytest_triton.placement.backends import Backend, backend_named
-from pytest_triton.placement.declared import Declared, DeclaredGroup, OnDisk
+from pytest_triton.placement.declared import Declared, DeclaredGroup, OnDisk, shortened
 from pytest_triton.placement.hardware import Gpu, Hardware
 from pytest_triton.placement.instances import NOTHING, Instances, Kind, Placement
 from pytest_triton.placement.refusal import Reason, Refusal
@@ -282,17 +283,18 @@ def _resolve(
     if not groups:
         groups = (_undeclared_group(declared, backend, usable, server, note),)
     resolved: list[ResolvedGroup] = []
+    there = frozenset(usable)
     unresolved: Refusal | None = None
     fallback = False
     for index, group in enumerate(groups):
         name = group.name or f"{declared.name}_{index}"
-        kind = _resolved_kind(group, usable)
+        kind = _resolved_kind(group, there)
         gpus = group.gpus or (usable if kind == "GPU" else ())
         count = group.count if group.count >= 1 else backend.cpu_count if kind == "CPU" else 1
         if note:
             note(_group_step(name, group, kind, count, gpus, usable, backend))
         if unresolved is None:
-            unresolved = _group_refusal(declared, group, name, kind, gpus, usable, server)
+            unresolved = _group_refusal(declared, group, name, kind, gpus, there, server)
         if kind != "UNKNOWN":
             passive = group.passive
             numbered = server.version >= NUMBERED_INSTANCES
@@ -301,7 +303,7 @@ def _resolve(
     refusal = unresolved or _late_refusal(declared, backend, resolved, server)
     if refusal is not None:
         return _refused(declared, hardware, server, refusal, note)
-    placement = Placement([instances for group in resolved for instances in group.runs()])
+    placement = _placement(resolved)
     fallback = fallback and backend.only != "CPU"
     if note:
         if fallback:
@@ -310,6 +312,18 @@ def _resolve(
         if backend.note:
             note(f"Of the {backend.name} backend: {backend.note}.")
     return Prediction(placement, tuple(resolved), None, fallback, declared, hardware, server)
+
+
+def _placement(groups: Iterable[ResolvedGroup]) -> Placement:
+    """The instances of all groups; those of equal groups are counted only once for each GPU."""
+    counts: Counter[tuple[Kind, tuple[int, ...]]] = Counter()
+    for group in groups:
+        counts[group.kind, group.gpus if group.kind == "GPU" else ()] += group.count
+    return Placement(
+        Instances(kind, gpu, count)
+        for (kind, gpus), count in counts.items()
+        for gpu in (gpus if kind == "GPU" else (None,))
+    )
 
 
 def _refused(
@@ -374,11 +388,11 @@ def _undeclared_group(
 
 
 def _resolved_kind(
-    group: DeclaredGroup, usable: tuple[int, ...]
+    group: DeclaredGroup, usable: Set[int]
 ) -> Literal["GPU", "CPU", "MODEL", "UNKNOWN"]:
     if group.kind != "AUTO":
         return group.kind
-    return "GPU" if usable and set(usable).issuperset(group.gpus) else "CPU"
+    return "GPU" if usable and all(gpu in usable for gpu in group.gpus) else "CPU"
 
 
 def _group_refusal(
@@ -387,7 +401,7 @@ def _group_refusal(
     name: str,
     kind: str,
     gpus: tuple[int, ...],
-    usable: tuple[int, ...],
+    usable: Set[int],
     server: ServerTraits,
 ) -> Refusal | None:
     """What core's `ValidateInstanceGroup` says of one group; kind first, then the profile."""
@@ -399,14 +413,14 @@ def _group_refusal(
             )
         if not gpus:
             return _load_refusal("no-gpu", f"{label} has kind KIND_GPU but no GPUs are available")
-        for gpu in gpus:
+        for gpu in group.gpus:  # the others are all that there are
             if gpu not in usable:
                 minimum = _as_number(server.min_compute_capability)
                 return _load_refusal(
                     "gpu-id",
                     f"{label} specifies invalid or unsupported gpu id {gpu}. GPUs with at least "
                     f"the minimum required CUDA compute compatibility of {minimum:.6f} are: "
-                    + ", ".join(map(str, usable)),
+                    + ", ".join(map(str, sorted(usable))),
                 )
     elif kind == "UNKNOWN":
         return Refusal("kind", f"Internal: {label} has unexpected kind KIND_AUTO")
@@ -500,12 +514,13 @@ def _group_step(
     elif not usable:
         text += "KIND_AUTO becomes KIND_CPU, as there is no GPU to use"
     else:
-        missing = ", ".join(str(gpu) for gpu in group.gpus if gpu not in usable)
+        there = frozenset(usable)
+        missing = shortened([gpu for gpu in group.gpus if gpu not in there], ", ")
         text += f"KIND_AUTO becomes KIND_CPU, as GPU {missing} is not there"
     if kind == "GPU" and not group.gpus and gpus:
-        text += "; no gpus are listed, so it takes all: " + ", ".join(map(str, gpus))
+        text += "; no gpus are listed, so it takes all: " + shortened(gpus, ", ")
     elif gpus:
-        text += "; gpus " + ", ".join(map(str, gpus))
+        text += "; gpus " + shortened(gpus, ", ")
     if group.count < 1 and count > 1:
         text += f"; no count, and on the CPU {backend.name} gets {count} instances"
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pytest_triton.placement.declared import Declared
+from pytest_triton.placement.declared import Declared, shortened
 from pytest_triton.placement.hardware import (
     MAX_SIMULATED_GPUS,
     Gpu,
@@ -47,7 +47,8 @@ def fewest_gpus(
     Of each GPU it is assumed that it is new enough.
     """
     needed, named = with_models(name, models), named_gpus(name, models)
-    for count in (0, 1, *(gpu + 1 for gpu in named)):
+    # Without one of the ids that are named, a model is refused: no number between needs a look.
+    for count in sorted({0, 1, max(named, default=0) + 1}):
         # Those that nobody names change nothing, and of an id that is a mistake there are millions.
         ids = [index for index in dict.fromkeys((0, *named)) if index < count]
         gpus = Hardware(tuple(Gpu(index, _NEW_ENOUGH) for index in ids), simulated=False)
@@ -63,7 +64,7 @@ def needs(name: str, models: Mapping[str, Declared], fewest: int) -> str:
         return "a server without GPUs"
     if not ids:
         return "a GPU"
-    words = [", ".join(map(str, ids[:-1])), str(ids[-1])]
+    words = [shortened(ids[:-1], ", "), str(ids[-1])]
     named = f"GPUs {' and '.join(words)}" if len(ids) > 1 else f"GPU {ids[0]}"
     return f"{named}, so {fewest} GPUs" if fewest > 1 else named
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from pytest_triton.placement import predict as predict_module
+from pytest_triton.placement import unserved
 from pytest_triton.placement.declared import Declared
 from pytest_triton.placement.hardware import Gpu, Hardware, HardwareRequest
+from pytest_triton.placement.instances import Instances, Placement
 from pytest_triton.placement.predict import ServerTraits, predict_all
 from pytest_triton.placement.unserved import deciding, fewest_gpus, needs, options_for
 from support.short_configs import config, ensemble, groups
@@ -109,3 +114,44 @@ def test_options_for_a_model_are_a_run_that_shows_it_ready(
 ) -> None:
     options = options_for(fewest, requests(*run))
     assert options == " ".join(f"--triton-gpus={one}" for one in expected.split())
+
+
+def test_fewest_gpus_of_a_hundred_thousand_ids_takes_three_predictions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It took one for each id, so a minute."""
+    ids = ", ".join(map(str, range(100_000)))
+    found = models(m=groups(f"kind: KIND_GPU gpus: [{ids}]"))
+    asked: list[int] = []
+
+    def counted(declared: dict[str, Declared], gpus: Hardware, **how: Any) -> Any:
+        asked.append(gpus.count)
+        return predict_all(declared, gpus, **how)
+
+    monkeypatch.setattr(unserved, "predict_all", counted)
+    assert fewest_gpus("m", found) == 100_000
+    assert asked == [0, 1, 100_000]
+    assert needs("m", found, 100_000) == (
+        "GPUs 0, 1, 2, 3, 4, 5, 6, 7, ... (99,999 ids) and 99999, so 100000 GPUs"
+    )
+    assert found["m"].summary == "GPU 0,1,2,3,4,5,6,7,... (100,000 ids)"
+
+
+def test_fewest_gpus_of_many_equal_groups_makes_their_instances_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[int] = []
+
+    def counted(*arguments: Any) -> Instances:
+        made.append(1)
+        return Instances(*arguments)
+
+    monkeypatch.setattr(predict_module, "Instances", counted)
+    ids = ", ".join(map(str, range(100)))
+    group = "instance_group { kind: KIND_GPU }\n"
+    text = group * 500 + f"instance_group {{ kind: KIND_GPU gpus: [{ids}] }}"
+    assert fewest_gpus("m", models(m=text)) == 100
+    assert len(made) == 100
+    everything = Hardware(tuple(Gpu(index, (9, 0)) for index in range(100)), simulated=True)
+    placement = predict_all(models(m=text), everything)["m"].placement
+    assert placement == Placement(Instances("GPU", index, 501) for index in range(100))

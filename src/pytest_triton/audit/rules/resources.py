@@ -69,7 +69,7 @@ def many_copies(subject: Subject) -> Iterator[Found]:
     if not usable:
         return
     for number, group in subject.groups("GPU"):
-        gpus = [gpu for gpu in group.gpus or usable if gpu in usable]
+        gpus = set(usable).intersection(group.gpus or usable)
         copies = group.count * len(gpus)
         if group.count > 1 and len(gpus) > 1 and copies >= _MANY_COPIES:
             yield subject.at(
