@@ -6,16 +6,20 @@ They are fakes: no real one does so, but for one that is stuck.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import math
 import socket
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from pytest_triton import TritonContainer
 from pytest_triton.cli import clean
-from pytest_triton.servers.container.docker_deadline import within
+from pytest_triton.servers.container import docker_deadline
+from pytest_triton.servers.container.docker_deadline import AnswerTime, within
 from pytest_triton.servers.container.engine import NoDocker
 from support.fake_servers import HEAD, Answer, drip, fake_server, is_silent, never_ends
 
@@ -57,6 +61,39 @@ def test_a_daemon_without_a_proper_answer_meets_the_timeout(
         with pytest.raises(NoDocker, match=said) as raised:
             TritonContainer("models", timeout=1.5 if "larger" not in said else 30).start()
     assert ("raise --triton-timeout" in raised.value.cure) is ("larger" not in said)
+
+
+def test_all_answers_to_a_start_have_one_deadline_together(
+    folders_left: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bytes] = []
+
+    def slow(connection: socket.socket, request: bytes) -> None:
+        line = request.split(b"\r\n")[0]
+        if b"/version" not in line:
+            asked.append(line)
+            time.sleep(0.4)
+        body = b"[]" if b"/containers/json" in line else json.dumps({**VERSION, "Id": "x"}).encode()
+        connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+
+    with fake_server(slow) as address:
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://{address}")
+        container = TritonContainer("models", timeout=1.0)
+        with pytest.raises(NoDocker, match=r"took more than 1 s, all together"):
+            container.start()
+    assert len(asked) <= 5, "three of 0.4 s, and those of the clean-up"
+
+
+def test_questions_within_a_question_count_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = itertools.count()
+    clock = SimpleNamespace(monotonic=lambda: next(ticks))
+    monkeypatch.setattr(docker_deadline, "time", clock)
+    answers = AnswerTime(5)
+    answers.start()
+    answers.within(lambda: answers.within(lambda: None))  # looks at 0 and 3, at 1 and 2
+    assert answers.left == 2
+    answers.end_start()
+    assert answers.within(lambda: answers.left) == math.inf
 
 
 def test_what_a_late_call_raises_is_raised_and_what_it_returns_is_returned() -> None:

@@ -8,6 +8,7 @@ what a process would be started with (command_line.py).
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,7 +32,7 @@ from pytest_triton.servers.container import guard_process as container_guard
 from pytest_triton.servers.container import ownership as container_owners
 from pytest_triton.servers.container import reuse as container_reuse
 from pytest_triton.servers.container import shared_files as container_files
-from pytest_triton.servers.container.docker_deadline import bound, within
+from pytest_triton.servers.container.docker_deadline import AnswerTime, bound, within
 from pytest_triton.servers.container.engine import (
     ENGINE_ERRORS,
     bad_config,
@@ -145,7 +146,8 @@ class TritonContainer(DockerContainer):
             raise no_docker(error) from None
         except (AttributeError, TypeError, ValueError) as error:
             raise bad_config(error) from None
-        bound(self.get_docker_client().client, seconds)
+        self._answers = AnswerTime(seconds)
+        bound(self.get_docker_client().client, seconds, self._answers)
         if "." in name.partition("/")[0]:
             self.image = name  # testcontainers puts its prefix before other registries as well
         self._private = folders.planned()
@@ -219,6 +221,7 @@ class TritonContainer(DockerContainer):
 
     def launch(self) -> None:
         """Start it, without waiting for the server in it."""
+        self._answers.start()
         try:
             with engine_errors():
                 self._launch()
@@ -229,11 +232,12 @@ class TritonContainer(DockerContainer):
 
     def wait_until_live(self) -> None:
         """Return when it answers; raise with the named cause otherwise."""
-        deadline = self._launched + self.spec.timeout
+        deadline = self._launched + min(self.spec.timeout, self._answers.left)
         looked = time.monotonic()
+        self._answers.until = deadline
         try:
             with engine_errors():
-                self._look_at_backends()
+                self._answers.within(self._look_at_backends)
             while not self._is_live():
                 now = time.monotonic()
                 if self._stream is None or self._stream.ended or now - looked > _STATE_STEP:
@@ -242,11 +246,14 @@ class TritonContainer(DockerContainer):
                 if now > deadline:
                     raise timed_out(self.description, self.spec, self.log)
                 time.sleep(_STEP)
+            self._answers.until = math.inf
             with engine_errors():
-                within(self.spec.timeout, self._look_inside)
+                self._answers.within(self._look_inside)
         except BaseException:
             self._kept = False  # of no use to anybody
             raise
+        finally:
+            self._answers.end_start()
         if self._kept and self._guard is not None:
             self._guard.forget_at_end()
 
@@ -289,6 +296,7 @@ class TritonContainer(DockerContainer):
 
         One that is kept for the next session goes on running.
         """
+        self._answers.end_start()
         container, self._container = self._container, None
         if container is not None and not self._kept:
             try:
