@@ -22,6 +22,7 @@ from pytest_triton.placement.declared import DeclaredGroup
 from pytest_triton.placement.instances import Instances
 from pytest_triton.placement.predict import ResolvedGroup
 from pytest_triton.placement.refusal import Reason, Refusal
+from pytest_triton.text.shown_text import node_name
 
 REPORT_ATTRIBUTE: Final = "triton_result"
 """The attribute of a report that holds a CheckResult as JSON."""
@@ -225,7 +226,7 @@ def result_of(report: object) -> CheckResult | None:
 
 def properties_of(result: CheckResult) -> Iterator[tuple[str, str]]:
     """What JUnit files and other reporters of pytest get to know, as (name, text)."""
-    yield "triton_model", result.model
+    yield "triton_model", node_name(result.model)
     yield "triton_repository", result.deployment
     yield "triton_declared", str(result.declared)
     if result.hardware.label:

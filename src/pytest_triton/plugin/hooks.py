@@ -52,7 +52,9 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """pytest-xdist is about to start a worker: it may ask the controller for servers."""
-    from pytest_triton.plugin.session import BROKER, invite
+    from pytest_triton.plugin.session import BROKER, check_sendable, invite
+
+    check_sendable(node.config)
 
     node.workerinput[BROKER] = invite(node.config, local=bool(node.gateway.spec.popen))
 

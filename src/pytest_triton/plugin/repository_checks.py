@@ -25,6 +25,7 @@ from pytest_triton.plugin.selection import (
     may_share_servers,
 )
 from pytest_triton.servers import folders
+from pytest_triton.text.shown_text import shown
 
 if TYPE_CHECKING:
     from pytest_triton.checks.model_check import ModelCheck
@@ -210,7 +211,8 @@ class RepositoryChecks:
     def pytest_report_header(self) -> list[str]:
         from pytest_triton.reports.terminal import header
 
-        return [*header(self.session, self.config.get_verbosity() > 0), *self._shard_line()]
+        lines = [*header(self.session, self.config.get_verbosity() > 0), *self._shard_line()]
+        return [*map(shown, lines)]
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """A repository that was given and not collected is an error, never silence."""
@@ -223,9 +225,11 @@ class RepositoryChecks:
             for path in deployment.paths:
                 if path not in self._collected:
                     raise pytest.UsageError(
-                        f"The model repository {path} was given, but pytest did not collect it: "
-                        "something keeps it from getting there. Name it as an argument: "
-                        f"pytest --triton-repo={deployment.text} {path}"
+                        shown(
+                            f"The model repository {path} was given, but pytest did not collect "
+                            "it: something keeps it from getting there. Name it as an argument: "
+                            f"pytest --triton-repo={deployment.text} {path}"
+                        )
                     )
 
     @pytest.hookimpl(wrapper=True)
@@ -366,9 +370,11 @@ def _check_directories(settings: Settings) -> None:
         for path in deployment.paths:
             if path in seen:
                 raise pytest.UsageError(
-                    f"--triton-repo={deployment.text} names {path} again, which "
-                    f"--triton-repo={seen[path]} has already. Name each repository once; "
-                    "directories that are served together are joined by ':'."
+                    shown(
+                        f"--triton-repo={deployment.text} names {path} again, which "
+                        f"--triton-repo={seen[path]} has already. Name each repository once; "
+                        "directories that are served together are joined by ':'."
+                    )
                 )
             seen[path] = deployment.text
 

@@ -6,6 +6,7 @@ The session is made when a test first needs it, so that a run without such tests
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import nullcontext, suppress
@@ -27,7 +28,7 @@ from pytest_triton.servers.loopback import check_loopback
 from pytest_triton.servers.process.guard import NoGuard, prepare
 from pytest_triton.servers.shared_pool import Broker, PoolMaker, RemotePool
 from pytest_triton.testing.server import TritonServer
-from pytest_triton.text.shown_text import shown
+from pytest_triton.text.shown_text import sendable, shown
 
 if TYPE_CHECKING:
     from pytest_triton.servers.pool import Pool
@@ -85,6 +86,17 @@ def invite(config: pytest.Config, *, local: bool) -> dict[str, Any]:
         config.stash[_BROKER] = broker
         config.add_cleanup(broker.close)
     return config.stash[_BROKER].invitation
+
+
+def check_sendable(config: pytest.Config) -> None:
+    """Raise pytest.UsageError for arguments that pytest-xdist fails to send to its workers."""
+    for argument in config.invocation_params.args:
+        text = os.fspath(argument)
+        if sendable(text) != text:
+            raise pytest.UsageError(
+                f"{shown(text)}: this argument is not UTF-8, and pytest-xdist can't send it to "
+                "its workers.\nRename the file or directory, or run without workers: -n0"
+            )
 
 
 def server_for(
@@ -256,10 +268,10 @@ def _teller(config: pytest.Config) -> Callable[[str], None]:
         if reporter is None:
             return
         here = threading.current_thread() is threading.main_thread()
-        shown = capture.global_and_fixture_disabled() if capture and here else nullcontext()
-        with shown:
+        uncaptured = capture.global_and_fixture_disabled() if capture and here else nullcontext()
+        with uncaptured:
             reporter.ensure_newline()
-            reporter.write_line(f"triton: {line}")
+            reporter.write_line(shown(f"triton: {line}"))
 
     return say
 
@@ -282,6 +294,14 @@ class _Reports:
             _hide_credentials(report, self._session.settings.header)
         return report
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_report_to_serializable(
+        self,
+    ) -> Generator[None, dict[str, Any] | None, dict[str, Any] | None]:
+        """Names of models that aren't UTF-8 are in keywords, properties and failures."""
+        data = yield
+        return _sendable(data) if self._session.worker else data
+
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_teardown(self) -> None:
         self._session.pool.done()
@@ -293,6 +313,17 @@ def log_section(server: RunningServer, lines: Sequence[str]) -> list[tuple[str, 
         return []
     text = shown("\n".join(lines[-_LOG_LINES:]))
     return [(f"triton server log ({server.spec.hardware.label})", text)]
+
+
+def _sendable(data: Any) -> Any:
+    """A serialized report with texts that pytest-xdist can send."""
+    if isinstance(data, str):
+        return data if data.isascii() else sendable(data)
+    if isinstance(data, dict):
+        return {_sendable(key): _sendable(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return type(data)(map(_sendable, data))
+    return data
 
 
 def _hide_credentials(report: pytest.TestReport, headers: tuple[tuple[str, str], ...]) -> None:

@@ -34,6 +34,11 @@ def node_name(name: str) -> str:
     return escaped.replace("::", "\\x3a\\x3a").replace("##", "\\x23\\x23")
 
 
+def sendable(text: str) -> str:
+    """A text as UTF-8 can hold it, which is what workers of pytest-xdist send."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _is_plain(text: str) -> bool:
     return text.replace("\n", "").replace("\t", "").isprintable()
 
