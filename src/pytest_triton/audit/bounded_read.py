@@ -33,6 +33,20 @@ def read_text(path: Path, limit: int) -> str | None:
     return data.decode("utf-8", "replace")
 
 
+def why_unread(path: Path, limit: int) -> str:
+    """Why `read_text` has nothing for a file that is there; "" if it has, or if there is none."""
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        absent = isinstance(error, (FileNotFoundError, NotADirectoryError))
+        return "" if absent else f"can't be read: {error.strerror}"
+    if not stat.S_ISREG(found.st_mode):
+        return "is not a file"
+    if read_bytes(path, 1) is None:
+        return "can't be read: permission denied"
+    return f"has {found.st_size:,} bytes; up to {limit:,} are read" if found.st_size > limit else ""
+
+
 def entries(path: Path, limit: int = 1000) -> list[os.DirEntry[str]] | None:
     """Up to `limit` entries of a directory, by name; None if it can't be listed."""
     found: list[os.DirEntry[str]] = []

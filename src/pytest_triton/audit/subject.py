@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from pytest_triton.repository.schema import ModelConfig
 
 
+MODEL_JSON_LIMIT = 1024 * 1024  # bytes
+MOST_VARIANTS = 50
+
+
 @dataclass(frozen=True)
 class Found:
     """A place where a rule is broken; `auditing` makes a Finding of it."""
@@ -97,6 +101,15 @@ class Subject:
             return ()
         file = self.config.default_model_filename or "model.py"
         return tuple(directory / file for directory in self.version_directories)
+
+    @cached_property
+    def files_to_read(self) -> tuple[tuple[Path, int], ...]:
+        """The files in version directories that rules look into, and how many bytes they read."""
+        if self.declared.backend == "vllm":
+            return tuple((one / "model.json", MODEL_JSON_LIMIT) for one in self.version_directories)
+        from pytest_triton.audit.model_code.source import SIZE_LIMIT
+
+        return tuple((path, SIZE_LIMIT) for path in self.model_codes)
 
     @cached_property
     def obstacles(self) -> tuple[Obstacle, ...]:

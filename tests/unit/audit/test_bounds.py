@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+from pytest_triton.audit.python_code import SIZE_LIMIT
+
+from pytest_triton.__main__ import main
+from pytest_triton.audit.subject import MODEL_JSON_LIMIT
 from support.audit_examples import audit_config, audit_files, ids
 
 ONNX = 'backend: "onnxruntime"\n'
@@ -28,4 +33,38 @@ def test_many_comments_and_variants(tmp_path: Path) -> None:
     config = "# triton: ignore TRT101\n" * 20_000 + 'backend: "python"\n'
     files = {"m/config.pbtxt": config, "m/1/.gitkeep": ""}
     files |= {f"m/configs/v{number}.pbtxt": "no config" for number in range(100)}
-    assert ids(audit_files(tmp_path, files)) == ["TRT523"] * 20
+    assert ids(audit_files(tmp_path, files)) == ["TRT526"] + ["TRT523"] * 20
+
+
+def test_a_config_over_the_limit_is_an_error(tmp_path: Path) -> None:
+    (found,) = audit_config(tmp_path, ONNX + "# x" * 400_000)
+    assert (found.rule, found.severity) == ("TRT501", "error")
+    assert "has 1,200,023 bytes; up to 1,048,576 are read" in found.message
+
+
+@pytest.mark.parametrize(
+    ("backend", "name", "text", "why"),
+    [
+        ("python", "model.py", "'cuda'\n" + "#" * SIZE_LIMIT, "up to 524,288 are read"),
+        ("python", "model.py", "'cuda'\ndef f(:\n", "can't be parsed by Python"),
+        ("python", "model.py", "'cuda'\n\0", "is binary"),
+        ("python", "model.py", "'cuda'; " + "not " * 20_000 + "1", "can't be parsed"),
+        ("python", "model.py", "x = 'cuda' + " + "(" * 5_000, "operators in a row"),
+        ("python", "model.py/x", "", "is not a file"),
+        ("vllm", "model.json", "{}" + " " * MODEL_JSON_LIMIT, "up to 65,536 are read"),
+    ],
+)
+def test_a_file_that_the_audit_could_not_read_is_an_error(
+    tmp_path: Path, backend: str, name: str, text: str, why: str
+) -> None:
+    config = f'backend: "{backend}"\ninstance_group [ {{ kind: KIND_MODEL }} ]\n'
+    found = audit_files(tmp_path, {"m/config.pbtxt": config, f"m/1/{name}": text})
+    (unread,) = [finding for finding in found if finding.rule == "TRT526"]
+    assert why in unread.message
+    assert unread.severity == "error"
+
+
+def test_the_audit_command_fails_for_what_it_could_not_read(tmp_path: Path) -> None:
+    (tmp_path / "m" / "1").mkdir(parents=True)
+    (tmp_path / "m" / "config.pbtxt").write_text(ONNX + "# x" * 400_000)
+    assert main(["audit", str(tmp_path)]) == 1

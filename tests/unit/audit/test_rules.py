@@ -139,14 +139,14 @@ def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     [root] = write_files(
         tmp_path,
         {
-            "m/config.pbtxt": 'backend: "python"\ninstance_group { kind: KIND_CPU }',
-            "m/1/model.py": "pass",
+            "m/config.pbtxt": ONNX + "instance_group { kind: KIND_CPU }",
+            "m/1/model.onnx": "weights",
         },
     )
     # Not by chmod: tests may run as root, who reads everything.
-    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "model.py")
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "model.onnx")
     finding = one(audit(read_repository([root])), "TRT525")
-    assert finding.path == root / "m" / "1" / "model.py"
+    assert finding.path == root / "m" / "1" / "model.onnx"
 
 
 def test_entries_that_are_no_files_are_looked_at_and_never_opened(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_entries_that_are_no_files_are_looked_at_and_never_opened(tmp_path: Path
     os.mkfifo(root / "m" / "1" / "model.py")
     os.mkfifo(root / "m" / "configs" / "pipe.pbtxt")
     (root / "m" / "1" / "loop").symlink_to("loop")
-    assert ids(audit(read_repository([root]))) == ["TRT523"]
+    assert ids(audit(read_repository([root]))) == ["TRT526", "TRT523"]
 
 
 def test_a_negative_id_is_told_once_also_with_a_target(tmp_path: Path) -> None:

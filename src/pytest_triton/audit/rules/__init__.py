@@ -5,7 +5,14 @@ from __future__ import annotations
 from types import ModuleType
 
 from pytest_triton.audit.rule import Rule
-from pytest_triton.audit.rules import backends, ensembles, placement, python_models, resources
+from pytest_triton.audit.rules import (
+    backends,
+    ensembles,
+    placement,
+    python_models,
+    resources,
+    unread,
+)
 from pytest_triton.audit.rules import python_code as python_code_rules
 from pytest_triton.audit.rules import repository as repository_rules
 from pytest_triton.audit.rules import tensorrtllm as tensorrtllm_rules
@@ -30,6 +37,7 @@ RULES: tuple[Rule, ...] = tuple(
                 ensembles,
                 resources,
                 repository_rules,
+                unread,
             )
             for rule in _rules_of(module)
         ),

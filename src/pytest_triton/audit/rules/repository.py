@@ -11,7 +11,7 @@ from pathlib import Path
 from pytest_triton.audit.bounded_read import entries, read_bytes
 from pytest_triton.audit.rule import rule
 from pytest_triton.audit.rules.placement import wanted_kind
-from pytest_triton.audit.subject import Found, Subject
+from pytest_triton.audit.subject import MOST_VARIANTS, Found, Subject
 from pytest_triton.placement.advice import instance_group_lines
 from pytest_triton.placement.declared import Declared, DeclaredGroup, OnDisk
 from pytest_triton.placement.refusal import classify
@@ -19,7 +19,6 @@ from pytest_triton.repository import ConfigProblem, Effect, Problem, position_of
 from pytest_triton.repository.problems import printable
 
 _POINTER = b"version https://git-lfs.github.com/spec/"
-_MOST_VARIANTS = 50
 _LABELLED = """\
 backend: "python"
 instance_group [ { kind: KIND_CPU } ]
@@ -30,10 +29,13 @@ _GOOD = 'backend: "python"\ninstance_group [ { kind: KIND_CPU } ]\n'
 
 def _kind_of(problem: Problem, subject: Subject) -> str:
     """The rule that a problem of the repository falls under."""
-    if problem.effect is Effect.ACCEPTED:
-        return "TRT509"
     if problem.effect is Effect.BREAKS_SERVER:
         return "TRT508"
+    config = subject.model.config_file
+    if config is not None and problem is config.problem:
+        return "TRT501"  # what Triton accepts too, if it wasn't read
+    if problem.effect is Effect.ACCEPTED:
+        return "TRT509"
     if not subject.model.readable:
         return "TRT501"
     reason = classify(problem.triton)
@@ -76,6 +78,8 @@ def config_unreadable(subject: Subject) -> Iterator[Found]:
 
     Triton drops the model while it polls the repository: the index has its name, and no reason.
     The reason stands in the server's log only. One misspelt field is enough.
+
+    A file of more than 1 MB isn't read, although Triton would: nothing else is said of the model.
     """
     yield from _problems("TRT501")(subject)
 
@@ -353,7 +357,7 @@ def lfs_pointer(subject: Subject) -> Iterator[Found]:
     request, a rehearsal) pointers are fine: ignore this rule there.
     """
     for directory in subject.version_directories:
-        for entry in entries(directory, 100) or ():
+        for entry in entries(directory) or ():
             try:
                 is_small = entry.is_file() and entry.stat().st_size < 1024
             except OSError:
@@ -384,7 +388,7 @@ def variant_broken(subject: Subject) -> Iterator[Found]:
     `--model-config-name=h100` takes `configs/h100.pbtxt` where there is one: the model is refused
     on just the servers that are started with it.
     """
-    for name in subject.model.variants[:_MOST_VARIANTS]:
+    for name in subject.model.variants[:MOST_VARIANTS]:
         path = subject.model.directory / "configs" / f"{name}.pbtxt"
         problem = read_config(path).problem
         if problem is not None:
@@ -415,7 +419,7 @@ def variant_falls_back(subject: Subject) -> Iterator[Found]:
     """
     if not subject.declared.is_explicit or subject.declared.is_ensemble:
         return
-    for name in subject.model.variants[:_MOST_VARIANTS]:
+    for name in subject.model.variants[:MOST_VARIANTS]:
         path = subject.model.directory / "configs" / f"{name}.pbtxt"
         file = read_config(path)
         if file.config is None:
@@ -468,5 +472,5 @@ def unreadable_file(subject: Subject) -> Iterator[Found]:
             continue
         if not os.path.exists(path):
             yield Found(path, None, None, "is a link that leads nowhere")
-        elif not os.access(path, os.R_OK):
+        elif not os.access(path, os.R_OK) and path not in dict(subject.files_to_read):
             yield Found(path, None, None, "can't be read: chmod a+r")

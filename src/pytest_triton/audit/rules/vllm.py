@@ -10,9 +10,8 @@ from pathlib import Path
 from pytest_triton.audit.bounded_read import entries, read_bytes
 from pytest_triton.audit.rule import rule
 from pytest_triton.audit.rules.placement import kind_place, lines_with
-from pytest_triton.audit.subject import Found, Subject
+from pytest_triton.audit.subject import MODEL_JSON_LIMIT, Found, Subject
 
-_SIZE_LIMIT = 1024 * 1024
 _SIZES = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 _MOST_GPUS = 10_000
 _DEFAULT_UTILIZATION = 0.9
@@ -66,10 +65,10 @@ def engines(subject: Subject) -> Iterator[Engine]:
 
 
 def _engine(path: Path) -> Engine:
-    data = read_bytes(path, _SIZE_LIMIT + 1)
+    data = read_bytes(path, MODEL_JSON_LIMIT + 1)
     if data is None:
         return Engine(path, {}, "can't be read")
-    if len(data) > _SIZE_LIMIT:
+    if len(data) > MODEL_JSON_LIMIT:
         return Engine(path, {})
     try:
         found = json.loads(data.decode("utf-8"))
