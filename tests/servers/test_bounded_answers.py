@@ -11,7 +11,9 @@ import time
 
 import pytest
 
+from pytest_triton.client import grpc as grpc_module
 from pytest_triton.client.bounded_http import LARGEST
+from pytest_triton.client.grpc import GrpcApi
 from pytest_triton.client.http import HttpApi, ServerSilent
 from pytest_triton.client.probe import NotReached
 from pytest_triton.evidence.observe import observe, served_models
@@ -26,6 +28,7 @@ from support.fake_servers import (
     drips_body,
     drips_chunks,
     drips_headers,
+    fake_grpc_server,
     fake_server,
     is_silent,
     never_ends,
@@ -81,3 +84,25 @@ def test_an_index_of_a_hundred_thousand_models_is_read() -> None:
         view = AttachedServer(spec).view
         assert len(served_models(view)) == 100_000
         assert len(observe(view, [f"model_{n}" for n in range(100_000)])) == 100_000
+
+
+def test_an_answer_over_grpc_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server is a fake: a real one with an index of 64 MB takes minutes to start."""
+    names = [f"model_{number}" for number in range(2000)]
+    monkeypatch.setattr(grpc_module, "LARGEST", 20_000)
+    with fake_grpc_server(names[:100]) as address, GrpcApi(address) as api:
+        assert len(api.index()) == 100
+    with fake_grpc_server(names) as address, GrpcApi(address) as api:
+        with pytest.raises(ServerSilent, match=r"larger than max \(\d+ vs\. 20000\)"):
+            api.index()
+        assert api.ready() is True
+
+
+def test_the_limit_over_grpc_is_that_of_http() -> None:
+    """A reason of one model is enough: 64 MB."""
+    with (
+        fake_grpc_server(["m"], reason="x" * LARGEST) as address,
+        GrpcApi(address) as api,
+        pytest.raises(ServerSilent, match=rf"larger than max .* vs\. {LARGEST}"),
+    ):
+        api.index()

@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
@@ -84,3 +84,31 @@ def chunks_without_end(connection: socket.socket, request: bytes) -> None:
     connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
     while True:
         connection.sendall(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
+
+
+@contextlib.contextmanager
+def fake_grpc_server(models: Sequence[str], *, reason: str = "") -> Iterator[str]:
+    """`host:port` of a server that is ready, with an index of these models."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import grpc  # type: ignore[import-untyped]
+    from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+    class Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
+        def RepositoryIndex(self, request: object, context: object) -> object:  # noqa: N802
+            entry = service_pb2.RepositoryIndexResponse.ModelIndex
+            return service_pb2.RepositoryIndexResponse(
+                models=[entry(name=name, state="UNAVAILABLE", reason=reason) for name in models]
+            )
+
+        def ServerReady(self, request: object, context: object) -> object:  # noqa: N802
+            return service_pb2.ServerReadyResponse(ready=True)
+
+    server = grpc.server(ThreadPoolExecutor(2))
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(Service(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(None).wait(10)
