@@ -27,10 +27,12 @@ from pytest_triton.servers.no_simulation import (
     check_process,
     check_variables,
 )
+from pytest_triton.servers.process import server as process_server
 from pytest_triton.servers.process.server import ProcessServer
 from pytest_triton.servers.spec import ServerSpec
 from support.builders import RepositoryBuilder
 from support.docker_daemon import IMAGE
+from support.foreign_gpus import foreign_gpus
 from support.watching import wait_until
 
 
@@ -78,6 +80,27 @@ def test_a_running_server_with_the_simulation_is_recognized(
             assert is_mapped in str(raised.value)
         finally:
             server.stop()
+
+
+def test_a_process_for_real_gpus_is_looked_at_once_it_runs(
+    repository: RepositoryBuilder,
+    folders_left: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The simulation gets in behind the look at the environment, as by a wrapper of tritonserver."""
+    repository.add("gpu", "{ kind: KIND_GPU }")
+    for name, value in foreign_gpus(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv(CONTROL_VARIABLE, str(tmp_path / "control"))
+    monkeypatch.setattr(process_server, "check_variables", lambda variables: None)
+    hardware = HardwareRequest.parse("2")
+    server = launch(ServerSpec((repository.path,), hardware, stand_ins=OFFICIAL_BACKENDS))
+    try:
+        with pytest.raises(SimulationFound, match="the running server"):
+            server.wait_until_live()
+    finally:
+        server.stop()
 
 
 def test_a_library_under_another_name_is_recognized_in_a_running_process(
