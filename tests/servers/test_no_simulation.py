@@ -88,7 +88,7 @@ def test_a_process_for_real_gpus_is_looked_at_once_it_runs(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The simulation gets in behind the look at the environment, as by a wrapper of tritonserver."""
+    """The simulation gets in behind the look at the environment, as by a wrapper."""
     repository.add("gpu", "{ kind: KIND_GPU }")
     for name, value in foreign_gpus(tmp_path).items():
         monkeypatch.setenv(name, value)
