@@ -112,6 +112,16 @@ class Subject:
         return tuple((path, SIZE_LIMIT) for path in self.model_codes)
 
     @cached_property
+    def unparsed_codes(self) -> tuple[Path, ...]:
+        """The code of a python model that can't be parsed here, and may be good elsewhere."""
+        if not self.model_codes:
+            return ()
+        from pytest_triton.audit.model_code.source import read_source
+
+        sources = map(read_source, self.model_codes)
+        return tuple(one.path for one in sources if one.text and not (one.tree or one.bad))
+
+    @cached_property
     def obstacles(self) -> tuple[Obstacle, ...]:
         """Why the python backend could not import or call the model's code."""
         if not self.model_codes:

@@ -21,20 +21,25 @@ _UNKNOWN = "what it does with GPUs is not known"
     },
     mended={
         "m/config.pbtxt": 'backend: "python"\ninstance_group [ { kind: KIND_GPU } ]\n',
-        "m/1/model.py": "class TritonPythonModel:\n    pass\n",
+        "m/1/model.py": "class TritonPythonModel:\n    def execute(self, requests):\n        return []\n",
     },
 )
 def file_not_read(subject: Subject) -> Iterator[Found]:
     """A file that the audit looks into could not be read, so that rules about it found nothing.
 
     These are the code of python models (up to 512 KB), `model.json` of vLLM (up to 1 MB) and the
-    variants in `configs/` (the first 50). A file that is meant to be so is ignored with
+    variants in `configs/` (the first 50). Code is parsed by the Python that runs the audit: run it
+    with the server's Python if that is newer. A file that is meant to be so is ignored with
     `--ignore` or a comment `triton: ignore TRT526` in the config.
     """
     for path, limit in subject.files_to_read:
         why = why_unread(path, limit)
         if why:
             yield Found(path, None, None, f"{why}: {_UNKNOWN}")
+    for path in subject.unparsed_codes:
+        message = "can't be parsed by the Python that runs the audit (its syntax is newer, or the "
+        message += f"code too deep): {_UNKNOWN}"
+        yield Found(path, None, None, message)
     count = len(subject.model.variants)
     if count > MOST_VARIANTS:
         yield Found(
