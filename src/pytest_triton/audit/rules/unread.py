@@ -21,7 +21,9 @@ _UNKNOWN = "what it does with GPUs is not known"
     },
     mended={
         "m/config.pbtxt": 'backend: "python"\ninstance_group [ { kind: KIND_GPU } ]\n',
-        "m/1/model.py": "class TritonPythonModel:\n    def execute(self, requests):\n        return []\n",
+        "m/1/model.py": (
+            "class TritonPythonModel:\n    def execute(self, requests):\n        return []\n"
+        ),
     },
 )
 def file_not_read(subject: Subject) -> Iterator[Found]:
