@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytest_triton.repository.problems import printable
-from pytest_triton.text.shown_text import shown
+from pytest_triton.text.shown_text import node_name, shown
 from pytest_triton.text.tables import lay_out, screen_width
 
 if TYPE_CHECKING:
@@ -151,7 +151,8 @@ class PlacementTable:
         several = len({repository for repository, _ in self._rows}) > 1
         table = [["model", "declared", *self._hardware]]
         for (repository, model), row in chosen:
-            name = f"{repository}: {model}" if several else model
+            shown = node_name(model)  # two names are never shown the same
+            name = f"{repository}: {shown}" if several else shown
             cells = [str(row.cells.get(hardware, "-")) for hardware in self._hardware]
             table.append([printable(name), row.declared, *cells])
         wrong = [False, *(any(c.is_marked for c in row.cells.values()) for _, row in chosen)]
