@@ -51,7 +51,9 @@ def test_names_of_models_harm_no_terminal_no_ci_and_no_junit_file(
     assert not re.search("[\x00-\x08\x0b-\x1f\u202e\u200f\x7f]", output)
     assert not re.search(r"^\s*::|##(vso|teamcity)?\[", output, re.MULTILINE)
     cases = ET.parse(Path(pytester.path, "junit.xml")).getroot().iter("testcase")
-    assert len({case.get("classname", "") for case in cases}) >= len(NAMES)
+    # pytest 8.2 takes the first `[` in a name for that of a parameter.
+    cut = 1 if pytest.version_tuple < (8, 3) else 0
+    assert len({case.get("classname", "") for case in cases}) >= len(NAMES) - cut
 
 
 def test_workers_send_what_tests_of_ones_own_say_of_names_that_are_not_utf8(

@@ -113,13 +113,13 @@ class Subject:
 
     @cached_property
     def unparsed_codes(self) -> tuple[Path, ...]:
-        """The code of a python model that can't be parsed here, and may be good elsewhere."""
+        """The code of a python model that is too complex to be parsed here."""
         if not self.model_codes:
             return ()
         from pytest_triton.audit.model_code.source import read_source
 
         sources = map(read_source, self.model_codes)
-        return tuple(one.path for one in sources if one.text and not (one.tree or one.bad))
+        return tuple(one.path for one in sources if one.too_complex)
 
     @cached_property
     def obstacles(self) -> tuple[Obstacle, ...]:

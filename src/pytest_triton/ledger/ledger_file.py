@@ -57,7 +57,7 @@ class LedgerFile(msgspec.Struct, frozen=True):
 def schema() -> dict[str, Any]:
     """The format as a JSON schema."""
     text = json.dumps(msgspec.json.schema(LedgerFile))
-    found: dict[str, Any] = json.loads(text, object_hook=_with_plain_description)
+    found: dict[str, Any] = json.loads(text, object_hook=_in_one_form)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:pytest-triton:ledger:{SCHEMA}",
@@ -65,10 +65,12 @@ def schema() -> dict[str, Any]:
     }
 
 
-def _with_plain_description(value: dict[str, Any]) -> dict[str, Any]:
-    """Without the indentation of docstrings, which some Pythons keep."""
+def _in_one_form(value: dict[str, Any]) -> dict[str, Any]:
+    """Without what differs between Pythons: docstrings' indentation, the order of alternatives."""
     if isinstance(value.get("description"), str):
         value["description"] = " ".join(value["description"].split())
+    if isinstance(value.get("anyOf"), list):
+        value["anyOf"].sort(key=lambda one: json.dumps(one, sort_keys=True))
     return value
 
 

@@ -38,12 +38,16 @@ class BadSource:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A file's code. `tree` is None where `bad` says why, or where nobody can tell."""
+    """A file's code. `tree` is None where `bad` says why, or where nobody can tell.
+
+    `too_complex`: it is beyond what is parsed here.
+    """
 
     path: Path
     text: str = ""
     tree: ast.Module | None = None
     bad: BadSource | None = None
+    too_complex: bool = False
 
     def place(self, node: ast.AST) -> Place:
         """Where a node stands; ast counts columns in bytes of UTF-8, and from 0."""
@@ -68,7 +72,7 @@ def _compiled(path: Path, data: bytes) -> Source:
         return Source(path, bad=BadSource("is UTF-16: Python reads UTF-8", None))
     text = data.decode("utf-8-sig", "replace")
     if _CHAIN.search(text) or any(line.count("{") > _MOST_BRACES for line in text.split("\n")):
-        return Source(path, text)
+        return Source(path, text, too_complex=True)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of invalid escapes and the like
@@ -76,15 +80,18 @@ def _compiled(path: Path, data: bytes) -> Source:
             # What the parser lets through: `return` outside of a function, and others.
             compile(data, "model.py", "exec", dont_inherit=True)
     except SyntaxError as error:
-        return Source(path, text, bad=_bad(error, text))
+        too_complex = any(words in (error.msg or "") for words in _LIMITS)
+        return Source(path, text, bad=_bad(error, text), too_complex=too_complex)
     except ValueError as error:  # null bytes, before Python 3.12
         if b"\0" in data:
             return Source(path, text, bad=BadSource("holds null bytes", None))
         return Source(path, text, bad=BadSource(str(error), None))
     except (RecursionError, MemoryError, OverflowError):
-        return Source(path, text)
+        return Source(path, text, too_complex=True)
     return Source(path, text, tree)
 
+
+_LIMITS = ("too many", "too deeply")  # in errors of a parser that gives up
 
 # Of Python 3.11, 3.12 and 3.14: an older one that runs the audit takes them for errors.
 _NEWER = re.compile(
@@ -101,7 +108,7 @@ def _is_newer_syntax(error: SyntaxError, line: str) -> bool:
 def _bad(error: SyntaxError, text: str) -> BadSource | None:
     if "null bytes" in (error.msg or ""):
         return BadSource("holds null bytes", None)
-    if "too many" in (error.msg or "") or "too deeply" in (error.msg or ""):
+    if any(words in (error.msg or "") for words in _LIMITS):
         return None  # a limit of this Python, perhaps not of the other
     place = None
     if error.lineno:

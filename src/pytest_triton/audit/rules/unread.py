@@ -30,8 +30,7 @@ def file_not_read(subject: Subject) -> Iterator[Found]:
     """A file that the audit looks into could not be read, so that rules about it found nothing.
 
     These are the code of python models (up to 512 KB), `model.json` of vLLM (up to 1 MB) and the
-    variants in `configs/` (the first 50). Code is parsed by the Python that runs the audit: run it
-    with the server's Python if that is newer. A file that is meant to be so is ignored with
+    variants in `configs/` (the first 50). A file that is meant to be so is ignored with
     `--ignore` or a comment `triton: ignore TRT526` in the config.
     """
     for path, limit in subject.files_to_read:
@@ -39,9 +38,7 @@ def file_not_read(subject: Subject) -> Iterator[Found]:
         if why:
             yield Found(path, None, None, f"{why}: {_UNKNOWN}")
     for path in subject.unparsed_codes:
-        message = "can't be parsed by the Python that runs the audit (its syntax is newer, or the "
-        message += f"code too deep): {_UNKNOWN}"
-        yield Found(path, None, None, message)
+        yield Found(path, None, None, f"is too deep or complex to be parsed here: {_UNKNOWN}")
     count = len(subject.model.variants)
     if count > MOST_VARIANTS:
         yield Found(
