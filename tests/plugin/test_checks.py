@@ -250,7 +250,7 @@ def test_a_backend_that_the_server_does_not_have_is_told(
         [
             "not proven: the server has no backend for it",
             "  observed   refused: backend missing*",
-            "*no 'fil' backend (python)*",
+            "*no backend `fil`; it has: python*",
             "odd*CPU*refused: backend missing  <- failed",
         ]
     )
@@ -263,9 +263,10 @@ def test_a_misspelt_backend_does_not_pass_a_rehearsal(
     repository.add("odd", "{ kind: KIND_CPU }", backend=name)
     repository.add("own", "{ kind: KIND_CPU }", backend="our_company")
     repository.add("newer", "{ kind: KIND_CPU }", backend="onnxruntime2")
-    result = run(pytester, f"--triton-repo={repository.path}", "-k", "test_config")
+    own = ("--triton-own-backends=our_company", "--triton-own-backends=onnxruntime2")
+    result = run(pytester, f"--triton-repo={repository.path}", "-k", "test_config", *own)
     result.assert_outcomes(passed=2, failed=1)
-    result.stdout.fnmatch_lines([f"there is no official backend `{name}`: did you mean `{close}`?"])
+    result.stdout.fnmatch_lines([f"*Triton has no backend `{name}`", f'*Write backend: "{close}".'])
 
 
 def test_an_ensemble_that_never_loads_is_told(

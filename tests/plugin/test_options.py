@@ -44,6 +44,7 @@ VALUES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "tls_key": ("client.key", lambda start: start / "client.key"),
     "header": ("Authorization=env:TOKEN", lambda start: (("Authorization", "TOKEN"),)),
     "allow_changes": ("on", lambda start: True),
+    "own_backends": ("ours", lambda start: ("ours",)),
     "target": ("2", lambda start: target_hardware("2")),
     "audit_select": ("TRT1", lambda start: (("TRT1",),)),
     "audit_ignore": ("TRT101: tok*", lambda start: (Ignored(("TRT101",), ("tok*",)),)),

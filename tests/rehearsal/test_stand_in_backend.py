@@ -101,10 +101,8 @@ def test_placement_under_every_name(placements: Path, count: int) -> None:
     assert f"ModelInstanceInitialize: openvino_model_0{single} (MODEL device 0)" in log
     for device in range(count):
         assert f"ModelInstanceInitialize: python_gpu_0{single} (GPU device {device})" in log
-    # All the links are one library to the dynamic linker.
-    assert {line.split()[-1] for line in maps.splitlines() if "pytest_triton_backend" in line} == {
-        str(library(BACKEND_LIBRARY))
-    }
+    # All of them are one library to the dynamic linker.
+    assert len({line.split()[4] for line in maps.splitlines() if "/libtriton_" in line}) == 1
 
 
 def test_mixed_groups_that_a_backend_refuses_do_not_crash_the_server(tmp_path: Path) -> None:
@@ -141,13 +139,18 @@ def test_a_model_that_completes_nothing_keeps_its_config(tmp_path: Path) -> None
 
 
 def test_names_of_backends_are_checked(tmp_path: Path) -> None:
-    for bad in ("", ".", "..", "a/b"):
+    for bad in ("", ".", "..", "../b", "a/b/c"):
         with pytest.raises(ValueError, match="not a backend's name"):
             assemble_backends(tmp_path, [bad])
     made = assemble_backends(tmp_path / "made", ["my_own", *OFFICIAL_BACKENDS])
     again = assemble_backends(tmp_path / "made", ["my_own"])
     assert made == again
-    assert (made / "my_own" / "libtriton_my_own.so").resolve() == library(BACKEND_LIBRARY)
+    stand_in = made / "my_own" / "libtriton_my_own.so"
+    assert not stand_in.is_symlink()  # Triton refuses links that lead out of a backend's directory
+    assert stand_in.read_bytes() == library(BACKEND_LIBRARY).read_bytes()
+    assert (made / "my_own" / "model.py").is_file()
+    other = assemble_backends(tmp_path / "other", ["mine/libtriton_x.so"])
+    assert (other / "mine" / "libtriton_x.so").is_file()
 
 
 # ---- inference -------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,11 +86,16 @@ def ask_core(
     binary: Path,
     backends: Iterable[str],
     scratch: Path,
+    arguments: Sequence[str] = (),
 ) -> dict[str, CoreOutcome]:
     """What the server makes of every model of the repository."""
     directory = assemble_backends(scratch / "backends", backends)
     with bare_server(
-        repository, gpus, binary=binary, backends=directory, arguments=["--allow-metrics=false"]
+        repository,
+        gpus,
+        binary=binary,
+        backends=directory,
+        arguments=["--allow-metrics=false", *arguments],
     ) as server:
         log = server.log
         outcomes = {name: CoreOutcome() for name in names}

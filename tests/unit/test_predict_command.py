@@ -193,14 +193,24 @@ def test_an_unreadable_model_takes_its_ensemble_along(
 both: models/both/config.pbtxt
 declared: ensemble
 
+models/both/config.pbtxt:3:32: step 0 names the model `typo`, which Triton doesn't have
+  3 | ensemble_scheduling {{ step [ {{ model_name: "typo" model_version: -1 input_map {{ key: \
+"X" value: "X" }} output_map {{ key: {""}
+    |                                ^
+  Add it, correct its config, or correct the name.
+  also models/typo/config.pbtxt:2:35: `gpu` is not a field of instance_group
+    2 | instance_group [ {{ kind: KIND_GPU gpu: [ 0 ] }} ]
+      |                                   ^
+    Did you mean `gpus`?
+
 1 GPU: refused: ensemble
   1. The server (Triton 2.51.0) has 1 GPU; it can use: 0.
   2. The whole model is refused: ensemble both contains models that are not available or
      ambiguous: typo
   Its models: typo (not there)
 
-  An ensemble is only as ready as its models, and it takes no instance_group, optimization
-  or warm-up of its own.
+  Step 0 names the model `typo`, which Triton doesn't have. Add it, correct its config, or
+  correct the name.
 """
     )
 

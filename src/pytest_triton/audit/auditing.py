@@ -10,8 +10,10 @@ from pytest_triton.audit.finding import SEVERITIES, Finding
 from pytest_triton.audit.ignoring import Comments, Ignored, comments_in, names_rule
 from pytest_triton.audit.rule import Rule
 from pytest_triton.audit.rules import RULES
+from pytest_triton.audit.rules.refusals import never_placed
 from pytest_triton.audit.subject import Audited, Found
 from pytest_triton.placement.hardware import Gpu, Hardware
+from pytest_triton.placement.predict import DEFAULT_TRAITS, ServerTraits
 from pytest_triton.repository import Repository
 
 _MOST_FOUND = 20  # by one rule in one model: the others are more of the same
@@ -25,16 +27,19 @@ def audit(
     select: Sequence[str] = (),
     ignore: Sequence[Ignored] = (),
     skip_told: bool = False,
+    server: ServerTraits = DEFAULT_TRAITS,
+    own_backends: Sequence[str] = (),
 ) -> tuple[Finding, ...]:
     """What a reader can see is wrong, or risky, in a repository's models; the worst first.
 
     `target` is the hardware of production (a number of GPUs is enough); rules about it are silent
     without one. `select` are the ids, names or prefixes of the rules to apply, all if empty;
-    `skip_told` leaves out those whose findings another bundled check tells.
+    `skip_told` leaves out those whose findings another bundled check tells. `server` is the Triton
+    of production, which has `own_backends` beside those of Triton.
     """
     if isinstance(target, int):
         target = Hardware(tuple(Gpu(id, _NEW_ENOUGH) for id in range(target)), simulated=False)
-    audited = Audited(repository, target)
+    audited = Audited(repository, target, server, own_backends)
     rules = [rule for rule in RULES if not (skip_told and rule.told_by)]
     rules = [rule for rule in rules if not select or _selected(rule, select)]
     found = [
@@ -54,6 +59,8 @@ def _apply(rules: Sequence[Rule], audited: Audited) -> Iterator[Finding]:
     of_directories = [rule for rule in rules if rule.scope == "directory"]
     for subject in audited.subjects:
         applying = of_directories + of_models if subject.is_known else of_directories
+        if never_placed(subject):  # where its instances would run is beside the point
+            applying = [rule for rule in applying if not rule.id.startswith("TRT1")]
         for rule in applying:
             for found in islice(rule.check(subject), _MOST_FOUND):
                 yield _finding(rule, subject.model.name, found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -59,3 +60,16 @@ def entries(path: Path, limit: int = 1000) -> list[os.DirEntry[str]] | None:
     except OSError:
         return None
     return sorted(found, key=lambda entry: entry.name)
+
+
+def files_below(path: Path, depth: int = 4) -> Iterator[Path]:
+    """What isn't a directory in a directory and those below it, by name; links aren't followed."""
+    for entry in entries(path) or ():
+        try:
+            is_directory = entry.is_dir(follow_symlinks=False)
+        except OSError:
+            continue
+        if not is_directory:
+            yield Path(entry.path)
+        elif depth > 1:
+            yield from files_below(Path(entry.path), depth - 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +12,23 @@ from pytest_triton.audit.finding import Fix
 from pytest_triton.placement.backends import Backend, backend_named
 from pytest_triton.placement.declared import Declared, DeclaredGroup
 from pytest_triton.placement.hardware import NO_GPU, Hardware
-from pytest_triton.placement.predict import DEFAULT_TRAITS, Prediction, predict_all, usable_gpus
+from pytest_triton.placement.predict import (
+    DEFAULT_TRAITS,
+    Prediction,
+    ServerTraits,
+    predict_all,
+    usable_gpus,
+)
 from pytest_triton.repository import Model, Repository, model_config_type
 from pytest_triton.repository.pbtxt import line_and_column, walk
+from pytest_triton.repository.positions import locate
+from pytest_triton.repository.refusals import (
+    Refused,
+    completed_configs,
+    declared_models,
+    refused_everywhere,
+    with_known_backends,
+)
 
 if TYPE_CHECKING:
     from pytest_triton.audit.model_code.importing import Obstacle
@@ -77,6 +91,11 @@ class Subject:
         """Where each field stands in `text`: offsets, by path, such as `instance_group[0].kind`."""
         return walk(self.text, model_config_type().DESCRIPTOR).positions
 
+    @property
+    def refused(self) -> Refused | None:
+        """Why no hardware makes Triton load the model, None if some does."""
+        return self.audited.refused.get(self.model.name)
+
     def at(
         self, fields: str | Sequence[str], message: str, mend: str = "", fix: Fix | None = None
     ) -> Found:
@@ -88,6 +107,14 @@ class Subject:
                 line, column = line_and_column(self.text, self.positions[name])
                 return Found(self.model.config_file.path, line, column, message, mend, fix)
         return Found(self.model.config_file.path, 1, 1, message, mend, fix)
+
+    def at_field(self, field: str, message: str, mend: str = "") -> Found:
+        """A finding at a field, or at the nearest that is written around it."""
+        file = self.model.config_file
+        if file is None:
+            return Found(self.model.anchor, None, None, message, mend)
+        line, column = locate(file.text, field) or (1, 1)
+        return Found(file.path, line, column, message, mend)
 
     @cached_property
     def version_directories(self) -> tuple[Path, ...]:
@@ -150,10 +177,24 @@ class Subject:
 class Audited:
     """A repository under audit; `target` are the GPUs of production, None if nobody says."""
 
-    def __init__(self, repository: Repository, target: Hardware | None) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        target: Hardware | None,
+        server: ServerTraits = DEFAULT_TRAITS,
+        own_backends: Sequence[str] = (),
+    ) -> None:
         self.repository = repository
         self.target = target
         self.subjects = tuple(Subject(model, self) for model in repository.models)
+        self.server = with_known_backends(server, own_backends)
+
+    @cached_property
+    def refused(self) -> Mapping[str, Refused]:
+        """The models that no hardware makes Triton load, by name: what `predict` says, too."""
+        models = self.repository.models
+        declared = declared_models(models, completed_configs(models))
+        return refused_everywhere(models, declared, self.server)
 
     @cached_property
     def by_name(self) -> Mapping[str, Subject]:
@@ -175,8 +216,5 @@ class Audited:
 
         What is wrong with the configs themselves has rules of its own: it is left out here.
         """
-        sound = {
-            name: replace(one.declared, flaws=(), io_flaws=(), scheduler_flaws=())
-            for name, one in self.by_name.items()
-        }
+        sound = {name: one.declared.sound for name, one in self.by_name.items()}
         return predict_all(sound, self.target or NO_GPU)

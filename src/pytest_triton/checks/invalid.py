@@ -19,8 +19,8 @@ def first_invalid(model: Model, checked: CheckedDeployment) -> Model:
         declared = checked.declared.get(model.name)
         if declared is None or model.refusal is not None:
             return model
-        refusal = checked.refused_everywhere(model.name)
-        step = _refused_step(declared, refusal) if refusal is not None else None
+        refused = checked.refused_everywhere(model.name)
+        step = _refused_step(declared, refused.refusal) if refused is not None else None
         if step is None or step in passed or step not in by_name:
             return model
         passed.add(step)

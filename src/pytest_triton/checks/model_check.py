@@ -6,7 +6,6 @@ import os
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -19,7 +18,6 @@ from pytest_triton.checks.unserved import HEADLINE, Unserved, unserved
 from pytest_triton.placement.advice import (
     Advice,
     cure,
-    cure_refusal,
     cure_verdict,
     instance_group_lines,
 )
@@ -27,10 +25,11 @@ from pytest_triton.placement.compare import Observed, Verdict, compare
 from pytest_triton.placement.declared import Declared, DeclaredGroup
 from pytest_triton.placement.hardware import NO_GPU, HardwareRequest
 from pytest_triton.placement.instances import Kind
-from pytest_triton.placement.predict import DEFAULT_TRAITS, ample_gpus, predict
-from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
+from pytest_triton.placement.predict import ample_gpus, predict
 from pytest_triton.repository.config_file import position_of
+from pytest_triton.repository.near_misses import CONFIG_MISNAMED
 from pytest_triton.repository.problems import ConfigProblem, Effect
+from pytest_triton.repository.refusals import shown_problem
 
 if TYPE_CHECKING:
     from pytest_triton.checks.run import CheckedDeployment, Seen, TritonSession
@@ -44,6 +43,12 @@ _NOT_SERVED = Advice(
     "nobody can use it there. Give the server the GPUs that it needs. If the model is meant to be "
     "refused there because the server has no GPU, say so: --triton-gpus=none."
 )
+# What a server lacks, by the reason of a refusal that says nothing of the model.
+_LACKING: dict[str, Unproven] = {
+    "backend-missing": "no backend",
+    "agent-missing": "no repository agent",
+}
+_OF_GROUPS = ("cpu-with-gpus", "model-with-gpus", "gpu-id", "kind", "profile")
 _NOT_LOADED = Advice(
     "The repository has this model, and the running server doesn't serve it: it was not deployed, "
     "not loaded, or could not be read (only the server's log tells). Deploy it and load it, or "
@@ -107,21 +112,23 @@ class ModelCheck:
         declared = self._checked.declared.get(self.model.name)
         if declared is None:
             return "\n\n".join([f"the config can't be read: {self._place}", *said])
-        misspelt = _misspelt_backend(declared.backend)
-        if misspelt:
-            return _text(misspelt, [self._config_fact, ("backend", declared.backend)], "", None)
-        refusal = self._checked.refused_everywhere(self.model.name)
-        if refusal is not None:
+        refused = self._checked.refused_everywhere(self.model.name)
+        if refused is not None:
             cause = first_invalid(self.model, self._checked)
             if cause is not self.model and self._runs(cause, "test_config", None):
                 return self._reported(
                     f"its model {cause.name} is invalid, see test_config of {cause.name}"
                 )
-            return _text(
-                "Triton refuses this model on any hardware",
-                [self._config_fact, ("declared", declared.summary), ("predicted", str(refusal))],
-                refusal.text,
-                cure_refusal(declared, refusal, ample_gpus([declared]), DEFAULT_TRAITS),
+            return "\n".join(
+                [
+                    "Triton refuses this model on any hardware",
+                    "",
+                    shown_problem(refused),
+                    "",
+                    f"  predicted  {refused.refusal}",
+                    f"  Triton     {refused.refusal.text}",
+                    *said,
+                ]
             )
         if self.model.name in self._checked.held_back:
             return _text(
@@ -137,12 +144,17 @@ class ModelCheck:
         declared = self._checked.declared.get(self.model.name)
         if declared is None or not (declared.backend or declared.is_ensemble):
             return self._nothing_to("check")
+        refused = self._checked.refused_everywhere(self.model.name)
+        misnamed = any(one.reason == CONFIG_MISNAMED for one in self.model.problems)
+        if misnamed or (refused is not None and refused.refusal.reason not in _OF_GROUPS):
+            explicit = misnamed or declared.is_explicit
+            return "" if explicit else self._nothing_to("check")  # no advice on what never loads
         unexpected = self._unexpected_kinds(declared)
         if unexpected:
             return unexpected
         if declared.is_explicit or self._allowed:
             return ""
-        sound = replace(declared, flaws=(), io_flaws=())  # those are test_config's
+        sound = declared.sound  # flaws are test_config's
         on_cpu = predict(sound, NO_GPU)
         on_gpus = predict(sound, ample_gpus([sound], at_least=2))
         fallback = on_cpu.fallback
@@ -194,11 +206,11 @@ class ModelCheck:
         verdict = compare(declared, predicted, observed)
         self._seen, self._verdict = seen, verdict
         self._notes = tuple([note for note in seen.notes if not self._session.is_told(note)])
-        missing = observed.refusal is not None and observed.refusal.reason == "backend-missing"
+        lacking = self._lacking(observed)
         nowhere = None
-        if verdict.ok and not missing:
+        if verdict.ok and not lacking:
             nowhere = unserved(self.model.name, predicted, hardware, self._checked, self._session)
-        self._unproven = "no backend" if missing else ""
+        self._unproven = lacking
         advice = None
         if self._checked.attached and not observed.ready and observed.refusal is None:
             headline, advice = f"not loaded on this server ({observed.state})", _NOT_LOADED
@@ -212,13 +224,13 @@ class ModelCheck:
             and self._runs(self.model, "test_config", None)
         ):
             return self._reported("Triton refuses the config, see test_config")
-        if verdict.ok and not missing:
+        if verdict.ok and not lacking:
             return self._unserved(nowhere, hardware) if nowhere is not None else ""
         label = hardware.label
         if hardware.kind == "own":
             label += f": {predicted.hardware.label}"
         return _text(
-            "not proven: the server has no backend for it" if missing else verdict.headline,
+            f"not proven: the server has {lacking} for it" if lacking else verdict.headline,
             [
                 self._config_fact,
                 ("hardware", label),
@@ -316,6 +328,12 @@ class ModelCheck:
         self._reported_elsewhere = reason
         return Reported(reason)
 
+    def _lacking(self, observed: Observed) -> Unproven:
+        """What the server lacks for the model, "" if nothing: then a refusal proves nothing."""
+        if observed.refusal is None or self._checked.refused_everywhere(self.model.name):
+            return ""
+        return _LACKING.get(observed.refusal.reason, "")
+
     def _refused_at_poll(self, observed: Observed) -> bool:
         """Whether test_config fails for what a server said of the config, as this check would."""
         refusal = observed.refusal
@@ -372,17 +390,6 @@ def _with_kinds(declared: Declared, kinds: frozenset[Kind]) -> list[DeclaredGrou
         group = others.pop(0) if others else DeclaredGroup()
         groups.append(replace(group, kind=kind, gpus=group.gpus if kind == "GPU" else ()))
     return groups
-
-
-def _misspelt_backend(name: str) -> str:
-    """What to say of a name that is nearly an official backend's, "" if there is nothing to say.
-
-    A rehearsal stands in for any name, so that nobody else would notice.
-    """
-    if name in OFFICIAL_BACKENDS or any(official in name for official in OFFICIAL_BACKENDS):
-        return ""
-    close = get_close_matches(name, OFFICIAL_BACKENDS, n=1, cutoff=0.8)
-    return f"there is no official backend `{name}`: did you mean `{close[0]}`?" if close else ""
 
 
 def _declaration(declared: Declared) -> str:

@@ -35,11 +35,17 @@ Run = Annotated[
     str, Meta(description="`real run`, `attached server`, or `rehearsal (what is simulated)`.")
 ]
 Unproven = Literal[
-    "", "not served", "no server", "no backend", "ready nowhere", "reported elsewhere"
+    "",
+    "not served",
+    "no server",
+    "no backend",
+    "no repository agent",
+    "ready nowhere",
+    "reported elsewhere",
 ]
 """Why nothing is proven: no server was given the model, no server could be asked, the server lacks
-the model's backend, the model is READY on none of the run's hardware, or another check of the run
-fails for the same cause."""
+the model's backend or repository agent, the model is READY on none of the run's hardware, or
+another check of the run fails for the same cause."""
 
 NO_OBSERVATION: dict[Unproven, str] = {
     "not served": "not served (see test_config)",

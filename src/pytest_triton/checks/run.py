@@ -17,28 +17,35 @@ from pytest_triton.client.tls import Access
 from pytest_triton.errors import PytestTritonError, tells_all
 from pytest_triton.options.settings import Backends, Settings
 from pytest_triton.options.values import Deployment
-from pytest_triton.placement.backends import backend_named
+from pytest_triton.placement.backend_names import OFFICIAL_BACKENDS, PUBLISHED_BACKENDS
 from pytest_triton.placement.compare import Observed
 from pytest_triton.placement.declared import Declared
-from pytest_triton.placement.flaws import Flaw
 from pytest_triton.placement.hardware import NO_GPU, Hardware, HardwareRequest
+from pytest_triton.placement.libraries import PYTHON_RUNTIME
 from pytest_triton.placement.predict import (
+    DEFAULT_TRAITS,
     Prediction,
     ServerTraits,
     ample_gpus,
     predict_all,
 )
-from pytest_triton.placement.refusal import Refusal, classify
 from pytest_triton.plan.identity import config_hash, deployment_name, identities
 from pytest_triton.plan.sharding import needed
-from pytest_triton.rehearsal.completed_configs import as_json, completions
-from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS, is_backend_name
+from pytest_triton.rehearsal.completed_configs import as_json
+from pytest_triton.rehearsal.simulation import is_backend_name
 from pytest_triton.repository import (
     Model,
     Problem,
     Repository,
     model_config_type,
     read_repository,
+)
+from pytest_triton.repository.refusals import (
+    Refused,
+    completed_configs,
+    declared_models,
+    refused_everywhere,
+    with_known_backends,
 )
 from pytest_triton.servers.pool import Pool, ServerPool
 from pytest_triton.servers.running_server import RunningServer
@@ -69,13 +76,15 @@ class CheckedDeployment:
     """A deployment that is to be checked: its repositories as they are on disk.
 
     `backends` are those of the servers that check it. If it is checked on an `attached` one,
-    nothing can be held back from that: it serves what it serves.
+    nothing can be held back from that: it serves what it serves. `own_backends` are names of the
+    user's own backends.
     """
 
     deployment: Deployment
     repository: Repository
     backends: Backends = "stand-in"
     attached: bool = False
+    own_backends: tuple[str, ...] = ()
 
     @cached_property
     def declared(self) -> Mapping[str, Declared]:
@@ -83,24 +92,12 @@ class CheckedDeployment:
 
         What Triton refuses on sight, for what is on disk, is part of it (a flaw).
         """
-        found = {}
-        for model in self._readable:
-            config = self.completed.get(model.name)
-            declared = (
-                model.declared if config is None else Declared.of(config, on_disk=model.on_disk)
-            )
-            if model.refusal is not None:
-                text = model.refusal.triton or model.refusal.message
-                declared = replace(declared, flaws=(Flaw(classify(text), text), *declared.flaws))
-            found[model.name] = declared
-        return found
+        return declared_models(self.repository.models, self.completed)
 
     @cached_property
     def completed(self) -> Mapping[str, ModelConfig]:
         """The configs that real backends would complete, completed, by the models' names."""
-        models = {model.name: model.config for model in self._readable}
-        completing = {name for name, config in models.items() if _completes(config.backend)}
-        return completions(models, frozenset(completing))
+        return completed_configs(self.repository.models)
 
     @cached_property
     def completed_json(self) -> tuple[tuple[str, str], ...]:
@@ -122,17 +119,29 @@ class CheckedDeployment:
         """What decides about each model, by name: a proof is for one identity."""
         return identities(self.repository.models, self.declared)
 
-    @property
-    def _readable(self) -> Iterator[Model]:
-        return (model for model in self.repository.models if model.readable)
-
     @cached_property
     def stand_ins(self) -> tuple[str, ...]:
         """The backends that a rehearsal stands in for: all official ones, and the models' own."""
         if self.backends != "stand-in":
             return ()
-        own = {declared.backend for declared in self.declared.values()}
-        return tuple(sorted({*OFFICIAL_BACKENDS, *filter(is_backend_name, own)}))
+        names = {*OFFICIAL_BACKENDS, *PUBLISHED_BACKENDS, *self.own_backends}
+        for declared in self.declared.values():
+            backend, runtime = declared.backend, declared.runtime.name
+            if declared.runtime.is_own and is_backend_name(backend):
+                names.add(backend)
+            if runtime not in ("", PYTHON_RUNTIME) and backend in names and "/" not in runtime:
+                names.add(f"{backend}/{runtime}")
+        return tuple(sorted(names))
+
+    @property
+    def traits(self) -> ServerTraits:
+        """What is predicted for: a server that has Triton's backends and the user's own.
+
+        Which backends a real server has, it says itself.
+        """
+        if self.backends == "real":
+            return DEFAULT_TRAITS
+        return with_known_backends(DEFAULT_TRAITS, self.own_backends)
 
     @cached_property
     def held_back(self) -> Mapping[str, str]:
@@ -154,25 +163,32 @@ class CheckedDeployment:
                 )
         for predictions in (self._predicted_without_gpu, self._predicted_with_ample_gpus):
             for name, prediction in predictions.items():
-                if prediction.refusal is not None and prediction.refusal.reason == "crash":
-                    found[name] = f"Triton crashes on it: {prediction.refusal.text}"
+                refusal = prediction.refusal
+                if refusal is not None and refusal.reason == "crash":
+                    found[name] = f"Triton crashes on it: {refusal.text}"
+                elif refusal is not None and refusal.flaw in prediction.declared.scheduler_flaws:
+                    found[name] = f"Triton often crashes when it refuses it: {refusal.text}"
                 elif prediction.placement.total > _MOST_INSTANCES:
                     found[name] = f"it declares {prediction.placement.total} instances"
         return found
 
-    def refused_everywhere(self, model: str) -> Refusal | None:
+    def refused_everywhere(self, model: str) -> Refused | None:
         """The refusal that no hardware mends, also that of an ensemble for its models' sake."""
-        if self._predicted_without_gpu[model].ready:
-            return None
-        return self._predicted_with_ample_gpus[model].refusal
+        return self.refused.get(model)
+
+    @cached_property
+    def refused(self) -> Mapping[str, Refused]:
+        """All models that no hardware makes Triton load, by name."""
+        return refused_everywhere(self.repository.models, self.declared, self.traits)
 
     @cached_property
     def _predicted_without_gpu(self) -> Mapping[str, Prediction]:
-        return predict_all(self.declared, NO_GPU)
+        return predict_all(self.declared, NO_GPU, server=self.traits)
 
     @cached_property
     def _predicted_with_ample_gpus(self) -> Mapping[str, Prediction]:
-        return predict_all(self.declared, ample_gpus(self.declared.values(), at_least=2))
+        gpus = ample_gpus(self.declared.values(), at_least=2)
+        return predict_all(self.declared, gpus, server=self.traits)
 
     @cached_property
     def left_out(self) -> tuple[Path, ...]:
@@ -181,6 +197,15 @@ class CheckedDeployment:
         paths = [model.directory for model in models if model.name in self.held_back]
         paths += [problem.path for problem in self.repository.problems]
         return tuple(sorted(paths))
+
+    @cached_property
+    def shadowed(self) -> tuple[Path, ...]:
+        """The models' own libraries, which a rehearsal stands in for as for all others."""
+        if self.backends != "stand-in":
+            return ()
+        return tuple(
+            sorted(path for model in self.repository.models for path in model.own_libraries)
+        )
 
     @cached_property
     def _by_repository(self) -> Mapping[Path, Sequence[Model]]:
@@ -268,7 +293,11 @@ class TritonSession:
         if key not in self._read:
             repository = read_repository(deployment.paths)
             self._read[key] = CheckedDeployment(
-                deployment, repository, settings.backends, settings.is_attached
+                deployment,
+                repository,
+                settings.backends,
+                settings.is_attached,
+                settings.own_backends,
             )
         return self._read[key]
 
@@ -324,6 +353,7 @@ class TritonSession:
             arguments=settings.arguments,
             environment=settings.environment,
             load=settings.load,
+            shadowed=checked.shadowed,
         )
         if settings.server == "process":
             return replace(
@@ -422,7 +452,11 @@ class TritonSession:
                 return None  # test_placement fails with this error; the config is still looked at
             observed = seen.observed.get(model)
             refusal = observed.refusal if observed is not None else None
-            if refusal is not None and refusal.stage == "poll" and refusal.reason != "ensemble":
+            if (
+                refusal is not None
+                and refusal.stage == "poll"
+                and refusal.reason not in ("ensemble", "agent-missing")
+            ):
                 return PollRefusal(seen.server, refusal.text)
         return None
 
@@ -471,6 +505,7 @@ def _audit(
         target=settings.target,
         select=[rule for rules in settings.audit_select for rule in rules],
         ignore=settings.audit_ignore,
+        own_backends=settings.own_backends,
         skip_told=True,
     ):
         directory = finding.path
@@ -561,7 +596,3 @@ def _lacks_python_file(model: Model) -> bool:
     file = model.config.default_model_filename or "model.py"
     versions = (model.directory / str(version) for version in model.versions_to_load)
     return any(not (version / file).is_file() for version in versions)
-
-
-def _completes(backend: str) -> bool:
-    return backend_named(backend).completes

@@ -39,9 +39,11 @@ from pytest_triton.audit import (
 from pytest_triton.audit.finding import SEVERITIES
 from pytest_triton.audit.fixing import fixed_texts, write_text
 from pytest_triton.audit.rules import KNOWN
+from pytest_triton.cli.server_options import add_own_backends, add_release
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.options.repository_paths import NoDirectories, repository_paths
 from pytest_triton.placement.hardware import Hardware, target_hardware
+from pytest_triton.placement.predict import ServerTraits
 from pytest_triton.repository import Repository, RepositoryError, read_repository
 from pytest_triton.repository.problems import printable, shown_path
 from pytest_triton.text.readable import is_file
@@ -67,6 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="GPUS",
         help="the GPUs of production: a number (0, 4), or sim:N@CC with a compute capability",
     )
+    add_release(parser)
+    add_own_backends(parser)
     parser.add_argument(
         "--format",
         choices=("text", "json", "sarif", "github"),
@@ -149,7 +153,14 @@ def _audited(
     select = tuple(arguments.select)
 
     def look(repository: Repository) -> tuple[Finding, ...]:
-        return audit(repository, target=arguments.target, select=select, ignore=arguments.ignore)
+        return audit(
+            repository,
+            target=arguments.target,
+            select=select,
+            ignore=arguments.ignore,
+            server=ServerTraits(version=arguments.release),
+            own_backends=arguments.own_backend,
+        )
 
     findings: list[Finding] = []
     fixed: list[Path] = []

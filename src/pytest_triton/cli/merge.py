@@ -36,7 +36,7 @@ from typing import Any, get_args
 
 from pytest_triton.cli.deployments import read_deployment
 from pytest_triton.cli.plan import make_plan
-from pytest_triton.cli.release_option import add_release
+from pytest_triton.cli.server_options import add_own_backends, add_release
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.ledger import Entry, Ledger, LedgerUnusable, read_ledger, write_ledger
 from pytest_triton.ledger.assess import Assessment, Cell, State, assess, headline_of
@@ -84,6 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where a rehearsal is proof enough (default: no-gpu, where no GPU is needed)",
     )
     add_release(parser)
+    add_own_backends(parser)
     parser.add_argument(
         "--replaced",
         action="append",
@@ -149,7 +150,8 @@ def _write_reports(arguments: argparse.Namespace, ledger: Ledger, proof: Proof) 
 
 def _plan(arguments: argparse.Namespace) -> Plan:
     if arguments.plan is None:
-        return make_plan(arguments.repo, server=ServerTraits(version=arguments.release))
+        server = ServerTraits(version=arguments.release)
+        return make_plan(arguments.repo, server, arguments.own_backend)
     try:
         return needs_of(read_json(arguments.plan))
     except PlanUnusable as error:

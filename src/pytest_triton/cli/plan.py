@@ -31,7 +31,7 @@ from typing import Any
 
 from pytest_triton.checks.run import CheckedDeployment
 from pytest_triton.cli.deployments import read_deployment
-from pytest_triton.cli.release_option import add_release
+from pytest_triton.cli.server_options import add_own_backends, add_release
 from pytest_triton.options.values import Deployment
 from pytest_triton.placement.predict import DEFAULT_TRAITS, ServerTraits
 from pytest_triton.plan.identity import deployment_name
@@ -41,6 +41,7 @@ from pytest_triton.plan.plan_file import Need, Plan, PlannedJob, names, plan_jso
 from pytest_triton.plan.sharding import MOST
 from pytest_triton.repository import read_repository
 from pytest_triton.repository.problems import printable
+from pytest_triton.repository.refusals import with_known_backends
 from pytest_triton.text.tables import lay_out, screen_width
 
 _WIDTH = 92  # characters a line of prose
@@ -71,11 +72,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--shards", type=_shards, default=1, metavar="N", help="split each job into N parts"
     )
     add_release(parser)
+    add_own_backends(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     server = ServerTraits(version=arguments.release)
-    plan = make_plan(arguments.repositories, arguments.shards, server)
+    plan = make_plan(arguments.repositories, server, arguments.own_backend, shards=arguments.shards)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no "·"
     most = _MOST_PERMUTATIONS.get(arguments.format)
@@ -88,12 +90,17 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def make_plan(
-    deployments: Sequence[Deployment], shards: int = 1, server: ServerTraits = DEFAULT_TRAITS
+    deployments: Sequence[Deployment],
+    server: ServerTraits = DEFAULT_TRAITS,
+    own_backends: Sequence[str] = (),
+    shards: int = 1,
 ) -> Plan:
     """The plan of repositories on disk, by the rules of a server's release.
 
-    Raises RepositoryError if one can't be read.
+    The server has `own_backends` beside Triton's. Raises RepositoryError if a repository can't be
+    read.
     """
+    traits = with_known_backends(server, own_backends)
     needs: list[Need] = []
     paths: dict[tuple[str, str], str] = {}
     backends: dict[tuple[str, str], frozenset[str]] = {}
@@ -106,7 +113,7 @@ def make_plan(
             models[model.name] = PlannedModel(model.name, declared, checked.identities[model.name])
             paths[name, model.name] = os.path.relpath(model.directory)
             backends[name, model.name] = backends_of(model.name, checked.declared)
-        needs += needs_of_deployment(name, models, server)
+        needs += needs_of_deployment(name, models, traits)
     return plan_of(needs, paths, backends, shards)
 
 

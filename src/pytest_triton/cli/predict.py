@@ -46,7 +46,7 @@ from typing import Any
 
 from pytest_triton.checks.run import CheckedDeployment
 from pytest_triton.cli.deployments import read_deployment
-from pytest_triton.cli.release_option import add_release, shown_release
+from pytest_triton.cli.server_options import add_own_backends, add_release, shown_release
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.options.values import Deployment
 from pytest_triton.placement.advice import cure
@@ -58,6 +58,12 @@ from pytest_triton.placement.refusal import Refusal, classify
 from pytest_triton.placement.unserved import fewest_gpus, needs
 from pytest_triton.repository import Model, Problem, position_of, read_repository
 from pytest_triton.repository.problems import Effect, printable, shown_path
+from pytest_triton.repository.refusals import (
+    Refused,
+    refused_everywhere,
+    shown_problem,
+    with_known_backends,
+)
 from pytest_triton.text.tables import lay_out, screen_width
 
 _NEW_ENOUGH = (99, 0)  # compute capability of GPUs that are given as a count
@@ -85,6 +91,7 @@ class PredictedModel:
     model: Model
     declared: str
     predictions: tuple[Prediction, ...]
+    refused: Refused | None = None
     ready_on: str | None = None  # of a model that none of it serves: the hardware that would
 
     @property
@@ -95,7 +102,13 @@ class PredictedModel:
     @property
     def problems(self) -> list[Problem]:
         """Why Triton refuses what is on disk, whatever the hardware."""
-        return [one for one in self.model.problems if one.effect is not Effect.ACCEPTED]
+        found = [one for one in self.model.problems if one.effect is not Effect.ACCEPTED]
+        if self.refused is not None and not any(
+            one.triton == self.refused.problem.triton or one.message == self.refused.problem.message
+            for one in found
+        ):
+            found.append(self.refused.problem)
+        return found
 
 
 @dataclass(frozen=True)
@@ -114,7 +127,7 @@ class PredictedDeployment:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Show where every model of a repository would run on given hardware, by Triton's rules. "
-        "No server is started and no GPU is needed; every backend is taken to be there. Exit "
+        "No server is started and no GPU is needed; Triton's backends are taken to be there. Exit "
         "code 1 if a model is ready on none of the hardwares, or can't be read."
     )
     parser.add_argument(
@@ -134,13 +147,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "compute capability, such as sim:2@5.2 (default: 0 2)",
     )
     add_release(parser)
+    add_own_backends(parser)
     parser.add_argument("--json", action="store_true", help="for programs; nothing else is printed")
     parser.add_argument("--explain", metavar="MODEL", help="go through the rules for this model")
 
 
 def run(arguments: argparse.Namespace) -> int:
     asked: list[Asked] = list(dict.fromkeys(arguments.gpus))
-    server = ServerTraits(version=arguments.release)
+    server = with_known_backends(ServerTraits(version=arguments.release), arguments.own_backend)
     predicted = [_predict(deployment, asked, server) for deployment in arguments.repositories]
     if arguments.explain is not None:
         predicted = _only(arguments.explain, predicted)
@@ -211,6 +225,7 @@ def _predict(
     deployment: Deployment, asked: Sequence[Asked], server: ServerTraits
 ) -> PredictedDeployment:
     checked = CheckedDeployment(deployment, read_repository(deployment.paths))
+    refused = refused_everywhere(checked.repository.models, checked.declared, server)
     everywhere = [predict_all(checked.declared, one.hardware, server=server) for one in asked]
     models = []
     for model in checked.repository.models:
@@ -221,7 +236,7 @@ def _predict(
         else:
             declared = "unreadable"
             predictions = tuple(_unreadable(model, one.hardware, server) for one in asked)
-        one = PredictedModel(model, declared, predictions)
+        one = PredictedModel(model, declared, predictions, refused.get(model.name))
         if model.readable and not one.is_served:
             fewest = fewest_gpus(model.name, checked.declared, server)
             one = replace(one, ready_on=None if fewest is None else str(fewest))
@@ -298,9 +313,17 @@ def _overview(
         yield f"{one.label}: {counts.ready} ready ({fallbacks}), {counts.refused} refused"
     for deployment in predicted:
         for model in deployment.models:
-            for problem in model.problems:
-                yield ""
-                yield str(problem)
+            yield from _told(model)
+
+
+def _told(model: PredictedModel) -> Iterator[str]:
+    """What is wrong with a model, and the places in other configs that it contradicts."""
+    for problem in model.problems:
+        yield ""
+        if model.refused is not None and problem is model.refused.problem:
+            yield shown_problem(model.refused)
+        else:
+            yield str(problem)
 
 
 def _table(deployment: PredictedDeployment, asked: Sequence[Asked]) -> Iterator[str]:
@@ -320,9 +343,7 @@ def _explanation(
             yield ""
             yield f"{printable(one.model.name)}: {_place(one.model)}"
             yield f"declared: {one.declared}"
-            for problem in one.problems:
-                yield ""
-                yield str(problem)
+            yield from _told(one)
             if one.model.readable:
                 for number, prediction in enumerate(one.predictions):
                     yield ""

@@ -25,6 +25,7 @@ from pytest_triton.evidence.resolved_config import groups_of, grpc_model_config,
 from pytest_triton.placement.compare import ABSENT, READY, Observed, Testimony
 from pytest_triton.placement.instances import Placement
 from pytest_triton.placement.predict import ResolvedGroup, ServerTraits
+from pytest_triton.placement.rate_limits import RateLimits
 from pytest_triton.placement.refusal import Refusal, classify
 from pytest_triton.servers.attached.server import Api, api_of
 from pytest_triton.servers.running_server import RunningServer
@@ -164,7 +165,11 @@ def traits_of(server: RunningServer) -> ServerTraits:
     """What of this server Triton's rules depend on: its release, and the backends it has."""
     with api_of(server) as api:
         version = str(api.metadata().get("version", ""))
-    return ServerTraits(version=_release(version), backends=server.backends)
+    return ServerTraits(
+        version=_release(version),
+        backends=server.backends,
+        rate_limits=RateLimits.of_arguments(server.spec.arguments),
+    )
 
 
 def _release(version: str) -> tuple[int, int, int]:

@@ -259,6 +259,13 @@ class Settings:
         "what models must declare, such as 'fraud_*: gpu' (repeatable)",
         repeatable=True,
     )
+    own_backends: tuple[str, ...] = option(
+        "text",
+        "NAME",
+        "a backend of your own, which a server has beside Triton's: rehearsals stand in for it, "
+        "and no check calls its name unknown (repeatable)",
+        repeatable=True,
+    )
     target: Hardware | None = option(
         "target",
         "GPUS",

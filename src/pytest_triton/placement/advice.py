@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Literal
 
-from pytest_triton.placement.backends import BACKENDS
+from pytest_triton.placement.backend_names import OFFICIAL_BACKENDS, meant_backend
 from pytest_triton.placement.compare import Verdict
 from pytest_triton.placement.declared import Declared, DeclaredGroup
 from pytest_triton.placement.hardware import Hardware
@@ -45,9 +44,10 @@ def cure_verdict(verdict: Verdict) -> Advice | None:
     if verdict.ok:
         return cure(verdict.declared, predicted)
     if observed.refusal is not None:
-        return cure_refusal(
-            verdict.declared, observed.refusal, predicted.hardware, predicted.server
-        )
+        refusal = observed.refusal
+        if predicted.refusal is not None and predicted.refusal.reason == refusal.reason:
+            refusal = predicted.refusal  # which knows the field
+        return cure_refusal(verdict.declared, refusal, predicted.hardware, predicted.server)
     if not observed.ready:
         return Advice(
             f"The server says only {observed.state!r}. Its log may say more; a model directory "
@@ -86,6 +86,18 @@ def cure_refusal(
     declared: Declared, refusal: Refusal, hardware: Hardware, server: ServerTraits
 ) -> Advice:
     """Advice on a refusal, predicted or observed."""
+    advice = _cure_reason(declared, refusal, hardware, server)
+    if refusal.flaw is not None and refusal.flaw.message:
+        cause = f"{_sentence(refusal.flaw.message)} {refusal.flaw.cure}".strip()
+        keep = refusal.reason in ("name", "backend-missing", "config", "ensemble")
+        return Advice(cause, advice.lines if keep else "")
+    return advice
+
+
+def _cure_reason(
+    declared: Declared, refusal: Refusal, hardware: Hardware, server: ServerTraits
+) -> Advice:
+    """Advice on a refusal of which only the reason is known."""
     reason = refusal.reason
     usable = usable_gpus(hardware, server)
     if reason == "no-gpu":
@@ -170,6 +182,16 @@ _CAUSES: dict[str, tuple[str, str | None]] = {
     "ensemble": (
         "An ensemble is only as ready as its models, and it takes no instance_group, "
         "optimization or warm-up of its own.",
+        None,
+    ),
+    "warm-up": (
+        "A sample of model_warmup doesn't fit the model's inputs: their names, data types and dims "
+        "(without the batch) have to be those of the config, files lie in warmup/.",
+        None,
+    ),
+    "agent-missing": (
+        "This server has no repository agent of that name. NVIDIA's images have `checksum`, the "
+        "releases that pytest_triton installs have none: check the model in a container.",
         None,
     ),
     "model-file": ("The model's file is missing in the version directory, or unreadable.", None),
@@ -269,18 +291,21 @@ def _cure_backend_kind(declared: Declared, kind: Literal["GPU", "CPU"]) -> Advic
 
 
 def _cure_backend_missing(declared: Declared, server: ServerTraits) -> Advice:
-    known = set(BACKENDS) | (server.backends or frozenset())
-    close = get_close_matches(declared.backend, known - {declared.backend}, n=1, cutoff=0.7)
-    if close and declared.backend not in BACKENDS:
+    meant = meant_backend(declared.backend)
+    if meant and declared.backend not in OFFICIAL_BACKENDS:
         return Advice(
-            f"There is no backend {declared.backend!r}. Did you mean {close[0]!r}?",
-            f'backend: "{close[0]}"',
+            f"There is no backend {declared.backend!r}. Did you mean {meant!r}?",
+            f'backend: "{meant}"',
         )
     there = ", ".join(sorted(server.backends or ())) or "none that is known"
     return Advice(
         f"This server has no {declared.backend!r} backend ({there}). Take an image or a backend "
         "directory that has it, or a rehearsal with stand-in backends.",
     )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _without(group: DeclaredGroup, field: str) -> DeclaredGroup:

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from pytest_triton.placement.backends import BACKENDS, Backend, backend_named
 from pytest_triton.placement.core_completion import complete
+from pytest_triton.placement.data_flow import DataFlow, Signature
 from pytest_triton.placement.ensembles import ENSEMBLE
+from pytest_triton.placement.fields import field_flaws, set_fields
 from pytest_triton.placement.flaws import Flaw
-from pytest_triton.placement.polling import poll_flaws, version_flaw, versions_to_load
-from pytest_triton.placement.tensors import io_flaws
+from pytest_triton.placement.libraries import Runtime, batch_strategy_flaws
+from pytest_triton.placement.named_files import NamedFiles
+from pytest_triton.placement.polling import (
+    agent_flaws,
+    poll_flaws,
+    version_flaw,
+    versions_to_load,
+)
+from pytest_triton.placement.rate_limits import Resource, resources_of
+from pytest_triton.placement.states import state_flaws
+from pytest_triton.placement.tensors import io_flaws, overflow_flaws
+from pytest_triton.placement.warm_up import warm_up_flaws
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
@@ -20,7 +32,11 @@ if TYPE_CHECKING:
 ONLY_PASSIVE_SEQUENCE = Flaw(
     "config",
     "Initialization failed for all sequence-batch scheduler threads",
+    "instance_group",
+    "a sequence model whose groups are all passive",
+    "Delete passive from one of its groups.",
     until=(2, 37, 0),
+    code="Internal",
 )
 
 DeclaredKind = Literal["AUTO", "GPU", "CPU", "MODEL", "UNKNOWN"]
@@ -44,13 +60,21 @@ class OnDisk:
 
     `name`: the directory's. `versions`: its usable version directories. `files`: the entries of
     its first subdirectory in byte order (where Triton looks for the backend), directories with
-    a "/" at the end. `has_config`: whether there is a config.pbtxt at all.
+    a "/" at the end. `has_config`: whether there is a config.pbtxt at all. `named_files`: what
+    stands where the config names files (None: nobody has looked). `newer_fields`: the fields in
+    its text that not every release knows (None: nobody has looked). `libraries`: the backends'
+    libraries in the model's directory and its versions'. `may_complete`: whether a backend that
+    completes configs can do so for this model (python's can't without `auto_complete_config`).
     """
 
     name: str
     versions: tuple[int, ...] = (1,)
     files: frozenset[str] = frozenset()
     has_config: bool = True
+    named_files: NamedFiles | None = None
+    newer_fields: tuple[str, ...] | None = None
+    libraries: frozenset[str] = frozenset()
+    may_complete: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +115,10 @@ class Declared:
     newest, 0 (also where the step says none) the version 0. `versions` are those that the model
     loads, ascending; none if nobody has looked at its directory, or if that is a flaw. `flaws` is
     what Triton refuses while polling, whatever the hardware; `io_flaws` what it refuses after
-    the instance groups, `scheduler_flaws` after the instances.
+    the instance groups, `instance_flaws` when it makes instances that aren't passive,
+    `scheduler_flaws` after those. `signature` is what ensembles have to know of the model,
+    `data_flow` an ensemble's steps. `runtime` says where the library of its backend is, `agents`
+    the repository agents that it wants, `resources` what its instances ask of the rate limiter.
     """
 
     name: str
@@ -105,7 +132,13 @@ class Declared:
     has_config: bool = True
     flaws: tuple[Flaw, ...] = field(default=(), repr=False)
     io_flaws: tuple[Flaw, ...] = field(default=(), repr=False)
+    instance_flaws: tuple[Flaw, ...] = field(default=(), repr=False)
     scheduler_flaws: tuple[Flaw, ...] = field(default=(), repr=False)
+    signature: Signature | None = field(default=None, repr=False)
+    data_flow: DataFlow | None = field(default=None, repr=False)
+    runtime: Runtime = field(default=Runtime(), repr=False)
+    agents: tuple[tuple[str, Flaw], ...] = field(default=(), repr=False)
+    resources: tuple[tuple[Resource, ...], ...] = field(default=(), repr=False)
 
     @classmethod
     def of(cls, config: ModelConfig, *, on_disk: OnDisk | None = None) -> Declared:
@@ -119,7 +152,10 @@ class Declared:
         name, backend, platform, _, flaw = complete(config, directory, files)
         if on_disk is None and backend == "tensorflow":
             platform = platform or BACKENDS["tensorflow"].platforms[0]
-        flaws = [flaw] if flaw is not None else []
+        newer = on_disk.newer_fields if on_disk is not None else None
+        flaws = list(field_flaws(tuple(set_fields(config)) if newer is None else newer, directory))
+        if flaw is not None:
+            flaws.append(flaw)
         flaws.extend(poll_flaws(config, name, backend, platform, directory))
         there: Collection[int] = (1,) if on_disk is None else on_disk.versions
         if on_disk is None and config.HasField("version_policy"):
@@ -130,7 +166,8 @@ class Declared:
             flaws.append(flaw)
         scheduling = config.WhichOneof("scheduling_choice")
         is_ensemble = scheduling == "ensemble_scheduling" or platform == ENSEMBLE
-        has_tensors = len(config.input) and len(config.output)
+        completes = backend_named(backend).completes and (on_disk is None or on_disk.may_complete)
+        named = on_disk.named_files if on_disk is not None else None
         groups = tuple([_group(group) for group in config.instance_group])
         steps = config.ensemble_scheduling.step if is_ensemble else ()
         return cls(
@@ -144,12 +181,42 @@ class Declared:
             versions=() if on_disk is None else versions,
             has_config=on_disk is None or on_disk.has_config,
             flaws=tuple(flaws),
-            io_flaws=tuple(io_flaws(config, name, platform)) if has_tensors else (),
+            io_flaws=(*io_flaws(config, name, platform, named), *batch_strategy_flaws(config)),
+            instance_flaws=tuple(warm_up_flaws(config, name, named)),
             scheduler_flaws=(
-                (ONLY_PASSIVE_SEQUENCE,)
-                if scheduling == "sequence_batching" and groups and all(g.passive for g in groups)
-                else ()
+                *overflow_flaws(config),
+                *state_flaws(config, named),
+                *(
+                    (ONLY_PASSIVE_SEQUENCE,)
+                    if scheduling == "sequence_batching"
+                    and groups
+                    and all(g.passive for g in groups)
+                    else ()
+                ),
             ),
+            signature=Signature.of(
+                config,
+                open_inputs=completes and not len(config.input),
+                open_outputs=completes and not len(config.output),
+            ),
+            data_flow=DataFlow.of(config) if is_ensemble else None,
+            runtime=Runtime.of(config, backend, on_disk.libraries if on_disk else frozenset()),
+            agents=agent_flaws(config),
+            resources=resources_of(config),
+        )
+
+    @property
+    def sound(self) -> Declared:
+        """The same model without its flaws, and not held against others: for placement alone."""
+        return replace(
+            self,
+            flaws=(),
+            io_flaws=(),
+            instance_flaws=(),
+            scheduler_flaws=(),
+            signature=None,
+            data_flow=None,
+            runtime=Runtime(),
         )
 
     @property

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # From this release on, `platform` is free where the backend isn't one of the platforms' own.
 FREE_PLATFORM: Version = (2, 36, 0)
 RESPONSE_CACHE_CHECK: Version = (2, 38, 0)
+MODEL_METRICS: Version = (2, 52, 0)
 
 
 def poll_flaws(
@@ -48,14 +49,8 @@ def poll_flaws(
     elif scheduling == "ensemble_scheduling" or platform == ENSEMBLE:
         yield from islice(ensemble_flaws(config, name, platform), 1)
     if config.model_transaction_policy.decoupled and config.response_cache.enable:
-        yield Flaw(
-            "config",
-            f"Response Cache does not currently support model {name} with 'decoupled' "
-            "transaction policy. Please disable the response cache.",
-            "response_cache",
-            "a decoupled model can't use the response cache",
-            "Delete response_cache, or decoupled from model_transaction_policy.",
-        )
+        yield decoupled_cache_flaw(name)
+    yield from metrics_flaws(config)
     if name != directory:
         yield Flaw(
             "name",
@@ -65,6 +60,65 @@ def poll_flaws(
             f"the model is called `{name}`, its directory `{directory}`",
             f'Write name: "{directory}", leave the name out, or rename the directory.',
         )
+
+
+def decoupled_cache_flaw(name: str) -> Flaw:
+    return Flaw(
+        "config",
+        f"Response Cache does not currently support model {name} with 'decoupled' "
+        "transaction policy. Please disable the response cache.",
+        "response_cache",
+        "a decoupled model can't use the response cache",
+        "Delete response_cache, or decoupled from model_transaction_policy.",
+    )
+
+
+def agent_flaws(config: ModelConfig) -> tuple[tuple[str, Flaw], ...]:
+    """The repository agents that a config wants, with what a server says that lacks one."""
+    return tuple(
+        (
+            agent.name,
+            Flaw(
+                "agent-missing",
+                f"unable to find 'libtritonrepoagent_{agent.name}.so' for repo agent "
+                f"'{agent.name}', searched: /opt/tritonserver/repoagents",
+                f"model_repository_agents.agents[{index}].name",
+                f"this server has no repository agent `{agent.name}`",
+                "NVIDIA's images have `checksum`; the releases that pytest_triton installs have "
+                "none. Check this model in a container (--triton-image).",
+            ),
+        )
+        for index, agent in enumerate(config.model_repository_agents.agents)
+    )
+
+
+def metrics_flaws(config: ModelConfig) -> Iterator[Flaw]:
+    """What is refused in `model_metrics`."""
+    if "model_metrics" not in config.DESCRIPTOR.fields_by_name:
+        return  # of an older tritonclient, which can't read it either
+    for index, control in enumerate(config.model_metrics.metric_control):
+        place = f"model_metrics.metric_control[{index}]"
+        text, field = "", place
+        if not control.HasField("metric_identifier"):
+            text = "metric control must specify 'metric_identifier'"
+        elif not control.metric_identifier.family:
+            text = "metric identifier must specify non-empty 'family'"
+            field = f"{place}.metric_identifier"
+        elif not control.HasField("histogram_options"):
+            text = "metric control must specify 'histogram_options'"
+        elif not len(control.histogram_options.buckets):
+            text = "histogram options must specify non-empty 'buckets'"
+            field = f"{place}.histogram_options"
+        if text:
+            yield Flaw(
+                "config",
+                text,
+                field,
+                f"metric_control {index} is not complete: {text}",
+                "Write metric_identifier { family: ... } and histogram_options { buckets: "
+                "[ ... ] }.",
+                since=MODEL_METRICS,
+            )
 
 
 def versions_to_load(config: ModelConfig, there: Collection[int]) -> tuple[int, ...]:
@@ -255,6 +309,7 @@ _CONTROLS = (
 )
 _CORRID = 3
 _CORRID_TYPES = (4, 5, 8, 9, 13)  # UINT32, UINT64, INT32, INT64, STRING
+_CORRID_CURE = "Write no values, and a data_type of TYPE_(U)INT32, TYPE_(U)INT64 or TYPE_STRING."
 _VALUES = ("int32_false_true", "fp32_false_true", "bool_false_true")
 
 
@@ -263,6 +318,7 @@ def _control_flaws(batching: Any, name: str) -> Iterator[Flaw]:
     for kind, label in _CONTROLS:
         tensors: set[str] = set()
         seen = False
+        odd_type: Flaw | None = None  # which core looks at when it has gone through all of them
         for index, tensor in enumerate(batching.control_input):
             field = f"sequence_batching.control_input[{index}]"
             if not tensor.name:
@@ -303,6 +359,18 @@ def _control_flaws(batching: Any, name: str) -> Iterator[Flaw]:
                         f"the values of {label} are not what it takes",
                         cure,
                     )
+                odd_type = None
+                if kind == _CORRID and control.data_type not in _CORRID_TYPES:
+                    odd_type = Flaw(
+                        "config",
+                        f"unexpected data type for control {label} for {name}. Allowed data types "
+                        "are TYPE_UINT64, TYPE_INT64, TYPE_UINT32, TYPE_INT32 and TYPE_STRING",
+                        f"{field}.control[{number}].data_type",
+                        f"the data_type of {label} is not what it takes",
+                        _CORRID_CURE,
+                    )
+        if odd_type is not None:
+            yield odd_type
 
 
 def _control_value_flaws(
@@ -311,18 +379,11 @@ def _control_value_flaws(
     """Triton's words about the values of one control, and what to do."""
     given = [choice for choice in _VALUES if len(getattr(control, choice))]
     if kind == _CORRID:
-        cure = "Write no values, and a data_type of TYPE_(U)INT32, TYPE_(U)INT64 or TYPE_STRING."
         if given:
             yield (
                 "sequence batching must not specify either 'int32_false_true', "
                 f"'fp32_false_true' or 'bool_false_true' for {label} for {name}",
-                cure,
-            )
-        if control.data_type not in _CORRID_TYPES:
-            yield (
-                f"unexpected data type for control {label} for {name}. Allowed data types are "
-                "TYPE_UINT64, TYPE_INT64, TYPE_UINT32, TYPE_INT32 and TYPE_STRING",
-                cure,
+                _CORRID_CURE,
             )
         return
     cure = "Write one of them, with two values, such as int32_false_true: [ 0, 1 ]."

@@ -13,15 +13,22 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal
 
+from pytest_triton.placement.backend_names import missing_backend_flaw
 from pytest_triton.placement.backends import Backend, backend_named
+from pytest_triton.placement.data_flow import Signature, check_data_flow
 from pytest_triton.placement.declared import Declared, DeclaredGroup, OnDisk, shortened
+from pytest_triton.placement.flaws import Flaw
 from pytest_triton.placement.hardware import Gpu, Hardware
 from pytest_triton.placement.instances import NOTHING, Instances, Kind, Placement
-from pytest_triton.placement.refusal import Reason, Refusal
+from pytest_triton.placement.libraries import PYTHON_RUNTIME, library_name
+from pytest_triton.placement.polling import decoupled_cache_flaw
+from pytest_triton.placement.rate_limits import RateLimiter, RateLimits
+from pytest_triton.placement.refusal import Reason, Refusal, Stage
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -29,6 +36,7 @@ if TYPE_CHECKING:
 # Releases in which a rule changed; before them:
 NUMBERED_INSTANCES = (2, 37, 0)  # a group's only instance had the group's name, without "_0"
 PREFERENCE_NEEDS_GPU = (2, 36, 0)  # a backend's preference for GPUs held without one as well
+PYTHON_BASED_BACKENDS = (2, 39, 0)  # a model.py in a backend's directory counts, too
 BACKEND_LIBRARY_WORDS = (2, 42, 0)  # other words for a missing backend
 
 
@@ -36,13 +44,19 @@ BACKEND_LIBRARY_WORDS = (2, 42, 0)  # other words for a missing backend
 class ServerTraits:
     """What of a server matters to placement: its release and its build.
 
-    `backends` are the names of those in its backend directory, None when all are there.
+    `backends` are the names of those in its backend directory, None when all are there; `agents`
+    those of its repository agents, likewise. `libraries` are the files in the backends'
+    directories, as "name/file"; None: each has what a config's `runtime` asks for.
+    `rate_limits`: None if it has no rate limiter.
     """
 
     version: tuple[int, int, int] = (2, 51, 0)
     gpu_support: bool = True
     min_compute_capability: tuple[int, int] = (6, 0)
     backends: frozenset[str] | None = None
+    agents: frozenset[str] | None = None
+    libraries: frozenset[str] | None = None
+    rate_limits: RateLimits | None = None
 
 
 DEFAULT_TRAITS = ServerTraits()
@@ -150,6 +164,9 @@ def predict_all(
 ) -> dict[str, Prediction]:
     """Predictions for all models of one server, by name: ensembles depend on their models."""
     predictions = {name: _resolve(d, hardware, server, None) for name, d in models.items()}
+    if server.rate_limits is not None:
+        predictions.update(_over_limits(predictions, server.rate_limits))
+    signatures = {name: d.signature for name, d in models.items() if d.signature is not None}
     polled = {name for name, prediction in predictions.items() if _was_polled(prediction)}
     waiting = [name for name, d in models.items() if d.is_ensemble and name in polled]
     settled = {name for name in predictions if name not in waiting}
@@ -157,11 +174,13 @@ def predict_all(
         decided = [n for n in waiting if settled.issuperset(_present(models[n], models))]
         # When none can be decided, they wait for each other, or for those that do.
         for name in decided or waiting:
-            broken = _missing_step(models[name], polled)
+            broken = _missing_step(models[name], polled, models)
             if broken is None and decided:
                 broken = _broken_step(models[name], predictions)
             elif broken is None:
                 broken = _circle(name, models)
+            if broken is None:
+                broken = _data_flow_refusal(models[name], signatures, server)
             if broken is not None:
                 predictions[name] = replace(
                     predictions[name], placement=NOTHING, groups=(), refusal=broken, fallback=False
@@ -169,6 +188,58 @@ def predict_all(
         settled.update(decided or waiting)
         waiting = [name for name in waiting if name not in settled]
     return predictions
+
+
+def _over_limits(
+    predictions: Mapping[str, Prediction], limits: RateLimits
+) -> Iterator[tuple[str, Prediction]]:
+    """The models whose instances the server's rate limiter refuses."""
+    limiter = RateLimiter(limits)
+    for name, prediction in sorted(predictions.items()):
+        resources = prediction.declared.resources
+        if prediction.refusal is not None or not resources:
+            continue
+        groups = [
+            (wanted, group.gpus if group.kind == "GPU" else (0,))
+            for wanted, group in zip(resources, prediction.groups, strict=True)
+            if not group.passive
+        ]
+        flaw = limiter.add(name, groups)
+        if flaw is not None:
+            refusal = _of_flaw(flaw)
+            yield (
+                name,
+                replace(prediction, placement=NOTHING, groups=(), refusal=refusal, fallback=False),
+            )
+
+
+def _data_flow_refusal(
+    ensemble: Declared, signatures: dict[str, Signature], server: ServerTraits
+) -> Refusal | None:
+    """What core says of an ensemble whose models are loaded, and of its own config after that."""
+    flow = ensemble.data_flow
+    if flow is None:
+        return None
+    checked = check_data_flow(ensemble.name, flow, signatures)
+    if checked.flaws:
+        return _of_flaw(checked.flaws[0], "poll")
+    signature = signatures.get(ensemble.name)
+    if signature is not None and signature.decoupled != checked.decoupled:
+        signatures[ensemble.name] = replace(signature, decoupled=checked.decoupled)
+    if checked.decoupled and flow.response_cache:
+        return _of_flaw(decoupled_cache_flaw(ensemble.name))
+    return _first(ensemble.io_flaws, server)
+
+
+def _of_flaw(flaw: Flaw, stage: Stage = "load") -> Refusal:
+    text = flaw.text if stage == "poll" or flaw.reason == "crash" else f"{flaw.code}: {flaw.text}"
+    return Refusal(flaw.reason, text, stage, flaw)
+
+
+def _first(flaws: Iterable[Flaw], server: ServerTraits, stage: Stage = "load") -> Refusal | None:
+    """The refusal of the first flaw that this release minds."""
+    found = next((flaw for flaw in flaws if flaw.holds(server.version)), None)
+    return None if found is None else _of_flaw(found, stage)
 
 
 def _was_polled(prediction: Prediction) -> bool:
@@ -181,12 +252,27 @@ def _present(ensemble: Declared, models: Mapping[str, Declared]) -> list[str]:
     return [step for step in ensemble.steps if step in models]
 
 
-def _missing_step(ensemble: Declared, polled: set[str]) -> Refusal | None:
-    for step in ensemble.steps:
+def _missing_step(
+    ensemble: Declared, polled: set[str], models: Mapping[str, Declared]
+) -> Refusal | None:
+    for index, step in enumerate(ensemble.steps):
         if step not in polled:
             words = f"ensemble {ensemble.name} contains models that are not available or ambiguous"
-            return Refusal("ensemble", f"{words}: {step}", "poll")
+            flaw = Flaw(
+                "ensemble",
+                f"{words}: {step}",
+                f"ensemble_scheduling.step[{index}].model_name",
+                f"step {index} names the model `{step}`, which Triton doesn't have",
+                _names_like(step, models) or "Add it, correct its config, or correct the name.",
+                also=((step, ""),),
+            )
+            return _of_flaw(flaw, "poll")
     return None
+
+
+def _names_like(step: str, models: Mapping[str, Declared]) -> str:
+    close = get_close_matches(step, models, n=1) if step not in models else []
+    return f'Did you mean model_name: "{close[0]}"?' if close else ""
 
 
 def _broken_step(ensemble: Declared, predictions: Mapping[str, Prediction]) -> Refusal | None:
@@ -199,8 +285,42 @@ def _broken_step(ensemble: Declared, predictions: Mapping[str, Prediction]) -> R
         why = _why_broken(step, asked[step], predictions[step])
         if why:
             words = f"ensemble '{ensemble.name}' depends on '{step}' {why}"
-            return Refusal("ensemble", words, "poll")
+            return _of_flaw(_broken_step_flaw(ensemble, step, words, predictions[step]), "poll")
     return None
+
+
+def _broken_step_flaw(ensemble: Declared, step: str, words: str, prediction: Prediction) -> Flaw:
+    index = ensemble.steps.index(step)
+    place = f"ensemble_scheduling.step[{index}]"
+    if prediction.refusal is not None:
+        return Flaw(
+            "ensemble",
+            words,
+            f"{place}.model_name",
+            f"step {index}'s model `{step}` is {prediction.refusal}, and the ensemble with it",
+            f"Correct `{step}` first.",
+            also=((step, prediction.refusal.flaw.field if prediction.refusal.flaw else ""),),
+        )
+    loaded = prediction.declared.versions
+    asked = [
+        (number, version)
+        for number, (name, version) in enumerate(
+            zip(ensemble.steps, ensemble.step_versions, strict=True)
+        )
+        if name == step and version != -1 and version not in loaded
+    ]
+    index, version = asked[0] if asked else (index, 0)
+    place = f"ensemble_scheduling.step[{index}]"
+    says = f"step {index} asks for version {version} of `{step}`"
+    if not version:
+        says = f"step {index} has no model_version, which means version 0 of `{step}`"
+    return Flaw(
+        "ensemble",
+        words,
+        f"{place}.model_version",
+        f"{says}; loaded: {', '.join(map(str, loaded)) or 'none'}",
+        "Write model_version: -1 for the newest.",
+    )
 
 
 def _why_broken(name: str, asked: set[int], prediction: Prediction) -> str:
@@ -219,17 +339,32 @@ def _why_broken(name: str, asked: set[int], prediction: Prediction) -> str:
 
 def _circle(name: str, models: Mapping[str, Declared]) -> Refusal:
     """Of an ensemble that is part of a circle, or that only uses one."""
-    reached: set[str] = set()
-    ahead = _present(models[name], models)
-    while ahead:
-        step = ahead.pop()
-        if step not in reached:
-            reached.add(step)
-            ahead += _present(models[step], models)
-    if name in reached:
-        return Refusal("ensemble", f"circular dependency between ensembles: {name} -> ...", "poll")
+    for index, first in enumerate(models[name].steps):
+        reached: set[str] = set()
+        ahead = [first]
+        while ahead:
+            step = ahead.pop()
+            if step not in reached and step in models:
+                reached.add(step)
+                ahead += _present(models[step], models)
+        if name in reached:
+            flaw = Flaw(
+                "ensemble",
+                f"circular dependency between ensembles: {name} -> ...",
+                f"ensemble_scheduling.step[{index}].model_name",
+                "the ensemble is a step of itself",
+                "Take that step out.",
+            )
+            return _of_flaw(flaw, "poll")
     # Core follows the circle for ever, until its stack is full (seen on 2.33.0 to 2.51.0).
-    return Refusal("crash", "(no words: the server ends with signal 11)", "poll")
+    flaw = Flaw(
+        "crash",
+        "(no words: the server ends with signal 11)",
+        "ensemble_scheduling.step",
+        "it uses ensembles that are steps of each other: Triton crashes on it",
+        "Break the circle.",
+    )
+    return _of_flaw(flaw, "poll")
 
 
 def refused_everywhere(
@@ -295,6 +430,9 @@ def _resolve(
             note(_group_step(name, group, kind, count, gpus, usable, backend))
         if unresolved is None:
             unresolved = _group_refusal(declared, group, name, kind, gpus, there, server)
+            if unresolved is not None and declared.groups:
+                flaw = _group_flaw(unresolved, f"instance_group[{index}]")
+                unresolved = replace(unresolved, flaw=flaw)
         if kind != "UNKNOWN":
             passive = group.passive
             numbered = server.version >= NUMBERED_INSTANCES
@@ -341,32 +479,65 @@ def _refused(
 def _early_refusal(
     declared: Declared, hardware: Hardware, server: ServerTraits, note: Note | None
 ) -> Refusal | None:
-    for flaw in declared.flaws:
-        if flaw.since <= server.version < flaw.until:
-            if note:
-                note("Triton checks the config while it polls the repository, before any hardware.")
-            return Refusal(flaw.reason, flaw.text, "poll")
+    refusal = _poll_refusal(declared, server)
+    if refusal is not None:
+        if note:
+            note("Triton checks the config while it polls the repository, before any hardware.")
+        return refusal
     if declared.is_ensemble:
         return None
-    backend = declared.backend
-    if server.backends is not None and backend not in server.backends:
+    refusal = _missing_backend(declared, server)
+    if refusal is not None:
         if note:
-            note(f"The server has no {backend} backend: it says so before it looks at groups.")
-        return _load_refusal("backend-missing", _missing_backend_words(declared, server))
+            note(
+                f"The server has no {declared.backend} backend: it says so before it looks at "
+                "groups."
+            )
+        return refusal
     if hardware.cuda_error and server.gpu_support:
         words = f"unable to get number of CUDA devices: {hardware.cuda_error}"
         return Refusal("cuda", f"Internal: {words}")
     return None
 
 
-def _missing_backend_words(declared: Declared, server: ServerTraits) -> str:
-    backend = declared.backend
-    if server.version >= BACKEND_LIBRARY_WORDS:
-        return (
+def _poll_refusal(declared: Declared, server: ServerTraits) -> Refusal | None:
+    first = next((flaw for flaw in declared.flaws if flaw.holds(server.version)), None)
+    unread = first is not None and first.code == "Internal"  # then no agent was asked for
+    if server.agents is not None and not unread:
+        for agent, flaw in declared.agents:
+            if agent not in server.agents:
+                return _of_flaw(flaw, "poll")
+    return None if first is None else _of_flaw(first, "poll")
+
+
+def _missing_backend(declared: Declared, server: ServerTraits) -> Refusal | None:
+    """The refusal of a model whose backend's library is nowhere; `runtime` may name it."""
+    backend, runtime = declared.backend, declared.runtime
+    if runtime.is_own or server.backends is None:
+        return None
+    if backend in server.backends and (
+        not runtime.name
+        or server.libraries is None
+        or f"{backend}/{runtime.name}" in server.libraries
+    ):
+        return None
+    if server.version < PYTHON_BASED_BACKENDS:
+        words = f"unable to find '{library_name(backend)}' for model '{declared.name}'"
+    elif server.version < BACKEND_LIBRARY_WORDS:
+        words = f"unable to find '{backend}/{PYTHON_RUNTIME}' for model '{declared.name}'"
+    elif runtime.name == PYTHON_RUNTIME:
+        words = (
+            f"unable to find Python backend based backend library '{PYTHON_RUNTIME}' for model "
+            f"'{declared.name}', searched: '{backend}/{PYTHON_RUNTIME}'"
+        )
+    elif runtime.name:
+        words = f"unable to find backend library '{runtime.name}' for model '{declared.name}'"
+    else:
+        words = (
             f"unable to find backend library for backend '{backend}', try specifying runtime on "
             "the model configuration."
         )
-    return f"unable to find 'libtriton_{backend}.so' for model '{declared.name}'"
+    return _of_flaw(missing_backend_flaw(backend, words, declared.name, server.backends))
 
 
 def _undeclared_group(
@@ -432,6 +603,21 @@ def _group_refusal(
     return None
 
 
+_FIELD_OF_GROUP: dict[Reason, str] = {
+    "gpu-id": "gpus",
+    "cpu-with-gpus": "gpus",
+    "model-with-gpus": "gpus",
+    "profile": "profile",
+    "crash": "profile",
+}
+
+
+def _group_flaw(refusal: Refusal, group: str) -> Flaw:
+    """Where a group is wrong; the message and what to do are advice.py's."""
+    field = _FIELD_OF_GROUP.get(refusal.reason, "kind")
+    return Flaw(refusal.reason, refusal.text, f"{group}.{field}")
+
+
 def _profile_refusal(label: str, platform: str, profiles: tuple[str, ...]) -> Refusal | None:
     if platform != "tensorrt_plan":
         return _load_refusal(
@@ -463,19 +649,26 @@ def _late_refusal(
 ) -> Refusal | None:
     """What comes after the groups: the config's inputs and outputs, then the backend's word."""
     if not declared.has_config and not backend.completes:
-        return Refusal(
-            "no-config",
-            f"Not found: model configuration is not provided for model '{declared.name}'",
+        return _of_flaw(
+            Flaw(
+                "no-config",
+                f"model configuration is not provided for model '{declared.name}'",
+                "",
+                f"there is no config.pbtxt, and the {backend.name} backend completes none",
+                "Write one, with backend, input and output.",
+                code="Not found",
+            )
         )
-    for flaw in declared.io_flaws:
-        if flaw.since <= server.version < flaw.until:
-            return _load_refusal(flaw.reason, flaw.text)
-    if backend.reason is not None and any(group.kind != backend.only for group in groups):
-        return _load_refusal(backend.reason, backend.words.format(model=declared.name))
-    for flaw in declared.scheduler_flaws:
-        if flaw.since <= server.version < flaw.until:
-            return Refusal(flaw.reason, f"Internal: {flaw.text}")
-    return None
+    refusal = _first(declared.io_flaws, server)
+    if refusal is not None:
+        return refusal
+    odd = next((n for n, group in enumerate(groups) if group.kind != backend.only), None)
+    if backend.reason is not None and odd is not None:
+        refusal = _load_refusal(backend.reason, backend.words.format(model=declared.name))
+        return replace(refusal, flaw=_group_flaw(refusal, f"instance_group[{odd}]"))
+    if not all(group.passive for group in groups):
+        refusal = _first(declared.instance_flaws, server)
+    return refusal or _first(declared.scheduler_flaws, server)
 
 
 def _load_refusal(reason: Reason, words: str) -> Refusal:

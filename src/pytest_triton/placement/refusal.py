@@ -7,8 +7,11 @@ compare reasons, never sentences; people are shown the sentences.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, get_args
+
+if TYPE_CHECKING:
+    from pytest_triton.placement.flaws import Flaw
 
 Reason = Literal[
     "no-gpu",  # KIND_GPU, and the server sees no GPU it can use
@@ -22,6 +25,7 @@ Reason = Literal[
     "backend-gpu-only",  # the backend takes GPU instances only (tensorrt)
     "backend-missing",  # the backend's library isn't in the backend directory
     "backend-load",  # the library is there and can't be loaded (its own libraries, say)
+    "agent-missing",  # the server has no repository agent of the name that the config wants
     "no-backend",  # neither config nor files tell which backend the model is for
     "no-config",  # no config.pbtxt, and the backend completes none
     "config",  # the config can't be read or contradicts itself
@@ -29,6 +33,7 @@ Reason = Literal[
     "duplicate",  # the model stands in two repositories of one server
     "version",  # no version directory that the version policy takes
     "ensemble",  # the ensemble's own config, or one of its models, is refused
+    "warm-up",  # a sample of model_warmup doesn't fit the model's inputs
     "model-file",  # the model's file is missing or can't be read
     "cuda",  # CUDA can't be asked for its GPUs: every model is refused
     "gpu-memory",  # no GPU memory left, or more used than the server allows
@@ -49,11 +54,13 @@ class Refusal:
 
     `stage` "load": the repository index has the model as UNAVAILABLE, with `text` as its reason.
     "poll": the model never got that far, the index has no reason and only the log has `text`.
+    `flaw`, of a predicted one, is what of the config led to it, where that is one thing.
     """
 
     reason: Reason
     text: str
     stage: Stage = "load"
+    flaw: Flaw | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"refused: {_IN_A_CELL.get(self.reason, self.reason.replace('-', ' '))}"
@@ -79,7 +86,7 @@ _IN_A_CELL: dict[Reason, str] = {
 _PATTERNS: tuple[tuple[Reason, str], ...] = (
     ("ensemble", r"\bensembles? .* (depends on|contains models?|which has no|which is not valid)"),
     ("ensemble", r"circular dependency between ensembles"),
-    ("crash", r"terminate called|std::out_of_range|signal \(?(6|11)\)?"),
+    ("crash", r"terminate called|std::(out_of_range|length_error)|signal \(?(6|11)\)?"),
     ("no-gpu-support", r"does not support gpus?\b|not (built|compiled) with gpu support"),
     ("gpu-id", r"(invalid|unsupported|unknown|nonexistent) (or \w+ )?gpu ids?\b"),
     ("no-gpu", r"no gpus? (is|are) available|specifies no gpus\b"),
@@ -104,6 +111,11 @@ _PATTERNS: tuple[tuple[Reason, str], ...] = (
         "rate-limit",
         r"resource count for .* is limited|both global and device-specific resource",
     ),
+    ("agent-missing", r"for repo agent '|repository agent\b|repoagent_"),
+    (
+        "warm-up",
+        r"warmup (setting|sample)|\[request id: <id_unknown>\]|failed to run warm-?up",
+    ),
     ("version", r"at least one version must be available"),
     ("name", r"directory name must equal model name|unexpected directory name"),
     ("duplicate", r"not unique across all model repositories"),
@@ -121,14 +133,19 @@ _PATTERNS: tuple[tuple[Reason, str], ...] = (
     ),
     (
         "backend-load",
-        r"unable to load shared library|python_backend_stub|unable to (get|find) .*entrypoint",
+        r"escapes backend directory|unable to load shared library|python_backend_stub"
+        r"|unable to (get|find) .*entrypoint",
     ),
     (
         "ensemble",
         r"\bensemble (scheduling|tensor|model|input|output|'|\w+ (allows|contains))"
         r"|(of|for|in) ensemble\b|step of (model|ensemble)",
     ),
-    ("model-file", r"failed to open text file for read (?!.*config\.pbtxt)"),
+    (
+        "model-file",
+        r"failed to open text file for read (?!.*config\.pbtxt)"
+        r"|label file path .* outside model directory",
+    ),
     (
         "config",
         r"failed to (read|parse) text proto|can't parse|error parsing|failed to open text file"
@@ -138,7 +155,8 @@ _PATTERNS: tuple[tuple[Reason, str], ...] = (
         r"|batch (input|output) (kind|data type)"
         r"|model (input|output) |shape tensors are only|non-linear io format"
         r"|(source input|target output) name|model configuration must specify|version policy"
-        r"|metric (control|identifier)|histogram options",
+        r"|metric (control|identifier)|histogram options|initial_state|state input name"
+        r"|element count for tensor|invalid dimension in shape|triton_batch_strategy_path",
     ),
     (
         "model-file",

@@ -56,7 +56,12 @@ def _own(model: Model, declared: Declared | None) -> str:
     """What decides about one model alone."""
     facts: list[object] = [config_hash(model), model.versions, *_code(model.directory)]
     if declared is not None:
-        flaws = (*declared.flaws, *declared.io_flaws, *declared.scheduler_flaws)
+        flaws = (
+            *declared.flaws,
+            *declared.io_flaws,
+            *declared.instance_flaws,
+            *declared.scheduler_flaws,
+        )
         facts += [declared.backend, declared.platform, declared.versions]
         facts += [flaw.reason for flaw in flaws]  # their texts name places on this machine
     return sha256(json.dumps(facts).encode()).hexdigest()

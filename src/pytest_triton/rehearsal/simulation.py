@@ -8,12 +8,15 @@ A rehearsal is a real tritonserver with two libraries of ours, built from `nativ
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_triton.errors import PytestTritonError
+from pytest_triton.placement.backend_names import OFFICIAL_BACKENDS as OFFICIAL_BACKENDS
+from pytest_triton.placement.libraries import PYTHON_RUNTIME, library_name
 
 MAX_GPUS = 16
 CONTROL_VARIABLE = "PYTEST_TRITON_GPUS_FILE"
@@ -22,24 +25,6 @@ BACKEND_LIBRARY = "libpytest_triton_backend.so"
 NATIVE_DIRECTORY = Path(__file__).parent / "native"
 
 FAULTS = ("none", "driver-too-old", "no-device", "unknown")
-
-# The backends of Triton's own repositories that serve models (batching or cache plugins don't).
-OFFICIAL_BACKENDS = (
-    "armnn_tflite",
-    "dali",
-    "fil",
-    "identity",
-    "onnxruntime",
-    "openvino",
-    "python",
-    "pytorch",
-    "repeat",
-    "square",
-    "tensorflow",
-    "tensorrt",
-    "tensorrtllm",
-    "vllm",
-)
 
 
 class NativeLibraryMissing(PytestTritonError):
@@ -133,16 +118,33 @@ def is_backend_name(name: str) -> bool:
 def assemble_backends(directory: Path, names: Iterable[str]) -> Path:
     """Makes `directory` a backend directory with a stand-in under each name, and returns it.
 
-    All are links to one library, so that the server maps it once. Raises
-    NativeLibraryMissing, and ValueError for names that can't be a directory.
+    A name such as `mine/libtriton_other.so` is that of a backend with a library of another name
+    than usual. Triton refuses links that lead out of a backend's directory, so all are the library
+    itself (one file where the file system allows it, so that the server maps it once). Each has a
+    model.py as well, as backends on top of the python backend have. Raises NativeLibraryMissing,
+    and ValueError for names that can't be a directory.
     """
     target = library(BACKEND_LIBRARY)
+    copied: Path | None = None
     for name in names:
-        if not is_backend_name(name):
+        backend, _, file = name.partition("/")
+        if not is_backend_name(backend) or "/" in file or "\0" in file:
             raise ValueError(f"not a backend's name: {name!r}")
-        place = directory / name
+        place = directory / backend
         place.mkdir(parents=True, exist_ok=True)
-        link = place / f"libtriton_{name}.so"
-        link.unlink(missing_ok=True)
-        link.symlink_to(target)
+        (place / PYTHON_RUNTIME).touch()
+        stand_in = place / (file or library_name(backend))
+        stand_in.unlink(missing_ok=True)
+        if copied is None:
+            shutil.copyfile(target, stand_in)
+            copied = stand_in
+        else:
+            _link_or_copy(copied, stand_in)
     return directory
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(source, target)

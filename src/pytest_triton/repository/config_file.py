@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pytest_triton.repository.pbtxt import Fault, lexical_fault, line_and_column, tokens, walk
 from pytest_triton.repository.plain_text import read_plain
+from pytest_triton.repository.positions import locate
 from pytest_triton.repository.problems import ConfigProblem, Effect, shown_path
 from pytest_triton.repository.schema import model_config_type
 
@@ -83,7 +84,7 @@ def problem_at(
     triton: str = "",
 ) -> ConfigProblem:
     """A problem with a field of a config that could be read, pointing at it if it is there."""
-    position = position_of(file.text, field_path)
+    position = locate(file.text, field_path) if field_path else None
     line, column = position if position else (None, None)
     return ConfigProblem(
         path=file.path,

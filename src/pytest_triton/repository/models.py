@@ -23,12 +23,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_triton.errors import PytestTritonError
+from pytest_triton.placement.backend_names import OFFICIAL_BACKENDS
 from pytest_triton.placement.backends import MODEL_FILES
 from pytest_triton.placement.core_completion import complete
 from pytest_triton.placement.declared import Declared, OnDisk
+from pytest_triton.placement.fields import names_newer_field, written_fields
 from pytest_triton.placement.flaws import Flaw
+from pytest_triton.placement.libraries import BATCH_LIBRARY, library_name
 from pytest_triton.placement.polling import poll_flaws, version_flaw, versions_to_load
 from pytest_triton.repository.config_file import ConfigFile, problem_at, read_config
+from pytest_triton.repository.lookups import libraries_in, may_complete, named_files
+from pytest_triton.repository.near_misses import (
+    CONFIG_NAME,
+    misnamed_config,
+    misnamed_problem,
+    misplaced_model_file,
+    not_a_model_cure,
+)
+from pytest_triton.repository.pbtxt import walk
 from pytest_triton.repository.problems import Effect, Problem, printable, shown_path
 from pytest_triton.repository.schema import model_config_type
 from pytest_triton.text.paths import without_dots
@@ -47,8 +59,8 @@ __all__ = [
     "read_repository",
 ]
 
-CONFIG_NAME = "config.pbtxt"
 VARIANTS_NAME = "configs"
+NOT_A_MODEL = "not-a-model"
 
 _NOT_VERSIONS = frozenset(("warmup", "initial_state", VARIANTS_NAME))
 # C++ std::stoll: leading spaces, a sign, digits; the rest of the name doesn't count.
@@ -81,7 +93,8 @@ class Model:
     default_model_filename filled in as core does; if the file can't be read it holds no more than
     the name. `config_file` is None if there is no config.pbtxt. `versions` are the numbers that
     core takes for versions, ascending. `problems` come in Triton's order. `variants` are the
-    names in `configs/` that `--model-config-name` can choose.
+    names in `configs/` that `--model-config-name` can choose. `beside` are the names of the files
+    in the model's directory.
     """
 
     name: str
@@ -92,6 +105,7 @@ class Model:
     versions: tuple[int, ...]
     problems: tuple[Problem, ...] = ()
     variants: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
     _anchor: Path = field(default=Path(), repr=False, compare=False)
 
     @property
@@ -119,10 +133,44 @@ class Model:
         """Whether Triton, given this model, can't serve the others either."""
         return any(one.effect is Effect.BREAKS_SERVER for one in self.problems)
 
-    @property
+    @cached_property
     def on_disk(self) -> OnDisk:
         """What placement has to know of the directory."""
-        return OnDisk(self.name, self.versions, has_config=self.config_file is not None)
+        config, text = self.config, self.config_file.text if self.config_file is not None else ""
+        newer: tuple[str, ...] = ()
+        if names_newer_field(text):
+            newer = written_fields(walk(text, model_config_type().DESCRIPTOR).positions)
+        return OnDisk(
+            self.name,
+            self.versions,
+            has_config=self.config_file is not None,
+            named_files=named_files(self.directory, config),
+            newer_fields=newer,
+            libraries=self.libraries,
+            may_complete=_is_complete(config)
+            or may_complete(
+                self.directory, self.versions, config.backend, config.default_model_filename
+            ),
+        )
+
+    @cached_property
+    def libraries(self) -> frozenset[str]:
+        """The shared libraries that the model brings for its backend."""
+        beside = frozenset(name for name in self.beside if name.endswith(".so"))
+        if self.backend in OFFICIAL_BACKENDS and not getattr(self.config, "runtime", ""):
+            return beside  # a version's own library for one of Triton's backends would be odd
+        return beside | libraries_in(self.directory, self.versions)
+
+    @property
+    def own_libraries(self) -> tuple[Path, ...]:
+        """The files that Triton would load as the model's backend, or its batching strategy."""
+        runtime = getattr(self.config, "runtime", "") or library_name(self.backend)
+        wanted = {runtime, BATCH_LIBRARY} & self.libraries
+        if not wanted:
+            return ()
+        places = (self.directory, *(self.directory / str(version) for version in self.versions))
+        paths = (place / name for place in places for name in sorted(wanted))
+        return tuple(path for path in paths if os.path.lexists(path))
 
     @cached_property
     def declared(self) -> Declared:
@@ -346,6 +394,7 @@ class _Listing:
     """What stands in a model's directory."""
 
     directories: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
     has_config: bool = False
     problems: list[Problem] = field(default_factory=list)
@@ -369,13 +418,15 @@ def _read_model(root: Path, name: str) -> Model:
             config.CopyFrom(config_file.config)
         problems += listing.problems
         if not any(one.effect is Effect.POLL_FAILED for one in problems):
-            problems += _polled(config, config_file, directory, core_name, first, content)
+            problems += _polled(config, config_file, directory, core_name, first, content, listing)
     versions, odd = _versions(listing.directories, directory)
     problems += odd
     known = config_file is None and problems  # what is no model needs no second reason
     no_version = None if known else version_flaw(config, core_name, versions)
     if no_version is not None:
-        problems.append(_no_version(no_version, config_file, directory, listing, versions))
+        file = config.default_model_filename
+        problems.append(_no_version(no_version, config_file, directory, listing, versions, file))
+    problems = _with_misnamed(problems, config_file, directory, listing)
     problems += _odd_name(name, core_name, directory)
     if config_file is not None:
         problems += _missing_labels(config, config_file, directory)
@@ -392,8 +443,36 @@ def _read_model(root: Path, name: str) -> Model:
         versions=versions,
         problems=tuple(problems),
         variants=_variants(path) if VARIANTS_NAME in listing.directories else (),
+        beside=tuple(sorted(listing.files)),
         _anchor=anchor,
     )
+
+
+def _is_complete(config: ModelConfig) -> bool:
+    """Whether a config leaves nothing about its inputs and outputs to the backend."""
+    tensors = (*config.input, *config.output)
+    return bool(
+        len(config.input)
+        and len(config.output)
+        and all(one.data_type and len(one.dims) for one in tensors)
+    )
+
+
+def _with_misnamed(
+    problems: list[Problem], config_file: ConfigFile | None, directory: Path, listing: _Listing
+) -> list[Problem]:
+    """A config by another name explains what is missing else."""
+    if config_file is not None:
+        return problems
+    meant = misnamed_config(directory, listing.files, listing.directories)
+    if not meant:
+        return problems
+    follows = [one for one in problems if one.effect is not Effect.ACCEPTED and one.triton]
+    effect = follows[0].effect if follows else Effect.ACCEPTED
+    problem = misnamed_problem(directory, meant, effect)
+    if follows:
+        problem = replace(problem, triton=follows[0].triton)
+    return [problem, *(one for one in problems if one not in follows)]
 
 
 def _missing_labels(
@@ -428,6 +507,8 @@ def _list_model(path: str) -> _Listing:
                     listing.directories.append(entry.name)
                     if entry.is_symlink():
                         listing.links.append(entry.name)
+                else:
+                    listing.files.append(entry.name)
     except OSError as error:
         listing.problems.append(_closed(path, error))
     return listing
@@ -473,6 +554,7 @@ def _polled(
     name: str,
     first: str | None,
     content: frozenset[str],
+    listing: _Listing,
 ) -> Iterator[Problem]:
     """Complete `config` in place, and say what polling refuses about it in newer releases too."""
     completion = complete(config, name, content)
@@ -481,7 +563,7 @@ def _polled(
     config.platform = completion.platform
     config.default_model_filename = completion.default_model_filename
     if completion.flaw is not None and completion.flaw.lasting:
-        yield _no_backend(completion.flaw, config_file, directory, first)
+        yield _no_backend(completion.flaw, config_file, directory, first, listing)
         return
     for flaw in poll_flaws(config, config.name, config.backend, config.platform, name):
         if flaw.lasting:
@@ -500,22 +582,27 @@ def _problem_of(
     )
 
 
-def _not_a_model(directory: Path, effect: Effect, words: str) -> Problem:
+def _not_a_model(directory: Path, listing: _Listing, effect: Effect, words: str) -> Problem:
+    message, cure = not_a_model_cure(directory, [*listing.directories, *listing.files])
     return Problem(
         path=directory,
-        message="is not a model: it has no config.pbtxt and no version directory",
-        cure="Triton takes every directory in a repository for a model, and is not ready as long "
-        "as one fails: move it elsewhere.",
+        message=message,
+        cure=cure,
         effect=effect,
         triton=words,
+        reason=NOT_A_MODEL,
     )
 
 
 def _no_backend(
-    flaw: Flaw, config_file: ConfigFile | None, directory: Path, first: str | None
+    flaw: Flaw,
+    config_file: ConfigFile | None,
+    directory: Path,
+    first: str | None,
+    listing: _Listing,
 ) -> Problem:
-    if config_file is None and first is None:
-        return _not_a_model(directory, Effect.POLL_FAILED, flaw.text)
+    if config_file is None and not any(name[:1].isdigit() for name in listing.directories):
+        return _not_a_model(directory, listing, Effect.POLL_FAILED, flaw.text)
     where = f"`{printable(first)}`" if first else "a version directory, and there is none"
     hint = "" if first is None or first[:1].isdigit() else " (the first subdirectory by name)"
     looked = f"Triton looked into {where}{hint} for: {', '.join(MODEL_FILES)}."
@@ -567,9 +654,10 @@ def _no_version(
     directory: Path,
     listing: _Listing,
     versions: Sequence[int],
+    wanted: str,
 ) -> Problem:
     if config_file is None:  # a hidden directory, `.git`, names backend `git` and gets this far
-        return _not_a_model(directory, Effect.LOAD_FAILED, flaw.text)
+        return _not_a_model(directory, listing, Effect.LOAD_FAILED, flaw.text)
     if versions:
         return _problem_of(flaw, config_file, directory, Effect.LOAD_FAILED)
     cure = f"Make one: mkdir {shown_path(directory)}/1 (git keeps no empty directories: put a "
@@ -581,6 +669,13 @@ def _no_version(
         cure += f"{zeros[0].lstrip('0') or '0'}."
     elif named:
         cure = f"`{named[0]}` is not a number: rename it to {named[0][1:].lstrip('0') or '0'}."
+    else:
+        file = misplaced_model_file([*listing.files, *listing.directories], wanted)
+        if file:
+            here = shown_path(directory)
+            cure = (
+                f"`{file}` stands beside config.pbtxt: mkdir {here}/1 && mv {here}/{file} {here}/1/"
+            )
     return Problem(
         path=directory,
         message="has no version directory",

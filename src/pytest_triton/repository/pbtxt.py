@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
+from pytest_triton.placement.fields import NEWER_FIELDS
+
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
@@ -53,6 +55,46 @@ _BACKSLASH = re.compile(r"\\.")
 _INTEGER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]+|[0-9]+)\Z")
 _FLOAT_SUFFIX = re.compile(r"(?<=[0-9.])[fF]\Z")
 _PLACEHOLDER = re.compile(r"\$\{[^}\n]*\}|\$[A-Za-z_]\w*|\{\{.*?\}\}|\{%.*?%\}|<%.*?%>|@[A-Z_]+@")
+_CONFLICT = re.compile(r"(?:<{7}|={7}|>{7}|\|{7})(?=[ \r\n]|\Z)[^\n]*")
+_UNIT = re.compile(r"(\d+(?:\.\d+)?)[ _]?([A-Za-z]+)\Z")
+_MICROSECONDS = {"us": 1, "ms": 1000, "s": 10**6, "sec": 10**6, "m": 60 * 10**6, "min": 60 * 10**6}
+_MULTIPLES = {"k": 1000, "kb": 1024, "m": 10**6, "mb": 1024**2, "g": 10**9, "gb": 1024**3}
+# What frameworks, languages and Triton's own protocol call its data types.
+_TYPE_ALIASES = {
+    "BFLOAT16": "BF16",
+    "BOOLEAN": "BOOL",
+    "BYTE": "UINT8",
+    "BYTES": "STRING",
+    "CHAR": "INT8",
+    "DOUBLE": "FP64",
+    "FLOAT": "FP32",
+    "FLOAT16": "FP16",
+    "FLOAT32": "FP32",
+    "FLOAT64": "FP64",
+    "F16": "FP16",
+    "F32": "FP32",
+    "F64": "FP64",
+    "HALF": "FP16",
+    "I16": "INT16",
+    "I32": "INT32",
+    "I64": "INT64",
+    "I8": "INT8",
+    "INT": "INT32",
+    "INTEGER": "INT32",
+    "LONG": "INT64",
+    "LONGLONG": "INT64",
+    "OBJECT": "STRING",
+    "SHORT": "INT16",
+    "STR": "STRING",
+    "TEXT": "STRING",
+    "UCHAR": "UINT8",
+    "UINT": "UINT32",
+    "ULONG": "UINT64",
+    "UNICODE": "STRING",
+    "USHORT": "UINT16",
+}
+_DOTTED = re.compile(r"\w+(?:\.\w+)+")
+_KIND_ALIASES = {"CUDA": "KIND_GPU", "NVIDIA": "KIND_GPU", "HOST": "KIND_CPU"}
 _QUOTES = "“”„‟‘’‚‛«»″′"
 
 # google.protobuf.descriptor.FieldDescriptor.CPPTYPE_*: written out, for it is imported late.
@@ -206,6 +248,8 @@ class _Walker:
         self.positions = positions
         self.tokens = tokens(text)
         self.token = next(self.tokens)
+        self.before: Token | None = None
+        self.string_before: Token | None = None
         self.levels: list[_Level] = []
 
     def read(self) -> None:
@@ -218,7 +262,9 @@ class _Walker:
     def _next(self) -> Token:
         token = self.token
         if token.kind != "end":
-            self.token = next(self.tokens)
+            if token.kind == "string":
+                self.string_before = token
+            self.before, self.token = token, next(self.tokens)
         return token
 
     def _take(self, *texts: str) -> bool:
@@ -228,7 +274,38 @@ class _Walker:
         return False
 
     def _fail(self, message: str, cure: str, token: Token) -> NoReturn:
-        raise _FaultError(self._template(token) or Fault(token.offset, message, cure))
+        known = self._template(token) or self._conflict(token) or self._ended_early(token)
+        raise _FaultError(known or Fault(token.offset, message, cure))
+
+    def _conflict(self, token: Token) -> Fault | None:
+        """Markers that git leaves where it couldn't merge."""
+        start = self.text.rfind("\n", 0, token.offset) + 1
+        marker = _CONFLICT.match(self.text, start)
+        if marker is None:
+            return None
+        return Fault(
+            start,
+            f"`{_short(marker[0].rstrip())}` is the mark of a merge conflict",
+            "Keep one of the two sides, and delete the lines <<<<<<<, ======= and >>>>>>>.",
+        )
+
+    def _ended_early(self, token: Token) -> Fault | None:
+        """A string that ended at a quote inside of it: what follows touches the quote."""
+        string = self.before
+        if string is token or (string is not None and string.offset >= token.offset):
+            string = self.string_before
+        if string is None or string.kind != "string" or token.kind in ("end", "mark"):
+            return None
+        end = string.offset + len(string.text)
+        if end != token.offset:
+            return None
+        line, column = line_and_column(self.text, end - 1)
+        return Fault(
+            string.offset,
+            f"the string that starts here ends at the quote in line {line}, column {column}",
+            'Quotes inside of a string stand behind a backslash, \\", or the whole stands in '
+            "single quotes: '...\"...'.",
+        )
 
     def _template(self, token: Token) -> Fault | None:
         # A window, for minified lines are long and placeholders are short.
@@ -440,6 +517,8 @@ class _Walker:
     def _scalar(self, spec: FieldDescriptor) -> None:
         token = self.token
         kind = spec.cpp_type
+        if token.text in ("?", "*", "-") and spec.name in ("dims", "shape"):
+            self._not_a_number(spec, token, "a whole number")
         if token.kind not in ("name", "number", "string"):
             self._unexpected(f"the value of {spec.name}", f"Write {_usage(spec)}")
         self._next()
@@ -469,6 +548,8 @@ class _Walker:
     def _enum_value(self, spec: FieldDescriptor, token: Token) -> None:
         values = _enum_values(spec)
         bare = token.text.strip("\"'")
+        if token.kind == "name" and (dotted := _DOTTED.match(self.text, token.offset)):
+            bare = dotted[0]
         if token.kind == "name" and bare in values:
             return
         if token.kind == "number" and _INTEGER.match(token.text):
@@ -523,6 +604,19 @@ class _Walker:
 
     def _not_a_number(self, spec: FieldDescriptor, token: Token, wanted: str) -> NoReturn:
         bare = token.text.strip("\"'")
+        if spec.name in ("dims", "shape") and not re.match(r"[+-]?\d", bare):
+            self._fail(
+                f"`{spec.name}` takes whole numbers, not {_short(token.text)}",
+                "Write -1 for a dimension whose size varies.",
+                token,
+            )
+        value = _without_unit(spec.name, bare)
+        if value:
+            self._fail(
+                f"`{spec.name}` takes {wanted} without a unit, not {_short(token.text)}",
+                f"Write {spec.name}: {value}",
+                token,
+            )
         example = bare if re.fullmatch(r"[+-]?\d+", bare) else _example(spec)
         if re.fullmatch(r"[+-]?\d+\.0*", bare) and wanted == "a whole number":
             example = bare.split(".")[0]
@@ -537,6 +631,13 @@ class _Walker:
     def _advice(self, name: str) -> str:
         """What somebody may have meant who wrote the unknown field `name` at this place."""
         here = self.levels[-1]
+        for newer in NEWER_FIELDS:
+            if newer.path.rpartition(".")[2] == name:
+                release = ".".join(map(str, newer.since))
+                return (
+                    f"It is a field of Triton {release} ({newer.ngc}) and newer, and the installed "
+                    "tritonclient is older: pip install --upgrade tritonclient"
+                )
         for outer in reversed(self.levels[:-1]):
             if name in outer.message.fields_by_name:
                 return f"`{name}` is a field of {outer.shown}: is a `}}` missing before it?"
@@ -550,9 +651,7 @@ class _Walker:
         close = difflib.get_close_matches(name.lower(), fields, n=1, cutoff=0.5)
         if close:
             return f"Did you mean `{close[0]}`?"
-        return (
-            f"Its fields: {', '.join(fields)}. A newer Triton's field needs a newer tritonclient."
-        )
+        return f"Its fields: {', '.join(fields)}."
 
 
 _JSON = (
@@ -596,12 +695,33 @@ def _homes(name: str, root: Descriptor) -> list[str]:
 def _enum_guess(value: str, values: list[str]) -> str:
     upper = value.upper()
     prefix = values[0].split("_")[0] + "_"
+    plain = upper.rpartition(".")[2].removeprefix(prefix).removeprefix("DT_")
+    plain = re.sub(r"^TENSOR\((.*)\)$|_T$", r"\1", plain).strip("_")
+    if prefix == "TYPE_":
+        alias = "TYPE_" + _TYPE_ALIASES.get(plain, plain)
+        if alias in values:
+            return alias
+    elif plain in _KIND_ALIASES and _KIND_ALIASES[plain] in values:
+        return _KIND_ALIASES[plain]
     for guess in (upper, prefix + upper, prefix + upper.removeprefix("DT_")):
         if guess in values:
             return guess
     close = difflib.get_close_matches(upper, values, n=1, cutoff=0.6)
     close = close or difflib.get_close_matches(prefix + upper, values, n=1, cutoff=0.6)
     return close[0] if close else ""
+
+
+def _without_unit(name: str, value: str) -> str:
+    """A number with a unit behind it as the number that the field wants; "" if it is none."""
+    match = _UNIT.match(value)
+    if match is None:
+        return ""
+    factors = _MICROSECONDS if name.endswith("microseconds") else _MULTIPLES
+    factor = factors.get(match[2].lower())
+    if factor is None:
+        return ""
+    number = float(match[1]) * factor
+    return str(int(number)) if number.is_integer() else ""
 
 
 def _bool_guess(value: str) -> str:

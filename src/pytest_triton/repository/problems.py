@@ -31,7 +31,8 @@ class Problem:
     """Something wrong with a model on disk.
 
     `path` is the file or directory to look at, `message` what is wrong, `cure` what to do,
-    `triton` what Triton prints about it ("" where that isn't known).
+    `triton` what Triton prints about it ("" where that isn't known), `reason` the kind of problem
+    where Triton's words don't tell it.
     """
 
     path: Path
@@ -39,6 +40,7 @@ class Problem:
     cure: str = ""
     effect: Effect = Effect.POLL_FAILED
     triton: str = ""
+    reason: str = ""
 
     @property
     def place(self) -> str:

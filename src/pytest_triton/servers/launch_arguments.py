@@ -7,7 +7,8 @@ of the rehearsal under the same paths as this machine, so all this is the same f
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,24 +89,50 @@ def simulated_gpus(
 
 
 def served_repositories(spec: ServerSpec, folder: Path) -> tuple[Path, ...]:
-    """The repositories, or folders of links to all in them that isn't left out."""
+    """The repositories, or folders of links to all in them that the server is to see."""
+    hidden = {*spec.left_out, *spec.shadowed}
     served = []
     for number, repository in enumerate(spec.repositories):
-        left_out = {path.name for path in spec.left_out if path.parent == repository}
-        if left_out:
+        if any(path.is_relative_to(repository) for path in hidden):
             links = folder / "repositories" / f"{number}-{repository.name}"
-            links.mkdir(parents=True)
-            for entry in os.listdir(repository):
-                if entry not in left_out and not _is_special(repository / entry):
-                    (links / entry).symlink_to(repository / entry)
+            _link_visible(repository, links, hidden)
             repository = links
         served.append(repository)
     return tuple(served)
+
+
+_SMALL = 1 << 20  # bytes
+
+
+def _link_visible(source: Path, target: Path, hidden: Collection[Path]) -> None:
+    """Links to what stands in a folder, without what is hidden in it or below it."""
+    target.mkdir(parents=True)
+    holds_hidden = {parent for path in hidden for parent in path.parents}
+    for name in os.listdir(source):
+        path = source / name
+        if path in hidden or _is_special(path):
+            continue
+        if path in holds_hidden:
+            _link_visible(path, target / name, hidden)
+        elif _is_small(path):
+            # Triton refuses some files (labels) that are links out of the model's directory.
+            shutil.copyfile(path, target / name)
+        else:
+            (target / name).symlink_to(path)
 
 
 def _is_special(path: Path) -> bool:
     """Whether it is, or leads to, a socket, a FIFO or a device: no model, whoever may read it."""
     try:
         return bool(special_kind(path.stat().st_mode))
+    except OSError:
+        return False
+
+
+def _is_small(path: Path) -> bool:
+    """Whether it is a small file that lies in its folder, and no link that leads out of it."""
+    try:
+        inside = path.resolve().is_relative_to(path.parent.resolve())
+        return inside and path.is_file() and path.stat().st_size <= _SMALL
     except OSError:
         return False

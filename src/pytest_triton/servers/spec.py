@@ -25,7 +25,8 @@ class ServerSpec:
     added to tritonserver's command line. With `stand_ins`, the names of backends, none of the
     real ones is loaded; `completed` is what those would have completed (rehearsal/completion.py).
     `left_out` are entries of the repositories that Triton must not see, for
-    it would serve nothing else either. `environment` is added to the server's. `changed_by` is
+    it would serve nothing else either. `shadowed` are libraries in the repositories that it must
+    not see, for stand-ins stand for them. `environment` is added to the server's. `changed_by` is
     empty for servers that nobody may change; else it names who alone may load and unload their
     models (explicit model control), of which `load` are loaded at the start (None: all).
     """
@@ -40,6 +41,7 @@ class ServerSpec:
     stand_ins: tuple[str, ...] = ()
     completed: tuple[tuple[str, str], ...] = ()
     left_out: tuple[Path, ...] = ()
+    shadowed: tuple[Path, ...] = ()
     where: Where = "process"
     image: str | None = None
     container: ContainerOptions = ContainerOptions()

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from pytest_triton.audit import Finding, audit
 from pytest_triton.audit.fixing import fixed_texts
-from pytest_triton.placement.declared import Declared
 from pytest_triton.placement.hardware import NO_GPU, simulated_gpus
 from pytest_triton.placement.predict import ample_gpus, predict
 from pytest_triton.repository import Repository, read_repository
-from support.strategies import model_configs
+from pytest_triton.repository.refusals import completed_configs, declared_models
+from support.strategies import ABSENT_BACKEND, CUSTOM_BACKENDS, model_configs
 
 # What has the model refused on every hardware.
 REFUSED_EVERYWHERE = {"TRT104", "TRT105", "TRT106", "TRT108", "TRT201", "TRT202", "TRT210"}
@@ -47,13 +47,19 @@ def test_findings_say_what_is_predicted(config: Any) -> None:
     text = text_format.MessageToString(config)
     with tempfile.TemporaryDirectory() as folder:
         repository = _one_model(text.encode(), folder)
-        rules = _rules(audit(repository))
-        on_two = _rules(audit(repository, target=2))
-        on_none = _rules(audit(repository, target=0))
+        own = (*CUSTOM_BACKENDS, ABSENT_BACKEND)
+        rules = _rules(audit(repository, own_backends=own))
+        on_two = _rules(audit(repository, target=2, own_backends=own))
+        on_none = _rules(audit(repository, target=0, own_backends=own))
     model = repository.models[0]
     if model.problems or not model.readable:
         return
-    declared = Declared.of(model.config)
+    declared = declared_models([model], completed_configs([model]))["m"]
+    ample = predict(declared, ample_gpus([declared])).refusal
+    if ample is not None and ample.flaw is not None and ample.flaw.message:
+        assert "TRT510" in rules  # and no advice on its placement
+        assert not rules & {"TRT101", "TRT102", "TRT103"}
+        return
     cpu, gpus = predict(declared, NO_GPU), predict(declared, simulated_gpus(2))
     if cpu.fallback:
         assert rules & {"TRT101", "TRT102"}

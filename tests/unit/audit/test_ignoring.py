@@ -64,7 +64,7 @@ def test_by_model_and_by_path(tmp_path: Path) -> None:
         ('# triton: ignore-file TRT1\nmax_batch_size: 1\nbackend: "pytorch"\n', []),
         ('#triton:ignore undeclared\nbackend: "pytorch"\n', []),
         ('backend: "pytorch" # triton: ignore TRT109, TRT101\n', []),
-        ('backend: "pytorch" name: "m # triton: ignore TRT101"\n', ["TRT101", "TRT502"]),
+        ('backend: "pytorch" name: "m # triton: ignore TRT101"\n', ["TRT502"]),
         ('backend: "pytorch"  # triton: ignore\n', ["TRT101"]),
     ],
 )

@@ -161,7 +161,7 @@ def test_entries_that_are_no_files_are_looked_at_and_never_opened(tmp_path: Path
     os.mkfifo(root / "m" / "1" / "model.py")
     os.mkfifo(root / "m" / "configs" / "pipe.pbtxt")
     (root / "m" / "1" / "loop").symlink_to("loop")
-    assert ids(audit(read_repository([root]))) == ["TRT526", "TRT523"]
+    assert ids(audit(read_repository([root]))) == ["TRT528", "TRT523"]
 
 
 def test_a_negative_id_is_told_once_also_with_a_target(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ CONTROL = "sequence_batching { control_input { name: 'C' control { kind: CONTROL
         ),
         (
             ensemble("a", "b").replace('"T1"', '"T9"', 1),
-            "output 'T2' for ensemble 'm' is not written: at least one of its depending tensors, "
+            "output 'OUT' for ensemble 'm' is not written: at least one of its depending tensors, "
             "'T1', is not connected",
         ),
         (
@@ -137,7 +137,8 @@ def test_scheduling_of_an_ensemble_without_its_platform() -> None:
 def test_inputs(fields: str, words: str) -> None:
     output = 'output { name: "O" data_type: TYPE_FP32 dims: [ 1 ] }'
     read = declared(f"input {{ {fields} }} {output}")
-    assert [(flaw.text, flaw.field) for flaw in read.io_flaws] == [(words, "input[0]")]
+    assert [flaw.text for flaw in read.io_flaws if flaw.holds((2, 51, 0))] == [words]
+    assert all(flaw.field.startswith("input[0]") for flaw in read.io_flaws)
     assert not read.flaws
 
 

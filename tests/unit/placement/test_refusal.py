@@ -134,6 +134,26 @@ WORDS: list[tuple[Reason, str]] = [
         "crash",
         "terminate called after throwing an instance of 'std::out_of_range'\n  what():  stoi",
     ),
+    (
+        "agent-missing",
+        "unable to find 'libtritonrepoagent_checksum.so' for repo agent 'checksum', searched: "
+        "/opt/tritonserver/repoagents",
+    ),
+    (
+        "warm-up",
+        "Invalid argument: [request id: <id_unknown>] expected 1 inputs but got 0 inputs for model "
+        "'m'. Got input(s) [], but missing required input(s) ['X']. Please provide all required "
+        "input(s).",
+    ),
+    (
+        "warm-up",
+        "Invalid argument: warmup setting expects all variable-size dimensions are specified for "
+        "input 'X'",
+    ),
+    ("config", "Invalid argument: initial_state setting expects state'S' to have state_data set"),
+    ("config", "Invalid argument: State input name 'S' specified more than once."),
+    ("config", "Invalid argument: unknown source input name 'X' for m"),
+    ("backend-load", "backend library name 'l.so' escapes backend directory '/b', for model 'm'"),
     ("other", "Internal: ModuleNotFoundError: No module named 'torch'"),
     ("other", ""),
 ]

@@ -107,3 +107,35 @@ def test_a_sequence_model_of_passive_instances_only_is_refused_before_2_37() -> 
     assert (old.reason, old.stage) == ("config", "load")
     assert classify(old.text) == old.reason
     assert predict(config(text), NO_GPU, server=ServerTraits(version=(2, 37, 0))).ready
+
+
+def test_a_correlation_ids_type_is_looked_at_behind_all_controls() -> None:
+    """A second control of the kind is named first, though the first one's type is wrong."""
+    corrid = 'control_input {{ name: "{}" control {{ kind: CONTROL_SEQUENCE_CORRID {} }} }}'
+    two = corrid.format("A", "data_type: TYPE_FP32") + corrid.format("B", "data_type: TYPE_INT32")
+    read = Declared.of(config(f"sequence_batching {{ {two} }}"))
+    assert read.flaws[0].text.startswith("sequence batching specifies multiple CONTROL_SEQUENCE_C")
+    one = corrid.format("A", "data_type: TYPE_FP32")
+    read = Declared.of(config(f"sequence_batching {{ {one} }}"))
+    assert read.flaws[0].text.startswith("unexpected data type for control CONTROL_SEQUENCE_CORRID")
+
+
+def test_releases_before_2_49_do_not_name_the_tensor() -> None:
+    """And up to then an input without a data type is called an output."""
+    text = 'input { name: "X" dims: [ 0 ] } output { name: "Y" data_type: TYPE_FP32 dims: [ 0 ] }'
+    said = {}
+    for version in ((2, 48, 0), (2, 49, 0)):
+        refusal = predict(config(text), NO_GPU, server=ServerTraits(version=version)).refusal
+        said[version] = refusal.text if refusal else ""
+    assert said == {
+        (2, 48, 0): "Invalid argument: model output must specify 'data_type' for m",
+        (2, 49, 0): "Invalid argument: model input 'X' must specify 'data_type' for m",
+    }
+
+
+def test_releases_2_39_to_2_41_miss_a_backends_python_file() -> None:
+    server = ServerTraits(version=(2, 39, 0), backends=frozenset())
+    refusal = predict(config(""), NO_GPU, server=server).refusal
+    assert refusal is not None
+    assert refusal.text == "Invalid argument: unable to find 'mine/model.py' for model 'm'"
+    assert refusal.reason == classify(refusal.text) == "backend-missing"

@@ -505,6 +505,7 @@ def test_an_empty_repository(tmp_path: Path) -> None:
 def test_a_directory_that_is_no_model_is_one_to_triton(tmp_path: Path) -> None:
     model(tmp_path, "a")
     (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "HEAD").touch()
     repository = read_repository([tmp_path])
     assert [one.name for one in repository.models] == [".git", "a"]
     assert "is not a model" in repository.models[0].problems[0].message

@@ -10,7 +10,9 @@ from pytest_triton.audit.rules import (
     ensembles,
     placement,
     python_models,
+    refusals,
     resources,
+    scheduling,
     unread,
 )
 from pytest_triton.audit.rules import python_code as python_code_rules
@@ -36,6 +38,8 @@ RULES: tuple[Rule, ...] = tuple(
                 vllm_rules,
                 ensembles,
                 resources,
+                refusals,
+                scheduling,
                 repository_rules,
                 unread,
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_triton.audit.rule import rule
+from pytest_triton.audit.rules.refusals import refusals
 from pytest_triton.audit.spans import delete_field
 from pytest_triton.audit.subject import Found, Subject
 from pytest_triton.repository.problems import printable
@@ -284,3 +285,22 @@ def ensemble_needs_gpu(subject: Subject) -> Iterator[Found]:
             f"without a GPU the ensemble is refused for `{name}`, while {len(on_cpu)} of its "
             f"{len(steps)} steps are on the CPU",
         )
+
+
+@rule(
+    "TRT308",
+    "ensemble-mismatch",
+    "error",
+    told_by="test_config",
+    failing=_models(_chain("a").replace("TYPE_FP32", "TYPE_INT64", 1), a=_ON_GPU),
+    mended=_models(_chain("a"), a=_ON_GPU),
+)
+def ensemble_mismatch(subject: Subject) -> Iterator[Found]:
+    """An ensemble contradicts the models of its steps, or one of them is refused itself.
+
+    Once the models are loaded, Triton holds the steps' maps against their inputs and outputs:
+    names, data types, shapes (with the batch dimension), max_batch_size, inputs that get nothing,
+    branches of decoupled models. An ensemble that doesn't fit is missing from the index, with the
+    reason in the server's log only.
+    """
+    yield from refusals("TRT308")(subject)

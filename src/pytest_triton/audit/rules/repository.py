@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 
-from pytest_triton.audit.bounded_read import entries, read_bytes
+from pytest_triton.audit.bounded_read import entries, files_below, read_bytes
 from pytest_triton.audit.rule import rule
 from pytest_triton.audit.rules.placement import wanted_kind
+from pytest_triton.audit.rules.refusals import refusals
 from pytest_triton.audit.subject import MOST_VARIANTS, Found, Subject
 from pytest_triton.placement.advice import instance_group_lines
 from pytest_triton.placement.declared import Declared, DeclaredGroup, OnDisk
 from pytest_triton.placement.refusal import classify
 from pytest_triton.repository import ConfigProblem, Effect, Problem, position_of, read_config
+from pytest_triton.repository.models import NOT_A_MODEL
+from pytest_triton.repository.near_misses import CONFIG_MISNAMED
 from pytest_triton.repository.problems import printable
 
 _POINTER = b"version https://git-lfs.github.com/spec/"
+_MOST_FILES = 1000  # of a version
 _LABELLED = """\
 backend: "python"
 instance_group [ { kind: KIND_CPU } ]
@@ -29,6 +34,10 @@ _GOOD = 'backend: "python"\ninstance_group [ { kind: KIND_CPU } ]\n'
 
 def _kind_of(problem: Problem, subject: Subject) -> str:
     """The rule that a problem of the repository falls under."""
+    if problem.reason == CONFIG_MISNAMED:
+        return "TRT526"
+    if problem.reason == NOT_A_MODEL:
+        return "TRT507"
     if problem.effect is Effect.BREAKS_SERVER:
         return "TRT508"
     config = subject.model.config_file
@@ -41,8 +50,6 @@ def _kind_of(problem: Problem, subject: Subject) -> str:
     reason = classify(problem.triton)
     if "label file" in problem.message:
         return "TRT505"
-    if "is not a model" in problem.message:
-        return "TRT507"
     return {
         "name": "TRT502",
         "version": "TRT503",
@@ -255,9 +262,11 @@ def config_refused(subject: Subject) -> Iterator[Found]:
     """The config contradicts itself, and Triton refuses it on any hardware.
 
     Batch sizes, schedulers, queue policies, tensors of ensembles: what Triton's core checks before
-    it looks at hardware. The message says which, and what to write instead.
+    it looks at hardware, and when it loads the model: batch I/O, states, labels. The message says
+    which, and what to write instead.
     """
     yield from _problems("TRT510")(subject)
+    yield from refusals("TRT510")(subject)
 
 
 @rule(
@@ -322,18 +331,54 @@ def model_file_missing(subject: Subject) -> Iterator[Found]:
     for directory in subject.version_directories:
         if os.path.lexists(directory / file):
             continue
-        there = [one.name for one in entries(directory) or () if not one.name.startswith(".")]
-        if not there:
+        there = {one.name: one.is_dir() for one in entries(directory) or () if one.name[0] != "."}
+        elsewhere = _elsewhere(subject, directory, file, there)
+        if elsewhere:
+            yield Found(directory, None, None, f"has no `{printable(file)}`: {elsewhere}")
             continue
-        close = get_close_matches(file, there, n=1) or there[:1]
-        yield Found(
-            directory,
-            None,
-            None,
-            f"has no `{printable(file)}`, but `{printable(close[0])}`"
-            + (f" and {len(there) - 1} more" if len(there) > 1 else ""),
-            f'default_model_filename: "{close[0]}"' if close[0].isprintable() else "",
-        )
+        pointer = next((name for name in there if name == f"{file}.dvc"), "")
+        if pointer or not there:
+            continue  # not-fetched has the one, and nothing is said of the other
+        readable = [name for name, is_dir in there.items() if _may_be_model(subject, name, is_dir)]
+        close = get_close_matches(file, readable, n=1) or readable[:1]
+        if close:
+            what = f"but `{printable(close[0])}`"
+            what += f" and {len(there) - 1} more" if len(there) > 1 else ""
+        else:
+            names = ", ".join(printable(name) for name in sorted(there)[:3])
+            what = f"and nothing that {subject.declared.backend} could read: {names}"
+            what += f", {len(there) - 3} more" if len(there) > 3 else ""
+            what += ". Is it fetched later?"
+        mend = f'default_model_filename: "{close[0]}"' if close and close[0].isprintable() else ""
+        yield Found(directory, None, None, f"has no `{printable(file)}`, {what}", mend)
+
+
+def _elsewhere(subject: Subject, directory: Path, file: str, there: Mapping[str, bool]) -> str:
+    """Where the model's file stands instead: beside config.pbtxt, or a level too deep."""
+    if os.path.lexists(subject.model.directory / file):
+        return f"it stands beside config.pbtxt. Move it into {directory.name}/"
+    for name, is_dir in sorted(there.items()):
+        if is_dir and os.path.lexists(directory / name / file):
+            return f"it stands in {printable(name)}/, a level too deep. Move it up"
+    return ""
+
+
+_ENDINGS = {
+    "onnxruntime": (".onnx",),
+    "openvino": (".xml", ".onnx"),
+    "python": (".py",),
+    "pytorch": (".pt", ".pth", ".ts", ".torchscript", ".pt2", ".jit"),
+    "tensorflow": (".savedmodel", ".graphdef", ".pb"),
+    "tensorrt": (".plan", ".engine", ".trt"),
+}
+
+
+def _may_be_model(subject: Subject, name: str, is_dir: bool) -> bool:
+    """Whether the backend could read a file of this name."""
+    endings = _ENDINGS.get(subject.declared.backend)
+    if endings is None:
+        return not is_dir
+    return name.lower().endswith(endings) and (not is_dir or name.endswith(".savedmodel"))
 
 
 @rule(
@@ -350,21 +395,37 @@ def model_file_missing(subject: Subject) -> Iterator[Found]:
     },
 )
 def lfs_pointer(subject: Subject) -> Iterator[Found]:
-    """A model file is a Git LFS pointer: a few lines of text where the weights should be.
+    """A model's file isn't fetched: a pointer of Git LFS, DVC or git-annex stands in its place.
 
-    The backend fails on it with an error about its own format. Run `git lfs pull` before the
-    repository is deployed or copied into an image. In a job that only reads configs (a pull
-    request, a rehearsal) pointers are fine: ignore this rule there.
+    The backend fails on it with an error about its own format, or misses its file. Pull before the
+    repository is deployed or copied into an image; files in folders below the version count. In a
+    job that only reads configs (a pull request, a rehearsal) pointers are fine: ignore this rule
+    there.
     """
     for directory in subject.version_directories:
-        for entry in entries(directory) or ():
-            try:
-                is_small = entry.is_file() and entry.stat().st_size < 1024
-            except OSError:
-                continue
-            path = Path(entry.path)
-            if is_small and (read_bytes(path, len(_POINTER)) or b"") == _POINTER:
-                yield Found(path, 1, 1, "is a Git LFS pointer, not the model: git lfs pull")
+        for path in islice(files_below(directory), _MOST_FILES):
+            what = _pointer(path)
+            if what:
+                yield Found(path, 1, 1, what)
+
+
+def _pointer(path: Path) -> str:
+    """What to say of a small file that stands for a large one; "" if it doesn't."""
+    if path.suffix == ".dvc":
+        if path.with_suffix("").exists():
+            return ""
+        return f"`{printable(path.stem)}` is not pulled, only its pointer is here: dvc pull"
+    try:
+        if not path.is_file() or path.stat().st_size >= 1024:
+            return ""
+    except OSError:
+        return ""
+    start = read_bytes(path, len(_POINTER)) or b""
+    if start == _POINTER:
+        return "is a Git LFS pointer, not the model: git lfs pull"
+    if b"/annex/objects/" in start:
+        return "is a git-annex pointer, not the model: git annex get"
+    return ""
 
 
 @rule(
@@ -474,3 +535,59 @@ def unreadable_file(subject: Subject) -> Iterator[Found]:
             yield Found(path, None, None, "is a link that leads nowhere")
         elif not os.access(path, os.R_OK) and path not in dict(subject.files_to_read):
             yield Found(path, None, None, "can't be read: chmod a+r")
+
+
+@rule(
+    "TRT526",
+    "config-misnamed",
+    "error",
+    scope="directory",
+    failing={"m/config.pbtxt.txt": _GOOD, "m/1/model.py": "class TritonPythonModel:\n    pass\n"},
+    mended={"m/config.pbtxt": _GOOD, "m/1/model.py": "class TritonPythonModel:\n    pass\n"},
+)
+def config_misnamed(subject: Subject) -> Iterator[Found]:
+    """There is no config.pbtxt, but a file that was meant for one.
+
+    `config.pbtxt.txt`, `Config.pbtxt`, one in the version directory or in `config/`, a template
+    that nobody has rendered: Triton reads `<model>/config.pbtxt` only, and without it completes a
+    config where the backend can, without what the file says.
+    """
+    yield from _problems("TRT526")(subject)
+
+
+@rule(
+    "TRT527",
+    "variant-misplaced",
+    "warning",
+    failing={
+        "m/config.pbtxt": _GOOD,
+        "m/1/.gitkeep": "",
+        "m/h100.pbtxt": 'backend: "python"\ninstance_group [ { kind: KIND_GPU } ]\n',
+    },
+    mended={
+        "m/config.pbtxt": _GOOD,
+        "m/1/.gitkeep": "",
+        "m/configs/h100.pbtxt": 'backend: "python"\ninstance_group [ { kind: KIND_GPU } ]\n',
+    },
+)
+def variant_misplaced(subject: Subject) -> Iterator[Found]:
+    """A config beside config.pbtxt: Triton looks for variants in `configs/` only.
+
+    `--model-config-name=h100` takes `configs/h100.pbtxt` where there is one, and else config.pbtxt,
+    without a word.
+    """
+    if subject.model.config_file is None:
+        return
+    for name in subject.model.beside:
+        if not name.endswith(".pbtxt") or name == "config.pbtxt":
+            continue
+        path = subject.model.directory / name
+        config = read_config(path).config
+        if config is not None and (config.backend or config.platform or len(config.input)):
+            yield Found(
+                path,
+                None,
+                None,
+                "is a config that Triton never reads: variants for --model-config-name stand in "
+                f"configs/{printable(name)}",
+            )

@@ -1,4 +1,4 @@
-"""TRT526: files that the audit reads, and could not."""
+"""TRT528: files that the audit reads, and could not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _UNKNOWN = "what it does with GPUs is not known"
 
 
 @rule(
-    "TRT526",
+    "TRT528",
     "file-not-read",
     "error",
     failing={
@@ -31,7 +31,7 @@ def file_not_read(subject: Subject) -> Iterator[Found]:
 
     These are the code of python models (up to 512 KB), `model.json` of vLLM (up to 1 MB) and the
     variants in `configs/` (the first 50). A file that is meant to be so is ignored with
-    `--ignore` or a comment `triton: ignore TRT526` in the config.
+    `--ignore` or a comment `triton: ignore TRT528` in the config.
     """
     for path, limit in subject.files_to_read:
         why = why_unread(path, limit)

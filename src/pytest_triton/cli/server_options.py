@@ -1,4 +1,4 @@
-"""The option --release, for all commands that predict."""
+"""The options --release and --own-backend, for all commands that predict."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import argparse
 import re
 
 from pytest_triton.placement.predict import DEFAULT_TRAITS
-from pytest_triton.servers.process.releases import UnknownRelease, find_release
 
 _OLDEST_RELEASE = (2, 33, 0)
 
@@ -22,11 +21,26 @@ def add_release(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_own_backends(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--own-backend",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a backend of your own, which the server has beside Triton's (repeatable)",
+    )
+
+
 def read_release(text: str) -> tuple[int, int, int]:
     """Of `2.51.0`, `2.51` or `24.10`. Raises argparse.ArgumentTypeError."""
     if re.fullmatch(r"2\.\d{1,4}(\.\d{1,4})?", text, re.ASCII):
         version = text
     else:
+        from pytest_triton.servers.process.releases import (  # rarely wanted
+            UnknownRelease,
+            find_release,
+        )
+
         try:
             version = find_release(text).version
         except UnknownRelease:

@@ -1,0 +1,155 @@
+"""What Triton refuses on any hardware, as `predict` says it: each at the field that causes it.
+
+Refusals that other rules report (names, versions, kinds) are left to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from pytest_triton.audit.rule import rule
+from pytest_triton.audit.subject import Found, Subject
+from pytest_triton.placement.fields import since
+from pytest_triton.repository import ConfigProblem, Effect
+from pytest_triton.repository.near_misses import CONFIG_MISNAMED
+from pytest_triton.repository.refusals import Refused, place_of
+
+_TENSORS = """\
+max_batch_size: 8
+input [ { name: "X" data_type: TYPE_FP32 dims: [ 4 ] } ]
+output [ { name: "Y" data_type: TYPE_FP32 dims: [ 4 ] } ]
+"""
+_GOOD = f'backend: "onnxruntime"\n{_TENSORS}instance_group [ {{ kind: KIND_GPU }} ]\n'
+_SAMPLE = """\
+model_warmup [ { name: "w" batch_size: 1
+  inputs { key: "%s" value { data_type: TYPE_FP32 dims: [ 4 ] zero_data: true } } } ]
+"""
+_BY_OTHER_RULES = frozenset(
+    {
+        "backend-cpu-only",
+        "backend-gpu-only",
+        "cpu-with-gpus",
+        "gpu-id",
+        "kind",
+        "model-with-gpus",
+        "profile",
+    }
+)
+
+
+def never_placed(subject: Subject) -> bool:
+    """Whether the model never gets as far as its instances, for another reason than those."""
+    if any(problem.reason == CONFIG_MISNAMED for problem in subject.model.problems):
+        return True
+    refused = subject.refused
+    if refused is None:
+        return subject.model.refusal is not None
+    return refused.refusal.reason not in _BY_OTHER_RULES
+
+
+def rule_of(refused: Refused, subject: Subject) -> str:
+    """The rule that reports a refusal; "" if it is another module's."""
+    refusal = refused.refusal
+    field = refusal.flaw.field if refusal.flaw is not None else ""
+    if refusal.reason in _BY_OTHER_RULES or _is_a_problem(refused, subject):
+        return ""
+    if refusal.reason == "backend-missing":
+        return "TRT215"
+    if refusal.reason == "warm-up" or field.startswith("model_warmup"):
+        return "TRT511"
+    if since(field) is not None and "text proto" in refusal.text:
+        return "TRT512"
+    if refusal.reason == "ensemble":
+        return _rule_of_ensemble(refusal.text, field, subject)
+    return "TRT510"
+
+
+def _is_a_problem(refused: Refused, subject: Subject) -> bool:
+    """Whether it is a problem of the repository, which other rules report."""
+    return any(
+        one.triton == refused.refusal.text or one.message == refused.problem.message
+        for one in subject.model.problems
+        if one.effect is not Effect.ACCEPTED
+    )
+
+
+def _rule_of_ensemble(text: str, field: str, subject: Subject) -> str:
+    if field.endswith(".model_version") or text.startswith("circular dependency"):
+        return ""
+    if "not available or ambiguous" in text:
+        missing = text.rpartition(": ")[2]
+        return "TRT308" if missing in subject.audited.names else ""
+    return "TRT308"
+
+
+def refusals(rule_id: str) -> Callable[[Subject], Iterator[Found]]:
+    """What of the predicted refusals falls under a rule."""
+
+    def find(subject: Subject) -> Iterator[Found]:
+        refused = subject.refused
+        if refused is None or rule_of(refused, subject) != rule_id:
+            return
+        problem = refused.problem
+        line = column = None
+        if isinstance(problem, ConfigProblem):
+            line, column = problem.line, problem.column
+        cure, _, lines = problem.cure.partition("\n")
+        parts = [f"{problem.message}.", cure, place_of(refused)]
+        yield Found(problem.path, line, column, " ".join(filter(None, parts)), lines)
+
+    return find
+
+
+@rule(
+    "TRT215",
+    "unknown-backend",
+    "error",
+    told_by="test_config",
+    failing=_GOOD.replace("onnxruntime", "onnx"),
+    mended=_GOOD,
+)
+def unknown_backend(subject: Subject) -> Iterator[Found]:
+    """Triton has no backend of this name, and the repository brings no library for it.
+
+    `backend` is the name of a directory of Triton's backends: a format (`onnx`), a package
+    (`tensorrt_llm`) or a platform (`pytorch_libtorch`) isn't one, and case counts. Triton looks for
+    `libtriton_<backend>.so` in the version's directory, the model's, and the backend's.
+
+    A backend of your own that the server has is named with `--own-backend` (in pytest's ini file:
+    `triton_own_backends`).
+    """
+    yield from refusals("TRT215")(subject)
+
+
+@rule(
+    "TRT511",
+    "warm-up-refused",
+    "error",
+    told_by="test_config",
+    failing=_GOOD + _SAMPLE % "INPUT",
+    mended=_GOOD + _SAMPLE % "X",
+)
+def warm_up_refused(subject: Subject) -> Iterator[Found]:
+    """A sample of `model_warmup` doesn't fit the model, and the model is refused for it.
+
+    A sample names all inputs that aren't optional, with their data types and dims (a number for
+    each -1, without the batch dimension). Files lie in `warmup/`, beside config.pbtxt, and hold
+    the tensor's bytes.
+    """
+    yield from refusals("TRT511")(subject)
+
+
+@rule(
+    "TRT512",
+    "newer-field",
+    "error",
+    told_by="test_config",
+    failing=_GOOD + "model_metrics { }\n",
+    mended=_GOOD,
+)
+def newer_field(subject: Subject) -> Iterator[Found]:
+    """A field that the Triton release doesn't know yet: it can't read the config at all.
+
+    Name production's release with `--release`; without one, 2.51.0 (24.10) is assumed.
+    """
+    yield from refusals("TRT512")(subject)

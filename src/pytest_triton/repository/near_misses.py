@@ -1,0 +1,104 @@
+"""What somebody most likely meant whose config or model isn't where Triton looks for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from pytest_triton.placement.backends import MODEL_FILES
+from pytest_triton.repository.problems import Effect, Problem, printable, shown_path
+
+CONFIG_NAME = "config.pbtxt"
+CONFIG_MISNAMED = "config-misnamed"
+
+_TEMPLATES = (".template", ".tmpl", ".tpl", ".j2", ".jinja", ".jinja2", ".in", ".example", ".dist")
+_OTHER_NAMES = ("config.prototxt", "config.textproto", "config.pb.txt", "config.txt", "config.pb")
+_PLACES = ("conf", "config", "cfg", "model")  # where people put a config, beside versions
+_MOST_SUBDIRECTORIES = 50
+# Directories that tools and file systems make, and nobody wants to serve.
+_TOOLS = {
+    "lost+found": "It is the file system's own: serve a directory below it.",
+    ".git": "Serve a directory below the checkout's root.",
+    ".ipynb_checkpoints": "Jupyter makes it: delete it, and keep it out of images (.dockerignore).",
+    "__pycache__": "Python makes it: delete it.",
+    "__MACOSX": "A Mac's zip makes it: delete it.",
+}
+
+
+def misnamed_config(directory: Path, files: Sequence[str], subdirectories: Sequence[str]) -> str:
+    """The file that was meant for config.pbtxt, relative to the model's directory; or ""."""
+    names = sorted(files)
+    for name in names:
+        if name.lower().strip() == CONFIG_NAME or name.lower().startswith(CONFIG_NAME):
+            return name
+    for name in names:
+        if name.lower() in _OTHER_NAMES or get_close_matches(
+            name.lower(), [CONFIG_NAME], n=1, cutoff=0.87
+        ):
+            return name
+    inside = [name for name in subdirectories if name.isdigit() or name.lower() in _PLACES]
+    for subdirectory in sorted(inside)[:_MOST_SUBDIRECTORIES]:
+        if os.path.isfile(directory / subdirectory / CONFIG_NAME):
+            return f"{subdirectory}/{CONFIG_NAME}"
+    return next((name for name in names if name.endswith(".pbtxt")), "")
+
+
+def misnamed_problem(directory: Path, meant: str, effect: Effect) -> Problem:
+    here = shown_path(directory)
+    if meant.lower().endswith(_TEMPLATES):
+        cure = "It is a template: render it first, and check the repository that comes out."
+    elif "/" in meant:
+        cure = f"Its place is beside the version directories: mv {here}/{meant} {here}/"
+    elif meant.endswith(".pbtxt") and meant.lower().strip() != CONFIG_NAME:
+        cure = (
+            f"Rename it to {CONFIG_NAME}; or, as a variant for --model-config-name, move it to "
+            f"{here}/configs/ and add a {CONFIG_NAME}."
+        )
+    else:
+        cure = f"Rename it to {CONFIG_NAME}."
+    return Problem(
+        path=directory / meant,
+        message=f"there is no {CONFIG_NAME}, but `{printable(meant)}`, which Triton doesn't read",
+        cure=cure,
+        effect=effect,
+        reason=CONFIG_MISNAMED,
+    )
+
+
+def not_a_model_cure(directory: Path, entries: Collection[str]) -> tuple[str, str]:
+    """What a directory is that is no model, and what to do about it."""
+    name = directory.name
+    if not entries:
+        return (
+            "is empty: no config.pbtxt, no version directory",
+            "Was it fetched? A submodule: git submodule update --init. A sparse checkout: git "
+            "sparse-checkout add. Else remove the directory: Triton takes it for a model.",
+        )
+    message = "is not a model: it has no config.pbtxt and no version directory"
+    if name in _TOOLS:
+        return message, f"Triton takes it for one, and is never ready with it. {_TOOLS[name]}"
+    if name.startswith(".."):
+        return (
+            message,
+            "It belongs to a ConfigMap or Secret that is mounted as the repository, and Triton "
+            "takes it for a model: mount each file with subPath, or copy the files to a volume of "
+            "their own.",
+        )
+    if any(os.path.isfile(directory / entry / CONFIG_NAME) for entry in entries):
+        return (
+            message,
+            f"It holds models itself: name it as a repository of its own, {shown_path(directory)}.",
+        )
+    return (
+        message,
+        "Triton takes every directory in a repository for a model, and is not ready as long as "
+        "one fails: move it elsewhere.",
+    )
+
+
+def misplaced_model_file(entries: Collection[str], wanted: str) -> str:
+    """A model's file among what stands beside config.pbtxt; or ""."""
+    known = ([wanted] if wanted else []) + list(MODEL_FILES)
+    return next((name for name in known if name in entries), "")

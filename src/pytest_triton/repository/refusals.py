@@ -1,0 +1,192 @@
+"""What Triton refuses of a repository on any hardware, each at the field that causes it.
+
+`predict`, the audit, the plan and test_config all take it from here.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pytest_triton.placement.advice import cure_refusal
+from pytest_triton.placement.backend_names import OFFICIAL_BACKENDS, PUBLISHED_BACKENDS
+from pytest_triton.placement.backends import backend_named
+from pytest_triton.placement.completed_tensors import completions
+from pytest_triton.placement.declared import Declared
+from pytest_triton.placement.flaws import Flaw
+from pytest_triton.placement.hardware import NO_GPU
+from pytest_triton.placement.predict import (
+    DEFAULT_TRAITS,
+    Prediction,
+    ServerTraits,
+    ample_gpus,
+    predict_all,
+)
+from pytest_triton.placement.refusal import Refusal, classify
+from pytest_triton.repository.models import Model
+from pytest_triton.repository.positions import locate
+from pytest_triton.repository.problems import ConfigProblem, Effect, Problem
+
+if TYPE_CHECKING:
+    from pytest_triton.repository.schema import ModelConfig
+
+
+_WIDTH = 92  # characters a line of prose
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A model that Triton refuses whatever the hardware, and where that shows.
+
+    `also` are places in other models' configs, which it contradicts.
+    """
+
+    refusal: Refusal
+    problem: Problem
+    also: tuple[Problem, ...] = ()
+
+
+def completed_configs(models: Iterable[Model]) -> Mapping[str, ModelConfig]:
+    """The configs that real backends would complete, completed, by the models' names."""
+    readable = {model.name: model for model in models if model.readable}
+    completing = frozenset(name for name, model in readable.items() if _completes(model))
+    return completions({name: model.config for name, model in readable.items()}, completing)
+
+
+def _completes(model: Model) -> bool:
+    return backend_named(model.backend).completes and model.on_disk.may_complete
+
+
+def declared_models(
+    models: Iterable[Model], completed: Mapping[str, ModelConfig]
+) -> dict[str, Declared]:
+    """What each model with a readable config declares, by name.
+
+    What Triton refuses on sight, for what is on disk, is part of it (a flaw).
+    """
+    found = {}
+    for model in models:
+        if not model.readable:
+            continue
+        config = completed.get(model.name)
+        declared = model.declared if config is None else Declared.of(config, on_disk=model.on_disk)
+        refusal = model.refusal
+        if refusal is not None and refusal.effect is not Effect.LOAD_FAILED:
+            text = refusal.triton or refusal.message
+            if all(flaw.text != text for flaw in declared.flaws):
+                flaw = Flaw(classify(text), text, "", refusal.message, refusal.cure)
+                declared = replace(declared, flaws=(flaw, *declared.flaws))
+        found[model.name] = declared
+    return found
+
+
+def with_known_backends(server: ServerTraits, own_backends: Iterable[str] = ()) -> ServerTraits:
+    """A server that has all backends of Triton, the published ones, and the user's own."""
+    if server.backends is not None:
+        return server
+    known = frozenset((*OFFICIAL_BACKENDS, *PUBLISHED_BACKENDS, *own_backends))
+    return replace(server, backends=known)
+
+
+def refused_everywhere(
+    models: Iterable[Model],
+    declared: Mapping[str, Declared],
+    server: ServerTraits = DEFAULT_TRAITS,
+) -> Mapping[str, Refused]:
+    """The models that no hardware makes Triton load, also ensembles for their models' sake."""
+    without = predict_all(declared, NO_GPU, server=server)
+    if all(prediction.ready for prediction in without.values()):
+        return {}
+    ample = predict_all(declared, ample_gpus(declared.values(), at_least=2), server=server)
+    by_name = {model.name: model for model in models}
+    return {
+        name: refused_model(by_name[name], prediction, by_name)
+        for name, prediction in ample.items()
+        if prediction.refusal is not None and not without[name].ready and name in by_name
+    }
+
+
+def refused_model(model: Model, prediction: Prediction, others: Mapping[str, Model]) -> Refused:
+    """A predicted refusal at its place; `others` are all models of its server, by name."""
+    refusal = prediction.refusal
+    assert refusal is not None
+    flaw = refusal.flaw
+    if flaw is None or not flaw.message:
+        advice = cure_refusal(prediction.declared, refusal, prediction.hardware, prediction.server)
+        cure = advice.cause + (f"\n{advice.lines}" if advice.lines else "")
+        flaw = replace(
+            flaw or Flaw(refusal.reason, refusal.text),
+            message=f"Triton {refusal}",
+            cure=cure,
+        )
+    also = tuple(_also(flaw, others))
+    problem = _problem(model, flaw.field, flaw.message, flaw.cure, refusal)
+    return Refused(refusal, problem, also)
+
+
+def _also(flaw: Flaw, others: Mapping[str, Model]) -> Iterator[Problem]:
+    for name, field in flaw.also:
+        other = others.get(name)
+        if other is None:
+            continue
+        if other.refusal is not None and not field:
+            yield other.refusal
+        else:
+            what = f"`{field}` of `{name}`" if field else f"the model `{name}`"
+            yield _problem(other, field, what, "", None)
+
+
+def _problem(model: Model, field: str, message: str, cure: str, refusal: Refusal | None) -> Problem:
+    effect = Effect.ACCEPTED
+    if refusal is not None:
+        effect = Effect.POLL_FAILED if refusal.stage == "poll" else Effect.LOAD_FAILED
+        if refusal.reason == "crash":
+            effect = Effect.BREAKS_SERVER
+    triton = refusal.text if refusal is not None else ""
+    file = model.config_file
+    if file is None:
+        return Problem(path=model.anchor, message=message, cure=cure, effect=effect, triton=triton)
+    position = locate(file.text, field) if field else None
+    line, column = position or (None, None)
+    source = file.text.split("\n")[line - 1].rstrip("\r") if line is not None else ""
+    return ConfigProblem(
+        path=file.path,
+        message=message,
+        line=line,
+        column=column,
+        source_line=source,
+        cure=cure,
+        effect=effect,
+        triton=triton,
+    )
+
+
+def place_of(refused: Refused) -> str:
+    """The places in other configs, as a sentence; "" if there are none."""
+    places = [problem.place for problem in refused.also]
+    return f"See {' and '.join(places)}." if places else ""
+
+
+def shown_problem(refused: Refused) -> str:
+    """The problem as text, with the other places that it is about."""
+    cure, _, more = refused.problem.cure.partition("\n")
+    wrapped = "\n  ".join(textwrap.wrap(cure, _WIDTH, break_on_hyphens=False))
+    lines = [str(replace(refused.problem, cure=wrapped))]
+    if more:
+        lines += ["", textwrap.indent(more, "      ")]
+    lines += [f"  also {problem}".replace("\n", "\n  ") for problem in refused.also]
+    return "\n".join(lines)
+
+
+__all__ = [
+    "Refused",
+    "completed_configs",
+    "declared_models",
+    "place_of",
+    "refused_everywhere",
+    "refused_model",
+    "shown_problem",
+    "with_known_backends",
+]

@@ -1,0 +1,177 @@
+"""Every refusal from configs and files, held against Triton's real core, family by family.
+
+Stand-in backends; every release that can be installed. A disagreement found here becomes a named
+case in tests/unit/placement/test_regressions.py.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from test_predict_against_core import tritonserver_of
+
+from pytest_triton.placement.backends import BACKENDS
+from pytest_triton.placement.declared import Declared
+from pytest_triton.placement.hardware import NO_GPU
+from pytest_triton.placement.predict import Prediction, ServerTraits, predict_all
+from pytest_triton.placement.rate_limits import RateLimits
+from pytest_triton.placement.refusal import classify
+from pytest_triton.rehearsal.simulation import SimulatedGpus
+from pytest_triton.repository import read_repository
+from support.core_families import FAMILIES, Family, Group, draw, rate_conflicts, rate_limits, write
+from support.core_oracle import CoreOutcome, ask_core
+
+STAND_INS = (*BACKENDS, "mine", "x.y")
+TRAITS = ServerTraits(
+    backends=frozenset(STAND_INS),
+    agents=frozenset(),
+    libraries=frozenset(
+        f"{name}/{file}" for name in STAND_INS for file in (f"libtriton_{name}.so", "model.py")
+    ),
+)
+GROUPS = int(os.environ.get("PYTEST_TRITON_CORE_GROUPS", "40"))
+
+
+def compare_family(
+    family: str, version: str, groups: int, seed: int, scratch: Path
+) -> tuple[Counter[str], list[str]]:
+    """How often core said what of a family's models, and where `predict` says otherwise."""
+    models = draw(FAMILIES[family], groups, seed)
+    return compare_models(models, version, scratch)
+
+
+def compare_models(
+    models: Group,
+    version: str,
+    scratch: Path,
+    traits: ServerTraits | None = None,
+    arguments: tuple[str, ...] = (),
+) -> tuple[Counter[str], list[str]]:
+    repository = scratch / "repository"
+    write(repository, models)
+    if traits is None:
+        traits = TRAITS
+    release = tuple(int(part) for part in version.split("."))
+    traits = replace(traits, version=release)  # type: ignore[arg-type]
+    predictions = predicted(repository, traits)
+    outcomes = _ask(repository, models, version, scratch, arguments)
+    said = Counter(
+        "ready" if one.ready else classify(one.words) or "nothing" for one in outcomes.values()
+    )
+    wrong = []
+    for name, drawn in models.items():
+        why = _difference(predictions[name], outcomes[name], name)
+        if why:
+            refusal = predictions[name].refusal
+            wrong.append(
+                f"{version}: {why} of {name}\npredicted: {refusal!r}\n"
+                f"core: {outcomes[name]}\nfiles: {drawn.files}\n{drawn.text}"
+            )
+    return said, wrong
+
+
+LIMITED = (
+    "--rate-limit=execution_count",
+    "--rate-limit-resource=few:2",
+    "--rate-limit-resource=many:5",
+)
+
+
+def _ask(
+    repository: Path, models: Group, version: str, scratch: Path, arguments: tuple[str, ...]
+) -> dict[str, CoreOutcome]:
+    """What core says, asked again if it crashes in its race (states and rate limits; seen in all
+    releases): it ends a model's thread that has hardly started."""
+    binary = tritonserver_of(version)
+    for attempts_left in (3, 2, 1, 0):
+        try:
+            return ask_core(
+                repository, models, SimulatedGpus(0), binary, STAND_INS, scratch, arguments
+            )
+        except RuntimeError as error:
+            if not attempts_left or "tritonserver ended: -" not in str(error):
+                raise
+    raise AssertionError
+
+
+def predicted(repository: Path, traits: ServerTraits) -> dict[str, Prediction]:
+    """What is predicted of a repository as it is on disk; stand-ins complete nothing here."""
+    declared = {}
+    for model in read_repository([repository]).models:
+        on_disk = replace(model.on_disk, may_complete=False)
+        declared[model.name] = Declared.of(model.config, on_disk=on_disk)
+    return predict_all(declared, NO_GPU, server=traits)
+
+
+def _difference(prediction: Prediction, outcome: CoreOutcome, name: str) -> str:
+    refusal = prediction.refusal
+    if (refusal is None) != outcome.ready:
+        return "outcome"
+    if refusal is None:
+        return ""
+    if refusal.stage != outcome.stage:
+        return "stage"
+    ours, cores = _plain(refusal.text), _plain(outcome.words)
+    if ours == cores or cores in {_plain(text) for text in alternatives(prediction)}:
+        return ""
+    return "reason" if refusal.reason != classify(outcome.words) else "words"
+
+
+def alternatives(prediction: Prediction) -> list[str]:
+    """Other words that core may say as well: a hash table decides which of several comes first."""
+    declared = prediction.declared
+    found = [flaw.text for flaw in declared.flaws if flaw.reason == "ensemble"]
+    found += [f"{flaw.code}: {flaw.text}" for flaw in declared.instance_flaws]
+    return found
+
+
+def _plain(text: str) -> str:
+    """Without paths, and with what stands in an unordered list sorted."""
+    text = re.sub(r"/[^ ']*/(?=[^ '/]+/config\.pbtxt)", "", text)
+    text = re.sub(r", (searched:|in /) ?.*", "", text)
+    return re.sub(
+        r"\[('[^]]*')\]", lambda match: f"[{','.join(sorted(match[1].split(',')))}]", text
+    )
+
+
+SEED = int(os.environ.get("PYTEST_TRITON_CORE_SEED", "11"))
+
+
+def _groups(family: str) -> int:
+    """Fewer of those that take core longer, or may crash it."""
+    return GROUPS // 4 if family == "states" else GROUPS
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("version", ["2.51.0", "2.42.0", "2.39.0", "2.36.0", "2.33.0"])
+def test_family_is_refused_as_predicted(
+    version: str,
+    family: str,
+    tmp_path: Path,
+) -> None:
+    said, wrong = compare_family(family, version, _groups(family), SEED, tmp_path)
+    shown = "\n\n".join(wrong[:5])
+    assert not wrong, f"{len(wrong)} of {said.total()} disagree, the first of them:\n\n{shown}"
+    assert len(said) > 1, f"all the same: {said}"
+    print(f"{version} {family}: {said.total()} models, {dict(said)}")
+
+
+@pytest.mark.parametrize(
+    ("family", "arguments"), [(rate_conflicts, LIMITED[:1]), (rate_limits, LIMITED)]
+)
+def test_the_rate_limiter_refuses_as_predicted(
+    family: Family, arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    traits = replace(TRAITS, rate_limits=RateLimits.of_arguments(arguments))
+    models = draw(family, min(GROUPS, 40), SEED)  # more would crash core in its race
+    said, wrong = compare_models(models, "2.51.0", tmp_path, traits, arguments)
+    shown = "\n\n".join(wrong[:5])
+    assert not wrong, f"{len(wrong)} of {said.total()} disagree, the first of them:\n\n{shown}"
+    assert said["rate-limit"]
+    assert said["ready"]
+    print(f"2.51.0 {family.__name__}: {said.total()} models, {dict(said)}")
