@@ -9,6 +9,8 @@ from test_checks import outcomes, run
 
 from support.builders import RepositoryBuilder
 
+pytestmark = pytest.mark.server
+
 CPU = "{ kind: KIND_CPU count: 1 }"
 CHECKS = (
     "test_config",

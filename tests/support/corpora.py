@@ -12,6 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 OWN = ROOT / "tests" / "corpus"
+OWN_BACKENDS = ("lookup",)  # of tests/corpus: the user's, beside those of Triton
 
 
 def outside_corpus() -> Path | None:

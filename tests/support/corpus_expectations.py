@@ -11,7 +11,7 @@ from pytest_triton.options.settings import Settings
 from pytest_triton.options.values import Deployment
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.repository import read_repository
-from support.corpora import OWN, repositories_in
+from support.corpora import OWN, OWN_BACKENDS, repositories_in
 
 HARDWARE = tuple(HardwareRequest.parse(spec) for spec in ("none", "sim:1", "sim:2", "sim:4"))
 PLACEMENTS = OWN / "placements.txt"
@@ -29,6 +29,7 @@ def rehearsal_settings(deployments: list[Deployment]) -> Settings:
         timeout=120.0,
         allow_fallback=(),
         expect=(),
+        own_backends=OWN_BACKENDS,
     )
 
 
@@ -65,7 +66,7 @@ def found_by_the_audit() -> list[str]:
     """A line for each finding of the audit in tests/corpus."""
     lines = []
     for repository in repositories_in(OWN):
-        for finding in audit(read_repository([repository])):
+        for finding in audit(read_repository([repository]), own_backends=OWN_BACKENDS):
             place = (finding.path.relative_to(OWN), finding.line, finding.column)
             spelled = ":".join(str(part) for part in place if part is not None)
             lines.append(f"{spelled} {finding.rule}")

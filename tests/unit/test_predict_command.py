@@ -15,7 +15,7 @@ import pytest
 from pytest_triton.__main__ import main
 from pytest_triton.testing.repository_builder import TENSORS
 from support.builders import RepositoryBuilder
-from support.corpora import OWN, ROOT, all_repositories, repositories_in
+from support.corpora import OWN, OWN_BACKENDS, ROOT, all_repositories, repositories_in
 
 RULES = "predicted by Triton's rules for release 2.51.0; no server was asked"
 
@@ -570,7 +570,8 @@ def test_whole_repositories_fit_into_100_columns(predict: Predict) -> None:
 
 
 def test_whole_repositories_are_counted(predict: Predict) -> None:
-    assert json.loads(predict(*repositories_in(OWN), "--json").out)["hardware"] == CORPUS
+    own = [f"--own-backend={name}" for name in OWN_BACKENDS]
+    assert json.loads(predict(*repositories_in(OWN), *own, "--json").out)["hardware"] == CORPUS
 
 
 CORPUS: list[dict[str, Any]] = [

@@ -16,7 +16,8 @@ input [ { name: "X" data_type: TYPE_FP32 dims: [ 4 ] } ]
 output [ { name: "Y" data_type: TYPE_FP32 dims: [ 4 ] } ]
 instance_group [ { kind: KIND_CPU count: 1 } ]
 """
-GOOD = {"good/config.pbtxt": CONFIG, "good/1/model.py": "class TritonPythonModel:\n    pass\n"}
+CODE = "class TritonPythonModel:\n    def execute(self, requests): ...\n"
+GOOD = {"good/config.pbtxt": CONFIG, "good/1/model.py": CODE}
 
 
 def findings(root: Path, files: dict[str, str]) -> list[Finding]:
@@ -43,7 +44,7 @@ def findings(root: Path, files: dict[str, str]) -> list[Finding]:
 def test_config_by_another_name_is_named_and_no_placement_is_advised(
     tmp_path: Path, file: str, says: str
 ) -> None:
-    [found] = findings(tmp_path, {f"m/{file}": CONFIG, "m/1/model.py": ""})
+    [found] = findings(tmp_path, {f"m/{file}": CONFIG, "m/1/model.py": CODE})
     assert found.rule == "TRT526"
     assert found.path == tmp_path / "m" / file
     assert says in found.message

@@ -29,6 +29,7 @@ backend: "python"
 instance_group [ { kind: KIND_CPU } ]
 output [ { name: "Y" data_type: TYPE_FP32 dims: [ 4 ] label_filename: "labels.txt" } ]
 """
+_CODE = "class TritonPythonModel:\n    def execute(self, requests): ...\n"
 _GOOD = 'backend: "python"\ninstance_group [ { kind: KIND_CPU } ]\n'
 
 
@@ -542,8 +543,8 @@ def unreadable_file(subject: Subject) -> Iterator[Found]:
     "config-misnamed",
     "error",
     scope="directory",
-    failing={"m/config.pbtxt.txt": _GOOD, "m/1/model.py": "class TritonPythonModel:\n    pass\n"},
-    mended={"m/config.pbtxt": _GOOD, "m/1/model.py": "class TritonPythonModel:\n    pass\n"},
+    failing={"m/config.pbtxt.txt": _GOOD, "m/1/model.py": _CODE},
+    mended={"m/config.pbtxt": _GOOD, "m/1/model.py": _CODE},
 )
 def config_misnamed(subject: Subject) -> Iterator[Found]:
     """There is no config.pbtxt, but a file that was meant for one.
