@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 NUMBERED_INSTANCES = (2, 37, 0)  # a group's only instance had the group's name, without "_0"
 PREFERENCE_NEEDS_GPU = (2, 36, 0)  # a backend's preference for GPUs held without one as well
 PYTHON_BASED_BACKENDS = (2, 39, 0)  # a model.py in a backend's directory counts, too
+ALL_INSTANCES_TRIED = (2, 37, 0)  # seen in 2.39 and not in 2.36
 BACKEND_LIBRARY_WORDS = (2, 42, 0)  # other words for a missing backend
 
 
@@ -165,7 +166,7 @@ def predict_all(
     """Predictions for all models of one server, by name: ensembles depend on their models."""
     predictions = {name: _resolve(d, hardware, server, None) for name, d in models.items()}
     if server.rate_limits is not None:
-        predictions.update(_over_limits(predictions, server.rate_limits))
+        predictions.update(_over_limits(predictions, server.rate_limits, server))
     signatures = {name: d.signature for name, d in models.items() if d.signature is not None}
     polled = {name for name, prediction in predictions.items() if _was_polled(prediction)}
     waiting = [name for name, d in models.items() if d.is_ensemble and name in polled]
@@ -191,7 +192,7 @@ def predict_all(
 
 
 def _over_limits(
-    predictions: Mapping[str, Prediction], limits: RateLimits
+    predictions: Mapping[str, Prediction], limits: RateLimits, server: ServerTraits
 ) -> Iterator[tuple[str, Prediction]]:
     """The models whose instances the server's rate limiter refuses."""
     limiter = RateLimiter(limits)
@@ -204,7 +205,7 @@ def _over_limits(
             for wanted, group in zip(resources, prediction.groups, strict=True)
             if not group.passive
         ]
-        flaw = limiter.add(name, groups)
+        flaw = limiter.add(name, groups, last=server.version >= ALL_INSTANCES_TRIED)
         if flaw is not None:
             refusal = _of_flaw(flaw)
             yield (

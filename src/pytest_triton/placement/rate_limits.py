@@ -91,23 +91,46 @@ class RateLimiter:
         self._places: dict[tuple[bool, str], tuple[str, str]] = {}  # -> (model, field)
 
     def add(
-        self, model: str, groups: Iterable[tuple[Sequence[Resource], Sequence[int]]]
+        self,
+        model: str,
+        groups: Iterable[tuple[Sequence[Resource], Sequence[int]]],
+        *,
+        last: bool = True,
     ) -> Flaw | None:
-        """Why a model's instances can't be added; its groups are (resources, devices)."""
+        """Why a model's instances can't be added; its groups are (resources, devices).
+
+        Of several failures core reports the `last` one, or the first, as its release does.
+        """
         added: dict[tuple[bool, str], tuple[str, str]] = {}
+        found = None
         for resources, devices in groups:
-            for one in {(one.is_global, one.name): one for one in resources}.values():
-                flaw = self._limit_flaw(one, devices)
-                if flaw is not None:
-                    return flaw
-                added.setdefault((one.is_global, one.name), (model, one.field))
-            for one in resources:
-                other = (not one.is_global, one.name)
-                rival = self._places.get(other) or added.get(other)
-                if rival is not None:
-                    return _both_flaw(model, one, rival)
-        for key, place in added.items():
-            self._places.setdefault(key, place)
+            flaw = self._group_flaw(model, resources, devices, added)
+            if flaw is not None and not last:
+                return flaw
+            found = flaw or found
+        if found is None:
+            for key, place in added.items():
+                self._places.setdefault(key, place)
+        return found
+
+    def _group_flaw(
+        self,
+        model: str,
+        resources: Sequence[Resource],
+        devices: Sequence[int],
+        added: dict[tuple[bool, str], tuple[str, str]],
+    ) -> Flaw | None:
+        """Why a group's instances can't be added; what they take is put into `added`."""
+        for one in {(one.is_global, one.name): one for one in resources}.values():
+            flaw = self._limit_flaw(one, devices)
+            if flaw is not None:
+                return flaw
+            added.setdefault((one.is_global, one.name), (model, one.field))
+        for one in resources:
+            other = (not one.is_global, one.name)
+            rival = self._places.get(other) or added.get(other)
+            if rival is not None:
+                return _both_flaw(model, one, rival)
         return None
 
     def _limit_flaw(self, one: Resource, devices: Sequence[int]) -> Flaw | None:

@@ -5,11 +5,14 @@ Found with tests/rehearsal/test_predict_against_core.py, or by hand with the sam
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from pytest_triton.placement.declared import Declared, OnDisk
 from pytest_triton.placement.hardware import NO_GPU, simulated_gpus
 from pytest_triton.placement.predict import ServerTraits, predict, predict_all
+from pytest_triton.placement.rate_limits import RateLimits
 from pytest_triton.placement.refusal import classify
 from support.short_configs import config, ensemble, groups
 
@@ -139,3 +142,24 @@ def test_releases_2_39_to_2_41_miss_a_backends_python_file() -> None:
     assert refusal is not None
     assert refusal.text == "Invalid argument: unable to find 'mine/model.py' for model 'm'"
     assert refusal.reason == classify(refusal.text) == "backend-missing"
+
+
+def test_releases_after_2_36_try_all_instances_and_report_the_last_failure() -> None:
+    limited = ", ".join(
+        f'{{ kind: KIND_CPU rate_limiter {{ resources {{ name: "{name}" count: 8 }} }} }}'
+        for name in ("few", "many")
+    )
+    arguments = (
+        "--rate-limit=execution_count",
+        "--rate-limit-resource=few:2",
+        "--rate-limit-resource=many:5",
+    )
+    limits = RateLimits.of_arguments(arguments)
+    said = {}
+    for version in ((2, 36, 0), (2, 39, 0)):
+        server = ServerTraits(version=version, rate_limits=limits)
+        read = Declared.of(config(f"instance_group [ {limited} ]"))
+        refusal = predict_all({"m": read}, NO_GPU, server=server)["m"].refusal
+        assert refusal is not None
+        said[version] = re.findall('"(.*?)"', refusal.text)
+    assert said == {(2, 36, 0): ["few"], (2, 39, 0): ["many"]}
