@@ -124,8 +124,9 @@ def _index(process: subprocess.Popen[bytes], port: int) -> list[dict[str, Any]] 
                 return found
         except urllib.error.HTTPError:
             return None  # live, and unable to list the repository
-        except (OSError, ValueError):
-            if process.poll() is None and _answers(port):
+        except (OSError, ValueError) as error:
+            was_closed = isinstance(getattr(error, "reason", None), ConnectionRefusedError)
+            if not was_closed and process.poll() is None and _answers(port):
                 return None  # what it answers is no JSON
             time.sleep(0.02)
     return None
