@@ -272,7 +272,7 @@ def test_links_that_lead_out_start_no_container_and_are_all_listed(
     assert "name it: --triton-mount=/outside (" in text
 
 
-@pytest.mark.parametrize("kind", ["socket", "FIFO", "device"])
+@pytest.mark.parametrize("kind", ["socket", "FIFO", pytest.param("device", marks=pytest.mark.root)])
 @pytest.mark.parametrize("place", ["", "named/"])
 def test_special_files_among_the_files_are_refused(
     tmp_path: Path, kind: str, place: str, monkeypatch: pytest.MonkeyPatch

@@ -45,6 +45,7 @@ def by_hand(tmp_path: Path) -> dict[str, str]:
     return {**environment(control, {}), "LD_PRELOAD": str(renamed)}
 
 
+@pytest.mark.real_python
 @pytest.mark.parametrize("gpus", ["none", "1", "all"])
 def test_a_process_with_the_simulation_in_its_environment_is_not_started(
     repository: RepositoryBuilder,

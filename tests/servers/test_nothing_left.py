@@ -209,6 +209,7 @@ def test_guard_with_a_living_fork_of_the_owner_ends_the_server(mark: str) -> Non
     ((fork, command),) = marked(mark)
     assert "fork of the owner" in command
     os.kill(fork, signal.SIGKILL)
+    wait_until(lambda: marked(mark) == [], "the fork's end")
 
 
 @contextmanager

@@ -16,6 +16,8 @@ from pytest_triton.options.values import Deployment
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.repository import read_repository
 
+pytestmark = pytest.mark.real_python
+
 CONFIG = """\
 backend: "python"
 input [ { name: "X" data_type: TYPE_FP32 dims: [ 3 ] } ]

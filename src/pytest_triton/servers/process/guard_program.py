@@ -318,13 +318,10 @@ def remove_folder(folder: str, mark: str | None = None) -> bool:
 
 def _empty(folder: str, kept: set[str]) -> None:
     """Remove what a folder holds, links not followed."""
-    try:
-        with os.scandir(folder) as listed:
-            entries = list(listed)
-    except PermissionError:
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         os.chmod(folder, 0o700)
-        with os.scandir(folder) as listed:
-            entries = list(listed)
+    with os.scandir(folder) as listed:
+        entries = list(listed)
     for entry in entries:
         if entry.name in kept:
             continue

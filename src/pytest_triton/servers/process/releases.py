@@ -459,13 +459,19 @@ def _url_of_index(index: str) -> str:
     return url if equals and "://" not in name else index
 
 
+_WHEELS_OF_DEBIAN = Path("/usr/share/python-wheels")  # where its ensurepip finds them
+
+
 def _pip_commands() -> Iterator[tuple[str, list[str]]]:
     """Ways to run a pip, best first: a name and a command each."""
     yield "pip of this environment", [sys.executable, "-m", "pip"]
     spec = importlib.util.find_spec("ensurepip")
+    folders = [_WHEELS_OF_DEBIAN]
     if spec and spec.origin:
+        folders.insert(0, Path(spec.origin).with_name("_bundled"))
+    for folder in folders:
         # A wheel is a zip file, so that Python runs the pip in it without installing it.
-        for wheel in sorted(Path(spec.origin).parent.glob("_bundled/pip-*.whl")):
+        for wheel in sorted(folder.glob("pip-*.whl")):
             yield "pip bundled with Python", [sys.executable, f"{wheel}/pip"]
     base = getattr(sys, "_base_executable", None)
     if base and base != sys.executable:
