@@ -14,6 +14,8 @@ TESTS = Path(__file__).parents[1]
 BARE = """
 import pytest
 
+pytestmark = pytest.mark.slow
+
 @pytest.mark.browser
 def test_page():
     pass

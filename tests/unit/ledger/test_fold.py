@@ -14,6 +14,8 @@ from pytest_triton.ledger import VERDICTS, Entry, Ledger, Verdict
 from pytest_triton.ledger.fold import latest, merged, place, with_replaced
 from support.ledger_strategies import after, changed, check, entry, job, ledger, ledgers
 
+pytestmark = pytest.mark.slow
+
 FIRST = job()
 SECOND = after(FIRST)
 

@@ -28,6 +28,8 @@ from pytest_triton.plan.plan_file import CHECKS, Need, Plan
 from pytest_triton.reports.ledger_writer import LedgerWriter
 from support.ledger_strategies import GPU, REHEARSAL, hardware, outcome
 
+pytestmark = pytest.mark.slow
+
 MODELS = ("a", "b")
 SPECS = ("none", "2")
 TESTS = (*CHECKS, *(f"test_placement {spec}" for spec in SPECS))
