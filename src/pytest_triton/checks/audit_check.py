@@ -7,6 +7,8 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_triton.text.wrapping import wrapped
+
 if TYPE_CHECKING:
     from pytest_triton.audit import Finding
     from pytest_triton.checks.run import CheckedDeployment, TritonSession
@@ -35,7 +37,7 @@ def audit_text(finding: Finding, start: Path) -> str:
     path = os.path.relpath(finding.path, start)
     place = ":".join(str(part) for part in (path, finding.line, finding.column) if part is not None)
     lines = [f"{place}: {finding.rule} {finding.name}", ""]
-    lines += textwrap.wrap(finding.message, _WIDTH, break_on_hyphens=False)
+    lines += wrapped(finding.message, _WIDTH)
     if finding.mend:
         lines += ["", textwrap.indent(finding.mend, "    ")]
     if finding.model:

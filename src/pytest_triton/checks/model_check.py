@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -30,6 +29,7 @@ from pytest_triton.repository.config_file import position_of
 from pytest_triton.repository.near_misses import CONFIG_MISNAMED
 from pytest_triton.repository.problems import ConfigProblem, Effect
 from pytest_triton.repository.refusals import shown_problem
+from pytest_triton.text.wrapping import wrapped
 
 if TYPE_CHECKING:
     from pytest_triton.checks.run import CheckedDeployment, Seen, TritonSession
@@ -408,7 +408,7 @@ def _text(
     if triton:
         lines += [f"  {'Triton':{width}}  {triton}"]
     if advice is not None:
-        lines += ["", *textwrap.wrap(advice.cause, _WIDTH, break_on_hyphens=False)]
+        lines += ["", *wrapped(advice.cause, _WIDTH)]
         if advice.lines:
             lines += ["", *("    " + line for line in advice.lines.splitlines())]
     if more:

@@ -47,6 +47,7 @@ from pytest_triton.placement.predict import ServerTraits
 from pytest_triton.repository import Repository, RepositoryError, read_repository
 from pytest_triton.repository.problems import printable, shown_path
 from pytest_triton.text.readable import is_file
+from pytest_triton.text.wrapping import wrapped
 
 _WIDTH = 92
 
@@ -262,13 +263,7 @@ def _text(
     for finding in findings:
         who = f"{printable(finding.model)}: " if finding.model else ""
         yield f"{finding.place}: {finding.rule} {finding.name} ({finding.severity})"
-        yield from textwrap.wrap(
-            f"{who}{finding.message}",
-            _WIDTH,
-            initial_indent="  ",
-            subsequent_indent="  ",
-            break_on_hyphens=False,
-        )
+        yield from wrapped(f"{who}{finding.message}", _WIDTH, start="  ", behind="  ")
         if finding.mend:
             yield ""
             yield textwrap.indent(finding.mend, "      ")

@@ -27,7 +27,6 @@ import io
 import json
 import re
 import sys
-import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -35,6 +34,7 @@ from pytest_triton.doctor.examine import ABILITIES, Wanted, examine
 from pytest_triton.doctor.report import Diagnosis, Finding
 from pytest_triton.repository.problems import printable
 from pytest_triton.servers.container.image import OFFICIAL_IMAGE
+from pytest_triton.text.wrapping import wrapped
 
 _WIDTH = 92  # characters a line of prose
 _ANY_WAY = "rehearsal or container"
@@ -181,11 +181,4 @@ def _finding(finding: Finding, width: int) -> Iterator[str]:
 
 
 def _wrapped(text: str, start: str) -> list[str]:
-    return textwrap.wrap(
-        text,
-        max(_WIDTH, len(start) + 40),
-        initial_indent=start,
-        subsequent_indent=" " * len(start),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    return wrapped(text, max(_WIDTH, len(start) + 40), start=start, behind=" " * len(start))

@@ -25,7 +25,6 @@ import json
 import os
 import shlex
 import sys
-import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -43,6 +42,7 @@ from pytest_triton.repository import read_repository
 from pytest_triton.repository.problems import printable
 from pytest_triton.repository.refusals import with_known_backends
 from pytest_triton.text.tables import lay_out, screen_width
+from pytest_triton.text.wrapping import wrapped
 
 _WIDTH = 92  # characters a line of prose
 _MOST_NAMES = 20  # of a job's models in the text
@@ -165,14 +165,7 @@ def _command(job: PlannedJob) -> str:
 
 
 def _wrapped(head: str, text: str) -> list[str]:
-    return textwrap.wrap(
-        text,
-        _WIDTH,
-        initial_indent=f"  {head}",
-        subsequent_indent=" " * (2 + len(head)),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    return wrapped(text, _WIDTH, start=f"  {head}", behind=" " * (2 + len(head)))
 
 
 # For programs

@@ -65,6 +65,7 @@ from pytest_triton.repository.refusals import (
     with_known_backends,
 )
 from pytest_triton.text.tables import lay_out, screen_width
+from pytest_triton.text.wrapping import wrapped
 
 _NEW_ENOUGH = (99, 0)  # compute capability of GPUs that are given as a count
 _MOST_GPUS = 1000
@@ -381,7 +382,7 @@ def _steps(prediction: Prediction, others: Mapping[str, Prediction]) -> Iterator
 
 def _wrapped(text: str, start: str) -> list[str]:
     behind = " " * len(start)
-    return textwrap.wrap(text, _WIDTH, initial_indent=start, subsequent_indent=behind)
+    return wrapped(text, _WIDTH, start=start, behind=behind)
 
 
 # JSON

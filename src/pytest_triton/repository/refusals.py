@@ -28,6 +28,7 @@ from pytest_triton.placement.refusal import Refusal, classify
 from pytest_triton.repository.models import Model
 from pytest_triton.repository.positions import locate
 from pytest_triton.repository.problems import ConfigProblem, Effect, Problem
+from pytest_triton.text.wrapping import wrapped
 
 if TYPE_CHECKING:
     from pytest_triton.repository.schema import ModelConfig
@@ -172,8 +173,8 @@ def place_of(refused: Refused) -> str:
 def shown_problem(refused: Refused) -> str:
     """The problem as text, with the other places that it is about."""
     cure, _, more = refused.problem.cure.partition("\n")
-    wrapped = "\n  ".join(textwrap.wrap(cure, _WIDTH, break_on_hyphens=False))
-    lines = [str(replace(refused.problem, cure=wrapped))]
+    fix = "\n  ".join(wrapped(cure, _WIDTH))
+    lines = [str(replace(refused.problem, cure=fix))]
     if more:
         lines += ["", textwrap.indent(more, "      ")]
     lines += [f"  also {problem}".replace("\n", "\n  ") for problem in refused.also]

@@ -7,7 +7,6 @@ words, the likely cause and the lines of config.pbtxt that would mend it. All na
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Collection, Iterable
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NoReturn, get_args
@@ -16,6 +15,7 @@ from pytest_triton.placement.advice import cure, cure_refusal, cure_verdict
 from pytest_triton.placement.instances import Instances, Placement, gpu
 from pytest_triton.placement.refusal import Reason
 from pytest_triton.testing.device_usage import active, watch
+from pytest_triton.text.wrapping import wrapped
 
 if TYPE_CHECKING:
     from pytest_triton.placement.advice import Advice
@@ -161,7 +161,7 @@ def assert_ran_on(
             testimony = watched.ran.testimony(server.gpu_ids(watched.ran.by_gpu))
             more = [f"  counted    {testimony.words}  (seen in the {testimony.witness})"]
         if watched.wrong.advice:
-            more += ["", *textwrap.wrap(watched.wrong.advice, _WIDTH)]
+            more += ["", *wrapped(watched.wrong.advice, _WIDTH)]
         _fail(server, model, f"was to run on {wanted}, and {watched.wrong.why}", more)
 
 
@@ -261,7 +261,7 @@ def _explain(
     lines += more
     advice = _advice(server, model)
     if advice is not None:
-        lines += ["", *textwrap.wrap(advice.cause, _WIDTH)]
+        lines += ["", *wrapped(advice.cause, _WIDTH)]
         if advice.lines:
             lines += ["", *("    " + line for line in advice.lines.splitlines())]
     return "\n".join(lines)

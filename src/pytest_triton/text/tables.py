@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import shutil
-import textwrap
 from collections.abc import Sequence
 
 from pytest_triton.text.shown_text import shown
+from pytest_triton.text.wrapping import wrapped
 
 _GAP = "   "
 _LEAST_WIDTH = 100
@@ -59,4 +59,4 @@ def _lines(row: Sequence[str], widths: Sequence[int]) -> list[str]:
 
 
 def _broken(cell: str, width: int) -> list[str]:
-    return textwrap.wrap(cell, width, break_long_words=False, break_on_hyphens=False)
+    return wrapped(cell, width)
