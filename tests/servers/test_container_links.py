@@ -38,7 +38,7 @@ from support.docker_daemon import IMAGE, ours
 SECRET = "what lies outside"
 
 LEAD_OUT = {
-    "socket": "/var/run/docker.sock",
+    "socket": "{outside}/docker.sock",
     "run": "/run",
     "file": "{outside}/file",
     "folder": "{outside}",
@@ -48,7 +48,7 @@ LEAD_OUT = {
     "ssh": "{home}/.ssh",
     "home": "{home}",
     "root": "/",
-    "process": "/proc/{pid}/root/run/docker.sock",
+    "process": "/proc/{pid}/root{outside}/docker.sock",
 }
 
 # Prints {path: contents} of all files below the arguments, links followed, each folder once a way.
@@ -246,10 +246,13 @@ def refused(*repositories: Path, **more: Any) -> str:
 
 
 def test_links_that_lead_out_start_no_container_and_are_all_listed(
-    start: Start, home: Path, outside: Path, tmp_path: Path
+    start: Start, home: Path, outside: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models = tmp_path / "models"
     RepositoryBuilder(models).add("a", "{ kind: KIND_CPU }")
+    monkeypatch.chdir(outside)  # names of sockets are short
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind("docker.sock")
     for name, target in LEAD_OUT.items():
         (models / "a" / name).symlink_to(target.format(outside=outside, home=home, pid=os.getpid()))
     with pytest.raises(LinksLeadOut) as raised:
@@ -262,10 +265,10 @@ def test_links_that_lead_out_start_no_container_and_are_all_listed(
         "  /models/a/file -> /outside/file",
         "  /models/a/folder -> /outside",
         "  /models/a/home -> /home (a home directory with private files)",
-        "  /models/a/process -> /run/docker.sock (a socket)",
+        "  /models/a/process -> /outside/docker.sock (a socket)",
         "  /models/a/root -> / (the container has its own)",
         "  /models/a/run -> /run (in /run)",
-        "  /models/a/socket -> /run/docker.sock (a socket)",
+        "  /models/a/socket -> /outside/docker.sock (a socket)",
         "  /models/a/ssh -> /home/.ssh (private: .ssh of a home directory)",
         "  /models/a/up -> /outside/file",
     ]
