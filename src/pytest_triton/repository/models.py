@@ -340,7 +340,11 @@ def _no_model(root: Path, here: Sequence[Model]) -> RepositoryEmpty:
             cure="A repository holds a directory for each model: <model>/config.pbtxt, <model>/1/",
         )
     names = ", ".join(printable(model.name) for model in here[:10])
-    below = [model.directory for model in here[:100] if _holds_models(model.directory)]
+    below = [
+        model.directory
+        for model in here[:100]
+        if not model.name.startswith(".") and _holds_models(model.directory)
+    ]
     return RepositoryEmpty(
         f"{shown} holds no model",
         tried=[

@@ -88,6 +88,11 @@ def test_vllm_engine_against_kind_count_and_gpus(
     assert ids(audit_files(tmp_path, files, target)) == expected
 
 
+def test_vllm_copies_on_one_gpu_before_model_json_is_there_are_reported(tmp_path: Path) -> None:
+    config = 'backend: "vllm"\ninstance_group [ { kind: KIND_MODEL count: 4 } ]\n'
+    assert ids(audit_files(tmp_path, {"m/config.pbtxt": config, "m/1/.keep": ""})) == ["TRT245"]
+
+
 @pytest.mark.parametrize(
     ("more", "target", "expected"),
     [
@@ -116,6 +121,8 @@ def test_vllm_engine_against_kind_count_and_gpus(
         (parameter("gpu_device_ids", "0-3"), None, ["TRT243"]),
         (parameter("gpu_device_ids", ""), 1, []),
         (parameter("gpu_device_ids", "-1"), 1, ["TRT243"]),
+        (parameter("participant_ids", "1,2;3,4"), None, []),
+        (parameter("participant_ids", "1-4"), None, ["TRT242"]),
         (parameter("lora_prefetch_dir", "${lora_prefetch_dir}"), None, ["TRT240"]),
         (
             parameter("max_beam_width", "${a}") + parameter("sink_token_length", "${b}"),
@@ -159,6 +166,9 @@ def test_tensorrtllm_parameters_that_it_needs(
         ("a", "{{engine.dir|default('x')}}", True),
         ("a", "$ENGINE_DIR", True),
         ("a", "<path to the engine>", True),
+        ("a", "@ENGINE_DIR@/1", True),
+        ("a", "<%= engine_dir %>", True),
+        ("a", "me@EXAMPLE.org", False),
         ("a", "US$", False),
         ("a", "$5", False),
         ("a", "<s>", False),

@@ -496,6 +496,13 @@ def test_the_parent_of_a_repository(tmp_path: Path) -> None:
     assert f"Did you mean {tmp_path}/models?" in text
 
 
+def test_hidden_directories_below_a_repository_without_models_are_not_proposed(
+    tmp_path: Path,
+) -> None:
+    model(tmp_path / "..2024_05_01_01", "a")  # a ConfigMap's, whose links were lost
+    assert "Did you mean" not in refused(tmp_path, RepositoryEmpty)
+
+
 def test_an_empty_repository(tmp_path: Path) -> None:
     assert "is empty" in refused(tmp_path, RepositoryEmpty)
     (tmp_path / "a").mkdir()

@@ -21,11 +21,12 @@ _ENGINE = _parameter("gpt_model_type", "inflight_fused_batching") + _parameter(
     "gpt_model_path", "/engines/llama"
 )
 
-# Templates of strings: ${name}, {{ name }}, $NAME, <path to it>.
+# Templates of strings: ${name}, {{ name }}, $NAME, @NAME@, <%= name %>, <path to it>.
 _PLACEHOLDER = re.compile(
     r"\$\{[\w.:-]+\}|\{\{-?\s*[\w.]+(?:\s*\|[^}]*)?\s*-?\}\}|(?<![$\w])\$[A-Z_][A-Z0-9_]+"
-    r"|<(?:path|your|PATH|YOUR)[^<>]*>"
+    r"|@[A-Z][A-Z0-9_]+@|<%[^%]*%>|<(?:path|your|PATH|YOUR)[^<>]*>"
 )
+_MARKS = ("$", "{{", "<", "@")  # one of which each of them has
 _OF_TRITON = "$$TRITON_MODEL_DIRECTORY"
 _MOST_SHOWN = 5
 
@@ -40,6 +41,10 @@ _PATHS = ("gpt_model_path", "encoder_model_path")
 
 def _are_whole(text: str) -> bool:
     return all(_WHOLE.match(part) for part in text.split(","))
+
+
+def _are_ids(text: str) -> bool:
+    return all(_are_whole(part) for part in text.split(";"))
 
 
 _READ_AS: dict[str, tuple[str, Callable[[str], object]]] = {
@@ -71,6 +76,7 @@ _READ_AS: dict[str, tuple[str, Callable[[str], object]]] = {
         ),
         ("true or false", _BOOLS.__contains__),
     ),
+    "participant_ids": ("ranks with commas, and semicolons between instances", _are_ids),
     "max_attention_window_size": ("whole numbers with commas", _are_whole),
     "batch_scheduler_policy": (
         "max_utilization or guaranteed_no_evict",
@@ -114,7 +120,7 @@ def placeholder_left(subject: Subject) -> Iterator[Found]:
     optional = []
     for key, value in sorted(subject.config.parameters.items()):
         text = value.string_value
-        found = placeholder_in(text) if "$" in text or "{{" in text or "<" in text else ""
+        found = placeholder_in(text) if any(mark in text for mark in _MARKS) else ""
         if not found or "{%" in text or "template" in key or "prompt" in key:
             continue
         if key == "EXECUTION_ENV_PATH":

@@ -132,7 +132,10 @@ def vllm_copies_on_one_gpu(subject: Subject) -> Iterator[Found]:
     model.json says otherwise, so that the second one fails. For a copy on each GPU write
     `KIND_GPU` with a count of 1.
     """
-    for engine in engines(subject):
+    if subject.declared.backend != "vllm":
+        return
+    missing = Engine(subject.model.directory, {})  # vLLM's defaults
+    for engine in (*engines(subject), missing):
         for number, group in subject.groups("GPU", "MODEL", "CPU"):
             if engine.problem or group.count < 2 or group.count * engine.utilization <= 1:
                 continue
