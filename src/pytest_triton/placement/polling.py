@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from pytest_triton.placement.backend_names import meant_backend
 from pytest_triton.placement.backends import (
     AOTI_NAMES,
     AOTI_RELEASE,
@@ -157,7 +158,8 @@ def unexpected_platform(platform: str, name: str, until: Version = NEVER) -> Fla
         f"unexpected platform type '{platform}' for {name}",
         "platform" if platform else "default_model_filename",
         f"no backend is named, and platform `{platform}` doesn't stand for one",
-        'Write backend: "..." with the name of the backend that runs this model.',
+        f'Write backend: "{meant_backend(platform) or "..."}" with the name of the backend that '
+        "runs this model.",
         until=until,
     )
 

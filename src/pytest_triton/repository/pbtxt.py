@@ -238,6 +238,11 @@ class _Level(NamedTuple):
     def shown(self) -> str:
         return self.name or "the model configuration"
 
+    @property
+    def is_entry(self) -> bool:
+        """Whether it is a key and its value, such as one of `parameters`."""
+        return bool(self.message.GetOptions().map_entry)
+
 
 class _Walker:
     """Reads one text, once. Its depth is bounded by the schema: no message holds itself."""
@@ -367,10 +372,23 @@ class _Walker:
                 break
             if token.kind == "mark" and token.text in "}>]":
                 self._stray(token, level, opened, closing)
-            self._field(level, path, seen, counts)
+            spec = self._field(level, path, seen, counts)
             if not self._take(","):
                 self._take(";")
+            if self.token.kind in ("number", "string"):
+                self._check_more_values(spec)
         self.levels.pop()
+
+    def _check_more_values(self, spec: FieldDescriptor) -> None:
+        """`gpus: 0, 1`: several values without brackets."""
+        token = self.token
+        next_mark = self.text[token.offset + len(token.text) :].lstrip()[:1]
+        if is_repeated(spec) and spec.cpp_type != _MESSAGE and next_mark != ":":
+            self._fail(
+                f"`{spec.name}` has a second value, and no brackets",
+                f"Write several values as a list: {spec.name}: [ ..., {_short(token.text)} ]",
+                token,
+            )
 
     def _stray(self, token: Token, level: _Level, opened: Token | None, closing: str) -> NoReturn:
         if opened is None:
@@ -386,11 +404,18 @@ class _Walker:
 
     def _field(
         self, level: _Level, path: str, seen: dict[str, Token], counts: dict[str, int]
-    ) -> None:
+    ) -> FieldDescriptor:
         token = self.token
         if token.kind == "string":
             self._next()
             bare = token.text[1:-1]
+            if self.token.text == ":" and level.is_entry:
+                self._fail(
+                    f"{_short(token.text)} is a string where a field's name should stand",
+                    f"This is protobuf text, not JSON: write {level.name} "
+                    f"{{ key: {_short(token.text)} value: {{ ... }} }}",
+                    token,
+                )
             if self.token.text == ":" and bare.isidentifier():
                 self._fail(
                     f"{token.text} is a string where a field's name should stand",
@@ -417,6 +442,7 @@ class _Walker:
         self._only_once(spec, token, seen)
         self.positions.setdefault(_join(path, spec.name), token.offset)
         self._value(spec, path, token, counts)
+        return spec
 
     def _only_once(self, spec: FieldDescriptor, token: Token, seen: dict[str, Token]) -> None:
         if not is_repeated(spec) and spec.name in seen:

@@ -172,6 +172,21 @@ MISTAKES = {
         "a string where a field's name should stand",
         "write count without quotes",
     ),
+    "JSON inside a map": (
+        'parameters { ~"mode": "1" }',
+        "a string where a field's name should stand",
+        'write parameters { key: "mode" value: { ... } }',
+    ),
+    "values without brackets": (
+        "instance_group { gpus: 0, ~1 }",
+        "`gpus` has a second value, and no brackets",
+        "gpus: [ ..., 1 ]",
+    ),
+    "strings without brackets": (
+        'instance_group { profile: "a", ~"b" }',
+        "`profile` has a second value, and no brackets",
+        'profile: [ ..., "b" ]',
+    ),
     "C comment": ('~// comment\nbackend: "python"', "`/` can't stand here", "start with #"),
     "template": (
         'backend: "b"\nmax_batch_size: ~${triton_max_batch_size}',
