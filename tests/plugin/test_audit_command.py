@@ -114,6 +114,11 @@ def test_sarif(repository: RepositoryBuilder, capsys: pytest.CaptureFixture[str]
     rules = run["tool"]["driver"]["rules"]
     assert [rule["id"] for rule in rules] == [rule.id for rule in RULES]
     assert all(rule["shortDescription"]["text"] for rule in rules)
+    for rule in rules:
+        assert rule["helpUri"].startswith("https://")
+        assert rule["helpUri"].endswith(f"/rules/{rule['id']}.html")
+        assert "\nUse instead\n" in rule["help"]["text"]
+        assert "## Use instead\n" in rule["help"]["markdown"]
     told = {result["ruleId"]: result for result in run["results"]}
     assert set(told) == {"TRT101", "TRT112", "TRT507"}
     for result in run["results"]:
@@ -177,7 +182,9 @@ def test_a_file_stands_for_its_repository_as_for_pre_commit(
 def test_rules_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("TRT115", "trt115", "only-passive"):
         assert audit("--explain", name) == 0
-        assert capsys.readouterr().out.startswith("TRT115 only-passive (error)\n\nAll instance")
+        assert capsys.readouterr().out.startswith(
+            "TRT115 only-passive (error)\n\nWhat it does\n  All instance groups are passive.\n"
+        )
     assert audit("--explain", "TRT999") == 1
     assert "TRT101" in capsys.readouterr().err
 

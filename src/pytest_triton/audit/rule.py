@@ -30,7 +30,11 @@ class Example:
 
 @dataclass(frozen=True)
 class Rule:
-    """`told_by`: the bundled check that fails for the same cause, "" if none does."""
+    """`told_by`: the bundled check that fails for the same cause, "" if none does.
+
+    `since` is the first version of pytest-triton that has the rule. `fixable`: whether --fix may
+    change the config. `options` are those of the command that the rule depends on.
+    """
 
     id: str
     name: str
@@ -40,11 +44,19 @@ class Rule:
     told_by: str
     failing: Example
     mended: Example
+    since: str = "0.1.0"
+    fixable: bool = False
+    options: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:
         """What is wrong, in a line."""
         return self.documentation.partition("\n")[0]
+
+    @property
+    def reason(self) -> str:
+        """Why that is bad, and what to do."""
+        return self.documentation.partition("\n")[2].strip()
 
     @property
     def documentation(self) -> str:
@@ -61,6 +73,9 @@ def rule(
     target: int | None = None,
     scope: Scope = "model",
     told_by: str = "",
+    since: str = "0.1.0",
+    fixable: bool = False,
+    options: tuple[str, ...] = (),
 ) -> Callable[[Check], Rule]:
     """Make a rule of a function. An example that is a text alone is the config of a model `m`."""
 
@@ -74,6 +89,9 @@ def rule(
             told_by,
             _example(failing, target),
             _example(mended, target),
+            since,
+            fixable,
+            (*(("--target",) if target is not None else ()), *options),
         )
 
     return make

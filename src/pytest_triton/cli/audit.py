@@ -38,6 +38,7 @@ from pytest_triton.audit import (
 )
 from pytest_triton.audit.finding import SEVERITIES
 from pytest_triton.audit.fixing import fixed_texts, write_text
+from pytest_triton.audit.rule_text import explanation
 from pytest_triton.audit.rules import KNOWN
 from pytest_triton.cli.server_options import add_own_backends, add_release
 from pytest_triton.errors import PytestTritonError
@@ -103,7 +104,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--fix", action="store_true", help="mend what is safe to mend, in place")
     parser.add_argument(
-        "--explain", metavar="RULE", help="what a rule is about, instead of an audit"
+        "--explain", metavar="RULE", help="show the page of a rule, instead of an audit"
     )
 
 
@@ -240,7 +241,7 @@ class UnknownRule(PytestTritonError):
 def _explained(name: str) -> str:
     for rule in RULES:
         if name.upper() == rule.id or name == rule.name:
-            return f"{rule.id} {rule.name} ({rule.severity})\n\n{rule.documentation}"
+            return explanation(rule, _WIDTH)
     raise UnknownRule(
         f"there is no rule {name!r}",
         cure=f"the rules: {', '.join(rule.id for rule in RULES)}",

@@ -10,8 +10,10 @@ from urllib.parse import quote
 
 from pytest_triton._version import __version__
 from pytest_triton.audit import Finding, Rule
+from pytest_triton.audit.rule_text import explanation, page_url, sections
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+_WIDTH = 92  # characters a line of help
 
 
 def as_sarif(findings: Iterable[Finding], rules: Sequence[Rule], start: Path) -> Mapping[str, Any]:
@@ -42,8 +44,14 @@ def _rule(rule: Rule) -> Mapping[str, Any]:
         "name": "".join(word.capitalize() for word in rule.name.split("-")),
         "shortDescription": {"text": rule.summary},
         "fullDescription": {"text": rule.documentation},
+        "help": {"text": explanation(rule, _WIDTH), "markdown": _markdown(rule)},
+        "helpUri": page_url(rule),
         "defaultConfiguration": {"level": rule.severity},
     }
+
+
+def _markdown(rule: Rule) -> str:
+    return "\n\n".join(f"## {heading}\n\n{text}" for heading, text in sections(rule))
 
 
 def _result(finding: Finding, numbers: Mapping[str, int], start: Path) -> Mapping[str, Any]:

@@ -93,6 +93,7 @@ def openvino_off_cpu(subject: Subject) -> Iterator[Found]:
     "error",
     failing='backend: "openvino"\ninstance_group [ { count: 2 } ]\n',
     mended='backend: "openvino"\ninstance_group [ { kind: KIND_CPU count: 2 } ]\n',
+    fixable=True,
 )
 def openvino_auto(subject: Subject) -> Iterator[Found]:
     """An OpenVINO model has a group without a kind: it loads only where there is no GPU.
@@ -217,6 +218,7 @@ def openvino_accelerator_on_gpu(subject: Subject) -> Iterator[Found]:
     mended='backend: "onnxruntime"\n'
     + _TENSORRT
     + "instance_group [ { kind: KIND_GPU gpus: [ 0 ] } ]\n",
+    options=("--release",),
 )
 def tensorrt_accelerator_device(subject: Subject) -> Iterator[Found]:
     """The TensorRT accelerator of onnxruntime, on a GPU other than 0, in releases before 25.04.
@@ -307,6 +309,7 @@ def onnx_kind_model(subject: Subject) -> Iterator[Found]:
     told_by="test_config",
     failing='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU profile: [ "1" ] } ]\n',
     mended='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
+    fixable=True,
 )
 def profile_off_tensorrt(subject: Subject) -> Iterator[Found]:
     """`profile` in a model that isn't a TensorRT plan.

@@ -56,6 +56,7 @@ def _step_place(number: int, field: str = "model_name") -> tuple[str, str, str]:
     told_by="test_config",
     failing=_models(_chain("a", more="instance_group [ { kind: KIND_GPU } ]\n"), a=_ON_GPU),
     mended=_models(_chain("a"), a=_ON_GPU),
+    fixable=True,
 )
 def ensemble_instance_group(subject: Subject) -> Iterator[Found]:
     """An ensemble has an instance_group.

@@ -101,6 +101,7 @@ def kind_left_open(subject: Subject) -> Iterator[Found]:
     told_by="test_explicit_placement",
     failing='backend: "onnxruntime"\ninstance_group [ { gpus: [ 0 ] } ]\n',
     mended='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU gpus: [ 0 ] } ]\n',
+    fixable=True,
 )
 def gpus_without_kind(subject: Subject) -> Iterator[Found]:
     """A group lists gpus, and says no kind (or KIND_AUTO).
@@ -152,6 +153,7 @@ def cpu_with_gpus(subject: Subject) -> Iterator[Found]:
     told_by="test_config",
     failing='backend: "pytorch"\ninstance_group [ { kind: KIND_MODEL gpus: [ 0 ] } ]\n',
     mended='backend: "pytorch"\ninstance_group [ { kind: KIND_MODEL } ]\n',
+    fixable=True,
 )
 def model_with_gpus(subject: Subject) -> Iterator[Found]:
     """A KIND_MODEL group lists gpus.
@@ -285,6 +287,7 @@ def gpu_twice(subject: Subject) -> Iterator[Found]:
     "warning",
     failing='backend: "python"\ninstance_group [ { kind: KIND_CPU count: 0 } ]\n',
     mended='backend: "python"\ninstance_group [ { kind: KIND_CPU count: 1 } ]\n',
+    fixable=True,
 )
 def count_below_one(subject: Subject) -> Iterator[Found]:
     """The count of a group is 0 or negative.

@@ -107,6 +107,7 @@ def refusals(rule_id: str) -> Callable[[Subject], Iterator[Found]]:
     told_by="test_config",
     failing=_GOOD.replace("onnxruntime", "onnx"),
     mended=_GOOD,
+    options=("--own-backend",),
 )
 def unknown_backend(subject: Subject) -> Iterator[Found]:
     """Triton has no backend of this name, and the repository brings no library for it.
@@ -146,6 +147,7 @@ def warm_up_refused(subject: Subject) -> Iterator[Found]:
     told_by="test_config",
     failing=_GOOD + "model_metrics { }\n",
     mended=_GOOD,
+    options=("--release",),
 )
 def newer_field(subject: Subject) -> Iterator[Found]:
     """A field that the Triton release doesn't know yet: it can't read the config at all.
