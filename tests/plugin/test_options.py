@@ -43,6 +43,12 @@ VALUES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "tls_cert": ("client.pem", lambda start: start / "client.pem"),
     "tls_key": ("client.key", lambda start: start / "client.key"),
     "header": ("Authorization=env:TOKEN", lambda start: (("Authorization", "TOKEN"),)),
+    "server_args": (
+        "--strict-readiness=false --load-model=a --model-control-mode=explicit",
+        lambda start: (
+            ("--strict-readiness=false", "--load-model=a", "--model-control-mode=explicit"),
+        ),
+    ),
     "allow_changes": ("on", lambda start: True),
     "own_backends": ("ours", lambda start: ("ours",)),
     "target": ("2", lambda start: target_hardware("2")),

@@ -359,7 +359,14 @@ def test_json(predict: Predict, tmp_path: Path) -> None:
             },
             {"spec": "2", "label": "2 GPUs", "gpus": 2, "ready": 3, "fallbacks": 0, "refused": 0},
         ],
-        "deployments": [{"text": "models", "paths": [str(tmp_path / "models")], "problems": []}],
+        "deployments": [
+            {
+                "text": "models",
+                "paths": [str(tmp_path / "models")],
+                "problems": [],
+                "not_loaded": [],
+            }
+        ],
         "unserved": [],
     }
     assert [model["name"] for model in models] == ["detector", "ranker", "tagger"]

@@ -12,6 +12,7 @@ from pytest_triton.audit.rule import Rule
 from pytest_triton.audit.rules import RULES
 from pytest_triton.audit.rules.refusals import never_placed
 from pytest_triton.audit.subject import Audited, Found
+from pytest_triton.placement.command_line import NO_ARGUMENTS, CommandLine
 from pytest_triton.placement.hardware import Gpu, Hardware
 from pytest_triton.placement.predict import DEFAULT_TRAITS, ServerTraits
 from pytest_triton.repository import Repository
@@ -29,17 +30,19 @@ def audit(
     skip_told: bool = False,
     server: ServerTraits = DEFAULT_TRAITS,
     own_backends: Sequence[str] = (),
+    line: CommandLine = NO_ARGUMENTS,
 ) -> tuple[Finding, ...]:
     """What a reader can see is wrong, or risky, in a repository's models; the worst first.
 
     `target` is the hardware of production (a number of GPUs is enough); rules about it are silent
     without one. `select` are the ids, names or prefixes of the rules to apply, all if empty;
     `skip_told` leaves out those whose findings another bundled check tells. `server` is the Triton
-    of production, which has `own_backends` beside those of Triton.
+    of production, which has `own_backends` beside those of Triton, and is started with the
+    command line `line`.
     """
     if isinstance(target, int):
         target = Hardware(tuple(Gpu(id, _NEW_ENOUGH) for id in range(target)), simulated=False)
-    audited = Audited(repository, target, server, own_backends)
+    audited = Audited(repository, target, server, own_backends, line)
     rules = [rule for rule in RULES if not (skip_told and rule.told_by)]
     rules = [rule for rule in rules if not select or _selected(rule, select)]
     found = [

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pytest_triton.audit.finding import Fix
 from pytest_triton.placement.backends import Backend, backend_named
+from pytest_triton.placement.command_line import NO_ARGUMENTS, CommandLine
 from pytest_triton.placement.declared import Declared, DeclaredGroup
 from pytest_triton.placement.hardware import NO_GPU, Hardware
 from pytest_triton.placement.predict import (
@@ -175,7 +176,10 @@ class Subject:
 
 
 class Audited:
-    """A repository under audit; `target` are the GPUs of production, None if nobody says."""
+    """A repository under audit; `target` are the GPUs of production, None if nobody says.
+
+    `line` is the command line of production's server.
+    """
 
     def __init__(
         self,
@@ -183,17 +187,20 @@ class Audited:
         target: Hardware | None,
         server: ServerTraits = DEFAULT_TRAITS,
         own_backends: Sequence[str] = (),
+        line: CommandLine = NO_ARGUMENTS,
     ) -> None:
         self.repository = repository
         self.target = target
+        self.line = line
         self.subjects = tuple(Subject(model, self) for model in repository.models)
-        self.server = with_known_backends(server, own_backends)
+        self.server = with_known_backends(line.traits(server), own_backends)
 
     @cached_property
     def refused(self) -> Mapping[str, Refused]:
         """The models that no hardware makes Triton load, by name: what `predict` says, too."""
         models = self.repository.models
-        declared = declared_models(models, completed_configs(models))
+        completed = completed_configs(models) if self.line.completes else {}
+        declared = declared_models(models, completed)
         return refused_everywhere(models, declared, self.server)
 
     @cached_property
@@ -208,7 +215,7 @@ class Audited:
     @cached_property
     def usable(self) -> tuple[int, ...] | None:
         """The ids of the target's GPUs that Triton can use, ascending."""
-        return None if self.target is None else usable_gpus(self.target, DEFAULT_TRAITS)
+        return None if self.target is None else usable_gpus(self.target, self.server)
 
     @cached_property
     def on_target(self) -> Mapping[str, Prediction]:
@@ -217,4 +224,5 @@ class Audited:
         What is wrong with the configs themselves has rules of its own: it is left out here.
         """
         sound = {name: one.declared.sound for name, one in self.by_name.items()}
-        return predict_all(sound, self.target or NO_GPU)
+        server = self.line.traits(DEFAULT_TRAITS)
+        return predict_all(sound, self.target or NO_GPU, server=server)

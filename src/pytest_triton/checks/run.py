@@ -6,6 +6,7 @@ observed -> verdict. Everything but the pool is a value that is computed once.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -15,9 +16,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_triton.client.tls import Access
 from pytest_triton.errors import PytestTritonError, tells_all
+from pytest_triton.options.production_arguments import command_line, server_arguments
 from pytest_triton.options.settings import Backends, Settings
 from pytest_triton.options.values import Deployment
 from pytest_triton.placement.backend_names import OFFICIAL_BACKENDS, PUBLISHED_BACKENDS
+from pytest_triton.placement.command_line import NO_ARGUMENTS, CommandLine
 from pytest_triton.placement.compare import Observed
 from pytest_triton.placement.declared import Declared
 from pytest_triton.placement.hardware import NO_GPU, Hardware, HardwareRequest
@@ -67,6 +70,14 @@ class PatternUnused(PytestTritonError):
     """A pattern of triton_allow_fallback or triton_expect that no model's name fits."""
 
 
+class NotLoaded(PytestTritonError):
+    """A server's command line loads models that aren't there, or none."""
+
+
+class NamesInNamespaces(PytestTritonError):
+    """A server serves several models of one name, which the plugin can't tell apart."""
+
+
 class NotForAttached(PytestTritonError):
     """Something was asked of a running server that only one of pytest's own could do."""
 
@@ -77,7 +88,8 @@ class CheckedDeployment:
 
     `backends` are those of the servers that check it. If it is checked on an `attached` one,
     nothing can be held back from that: it serves what it serves. `own_backends` are names of the
-    user's own backends.
+    user's own backends. `line` is the command line of its servers; `not_loaded` are the models
+    that it leaves out, which aren't in `repository`.
     """
 
     deployment: Deployment
@@ -85,6 +97,37 @@ class CheckedDeployment:
     backends: Backends = "stand-in"
     attached: bool = False
     own_backends: tuple[str, ...] = ()
+    line: CommandLine = NO_ARGUMENTS
+    not_loaded: tuple[str, ...] = ()
+
+    @classmethod
+    def read(
+        cls,
+        deployment: Deployment,
+        line: CommandLine = NO_ARGUMENTS,
+        *,
+        backends: Backends = "stand-in",
+        attached: bool = False,
+        own_backends: tuple[str, ...] = (),
+    ) -> CheckedDeployment:
+        """Read a deployment's repositories from disk, for a server with this command line.
+
+        Raises RepositoryError for repositories that can't be read, NotLoaded for models that the
+        command line names and that aren't there.
+        """
+        everything = cls(
+            deployment,
+            read_repository(
+                deployment.paths, config_name=line.config_name, completes=line.completes
+            ),
+            backends,
+            attached,
+            own_backends,
+            line,
+        )
+        if line.namespacing:
+            _check_namespaces(everything)
+        return everything if line.loads is None else _loaded_only(everything, line.loads)
 
     @cached_property
     def declared(self) -> Mapping[str, Declared]:
@@ -97,7 +140,7 @@ class CheckedDeployment:
     @cached_property
     def completed(self) -> Mapping[str, ModelConfig]:
         """The configs that real backends would complete, completed, by the models' names."""
-        return completed_configs(self.repository.models)
+        return completed_configs(self.repository.models) if self.line.completes else {}
 
     @cached_property
     def completed_json(self) -> tuple[tuple[str, str], ...]:
@@ -139,9 +182,10 @@ class CheckedDeployment:
 
         Which backends a real server has, it says itself.
         """
+        traits = self.line.traits(DEFAULT_TRAITS)
         if self.backends == "real":
-            return DEFAULT_TRAITS
-        return with_known_backends(DEFAULT_TRAITS, self.own_backends)
+            return traits
+        return with_known_backends(traits, self.own_backends)
 
     @cached_property
     def held_back(self) -> Mapping[str, str]:
@@ -243,6 +287,8 @@ class Seen:
     arguments: tuple[str, ...] = ()
 
 
+_ReadKey = tuple[tuple[Path, ...], Backends, bool, CommandLine]
+
 Everywhere = Mapping[HardwareRequest, Mapping[str, Prediction]]
 """The predictions of all models, for each hardware of a run."""
 
@@ -265,7 +311,7 @@ class TritonSession:
         self.settings = settings
         self.pool: Pool = ServerPool() if pool is None else pool
         self.worker = worker
-        self._read: dict[tuple[tuple[Path, ...], Backends, bool], CheckedDeployment] = {}
+        self._read: dict[_ReadKey, CheckedDeployment] = {}
         self._audited: dict[CheckedDeployment, Mapping[Path | None, Sequence[Finding]]] = {}
         self._looked: dict[RunningServer, Seen] = {}
         self._hardware: dict[RunningServer, Hardware] = {}
@@ -279,25 +325,32 @@ class TritonSession:
     @cached_property
     def deployments(self) -> tuple[CheckedDeployment, ...]:
         """Read from disk at the first use. Raises PytestTritonError for a bad repository."""
-        return tuple(self.checked(deployment) for deployment in self.settings.repo)
+        line = command_line(self.settings)
+        return tuple(self.checked(one, line=line) for one in self.settings.repo)
 
     def checked(
-        self, deployment: Deployment, settings: Settings | None = None
+        self,
+        deployment: Deployment,
+        settings: Settings | None = None,
+        *,
+        line: CommandLine | None = None,
     ) -> CheckedDeployment:
         """A deployment with its repositories read from disk, at its first use.
 
-        Raises PytestTritonError for a bad repository.
+        With the command line of the bundled checks, it has the models that this loads only; a
+        test may load others. Raises PytestTritonError for a bad repository.
         """
         settings = settings or self.settings
-        key = (deployment.paths, settings.backends, settings.is_attached)
+        if line is None:
+            line = command_line(settings).without(("model-control-mode", "load-model"))
+        key = (deployment.paths, settings.backends, settings.is_attached, line)
         if key not in self._read:
-            repository = read_repository(deployment.paths)
-            self._read[key] = CheckedDeployment(
+            self._read[key] = CheckedDeployment.read(
                 deployment,
-                repository,
-                settings.backends,
-                settings.is_attached,
-                settings.own_backends,
+                line,
+                backends=settings.backends,
+                attached=settings.is_attached,
+                own_backends=settings.own_backends,
             )
         return self._read[key]
 
@@ -350,9 +403,9 @@ class TritonSession:
             stand_ins=checked.stand_ins,
             completed=checked.completed_json,
             left_out=tuple(sorted({*checked.left_out, *self._of_other_shards(checked)})),
-            arguments=settings.arguments,
+            arguments=server_arguments(settings).arguments,
             environment=settings.environment,
-            load=settings.load,
+            load=command_line(settings).loads if settings.load is None else settings.load,
             shadowed=checked.shadowed,
         )
         if settings.server == "process":
@@ -506,6 +559,7 @@ def _audit(
         select=[rule for rules in settings.audit_select for rule in rules],
         ignore=settings.audit_ignore,
         own_backends=settings.own_backends,
+        line=checked.line,
         skip_told=True,
     ):
         directory = finding.path
@@ -587,6 +641,45 @@ def _broken_entry(problem: Problem) -> Model:
         versions=(),
         problems=(problem,),
         _anchor=problem.path,
+    )
+
+
+def _check_namespaces(checked: CheckedDeployment) -> None:
+    counts = Counter(model.name for model in checked.repository.models)
+    twins = sorted(name for name, count in counts.items() if count > 1)
+    if twins:
+        raise NamesInNamespaces(
+            f"With --model-namespacing tritonserver serves several models called {twins[0]}, and "
+            "pytest-triton tells models by their names.",
+            cure="check the repositories one by one, with a --triton-repo each",
+        )
+
+
+def _loaded_only(checked: CheckedDeployment, loads: Sequence[str]) -> CheckedDeployment:
+    """A deployment with those of its models only that its command line loads, by themselves or as
+    part of an ensemble."""
+    models = checked.repository.models
+    names = sorted({model.name for model in models})
+    missing = [name for name in loads if name not in names]
+    if not loads or missing:
+        what = "--model-control-mode=explicit without --load-model loads no model at the start"
+        if missing:
+            what = f"--load-model={missing[0]}: no model is called so"
+        raise NotLoaded(
+            f"{what}.",
+            tried=[f"the models that there are: {', '.join(names[:_MOST_NAMES])}"],
+            cure="correct the server's arguments"
+            if missing
+            else "name the models that production loads (--load-model=NAME, * for all); what is "
+            "loaded later, through the API, can't be known here",
+        )
+    kept = needed(loads, {name: one.steps for name, one in checked.declared.items()})
+    return replace(
+        checked,
+        repository=replace(
+            checked.repository, models=tuple(model for model in models if model.name in kept)
+        ),
+        not_loaded=tuple(name for name in names if name not in kept),
     )
 
 

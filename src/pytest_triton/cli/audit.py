@@ -40,12 +40,19 @@ from pytest_triton.audit.finding import SEVERITIES
 from pytest_triton.audit.fixing import fixed_texts, write_text
 from pytest_triton.audit.rule_text import explanation
 from pytest_triton.audit.rules import KNOWN
-from pytest_triton.cli.server_options import add_own_backends, add_release
+from pytest_triton.checks.run import CheckedDeployment, NotLoaded
+from pytest_triton.cli.server_options import (
+    add_own_backends,
+    add_release,
+    add_server_args,
+)
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.options.repository_paths import NoDirectories, repository_paths
+from pytest_triton.options.values import Deployment
+from pytest_triton.placement.command_line import BadArguments, CommandLine
 from pytest_triton.placement.hardware import Hardware, target_hardware
 from pytest_triton.placement.predict import ServerTraits
-from pytest_triton.repository import Repository, RepositoryError, read_repository
+from pytest_triton.repository import Repository, RepositoryError
 from pytest_triton.repository.problems import printable, shown_path
 from pytest_triton.text.readable import is_file
 from pytest_triton.text.wrapping import wrapped
@@ -73,6 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_release(parser)
     add_own_backends(parser)
+    add_server_args(parser)
     parser.add_argument(
         "--format",
         choices=("text", "json", "sarif", "github"),
@@ -118,11 +126,12 @@ def run(arguments: argparse.Namespace) -> int:
         print("error: name a model repository", file=sys.stderr)
         return 2
     try:
+        arguments.server_args.check_known(arguments.release)
         repositories = [
-            read_repository(repository_paths(text, Path.cwd()))
+            _read(repository_paths(text, Path.cwd()), arguments.server_args)
             for text in _deployments(arguments.repositories)
         ]
-    except (NoDirectories, RepositoryError) as error:
+    except (NoDirectories, RepositoryError, BadArguments, NotLoaded) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     findings, fixed = _audited(repositories, arguments)
@@ -153,6 +162,7 @@ def _audited(
 ) -> tuple[list[Finding], list[Path]]:
     """The findings, and with --fix what is left of them, and the files that were changed."""
     select = tuple(arguments.select)
+    server = ServerTraits(version=arguments.release)
 
     def look(repository: Repository) -> tuple[Finding, ...]:
         return audit(
@@ -160,8 +170,9 @@ def _audited(
             target=arguments.target,
             select=select,
             ignore=arguments.ignore,
-            server=ServerTraits(version=arguments.release),
+            server=server,
             own_backends=arguments.own_backend,
+            line=arguments.server_args,
         )
 
     findings: list[Finding] = []
@@ -172,9 +183,15 @@ def _audited(
             changed = _fix(found, repository)
             if changed:
                 fixed += changed
-                found = look(read_repository(repository.paths))
+                found = look(_read(repository.paths, arguments.server_args))
         findings += found
     return findings, fixed
+
+
+def _read(paths: Sequence[Path], line: CommandLine) -> Repository:
+    """The models that a server with this command line loads."""
+    deployment = Deployment(os.pathsep.join(map(str, paths)), tuple(paths))
+    return CheckedDeployment.read(deployment, line).repository
 
 
 def _fix(findings: Sequence[Finding], repository: Repository) -> list[Path]:

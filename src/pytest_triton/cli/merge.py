@@ -36,13 +36,17 @@ from typing import Any, get_args
 
 from pytest_triton.cli.deployments import read_deployment
 from pytest_triton.cli.plan import make_plan
-from pytest_triton.cli.server_options import add_own_backends, add_release
+from pytest_triton.cli.server_options import (
+    add_own_backends,
+    add_release,
+    add_server_args,
+    server_of,
+)
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.ledger import Entry, Ledger, LedgerUnusable, read_ledger, write_ledger
 from pytest_triton.ledger.assess import Assessment, Cell, State, assess, headline_of
 from pytest_triton.ledger.fold import latest, merged, with_replaced
 from pytest_triton.ledger.ledger_file import read_json, write_text
-from pytest_triton.placement.predict import ServerTraits
 from pytest_triton.plan.plan_file import Plan, PlanUnusable, needs_of
 from pytest_triton.reports.proof import Open, Proof, hardware_of
 from pytest_triton.repository.problems import printable
@@ -85,6 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_release(parser)
     add_own_backends(parser)
+    add_server_args(parser)
     parser.add_argument(
         "--replaced",
         action="append",
@@ -150,8 +155,8 @@ def _write_reports(arguments: argparse.Namespace, ledger: Ledger, proof: Proof) 
 
 def _plan(arguments: argparse.Namespace) -> Plan:
     if arguments.plan is None:
-        server = ServerTraits(version=arguments.release)
-        return make_plan(arguments.repo, server, arguments.own_backend)
+        line = arguments.server_args
+        return make_plan(arguments.repo, server_of(arguments), arguments.own_backend, line=line)
     try:
         return needs_of(read_json(arguments.plan))
     except PlanUnusable as error:

@@ -30,15 +30,20 @@ from typing import Any
 
 from pytest_triton.checks.run import CheckedDeployment
 from pytest_triton.cli.deployments import read_deployment
-from pytest_triton.cli.server_options import add_own_backends, add_release
+from pytest_triton.cli.server_options import (
+    add_own_backends,
+    add_release,
+    add_server_args,
+    server_of,
+)
 from pytest_triton.options.values import Deployment
+from pytest_triton.placement.command_line import NO_ARGUMENTS, CommandLine
 from pytest_triton.placement.predict import DEFAULT_TRAITS, ServerTraits
 from pytest_triton.plan.identity import deployment_name
 from pytest_triton.plan.jobs import plan_of
 from pytest_triton.plan.needs import PlannedModel, backends_of, needs_of_deployment
 from pytest_triton.plan.plan_file import Need, Plan, PlannedJob, names, plan_json
 from pytest_triton.plan.sharding import MOST
-from pytest_triton.repository import read_repository
 from pytest_triton.repository.problems import printable
 from pytest_triton.repository.refusals import with_known_backends
 from pytest_triton.text.tables import lay_out, screen_width
@@ -73,11 +78,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_release(parser)
     add_own_backends(parser)
+    add_server_args(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    server = ServerTraits(version=arguments.release)
-    plan = make_plan(arguments.repositories, server, arguments.own_backend, shards=arguments.shards)
+    plan = make_plan(
+        arguments.repositories,
+        server_of(arguments),
+        arguments.own_backend,
+        shards=arguments.shards,
+        line=arguments.server_args,
+    )
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no "·"
     most = _MOST_PERMUTATIONS.get(arguments.format)
@@ -94,18 +105,19 @@ def make_plan(
     server: ServerTraits = DEFAULT_TRAITS,
     own_backends: Sequence[str] = (),
     shards: int = 1,
+    line: CommandLine = NO_ARGUMENTS,
 ) -> Plan:
     """The plan of repositories on disk, by the rules of a server's release.
 
-    The server has `own_backends` beside Triton's. Raises RepositoryError if a repository can't be
-    read.
+    The server has `own_backends` beside Triton's, and is started with `line`. Raises
+    RepositoryError if a repository can't be read.
     """
     traits = with_known_backends(server, own_backends)
     needs: list[Need] = []
     paths: dict[tuple[str, str], str] = {}
     backends: dict[tuple[str, str], frozenset[str]] = {}
     for one in deployments:
-        checked = CheckedDeployment(one, read_repository(one.paths))
+        checked = CheckedDeployment.read(one, line)
         name = deployment_name(one.text)
         models = {}
         for model in checked.repository.models:
@@ -114,7 +126,7 @@ def make_plan(
             paths[name, model.name] = os.path.relpath(model.directory)
             backends[name, model.name] = backends_of(model.name, checked.declared)
         needs += needs_of_deployment(name, models, traits)
-    return plan_of(needs, paths, backends, shards)
+    return plan_of(needs, paths, backends, shards, line.arguments)
 
 
 def _shards(text: str) -> int:

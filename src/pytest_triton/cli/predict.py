@@ -12,9 +12,10 @@ With `--json` one object goes to standard output. Its keys are stable; new ones 
     release      "2.51.0", whose rules these are
     hardware     a list, in the order of --gpus: {spec, label, gpus, ready, fallbacks, refused}
                  (gpus: how many there are; the others: how many models)
-    deployments  a list: {text, paths, problems, models}
+    deployments  a list: {text, paths, problems, not_loaded, models}
       problems   what is wrong with the repositories themselves: a list of {place, message, cure,
                  triton} (triton: its words, "" where not known)
+      not_loaded the models that --server-args leaves out
       models     a list: {name, repository, config, readable, declared, problems, predictions}
                  (repository, config: paths, config null if there is none; declared: "GPU + CPU x2")
         predictions  a list, in the order of --gpus: {hardware, ready, placement, instances,
@@ -46,9 +47,14 @@ from typing import Any
 
 from pytest_triton.checks.run import CheckedDeployment
 from pytest_triton.cli.deployments import read_deployment
-from pytest_triton.cli.server_options import add_own_backends, add_release, shown_release
+from pytest_triton.cli.server_options import (
+    add_own_backends,
+    add_release,
+    add_server_args,
+    server_of,
+    shown_release,
+)
 from pytest_triton.errors import PytestTritonError
-from pytest_triton.options.values import Deployment
 from pytest_triton.placement.advice import cure
 from pytest_triton.placement.declared import Declared
 from pytest_triton.placement.hardware import Gpu, Hardware, HardwareRequest
@@ -56,7 +62,7 @@ from pytest_triton.placement.instances import NOTHING
 from pytest_triton.placement.predict import Prediction, ServerTraits, predict_all
 from pytest_triton.placement.refusal import Refusal, classify
 from pytest_triton.placement.unserved import fewest_gpus, needs
-from pytest_triton.repository import Model, Problem, position_of, read_repository
+from pytest_triton.repository import Model, Problem, position_of
 from pytest_triton.repository.problems import Effect, printable, shown_path
 from pytest_triton.repository.refusals import (
     Refused,
@@ -149,14 +155,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_release(parser)
     add_own_backends(parser)
+    add_server_args(parser)
     parser.add_argument("--json", action="store_true", help="for programs; nothing else is printed")
     parser.add_argument("--explain", metavar="MODEL", help="go through the rules for this model")
 
 
 def run(arguments: argparse.Namespace) -> int:
     asked: list[Asked] = list(dict.fromkeys(arguments.gpus))
-    server = with_known_backends(ServerTraits(version=arguments.release), arguments.own_backend)
-    predicted = [_predict(deployment, asked, server) for deployment in arguments.repositories]
+    server = with_known_backends(server_of(arguments), arguments.own_backend)
+    predicted = [
+        _predict(CheckedDeployment.read(deployment, arguments.server_args), asked, server)
+        for deployment in arguments.repositories
+    ]
     if arguments.explain is not None:
         predicted = _only(arguments.explain, predicted)
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -223,9 +233,8 @@ def _only(name: str, predicted: Sequence[PredictedDeployment]) -> list[Predicted
 
 
 def _predict(
-    deployment: Deployment, asked: Sequence[Asked], server: ServerTraits
+    checked: CheckedDeployment, asked: Sequence[Asked], server: ServerTraits
 ) -> PredictedDeployment:
-    checked = CheckedDeployment(deployment, read_repository(deployment.paths))
     refused = refused_everywhere(checked.repository.models, checked.declared, server)
     everywhere = [predict_all(checked.declared, one.hardware, server=server) for one in asked]
     models = []
@@ -307,6 +316,9 @@ def _overview(
         if len(predicted) > 1:
             yield f"{deployment.text}:"
         yield from _table(deployment, asked)
+        if deployment.checked.not_loaded:
+            names = ", ".join(map(printable, deployment.checked.not_loaded))
+            yield from _wrapped(names, "not loaded at the start (--load-model): ")
     yield ""
     for number, one in enumerate(asked):
         counts = _counts(predicted, number)
@@ -414,6 +426,7 @@ def as_json(
                 "text": one.text,
                 "paths": [str(path) for path in one.checked.deployment.paths],
                 "problems": [_problem(problem) for problem in one.checked.repository.problems],
+                "not_loaded": list(one.checked.not_loaded),
                 "models": [_model(model, asked, explained) for model in one.models],
             }
             for one in predicted

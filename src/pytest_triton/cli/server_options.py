@@ -1,11 +1,13 @@
-"""The options --release and --own-backend, for all commands that predict."""
+"""The options --release, --own-backend and --server-args, for all commands that predict."""
 
 from __future__ import annotations
 
 import argparse
 import re
+import shlex
 
-from pytest_triton.placement.predict import DEFAULT_TRAITS
+from pytest_triton.placement.command_line import NO_ARGUMENTS, BadArguments, CommandLine
+from pytest_triton.placement.predict import DEFAULT_TRAITS, ServerTraits
 
 _OLDEST_RELEASE = (2, 33, 0)
 
@@ -29,6 +31,33 @@ def add_own_backends(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="a backend of your own, which the server has beside Triton's (repeatable)",
     )
+
+
+def add_server_args(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--server-args",
+        type=read_server_args,
+        metavar="ARGS",
+        default=NO_ARGUMENTS,
+        help="production's arguments for tritonserver, quoted as for a shell; write it with '='",
+    )
+
+
+def read_server_args(text: str) -> CommandLine:
+    """Raises argparse.ArgumentTypeError for what tritonserver would not take."""
+    try:
+        return CommandLine.parse(shlex.split(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"not readable as shell words ({error})") from None
+    except BadArguments as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def server_of(arguments: argparse.Namespace) -> ServerTraits:
+    """The server that the options describe. Raises BadArguments for flags it doesn't know."""
+    line: CommandLine = arguments.server_args
+    line.check_known(arguments.release)
+    return line.traits(ServerTraits(version=arguments.release))
 
 
 def read_release(text: str) -> tuple[int, int, int]:

@@ -22,10 +22,10 @@ from pytest_triton.errors import tells_all
 from pytest_triton.evidence.instance_lines import InstanceLog, Told
 from pytest_triton.evidence.log_lines import all_refusals
 from pytest_triton.evidence.resolved_config import groups_of, grpc_model_config, placement_of
+from pytest_triton.placement.command_line import BadArguments, CommandLine
 from pytest_triton.placement.compare import ABSENT, READY, Observed, Testimony
 from pytest_triton.placement.instances import Placement
 from pytest_triton.placement.predict import ResolvedGroup, ServerTraits
-from pytest_triton.placement.rate_limits import RateLimits
 from pytest_triton.placement.refusal import Refusal, classify
 from pytest_triton.servers.attached.server import Api, api_of
 from pytest_triton.servers.running_server import RunningServer
@@ -165,11 +165,11 @@ def traits_of(server: RunningServer) -> ServerTraits:
     """What of this server Triton's rules depend on: its release, and the backends it has."""
     with api_of(server) as api:
         version = str(api.metadata().get("version", ""))
-    return ServerTraits(
-        version=_release(version),
-        backends=server.backends,
-        rate_limits=RateLimits.of_arguments(server.spec.arguments),
-    )
+    traits = ServerTraits(version=_release(version), backends=server.backends)
+    try:
+        return CommandLine.parse(server.spec.arguments).traits(traits)
+    except BadArguments:  # flags of another build, or of a release that isn't known here
+        return traits
 
 
 def _release(version: str) -> tuple[int, int, int]:

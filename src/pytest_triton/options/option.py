@@ -13,6 +13,7 @@ ValueType = Literal[
     "path",
     "text",
     "texts",
+    "words",
     "variables",
     "hardware",
     "backends",

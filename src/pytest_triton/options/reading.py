@@ -153,6 +153,12 @@ def _texts(value: object, start: Path) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _words(text: str, start: Path) -> tuple[str, ...]:
+    if not text.strip():
+        raise OptionError("expected arguments such as --model-control-mode=explicit, got nothing")
+    return tuple(_shell_words(text))
+
+
 def _variables(value: object, start: Path) -> tuple[tuple[str, str], ...]:
     valid = "expected a mapping such as {'CUDA_VISIBLE_DEVICES': '0'}"
     if not isinstance(value, Mapping):
@@ -302,6 +308,7 @@ _READERS: Mapping[ValueType, _Reader] = {
     "path": _from_text(_path, os.PathLike, expected="a path"),
     "text": _from_text(_text),
     "texts": _texts,
+    "words": _from_text(_words),
     "variables": _variables,
     "hardware": _from_text(_hardware, int, HardwareRequest, expected="hardware such as 'sim:2'"),
     "backends": _choice(Backends),

@@ -44,6 +44,8 @@ def run_settings(layers: Sequence[ReadLayer]) -> Settings:
     """The settings of the whole run. Raises OptionError for what can't be given together."""
     settings = resolve(layers)
     _check_attached(settings)
+    if settings.server_args:
+        _check_server_args(settings)
     return settings
 
 
@@ -113,6 +115,17 @@ def _repo_replaced(layers: Sequence[ReadLayer]) -> bool:
     in_ini = {path for one in given.get("ini file", ()) for path in one.paths}
     wanted = {path for one in given.get("command line", ()) for path in one.paths}
     return bool(in_ini and wanted) and not in_ini & wanted
+
+
+def _check_server_args(settings: Settings) -> None:
+    from pytest_triton.options.production_arguments import command_line
+    from pytest_triton.placement.command_line import BadArguments
+
+    try:
+        command_line(settings)
+    except BadArguments as error:
+        where = f"--triton-server-args ({settings.sources['server_args']})"
+        raise OptionError(f"{where}: {error.what}", cure=error.cure) from None
 
 
 def _check_attached(settings: Settings) -> None:

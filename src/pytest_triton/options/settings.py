@@ -228,6 +228,13 @@ class Settings:
         default=120.0,
         scope="server",
     )
+    server_args: tuple[tuple[str, ...], ...] = option(
+        "words",
+        "ARGS",
+        "production's arguments for tritonserver, quoted as for a shell: what they load, and how, "
+        "is checked; addresses and the like are replaced. Write it with '=' (repeatable)",
+        repeatable=True,
+    )
     arguments: tuple[str, ...] = option(
         "texts", "LIST", "arguments for tritonserver", default=(), scope="test"
     )

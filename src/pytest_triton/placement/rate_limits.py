@@ -41,7 +41,8 @@ class RateLimits:
     def of_arguments(cls, arguments: Sequence[str]) -> RateLimits | None:
         """Those of tritonserver's arguments; None if they start no rate limiter."""
         given = list(_options(arguments))
-        if ("rate-limit", "execution_count") not in given:
+        modes = [value.lower() for name, value in given if name == "rate-limit"]
+        if modes[-1:] != ["execution_count"]:
             return None
         limits: dict[int, dict[str, int]] = {}
         for name, value in given:

@@ -4,6 +4,7 @@ there are numbers of GPUs and images that one job can't have both of."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from pytest_triton.placement.hardware import MAX_SIMULATED_GPUS
 from pytest_triton.plan.plan_file import Need, Plan, PlannedJob
@@ -13,10 +14,19 @@ Paths = Mapping[tuple[str, str], str]  # (deployment, model) -> its directory, a
 Backends = Mapping[tuple[str, str], frozenset[str]]
 
 
-def plan_of(needs: Sequence[Need], paths: Paths, backends: Backends, shards: int = 1) -> Plan:
-    """The plan for these needs; with `shards` each job is split into that many, empty ones not."""
+def plan_of(
+    needs: Sequence[Need],
+    paths: Paths,
+    backends: Backends,
+    shards: int = 1,
+    server_args: tuple[str, ...] = (),
+) -> Plan:
+    """The plan for these needs; with `shards` each job is split into that many, empty ones not.
+
+    `server_args` are production's arguments, which each job must have.
+    """
     jobs = [
-        part
+        replace(part, server_args=server_args)
         for job in (_rehearsal(needs), *_gpu_jobs(needs, paths, backends))
         for part in _split(job, shards)
     ]

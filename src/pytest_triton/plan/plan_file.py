@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, NoReturn, cast
@@ -59,6 +60,7 @@ class PlannedJob:
     backends: tuple[str, ...] = ()
     shard: Shard | None = None
     paths: tuple[str, ...] = ()
+    server_args: tuple[str, ...] = ()
 
     @property
     def cost(self) -> int:
@@ -73,6 +75,7 @@ class PlannedJob:
             *(f"--triton-gpus={spec}" for spec in self.hardware),
             *([f"--triton-require=gpus={self.gpus}"] if self.gpus else []),
             f"--triton-job={self.name}",
+            *([f"--triton-server-args={shlex.join(self.server_args)}"] if self.server_args else []),
             *([f"--triton-shard={self.shard}"] if self.shard is not None else []),
             *self.paths,
         )

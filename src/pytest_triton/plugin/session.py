@@ -186,7 +186,8 @@ def _server_for(
     checked = session.checked(deployment_of(settings), settings)
     if settings.is_attached:
         _check_attached(session, settings, own)
-    check_arguments(settings.arguments, explicit=own or settings.changes)
+    settings = replace(settings, changes=own or settings.changes)
+    check_arguments(settings.arguments, explicit=settings.changes)
     spec = session.spec(checked, hardware_of(request, settings), settings)
     if own:
         spec = replace(spec, changed_by=f"{session.worker or 'main'}-{next(_numbers)}")

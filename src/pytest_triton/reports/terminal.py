@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pytest_triton.options.production_arguments import server_arguments
 from pytest_triton.repository.problems import printable
 from pytest_triton.text.shown_text import node_name, shown
 from pytest_triton.text.tables import lay_out, screen_width
@@ -39,11 +41,33 @@ def header(session: TritonSession, sources: bool) -> list[str]:
         f"triton: {on} · hardware: {hardware} · "
         f"{models} model{'s' if models != 1 else ''} in {where}"
     ]
+    lines += _production_lines(session)
     given = [
         f"{name} ({source})" for name, source in settings.sources.items() if source != "default"
     ]
     if sources:
         lines.append("triton options: " + ", ".join(given))
+    return lines
+
+
+def _production_lines(session: TritonSession) -> list[str]:
+    """What production's arguments change: what is left to the plugin, what isn't loaded."""
+    settings = session.settings
+    if not settings.server_args:
+        return []
+    given = server_arguments(settings)
+    lines = []
+    if not settings.is_attached:
+        words = shlex.join(given.arguments) or "none left"
+        lines.append(f"triton: production's arguments: {words}")
+        if given.replaced:
+            names = ", ".join(f"--{name}" for name in given.replaced)
+            lines[0] += f" · left to the plugin: {names}"
+    for checked in session.deployments:
+        if checked.not_loaded:
+            names = ", ".join(map(printable, checked.not_loaded[:_MOST_ROWS]))
+            more = " ..." if len(checked.not_loaded) > _MOST_ROWS else ""
+            lines.append(f"triton: not loaded at the start, so not checked: {names}{more}")
     return lines
 
 

@@ -196,8 +196,13 @@ class Repository:
     problems: tuple[Problem, ...] = ()
 
 
-def read_repository(paths: Sequence[Path | str]) -> Repository:
+def read_repository(
+    paths: Sequence[Path | str], *, config_name: str = "", completes: bool = True
+) -> Repository:
     """Read the models of one deployment. Broken models are problems, never exceptions.
+
+    `config_name` is the variant of configs that the server prefers (--model-config-name); without
+    `completes` it demands a config of each model (--disable-auto-complete-config).
 
     Raises RepositoryNotFound, RepositoryUnreadable or RepositoryEmpty if one of `paths` isn't a
     repository, and SchemaUnavailable if tritonclient can't be used.
@@ -208,7 +213,7 @@ def read_repository(paths: Sequence[Path | str]) -> Repository:
     for root in roots:
         names, found = _directories(root)
         problems += found
-        here = [_read_model(root, name) for name in names]
+        here = [_read_model(root, name, config_name, completes) for name in names]
         if not any(_looks_like_model(model) for model in here):
             raise _no_model(root, here)
         models += here
@@ -404,11 +409,16 @@ class _Listing:
     problems: list[Problem] = field(default_factory=list)
 
 
-def _read_model(root: Path, name: str) -> Model:
+def _read_model(root: Path, name: str, config_name: str = "", completes: bool = True) -> Model:
     path = os.path.join(root, name)
     directory = Path(path)
     listing = _list_model(path)
-    config_file = read_config(os.path.join(path, CONFIG_NAME)) if listing.has_config else None
+    config_file = None
+    variant = os.path.join(path, VARIANTS_NAME, f"{config_name}.pbtxt")
+    if config_name and VARIANTS_NAME in listing.directories and os.path.lexists(variant):
+        config_file = read_config(variant)
+    elif listing.has_config:
+        config_file = read_config(os.path.join(path, CONFIG_NAME))
     first = min(listing.directories, key=os.fsencode, default=None)
     content = _content(path, first, listing.problems)
     config = model_config_type()()
@@ -421,6 +431,8 @@ def _read_model(root: Path, name: str) -> Model:
         if config_file is not None:
             config.CopyFrom(config_file.config)
         problems += listing.problems
+        if config_file is None and not completes:
+            problems.append(_demanded(directory))
         if not any(one.effect is Effect.POLL_FAILED for one in problems):
             problems += _polled(config, config_file, directory, core_name, first, content, listing)
     versions, odd = _versions(listing.directories, directory)
@@ -449,6 +461,17 @@ def _read_model(root: Path, name: str) -> Model:
         variants=_variants(path) if VARIANTS_NAME in listing.directories else (),
         beside=tuple(sorted(listing.files)),
         _anchor=anchor,
+    )
+
+
+def _demanded(directory: Path) -> Problem:
+    return Problem(
+        path=directory,
+        message="there is no config.pbtxt, and the server's arguments forbid to complete one "
+        "(--disable-auto-complete-config)",
+        cure="Write one, or leave that argument out.",
+        triton=f"failed to open text file for read {directory / CONFIG_NAME}: "
+        "No such file or directory",
     )
 
 

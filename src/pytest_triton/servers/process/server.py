@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pytest_triton.client.http import HttpApi
 from pytest_triton.errors import tells_all
+from pytest_triton.placement.command_line import BadArguments, CommandLine, read_version
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.servers import folders
 from pytest_triton.servers import launch_arguments as command_line
@@ -49,6 +50,7 @@ class ProcessServer:
     """
 
     def __init__(self, spec: ServerSpec, tritonserver: Tritonserver) -> None:
+        _check_flags(spec, tritonserver)
         self.spec = spec
         self.tritonserver = tritonserver
         self.folder = folders.planned()
@@ -211,6 +213,18 @@ class ProcessServer:
 def launch(spec: ServerSpec) -> ProcessServer:
     """Start a server and return at once. `PytestTritonError` says why when it can't be done."""
     return ProcessServer(spec, find_tritonserver(spec.binary, spec.version))
+
+
+def _check_flags(spec: ServerSpec, tritonserver: Tritonserver) -> None:
+    """Raise BadArguments for a flag that this release doesn't know, with those that do."""
+    version = read_version(tritonserver.version)
+    if not (spec.arguments and version):
+        return
+    try:
+        line = CommandLine.parse(spec.arguments)
+    except BadArguments:
+        return  # the server says what it minds about a test's own arguments
+    line.check_known(version)
 
 
 def describe(tritonserver: Tritonserver) -> str:

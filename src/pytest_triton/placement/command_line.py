@@ -1,0 +1,285 @@
+"""A command line of tritonserver: read as its own parser reads it, and what it means for models.
+
+tritonserver parses with getopt_long: `--flag=value` and `--flag value` are the same, a flag may be
+shortened as long as only one begins so, and of one that is given again the last value counts.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import cached_property
+
+from pytest_triton.errors import PytestTritonError
+from pytest_triton.placement.predict import ServerTraits
+from pytest_triton.placement.rate_limits import RateLimits
+from pytest_triton.placement.server_flags import FLAGS, NEWEST, Version, since
+
+_TRUE = ("true", "on", "1")
+
+
+class BadArguments(PytestTritonError):
+    """Arguments with which tritonserver prints its usage and ends."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """A flag as it was given: its full name, its value ("" for none), and how it stands there.
+
+    `at` is the number of its (first) word among the arguments.
+    """
+
+    name: str
+    value: str
+    shown: str
+    at: int
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """The flags of a tritonserver, in the order in which they were given."""
+
+    given: tuple[Given, ...] = ()
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> CommandLine:
+        """Read arguments; a first word `tritonserver` is left out. Raises BadArguments."""
+        line = cls(tuple(_read(arguments)))
+        line._check_load_models()
+        return line
+
+    @cached_property
+    def last(self) -> Mapping[str, str]:
+        """The value that counts of each flag that can be given only once."""
+        return {one.name: one.value for one in self.given}
+
+    def all(self, *names: str) -> tuple[str, ...]:
+        """The values of flags that can be given several times."""
+        return tuple(one.value for one in self.given if one.name in names)
+
+    def has(self, name: str) -> bool:
+        return name in self.last
+
+    def switch(self, name: str, default: bool) -> bool:
+        found = self.last.get(name)
+        return default if found is None else found.lower() in _TRUE
+
+    def number(self, name: str, default: int) -> int:
+        return int(_digits(self.last.get(name, "")) or default)
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The same as words, each flag one."""
+        return tuple(
+            f"--{one.name}" if FLAGS[one.name] == "nothing" else f"--{one.name}={one.value}"
+            for one in self.given
+        )
+
+    def without(self, names: Iterable[str]) -> CommandLine:
+        left_out = frozenset(names)
+        return CommandLine(tuple(one for one in self.given if one.name not in left_out))
+
+    # --- what it means -----------------------------------------------------------------------
+
+    @property
+    def repositories(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self.all("model-repository", "model-store")))
+
+    @property
+    def control_mode(self) -> str:
+        return self.last.get("model-control-mode", "none").lower()
+
+    @property
+    def loads(self) -> tuple[str, ...] | None:
+        """The models that are loaded at the start, without those that ensembles bring; None: all.
+
+        Sorted, as tritonserver keeps them.
+        """
+        named = self.all("load-model")
+        if self.control_mode != "explicit" or "*" in named:
+            return None
+        return tuple(sorted(set(named)))
+
+    @property
+    def config_name(self) -> str:
+        """The `configs/NAME.pbtxt` that is read where it is there; "" for config.pbtxt only."""
+        return self.last.get("model-config-name", "")
+
+    @property
+    def completes(self) -> bool:
+        """Whether models may leave out config.pbtxt, and backends complete configs."""
+        strict = self.switch("strict-model-config", default=False)
+        return not strict and not self.has("disable-auto-complete-config")
+
+    @property
+    def namespacing(self) -> bool:
+        return self.switch("model-namespacing", default=False)
+
+    @property
+    def exits_on_error(self) -> bool:
+        """Whether one model that isn't loaded at the start ends the server."""
+        return self.switch("exit-on-error", default=True)
+
+    @property
+    def strict_readiness(self) -> bool:
+        """Whether the server is ready only while all its models are."""
+        return self.switch("strict-readiness", default=True)
+
+    @cached_property
+    def named_gpus(self) -> tuple[tuple[int, str], ...]:
+        """The GPUs that flags give memory or a limit, with the flag."""
+        found = []
+        for one in self.given:
+            flags = ("cuda-memory-pool-byte-size", "model-load-gpu-limit")
+            if one.name in (*flags, "cuda-virtual-address-size"):
+                gpu = _digits(one.value.partition(":")[0])
+                if gpu:
+                    found.append((int(gpu), one.name))
+        return tuple(found)
+
+    def traits(self, server: ServerTraits) -> ServerTraits:
+        """What is known of a server, for one that is started with these flags."""
+        limits = RateLimits.of_arguments(self.arguments)
+        least = server.min_compute_capability
+        given = self.last.get("min-supported-compute-capability", "")
+        found = re.match(r"\s*(\d+)(?:\.(\d))?", given, re.ASCII)
+        if found is not None:
+            least = int(found[1]), int(found[2] or 0)
+        return replace(server, rate_limits=limits, min_compute_capability=least)
+
+    def unknown_to(self, version: Version) -> tuple[Given, ...]:
+        """The flags that a release doesn't know."""
+        return tuple(one for one in self.given if since(one.name) > version)
+
+    def check_known(self, version: Version) -> None:
+        """Raise BadArguments for a flag that a release doesn't know, with those that do."""
+        for one in self.unknown_to(version):
+            raise BadArguments(
+                f"{one.shown}: tritonserver {shown_version(version)} doesn't know --{one.name}, "
+                "prints its usage and ends.",
+                tried=[f"--{one.name} is known from release {shown_version(since(one.name))} on"],
+                cure=f"leave it out, or run release {shown_version(since(one.name))} or newer",
+            )
+
+    def _check_load_models(self) -> None:
+        named = self.all("load-model")
+        if named and self.control_mode != "explicit":
+            raise BadArguments(
+                f"--load-model={named[0]}: tritonserver takes it only with "
+                "--model-control-mode=explicit, prints its usage and ends.",
+                cure="add --model-control-mode=explicit, or leave --load-model out: without it "
+                "all models are loaded",
+            )
+        if "*" in named and len(set(named)) > 1:
+            raise BadArguments(
+                "--load-model=* stands beside other --load-model, which tritonserver refuses.",
+                cure="leave the others out: * means all models",
+            )
+
+
+NO_ARGUMENTS = CommandLine()
+
+
+def shown_version(version: Version) -> str:
+    return ".".join(map(str, version))
+
+
+def read_version(text: str | None) -> Version | None:
+    """Of "2.51.0" or "2.51.0dev"; None for anything else."""
+    found = re.match(r"(\d+)\.(\d+)\.(\d+)", text or "", re.ASCII)
+    return (int(found[1]), int(found[2]), int(found[3])) if found is not None else None
+
+
+def _digits(text: str) -> str:
+    found = re.match(r"\s*\+?(\d+)", text, re.ASCII)
+    return found[1] if found is not None else ""
+
+
+def _read(arguments: Sequence[str]) -> Iterator[Given]:
+    words = list(enumerate(arguments))
+    if words and posixpath.basename(words[0][1]) == "tritonserver":
+        words.pop(0)
+    waiting = iter(words)
+    for at, word in waiting:
+        if word == "--":
+            at, word = next(waiting, (at, ""))
+            if word:
+                raise _unexpected(word)
+            return
+        if not word.startswith("--"):
+            raise _unexpected(word)
+        name, equals, value = word[2:].partition("=")
+        flag, shown = _full_name(name, word), word
+        if FLAGS[flag] == "nothing":
+            if equals:
+                raise BadArguments(f"{word}: --{flag} takes no value.", cure=f"write --{flag}")
+        elif not equals:
+            _, following = next(waiting, (0, None))
+            if following is None:
+                raise BadArguments(
+                    f"{word} needs a value, and none follows.", cure=f"write --{flag}=VALUE"
+                )
+            value, shown = following, f"{word} {following}"
+        _check_value(flag, value, shown)
+        yield Given(flag, value, shown, at)
+
+
+def _full_name(name: str, word: str) -> str:
+    if name in FLAGS:
+        return name
+    meant = sorted(flag for flag in FLAGS if name and flag.startswith(name))
+    if len(meant) == 1:
+        return meant[0]
+    if meant:
+        raise BadArguments(
+            f"{word}: several flags begin with --{name}: {', '.join(f'--{one}' for one in meant)}.",
+            cure="write the flag in full",
+        )
+    if " " in name.strip():
+        flag, _, value = name.partition(" ")
+        raise BadArguments(
+            f"{word!r} is one word with a space in it, which tritonserver takes for the name of a "
+            "flag.",
+            cure=f"write --{flag}={value.strip()}",
+        )
+    close = get_close_matches(name.replace("_", "-"), FLAGS, n=1)
+    raise BadArguments(
+        f"{word}: no tritonserver up to {shown_version(NEWEST)} knows this flag: it prints its "
+        "usage and ends.",
+        cure=f"did you mean --{close[0]}?" if close else "see `tritonserver --help`",
+    )
+
+
+def _unexpected(word: str) -> BadArguments:
+    return BadArguments(
+        f"{word!r} is no flag, and tritonserver takes nothing else: it prints its usage and ends.",
+        cure="write --FLAG=VALUE; a text with spaces needs quotes",
+    )
+
+
+_SHAPES: Mapping[str, tuple[str, str]] = {
+    "model-control-mode": ("(?i:none|poll|explicit)$", "none, poll or explicit"),
+    "rate-limit": ("(?i:execution_count|off)$", "execution_count or off"),
+    "rate-limit-resource": (r"[^:]*:\s*\d+[^:]*(:\s*-?\d+[^:]*)?$", "NAME:COUNT or NAME:COUNT:GPU"),
+    "cuda-memory-pool-byte-size": (r"\s*\d+[^:]*:\s*\d+", "GPU:BYTES"),
+    "cuda-virtual-address-size": (r"\s*\d+[^:]*:\s*\d+", "GPU:BYTES"),
+    "model-load-gpu-limit": (r"\s*\d+[^:]*:\s*\.?\d", "GPU:FRACTION"),
+    "backend-config": ("([^,=]+,)?[^=,]+=.", "BACKEND,SETTING=VALUE"),
+    "cache-config": ("[^,]+,[^=]+=.", "CACHE,SETTING=VALUE"),
+    "host-policy": ("[^,]+,[^=]+=.", "POLICY,SETTING=VALUE"),
+    "model-config-name": (".", "a name"),
+}
+"""Of flags whose text has a form: a pattern that it begins with, and the form for people."""
+
+
+def _check_value(flag: str, value: str, shown: str) -> None:
+    pattern, expected = _SHAPES.get(flag, ("", ""))
+    if FLAGS[flag] == "switch":
+        pattern, expected = "(?i:true|on|1|false|off|0)$", "true or false"
+    elif FLAGS[flag] == "number":
+        pattern, expected = r"\s*[+-]?\.?\d", "a number"
+    if re.match(pattern, value, re.ASCII | re.DOTALL) is None:
+        raise BadArguments(f"{shown}: tritonserver expects {expected} as the value, and ends.")

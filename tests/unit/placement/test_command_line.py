@@ -1,0 +1,129 @@
+"""tritonserver's command line, read as it reads it; what it means for models."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pytest_triton.placement.command_line import BadArguments, CommandLine, read_version
+from pytest_triton.placement.predict import DEFAULT_TRAITS
+from pytest_triton.placement.rate_limits import RateLimits
+from pytest_triton.placement.server_flags import _SINCE, FLAGS, flags_of
+
+
+def parse(*arguments: str) -> CommandLine:
+    return CommandLine.parse(arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--http-port=9000"],
+        ["--http-port", "9000"],
+        ["--http-po=9000"],
+        ["--http-port=1", "--http-port=9000"],
+        ["/opt/tritonserver/bin/tritonserver", "--http-port=9000"],
+        ["--http-port=9000", "--"],
+    ],
+)
+def test_flag_in_each_spelling_has_its_last_value(arguments: list[str]) -> None:
+    assert parse(*arguments).number("http-port", 8000) == 9000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--no-such-flag"], "no tritonserver up to 2.71.0 knows"),
+        (["--strict_readiness=false"], "did you mean --strict-readiness?"),
+        (["--http=1"], "several flags begin with --http"),
+        (["--http-port"], "needs a value"),
+        (["models"], "is no flag"),
+        (["--http-port 8000"], "write --http-port=8000"),
+        (["--exit-on-error=maybe"], "expects true or false"),
+        (["--http-port=many"], "expects a number"),
+        (["--model-control-mode=lazy"], "none, poll or explicit"),
+        (["--rate-limit=on"], "execution_count or off"),
+        (["--rate-limit-resource=a"], "NAME:COUNT"),
+        (["--cuda-memory-pool-byte-size=67108864"], "GPU:BYTES"),
+        (["--model-load-gpu-limit=0.5"], "GPU:FRACTION"),
+        (["--cache-config=size=1"], "CACHE,SETTING=VALUE"),
+        (["--backend-config=python"], "BACKEND,SETTING=VALUE"),
+        (["--host-policy=gpu_0"], "POLICY,SETTING=VALUE"),
+        (["--model-config-name="], "a name"),
+        (["--disable-auto-complete-config=true"], "takes no value"),
+        (["--load-model=a"], "only with --model-control-mode=explicit"),
+        (["--model-control-mode=explicit", "--load-model=*", "--load-model=a"], "beside other"),
+    ],
+)
+def test_what_tritonserver_refuses_is_error_with_reason(arguments: list[str], words: str) -> None:
+    with pytest.raises(BadArguments) as caught:
+        parse(*arguments)
+    assert words in str(caught.value)
+
+
+def test_models_to_load_count_in_explicit_mode_only() -> None:
+    assert parse().loads is None
+    assert parse("--model-control-mode=poll").loads is None
+    assert parse("--model-control-mode=EXPLICIT").loads == ()
+    assert parse("--model-control-mode=explicit", "--load-model=*").loads is None
+    given = parse("--load-model=b", "--model-control-mode=explicit", "--load-model", "a")
+    assert given.loads == ("a", "b")
+
+
+def test_completion_of_configs_is_switched_off_in_both_ways() -> None:
+    assert parse("--strict-model-config=false").completes
+    assert not parse("--strict-model-config=True").completes
+    assert not parse("--disable-auto-complete-config").completes
+
+
+def test_server_traits_are_those_of_the_arguments() -> None:
+    given = parse(
+        "--min-supported-compute-capability=7.5",
+        "--rate-limit=Execution_Count",
+        "--rate-limit-resource=R:2",
+    )
+    limits = RateLimits({-1: {"R": 2}})
+    expected = replace(DEFAULT_TRAITS, min_compute_capability=(7, 5), rate_limits=limits)
+    assert given.traits(DEFAULT_TRAITS) == expected
+    assert parse("--rate-limit=execution_count", "--rate-limit=off").traits(DEFAULT_TRAITS) == (
+        DEFAULT_TRAITS
+    )
+
+
+def test_gpus_that_flags_name_are_known_with_the_flag() -> None:
+    given = parse("--cuda-memory-pool-byte-size=3:0", "--model-load-gpu-limit=1:0.5")
+    assert given.named_gpus == ((3, "cuda-memory-pool-byte-size"), (1, "model-load-gpu-limit"))
+
+
+def test_flag_of_newer_release_is_error_with_release_that_knows_it() -> None:
+    given = parse("--model-config-name=h100")
+    given.check_known((2, 46, 0))
+    with pytest.raises(BadArguments, match=r"2\.42\.0 doesn't know(.|\n)*from release 2\.46\.0"):
+        given.check_known((2, 42, 0))
+
+
+def test_words_of_a_command_line_make_the_same_one() -> None:
+    given = parse("--http-p", "1", "--disable-auto-complete-config", "--load-model=a b", *EXPLICIT)
+    again = CommandLine.parse(given.arguments)
+    assert again.last == given.last
+    assert given.without(["http-port"]).arguments[0] == "--disable-auto-complete-config"
+
+
+EXPLICIT = ("--model-control-mode=explicit",)
+
+
+def test_table_says_since_when_of_known_flags_only() -> None:
+    assert set(_SINCE) <= set(FLAGS)
+    assert "model-config-name" not in flags_of((2, 45, 9))
+    assert "model-config-name" in flags_of((2, 46, 0))
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [("2.51.0", (2, 51, 0)), ("2.73.0dev", (2, 73, 0)), ("24.10", None), (None, None)],
+)
+def test_version_is_read_where_there_is_one(
+    text: str | None, version: tuple[int, int, int] | None
+) -> None:
+    assert read_version(text) == version
