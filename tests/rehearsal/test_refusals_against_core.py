@@ -125,8 +125,8 @@ def _difference(prediction: Prediction, outcome: CoreOutcome, name: str) -> str:
 def alternatives(prediction: Prediction) -> list[str]:
     """Other words that core may say as well: a hash table decides which of several comes first."""
     declared = prediction.declared
-    found = [flaw.text for flaw in declared.flaws if flaw.reason == "ensemble"]
-    found += [f"{flaw.code}: {flaw.text}" for flaw in declared.instance_flaws]
+    found = [flaw.triton for flaw in declared.flaws if flaw.reason == "ensemble"]
+    found += [f"{flaw.code}: {flaw.triton}" for flaw in declared.instance_flaws]
     return found
 
 

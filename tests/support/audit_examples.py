@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from pytest_triton.audit import Example, Finding, audit
+from pytest_triton.audit import Example, audit
+from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.repository import read_repository
 
 
@@ -25,21 +26,21 @@ def write_files(root: Path, files: Mapping[str, str]) -> list[Path]:
     return list(dict.fromkeys(repositories))
 
 
-def audit_example(root: Path, example: Example) -> tuple[Finding, ...]:
+def audit_example(root: Path, example: Example) -> tuple[Diagnostic, ...]:
     repository = read_repository(write_files(root, example.files))
     return audit(repository, target=example.target)
 
 
 def audit_files(
     root: Path, files: Mapping[str, str], target: int | None = None
-) -> tuple[Finding, ...]:
+) -> tuple[Diagnostic, ...]:
     return audit_example(root, Example(files, target))
 
 
-def audit_config(root: Path, text: str, target: int | None = None) -> tuple[Finding, ...]:
+def audit_config(root: Path, text: str, target: int | None = None) -> tuple[Diagnostic, ...]:
     """The findings about a model `m` with this config."""
     return audit_files(root, {"m/config.pbtxt": text, "m/1/.gitkeep": ""}, target)
 
 
-def ids(findings: tuple[Finding, ...]) -> list[str]:
+def ids(findings: tuple[Diagnostic, ...]) -> list[str]:
     return [finding.rule for finding in findings]

@@ -8,21 +8,16 @@ repository are read, never written (`fixing` writes where it is told to).
 from __future__ import annotations
 
 from pytest_triton.audit.auditing import audit
-from pytest_triton.audit.finding import Edit, Finding, Fix, Severity
 from pytest_triton.audit.ignoring import Ignored, IgnoreError, parse_ignored, parse_selected
 from pytest_triton.audit.rule import Example, Rule
 from pytest_triton.audit.rules import RULES, rule_named
 
 __all__ = [
     "RULES",
-    "Edit",
     "Example",
-    "Finding",
-    "Fix",
     "IgnoreError",
     "Ignored",
     "Rule",
-    "Severity",
     "audit",
     "parse_ignored",
     "parse_selected",

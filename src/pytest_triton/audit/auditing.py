@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from pytest_triton.audit.finding import SEVERITIES, Finding
 from pytest_triton.audit.ignoring import Comments, Ignored, comments_in, names_rule
 from pytest_triton.audit.rule import Rule
 from pytest_triton.audit.rules import RULES
 from pytest_triton.audit.rules.refusals import never_placed
-from pytest_triton.audit.subject import Audited, Found
+from pytest_triton.audit.subject import Audited
+from pytest_triton.diagnostics.diagnostic import SEVERITIES, Diagnostic
 from pytest_triton.placement.command_line import NO_ARGUMENTS, CommandLine
 from pytest_triton.placement.hardware import Gpu, Hardware
 from pytest_triton.placement.predict import DEFAULT_TRAITS, ServerTraits
@@ -27,23 +28,23 @@ def audit(
     target: Hardware | int | None = None,
     select: Sequence[str] = (),
     ignore: Sequence[Ignored] = (),
-    skip_told: bool = False,
+    skip_reported: bool = False,
     server: ServerTraits = DEFAULT_TRAITS,
     own_backends: Sequence[str] = (),
     line: CommandLine = NO_ARGUMENTS,
-) -> tuple[Finding, ...]:
+) -> tuple[Diagnostic, ...]:
     """What a reader can see is wrong, or risky, in a repository's models; the worst first.
 
     `target` is the hardware of production (a number of GPUs is enough); rules about it are silent
     without one. `select` are the ids, names or prefixes of the rules to apply, all if empty;
-    `skip_told` leaves out those whose findings another bundled check tells. `server` is the Triton
-    of production, which has `own_backends` beside those of Triton, and is started with the
-    command line `line`.
+    `skip_reported` leaves out those whose findings another bundled check reports. `server` is
+    the Triton of production, which has `own_backends` beside those of Triton, and is started with
+    the command line `line`.
     """
     if isinstance(target, int):
         target = Hardware(tuple(Gpu(id, _NEW_ENOUGH) for id in range(target)), simulated=False)
     audited = Audited(repository, target, server, own_backends, line)
-    rules = [rule for rule in RULES if not (skip_told and rule.told_by)]
+    rules = [rule for rule in RULES if not (skip_reported and rule.reported_by)]
     rules = [rule for rule in rules if not select or _selected(rule, select)]
     found = [
         finding
@@ -57,7 +58,7 @@ def _selected(rule: Rule, select: Sequence[str]) -> bool:
     return any(rule.id.startswith(code) or rule.name == code for code in select)
 
 
-def _apply(rules: Sequence[Rule], audited: Audited) -> Iterator[Finding]:
+def _apply(rules: Sequence[Rule], audited: Audited) -> Iterator[Diagnostic]:
     of_models = [rule for rule in rules if rule.scope == "model"]
     of_directories = [rule for rule in rules if rule.scope == "directory"]
     for subject in audited.subjects:
@@ -73,23 +74,18 @@ def _apply(rules: Sequence[Rule], audited: Audited) -> Iterator[Finding]:
                 yield _finding(rule, "", found)
 
 
-def _finding(rule: Rule, model: str, found: Found) -> Finding:
-    return Finding(
+def _finding(rule: Rule, model: str, found: Diagnostic) -> Diagnostic:
+    return replace(
+        found,
         rule=rule.id,
         name=rule.name,
         severity=rule.severity,
         model=model,
-        path=found.path,
-        line=found.line,
-        column=found.column,
-        message=found.message,
-        mend=found.mend,
-        fix=found.fix,
-        told_by=rule.told_by,
+        reported_by=rule.reported_by,
     )
 
 
-def _without_commented(findings: Sequence[Finding], audited: Audited) -> Iterator[Finding]:
+def _without_commented(findings: Sequence[Diagnostic], audited: Audited) -> Iterator[Diagnostic]:
     """Without those that a comment in the model's config (or in the file itself) ignores."""
     texts = {subject.model.name: subject.text for subject in audited.subjects}
     known: dict[str, Comments] = {}
@@ -103,7 +99,7 @@ def _without_commented(findings: Sequence[Finding], audited: Audited) -> Iterato
             yield finding
 
 
-def _order(finding: Finding) -> tuple[int, str, Path, int, int, str]:
+def _order(finding: Diagnostic) -> tuple[int, str, Path, int, int, str]:
     return (
         SEVERITIES.index(finding.severity),
         finding.model,

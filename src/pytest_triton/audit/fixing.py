@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pytest_triton.audit.finding import Edit, Finding
+from pytest_triton.diagnostics.diagnostic import Diagnostic, Edit
 
 
 def apply_edits(text: str, edits: Iterable[Edit]) -> str:
@@ -21,19 +21,19 @@ def apply_edits(text: str, edits: Iterable[Edit]) -> str:
 
 
 def fixed_texts(
-    findings: Iterable[Finding], texts: Mapping[Path, str]
-) -> dict[Path, tuple[str, list[Finding]]]:
-    """The new text of each file that has fixes, with the findings that they mend.
+    findings: Iterable[Diagnostic], texts: Mapping[Path, str]
+) -> dict[Path, tuple[str, list[Diagnostic]]]:
+    """The new text of each file that has fixes, with the findings that they fix.
 
     `texts` are the files as they were read. Files whose new text would be the old one are left out.
     """
-    by_path: dict[Path, list[Finding]] = {}
+    by_path: dict[Path, list[Diagnostic]] = {}
     for finding in findings:
-        if finding.fix is not None and finding.fix.path in texts:
-            by_path.setdefault(finding.fix.path, []).append(finding)
+        if finding.edits and finding.path in texts:
+            by_path.setdefault(finding.path, []).append(finding)
     changed = {}
     for path, found in by_path.items():
-        edits = [edit for one in found if one.fix is not None for edit in one.fix.edits]
+        edits = [edit for one in found for edit in one.edits]
         new = apply_edits(texts[path], edits)
         if new != texts[path]:
             changed[path] = (new, found)

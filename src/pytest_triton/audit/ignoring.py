@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from pytest_triton.audit.finding import Finding
+from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.errors import PytestTritonError
 
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
@@ -39,18 +39,18 @@ class Ignored:
     rules: tuple[str, ...]
     patterns: tuple[str, ...] = ("*",)
 
-    def covers(self, finding: Finding) -> bool:
+    def covers(self, finding: Diagnostic) -> bool:
         return names_rule(self.rules, finding) and any(
             _fits(pattern, finding) for pattern in self.patterns
         )
 
 
-def names_rule(codes: Iterable[str], finding: Finding) -> bool:
+def names_rule(codes: Iterable[str], finding: Diagnostic) -> bool:
     """Whether one of these ids, prefixes of ids or names stands for the finding's rule."""
     return any(finding.rule.startswith(code) or finding.name == code for code in codes)
 
 
-def _fits(pattern: str, finding: Finding) -> bool:
+def _fits(pattern: str, finding: Diagnostic) -> bool:
     if "/" not in pattern:
         return fnmatchcase(finding.model, pattern)
     path = finding.path.as_posix()
@@ -102,7 +102,7 @@ class Comments:
     whole: tuple[str, ...] = ()
     lines: Mapping[int, tuple[str, ...]] | None = None
 
-    def cover(self, finding: Finding) -> bool:
+    def cover(self, finding: Diagnostic) -> bool:
         if names_rule(self.whole, finding):
             return True
         if self.lines is None or finding.line is None:

@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pytest_triton.audit.finding import Severity
-from pytest_triton.audit.subject import Found
+from pytest_triton.diagnostics.diagnostic import Diagnostic, Severity
 
 Scope = Literal["model", "directory", "repository"]
 """What a rule looks at: a model whose config is known, any directory of a repository, or all."""
 
-Check = Callable[[Any], Iterator[Found]]
+Check = Callable[[Any], Iterator[Diagnostic]]
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Rule:
-    """`told_by`: the bundled check that fails for the same cause, "" if none does.
+    """`reported_by`: the bundled check that fails for the same cause, "" if none does.
 
     `since` is the first version of pytest-triton that has the rule. `fixable`: whether --fix may
     change the config. `options` are those of the command that the rule depends on.
@@ -41,7 +40,7 @@ class Rule:
     severity: Severity
     check: Check
     scope: Scope
-    told_by: str
+    reported_by: str
     failing: Example
     mended: Example
     since: str = "0.1.0"
@@ -72,7 +71,7 @@ def rule(
     mended: str | Mapping[str, str],
     target: int | None = None,
     scope: Scope = "model",
-    told_by: str = "",
+    reported_by: str = "",
     since: str = "0.1.0",
     fixable: bool = False,
     options: tuple[str, ...] = (),
@@ -86,7 +85,7 @@ def rule(
             severity,
             check,
             scope,
-            told_by,
+            reported_by,
             _example(failing, target),
             _example(mended, target),
             since,

@@ -61,7 +61,7 @@ def page_url(rule: Rule) -> str:
 
 def sections(rule: Rule) -> Iterator[Section]:
     """All that is known of a rule, under ruff's headings."""
-    told = f" Of the bundled checks, `{rule.told_by}` fails for it." if rule.told_by else ""
+    told = f" Of the bundled checks, `{rule.reported_by}` fails for it." if rule.reported_by else ""
     yield Section(
         "What it does",
         f"{rule.summary}\n\nSeverity: {rule.severity}. About {_SCOPES[rule.scope]}.{told}",

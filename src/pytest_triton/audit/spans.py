@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from pytest_triton.audit.finding import Edit, Fix
 from pytest_triton.audit.subject import Subject
+from pytest_triton.diagnostics.diagnostic import Edit
 from pytest_triton.repository.pbtxt import tokens
 
 _OPENING = ("{", "[", "<")
@@ -35,11 +33,11 @@ def field_span(text: str, start: int) -> tuple[int, int]:
     return start, start + last.offset + len(last.text)
 
 
-def delete_field(subject: Subject, field: str) -> Fix | None:
-    """A fix that takes a field away, with its line if nothing else stands on it."""
+def delete_field(subject: Subject, field: str) -> tuple[Edit, ...]:
+    """Edits that take a field away, with its line if nothing else stands on it."""
     start = subject.positions.get(field)
     if start is None or not _can_edit(subject):
-        return None
+        return ()
     text = subject.text
     start, end = field_span(text, start)
     line_start = text.rfind("\n", 0, start) + 1
@@ -49,39 +47,32 @@ def delete_field(subject: Subject, field: str) -> Fix | None:
         start, end = line_start, line_end
     elif text[start - 1 : start] == " ":
         start -= 1  # one of the two spaces around it
-    return Fix(_path(subject), (Edit(start, end, ""),))
+    return (Edit(start, end, ""),)
 
 
-def set_field(subject: Subject, group: int, name: str, value: str) -> Fix | None:
-    """A fix that gives a field of an instance group this value, whether it is written or not."""
+def set_field(subject: Subject, group: int, name: str, value: str) -> tuple[Edit, ...]:
+    """Edits that give a field of an instance group this value, whether it is written or not."""
     if not _can_edit(subject):
-        return None
+        return ()
     text, prefix = subject.text, f"instance_group[{group}]"
     written = subject.positions.get(f"{prefix}.{name}")
     if written is not None:
         start, end = field_span(text, written)
         tail = text[end - 1] if text[end - 1] in ",;" else ""
-        return Fix(_path(subject), (Edit(start, end, f"{name}: {value}{tail}"),))
+        return (Edit(start, end, f"{name}: {value}{tail}"),)
     opened = subject.positions.get(prefix)
     if opened is None:
-        return None
+        return ()
     after = opened + 1
     line_end = text.find("\n", after)
     rest = text[after : line_end if line_end >= 0 else len(text)]
     if line_end >= 0 and not rest.strip():
         following = text[line_end + 1 :]
         indent = following[: len(following) - len(following.lstrip(" \t"))]
-        return Fix(
-            _path(subject), (Edit(line_end + 1, line_end + 1, f"{indent}{name}: {value}\n"),)
-        )
-    return Fix(_path(subject), (Edit(after, after, f" {name}: {value}"),))
+        return (Edit(line_end + 1, line_end + 1, f"{indent}{name}: {value}\n"),)
+    return (Edit(after, after, f" {name}: {value}"),)
 
 
 def _can_edit(subject: Subject) -> bool:
     # Bytes that aren't UTF-8 (in comments) would not survive.
     return subject.model.config_file is not None and "\ufffd" not in subject.text
-
-
-def _path(subject: Subject) -> Path:
-    assert subject.model.config_file is not None  # _can_edit
-    return subject.model.config_file.path

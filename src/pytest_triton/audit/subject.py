@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_triton.audit.finding import Fix
+from pytest_triton.diagnostics.diagnostic import Diagnostic, Edit
 from pytest_triton.placement.backends import Backend, backend_named
 from pytest_triton.placement.command_line import NO_ARGUMENTS, CommandLine
 from pytest_triton.placement.declared import Declared, DeclaredGroup
@@ -24,7 +23,6 @@ from pytest_triton.repository import Model, Repository, model_config_type
 from pytest_triton.repository.pbtxt import line_and_column, walk
 from pytest_triton.repository.positions import locate
 from pytest_triton.repository.refusals import (
-    Refused,
     completed_configs,
     declared_models,
     refused_everywhere,
@@ -32,7 +30,6 @@ from pytest_triton.repository.refusals import (
 )
 
 if TYPE_CHECKING:
-    from pytest_triton.audit.model_code.importing import Obstacle
     from pytest_triton.audit.model_code.uses import Use
     from pytest_triton.repository.schema import ModelConfig
 
@@ -41,16 +38,18 @@ MODEL_JSON_LIMIT = 1024 * 1024  # bytes
 MOST_VARIANTS = 50
 
 
-@dataclass(frozen=True)
-class Found:
-    """A place where a rule is broken; `auditing` makes a Finding of it."""
-
-    path: Path
-    line: int | None
-    column: int | None
-    message: str
-    mend: str = ""
-    fix: Fix | None = None
+def diagnostic_at(
+    path: Path,
+    line: int | None,
+    column: int | None,
+    message: str,
+    lines: str = "",
+    edits: tuple[Edit, ...] = (),
+) -> Diagnostic:
+    """A place where a rule is broken; the audit adds the rule and the model."""
+    return Diagnostic(
+        path=path, line=line, column=column, message=message, lines=lines, edits=edits
+    )
 
 
 class Subject:
@@ -93,29 +92,35 @@ class Subject:
         return walk(self.text, model_config_type().DESCRIPTOR).positions
 
     @property
-    def refused(self) -> Refused | None:
+    def refused(self) -> Diagnostic | None:
         """Why no hardware makes Triton load the model, None if some does."""
         return self.audited.refused.get(self.model.name)
 
     def at(
-        self, fields: str | Sequence[str], message: str, mend: str = "", fix: Fix | None = None
-    ) -> Found:
+        self,
+        fields: str | Sequence[str],
+        message: str,
+        lines: str = "",
+        edits: tuple[Edit, ...] = (),
+    ) -> Diagnostic:
         """A finding at the first of `fields` that is written; the file's start if none is."""
         if self.model.config_file is None:
-            return Found(self.model.anchor, None, None, message, mend)
+            return diagnostic_at(self.model.anchor, None, None, message, lines)
         for name in (fields,) if isinstance(fields, str) else fields:
             if name in self.positions:
                 line, column = line_and_column(self.text, self.positions[name])
-                return Found(self.model.config_file.path, line, column, message, mend, fix)
-        return Found(self.model.config_file.path, 1, 1, message, mend, fix)
+                return diagnostic_at(
+                    self.model.config_file.path, line, column, message, lines, edits
+                )
+        return diagnostic_at(self.model.config_file.path, 1, 1, message, lines, edits)
 
-    def at_field(self, field: str, message: str, mend: str = "") -> Found:
+    def at_field(self, field: str, message: str, lines: str = "") -> Diagnostic:
         """A finding at a field, or at the nearest that is written around it."""
         file = self.model.config_file
         if file is None:
-            return Found(self.model.anchor, None, None, message, mend)
+            return diagnostic_at(self.model.anchor, None, None, message, lines)
         line, column = locate(file.text, field) or (1, 1)
-        return Found(file.path, line, column, message, mend)
+        return diagnostic_at(file.path, line, column, message, lines)
 
     @cached_property
     def version_directories(self) -> tuple[Path, ...]:
@@ -150,7 +155,7 @@ class Subject:
         return tuple(one.path for one in sources if one.too_complex)
 
     @cached_property
-    def obstacles(self) -> tuple[Obstacle, ...]:
+    def obstacles(self) -> tuple[Diagnostic, ...]:
         """Why the python backend could not import or call the model's code."""
         if not self.model_codes:
             return ()
@@ -196,7 +201,7 @@ class Audited:
         self.server = with_known_backends(line.traits(server), own_backends)
 
     @cached_property
-    def refused(self) -> Mapping[str, Refused]:
+    def refused(self) -> Mapping[str, Diagnostic]:
         """The models that no hardware makes Triton load, by name: what `predict` says, too."""
         models = self.repository.models
         completed = completed_configs(models) if self.line.completes else {}

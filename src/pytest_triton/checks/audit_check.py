@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from pytest_triton.text.wrapping import wrapped
 
 if TYPE_CHECKING:
-    from pytest_triton.audit import Finding
     from pytest_triton.checks.run import CheckedDeployment, TritonSession
+    from pytest_triton.diagnostics.diagnostic import Diagnostic
     from pytest_triton.repository import Model
 
 _WIDTH = 92  # characters a line of prose
@@ -20,7 +20,7 @@ _FALLBACKS = ("TRT101", "TRT102", "TRT524")
 
 def audit_findings(
     session: TritonSession, checked: CheckedDeployment, model: Model, *, fallback_allowed: bool
-) -> list[Finding]:
+) -> list[Diagnostic]:
     """The findings about a model that no other bundled check tells, the worst first.
 
     Those about the repository as a whole come with its first model.
@@ -32,14 +32,14 @@ def audit_findings(
     return [one for one in mine if not (fallback_allowed and one.rule in _FALLBACKS)]
 
 
-def audit_text(finding: Finding, start: Path) -> str:
+def audit_text(finding: Diagnostic, start: Path) -> str:
     """A finding as a failure shows it."""
     path = os.path.relpath(finding.path, start)
     place = ":".join(str(part) for part in (path, finding.line, finding.column) if part is not None)
     lines = [f"{place}: {finding.rule} {finding.name}", ""]
     lines += wrapped(finding.message, _WIDTH)
-    if finding.mend:
-        lines += ["", textwrap.indent(finding.mend, "    ")]
+    if finding.lines:
+        lines += ["", textwrap.indent(finding.lines, "    ")]
     if finding.model:
         lines += ["", f"More: python -m pytest_triton audit --explain {finding.rule}"]
         lines += [f"If it is meant: a comment there, `# triton: ignore {finding.rule}`"]

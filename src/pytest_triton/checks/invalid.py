@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pytest_triton.checks.run import CheckedDeployment
+    from pytest_triton.diagnostics.diagnostic import Diagnostic
     from pytest_triton.placement.declared import Declared
-    from pytest_triton.placement.refusal import Refusal
     from pytest_triton.repository import Model
 
 
@@ -20,17 +20,17 @@ def first_invalid(model: Model, checked: CheckedDeployment) -> Model:
         if declared is None or model.refusal is not None:
             return model
         refused = checked.refused_everywhere(model.name)
-        step = _refused_step(declared, refused.refusal) if refused is not None else None
+        step = _refused_step(declared, refused) if refused is not None else None
         if step is None or step in passed or step not in by_name:
             return model
         passed.add(step)
         model = by_name[step]
 
 
-def _refused_step(ensemble: Declared, refusal: Refusal) -> str | None:
+def _refused_step(ensemble: Declared, refusal: Diagnostic) -> str | None:
     """The model that Triton names, if it is refused itself and not just asked for wrongly."""
     for step in ensemble.steps:
-        missing = refusal.text.endswith(f" not available or ambiguous: {step}")
-        if missing or f" depends on '{step}' which " in refusal.text:
+        missing = refusal.triton.endswith(f" not available or ambiguous: {step}")
+        if missing or f" depends on '{step}' which " in refusal.triton:
             return step
     return None

@@ -25,9 +25,9 @@ from pytest_triton.placement.declared import Declared, DeclaredGroup
 from pytest_triton.placement.hardware import NO_GPU, HardwareRequest
 from pytest_triton.placement.instances import Kind
 from pytest_triton.placement.predict import ample_gpus, predict
+from pytest_triton.placement.refusal import shown_reason
 from pytest_triton.repository.config_file import position_of
 from pytest_triton.repository.near_misses import CONFIG_MISNAMED
-from pytest_triton.repository.problems import ConfigProblem, Effect
 from pytest_triton.repository.refusals import shown_problem
 from pytest_triton.text.wrapping import wrapped
 
@@ -105,7 +105,7 @@ class ModelCheck:
 
     def config_failure(self) -> Answer:
         """Why Triton would not take the config on any hardware."""
-        problems = [p for p in self.model.problems if p.effect is not Effect.ACCEPTED]
+        problems = [p for p in self.model.problems if p.refuses]
         said = self._triton_on_config()
         if problems:
             return "\n\n".join([*map(str, problems), *said])
@@ -125,8 +125,8 @@ class ModelCheck:
                     "",
                     shown_problem(refused),
                     "",
-                    f"  predicted  {refused.refusal}",
-                    f"  Triton     {refused.refusal.text}",
+                    f"  predicted  {shown_reason(refused.reason or 'other')}",
+                    f"  Triton     {refused.triton}",
                     *said,
                 ]
             )
@@ -145,8 +145,8 @@ class ModelCheck:
         if declared is None or not (declared.backend or declared.is_ensemble):
             return self._nothing_to("check")
         refused = self._checked.refused_everywhere(self.model.name)
-        misnamed = any(one.reason == CONFIG_MISNAMED for one in self.model.problems)
-        if misnamed or (refused is not None and refused.refusal.reason not in _OF_GROUPS):
+        misnamed = any(one.name == CONFIG_MISNAMED for one in self.model.problems)
+        if misnamed or (refused is not None and refused.reason not in _OF_GROUPS):
             explicit = misnamed or declared.is_explicit
             return "" if explicit else self._nothing_to("check")  # no advice on what never loads
         unexpected = self._unexpected_kinds(declared)
@@ -344,10 +344,10 @@ class ModelCheck:
     def _nothing_to(self, verb: str) -> Answer:
         if self._runs(self.model, "test_config", None):
             what = "the model can't be served"
-            if isinstance(self.model.refusal, ConfigProblem) or not self.model.readable:
+            if self.model.has_invalid_config:
                 what = "config is invalid"
             return self._reported(f"{what}, see test_config")
-        problems = [str(one) for one in self.model.problems if one.effect is not Effect.ACCEPTED]
+        problems = [str(one) for one in self.model.problems if one.refuses]
         if self.model.name in self._checked.held_back and not problems:
             problems = [self._checked.held_back[self.model.name]]
         first = f"nothing to {verb}, since Triton can't take the model as it is"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_triton.client.tls import Access
+from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.errors import PytestTritonError, tells_all
 from pytest_triton.options.production_arguments import command_line, server_arguments
 from pytest_triton.options.settings import Backends, Settings
@@ -36,15 +37,8 @@ from pytest_triton.plan.identity import config_hash, deployment_name, identities
 from pytest_triton.plan.sharding import needed
 from pytest_triton.rehearsal.completed_configs import as_json
 from pytest_triton.rehearsal.simulation import is_backend_name
-from pytest_triton.repository import (
-    Model,
-    Problem,
-    Repository,
-    model_config_type,
-    read_repository,
-)
+from pytest_triton.repository import Model, Repository, model_config_type, read_repository
 from pytest_triton.repository.refusals import (
-    Refused,
     completed_configs,
     declared_models,
     refused_everywhere,
@@ -57,7 +51,7 @@ from pytest_triton.servers.spec import ServerSpec
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-    from pytest_triton.audit import Finding
+    from pytest_triton.diagnostics.diagnostic import Diagnostic
 
 
 __tracebackhide__ = tells_all
@@ -210,18 +204,21 @@ class CheckedDeployment:
                 refusal = prediction.refusal
                 if refusal is not None and refusal.reason == "crash":
                     found[name] = f"Triton crashes on it: {refusal.text}"
-                elif refusal is not None and refusal.flaw in prediction.declared.scheduler_flaws:
+                elif (
+                    refusal is not None
+                    and refusal.diagnostic in prediction.declared.scheduler_flaws
+                ):
                     found[name] = f"Triton often crashes when it refuses it: {refusal.text}"
                 elif prediction.placement.total > _MOST_INSTANCES:
                     found[name] = f"it declares {prediction.placement.total} instances"
         return found
 
-    def refused_everywhere(self, model: str) -> Refused | None:
+    def refused_everywhere(self, model: str) -> Diagnostic | None:
         """The refusal that no hardware mends, also that of an ensemble for its models' sake."""
         return self.refused.get(model)
 
     @cached_property
-    def refused(self) -> Mapping[str, Refused]:
+    def refused(self) -> Mapping[str, Diagnostic]:
         """All models that no hardware makes Triton load, by name."""
         return refused_everywhere(self.repository.models, self.declared, self.traits)
 
@@ -312,7 +309,7 @@ class TritonSession:
         self.pool: Pool = ServerPool() if pool is None else pool
         self.worker = worker
         self._read: dict[_ReadKey, CheckedDeployment] = {}
-        self._audited: dict[CheckedDeployment, Mapping[Path | None, Sequence[Finding]]] = {}
+        self._audited: dict[CheckedDeployment, Mapping[Path | None, Sequence[Diagnostic]]] = {}
         self._looked: dict[RunningServer, Seen] = {}
         self._hardware: dict[RunningServer, Hardware] = {}
         self._seen: dict[tuple[CheckedDeployment, HardwareRequest], Seen | PytestTritonError] = {}
@@ -370,7 +367,7 @@ class TritonSession:
                     cure="correct the pattern, or remove it if the model is gone",
                 )
 
-    def audited(self, checked: CheckedDeployment) -> Mapping[Path | None, Sequence[Finding]]:
+    def audited(self, checked: CheckedDeployment) -> Mapping[Path | None, Sequence[Diagnostic]]:
         """What the audit finds that no other check tells, by the directory of the model it is
         about; under None what is about all of them. Audited at the first use.
         """
@@ -548,11 +545,11 @@ class TritonSession:
 
 def _audit(
     checked: CheckedDeployment, settings: Settings
-) -> Mapping[Path | None, Sequence[Finding]]:
+) -> Mapping[Path | None, Sequence[Diagnostic]]:
     from pytest_triton.audit import audit
 
     repositories = set(checked.repository.paths)
-    found: dict[Path | None, list[Finding]] = {}
+    found: dict[Path | None, list[Diagnostic]] = {}
     for finding in audit(
         checked.repository,
         target=settings.target,
@@ -560,7 +557,7 @@ def _audit(
         ignore=settings.audit_ignore,
         own_backends=settings.own_backends,
         line=checked.line,
-        skip_told=True,
+        skip_reported=True,
     ):
         directory = finding.path
         while directory not in repositories and directory.parent not in repositories:
@@ -631,7 +628,7 @@ def _attached_spec(
     )
 
 
-def _broken_entry(problem: Problem) -> Model:
+def _broken_entry(problem: Diagnostic) -> Model:
     return Model(
         name=problem.path.name,
         directory=problem.path,

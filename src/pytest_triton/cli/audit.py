@@ -27,16 +27,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_triton.audit import (
-    RULES,
-    Finding,
-    Ignored,
-    IgnoreError,
-    audit,
-    parse_ignored,
-    parse_selected,
-)
-from pytest_triton.audit.finding import SEVERITIES
+from pytest_triton.audit import RULES, Ignored, IgnoreError, audit, parse_ignored, parse_selected
 from pytest_triton.audit.fixing import fixed_texts, write_text
 from pytest_triton.audit.rule_text import explanation
 from pytest_triton.audit.rules import KNOWN
@@ -46,6 +37,7 @@ from pytest_triton.cli.server_options import (
     add_release,
     add_server_args,
 )
+from pytest_triton.diagnostics.diagnostic import SEVERITIES, Diagnostic
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.options.repository_paths import NoDirectories, repository_paths
 from pytest_triton.options.values import Deployment
@@ -53,8 +45,9 @@ from pytest_triton.placement.command_line import BadArguments, CommandLine
 from pytest_triton.placement.hardware import Hardware, target_hardware
 from pytest_triton.placement.predict import ServerTraits
 from pytest_triton.repository import Repository, RepositoryError
-from pytest_triton.repository.problems import printable, shown_path
+from pytest_triton.text.paths import shown_path
 from pytest_triton.text.readable import is_file
+from pytest_triton.text.shown_text import printable
 from pytest_triton.text.wrapping import wrapped
 
 _WIDTH = 92
@@ -159,12 +152,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _audited(
     repositories: Sequence[Repository], arguments: argparse.Namespace
-) -> tuple[list[Finding], list[Path]]:
+) -> tuple[list[Diagnostic], list[Path]]:
     """The findings, and with --fix what is left of them, and the files that were changed."""
     select = tuple(arguments.select)
     server = ServerTraits(version=arguments.release)
 
-    def look(repository: Repository) -> tuple[Finding, ...]:
+    def look(repository: Repository) -> tuple[Diagnostic, ...]:
         return audit(
             repository,
             target=arguments.target,
@@ -175,7 +168,7 @@ def _audited(
             line=arguments.server_args,
         )
 
-    findings: list[Finding] = []
+    findings: list[Diagnostic] = []
     fixed: list[Path] = []
     for repository in repositories:
         found = look(repository)
@@ -194,7 +187,7 @@ def _read(paths: Sequence[Path], line: CommandLine) -> Repository:
     return CheckedDeployment.read(deployment, line).repository
 
 
-def _fix(findings: Sequence[Finding], repository: Repository) -> list[Path]:
+def _fix(findings: Sequence[Diagnostic], repository: Repository) -> list[Path]:
     texts = {
         model.config_file.path: model.config_file.text
         for model in repository.models
@@ -269,7 +262,7 @@ def _explained(name: str) -> str:
 
 
 def _text(
-    findings: Sequence[Finding],
+    findings: Sequence[Diagnostic],
     repositories: Sequence[Repository],
     fixed: Sequence[Path],
     fixing: bool,
@@ -282,20 +275,20 @@ def _text(
         who = f"{printable(finding.model)}: " if finding.model else ""
         yield f"{finding.place}: {finding.rule} {finding.name} ({finding.severity})"
         yield from wrapped(f"{who}{finding.message}", _WIDTH, start="  ", behind="  ")
-        if finding.mend:
+        if finding.lines:
             yield ""
-            yield textwrap.indent(finding.mend, "      ")
+            yield textwrap.indent(finding.lines, "      ")
         yield ""
     models = sum(len(one.models) for one in repositories)
     counted = ", ".join(_counted(findings))
-    fixable = sum(finding.fix is not None for finding in findings)
+    fixable = sum(bool(finding.edits) for finding in findings)
     yield (
         f"{models} model{'s' if models != 1 else ''}: {counted or 'nothing found'}"
         + (f"; {fixable} can be mended with --fix" if fixable else "")
     )
 
 
-def _counted(findings: Sequence[Finding]) -> Iterator[str]:
+def _counted(findings: Sequence[Diagnostic]) -> Iterator[str]:
     for severity in SEVERITIES:
         count = sum(finding.severity == severity for finding in findings)
         if count:
@@ -306,7 +299,7 @@ def _counted(findings: Sequence[Finding]) -> Iterator[str]:
 
 
 def as_json(
-    findings: Sequence[Finding], target: Hardware | None, fixed: Sequence[Path] = ()
+    findings: Sequence[Diagnostic], target: Hardware | None, fixed: Sequence[Path] = ()
 ) -> Mapping[str, Any]:
     """The object that `--format json` prints; this module's docstring lists its keys."""
     return {
@@ -322,9 +315,9 @@ def as_json(
                 "line": one.line,
                 "column": one.column,
                 "message": one.message,
-                "mend": one.mend,
-                "fixable": one.fix is not None,
-                "told_by": one.told_by,
+                "mend": one.lines,
+                "fixable": bool(one.edits),
+                "told_by": one.reported_by,
             }
             for one in findings
         ],
@@ -335,23 +328,16 @@ def as_json(
     }
 
 
-_GITHUB_LEVELS = {"error": "error", "warning": "warning", "note": "notice"}
-
-
-def github_lines(findings: Sequence[Finding]) -> Iterator[str]:
+def github_lines(findings: Sequence[Diagnostic]) -> Iterator[str]:
     """Workflow commands of GitHub Actions, which become annotations of a pull request."""
+    from pytest_triton.diagnostics.annotation import annotation
+
     for one in findings:
-        properties = {"file": shown_path(one.path), "title": f"{one.rule} {one.name}"}
-        if one.line is not None:
-            properties |= {"line": str(one.line), "col": str(one.column or 1)}
-        shown = ",".join(f"{name}={_property(text)}" for name, text in properties.items())
-        message = one.message + (f"\n\n{one.mend}" if one.mend else "")
-        yield f"::{_GITHUB_LEVELS[one.severity]} {shown}::{_data(message)}"
-
-
-def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
+        yield annotation(
+            one.severity,
+            one.message + (f"\n\n{one.lines}" if one.lines else ""),
+            title=f"{one.rule} {one.name}",
+            file=shown_path(one.path),
+            line=one.line,
+            column=one.column or 1,
+        )

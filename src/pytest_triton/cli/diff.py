@@ -22,7 +22,7 @@ from pytest_triton.errors import PytestTritonError
 from pytest_triton.ledger import Entry, read_ledger
 from pytest_triton.ledger.diff import Change, Difference, difference, placed
 from pytest_triton.ledger.fold import latest, merged
-from pytest_triton.repository.problems import printable
+from pytest_triton.text.shown_text import printable
 from pytest_triton.text.tables import lay_out, screen_width
 
 _MOST_ROWS = 200

@@ -32,8 +32,8 @@ from pathlib import Path
 
 from pytest_triton.doctor.examine import ABILITIES, Wanted, examine
 from pytest_triton.doctor.report import Diagnosis, Finding
-from pytest_triton.repository.problems import printable
 from pytest_triton.servers.container.image import OFFICIAL_IMAGE
+from pytest_triton.text.shown_text import printable
 from pytest_triton.text.wrapping import wrapped
 
 _WIDTH = 92  # characters a line of prose

@@ -49,7 +49,7 @@ from pytest_triton.ledger.fold import latest, merged, with_replaced
 from pytest_triton.ledger.ledger_file import read_json, write_text
 from pytest_triton.plan.plan_file import Plan, PlanUnusable, needs_of
 from pytest_triton.reports.proof import Open, Proof, hardware_of
-from pytest_triton.repository.problems import printable
+from pytest_triton.text.shown_text import printable
 from pytest_triton.text.tables import lay_out, screen_width
 
 _MOST_ROWS = 50

@@ -44,8 +44,8 @@ from pytest_triton.plan.jobs import plan_of
 from pytest_triton.plan.needs import PlannedModel, backends_of, needs_of_deployment
 from pytest_triton.plan.plan_file import Need, Plan, PlannedJob, names, plan_json
 from pytest_triton.plan.sharding import MOST
-from pytest_triton.repository.problems import printable
 from pytest_triton.repository.refusals import with_known_backends
+from pytest_triton.text.shown_text import printable
 from pytest_triton.text.tables import lay_out, screen_width
 from pytest_triton.text.wrapping import wrapped
 

@@ -54,22 +54,23 @@ from pytest_triton.cli.server_options import (
     server_of,
     shown_release,
 )
+from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.placement.advice import cure
 from pytest_triton.placement.declared import Declared
 from pytest_triton.placement.hardware import Gpu, Hardware, HardwareRequest
 from pytest_triton.placement.instances import NOTHING
 from pytest_triton.placement.predict import Prediction, ServerTraits, predict_all
-from pytest_triton.placement.refusal import Refusal, classify
+from pytest_triton.placement.refusal import Refusal
 from pytest_triton.placement.unserved import fewest_gpus, needs
-from pytest_triton.repository import Model, Problem, position_of
-from pytest_triton.repository.problems import Effect, printable, shown_path
+from pytest_triton.repository import Model, position_of
 from pytest_triton.repository.refusals import (
-    Refused,
     refused_everywhere,
     shown_problem,
     with_known_backends,
 )
+from pytest_triton.text.paths import shown_path
+from pytest_triton.text.shown_text import printable
 from pytest_triton.text.tables import lay_out, screen_width
 from pytest_triton.text.wrapping import wrapped
 
@@ -98,7 +99,7 @@ class PredictedModel:
     model: Model
     declared: str
     predictions: tuple[Prediction, ...]
-    refused: Refused | None = None
+    refused: Diagnostic | None = None
     ready_on: str | None = None  # of a model that none of it serves: the hardware that would
 
     @property
@@ -107,14 +108,14 @@ class PredictedModel:
         return any(prediction.ready for prediction in self.predictions)
 
     @property
-    def problems(self) -> list[Problem]:
+    def problems(self) -> list[Diagnostic]:
         """Why Triton refuses what is on disk, whatever the hardware."""
-        found = [one for one in self.model.problems if one.effect is not Effect.ACCEPTED]
+        found = [one for one in self.model.problems if one.refuses]
         if self.refused is not None and not any(
-            one.triton == self.refused.problem.triton or one.message == self.refused.problem.message
+            one.triton == self.refused.triton or one.message == self.refused.message
             for one in found
         ):
-            found.append(self.refused.problem)
+            found.append(self.refused)
         return found
 
 
@@ -256,9 +257,10 @@ def _predict(
 
 def _unreadable(model: Model, hardware: Hardware, server: ServerTraits) -> Prediction:
     problem = model.refusal
-    words = (problem.triton or problem.message) if problem is not None else "can't be read"
-    reason = classify(words) if problem is not None else "config"
-    refusal = Refusal("config" if reason == "other" else reason, words, "poll")
+    text, reason = "can't be read", None
+    if problem is not None:
+        text, reason = problem.triton or problem.message, problem.reason
+    refusal = Refusal(reason or "config", text, "poll")
     return Prediction(NOTHING, refusal=refusal, hardware=hardware, server=server)
 
 
@@ -333,7 +335,7 @@ def _told(model: PredictedModel) -> Iterator[str]:
     """What is wrong with a model, and the places in other configs that it contradicts."""
     for problem in model.problems:
         yield ""
-        if model.refused is not None and problem is model.refused.problem:
+        if model.refused is not None and problem is model.refused:
             yield shown_problem(model.refused)
         else:
             yield str(problem)
@@ -483,10 +485,10 @@ def _reasons(prediction: Prediction, readable: bool) -> Mapping[str, Any]:
     }
 
 
-def _problem(problem: Problem) -> Mapping[str, str]:
+def _problem(problem: Diagnostic) -> Mapping[str, str]:
     return {
         "place": problem.place,
         "message": problem.message,
-        "cure": problem.cure,
+        "cure": "\n".join(filter(None, (problem.fix, problem.lines))),
         "triton": problem.triton,
     }

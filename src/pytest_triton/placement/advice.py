@@ -87,8 +87,8 @@ def cure_refusal(
 ) -> Advice:
     """Advice on a refusal, predicted or observed."""
     advice = _cure_reason(declared, refusal, hardware, server)
-    if refusal.flaw is not None and refusal.flaw.message:
-        cause = f"{_sentence(refusal.flaw.message)} {refusal.flaw.cure}".strip()
+    if refusal.diagnostic is not None and refusal.diagnostic.message:
+        cause = f"{_sentence(refusal.diagnostic.message)} {refusal.diagnostic.fix}".strip()
         keep = refusal.reason in ("name", "backend-missing", "config", "ensemble")
         return Advice(cause, advice.lines if keep else "")
     return advice

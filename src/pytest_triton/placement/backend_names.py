@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from difflib import get_close_matches
 
-from pytest_triton.placement.flaws import Flaw
+from pytest_triton.diagnostics.diagnostic import Diagnostic
 
 # The backends of Triton's own repositories that serve models (batching or cache plugins don't).
 OFFICIAL_BACKENDS = (
@@ -81,7 +81,7 @@ def meant_backend(name: str) -> str:
 
 def missing_backend_flaw(
     backend: str, text: str, model: str, there: Collection[str] | None
-) -> Flaw:
+) -> Diagnostic:
     """The refusal of a model whose backend the server doesn't have, in Triton's words `text`."""
     meant = meant_backend(backend)
     if backend and backend == model.partition(".")[2] and backend not in OFFICIAL_BACKENDS:
@@ -110,4 +110,4 @@ def missing_backend_flaw(
             f"file, or --own-backend {backend}."
         )
     field = "backend" if backend else "platform"
-    return Flaw("backend-missing", text, field, message, cure)
+    return Diagnostic("backend-missing", text, field, message, cure)

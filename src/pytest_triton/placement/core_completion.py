@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, NamedTuple
 
+from pytest_triton.diagnostics.diagnostic import NEVER, Diagnostic
 from pytest_triton.placement.backends import AOTI_RELEASE, BACKENDS, Backend, guess_backend
-from pytest_triton.placement.flaws import NEVER, Flaw
 from pytest_triton.placement.polling import unexpected_platform
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Completion(NamedTuple):
     backend: str
     platform: str
     default_model_filename: str
-    flaw: Flaw | None = None
+    flaw: Diagnostic | None = None
 
 
 def complete(config: ModelConfig, directory: str, files: Collection[str]) -> Completion:
@@ -57,7 +57,7 @@ def complete(config: ModelConfig, directory: str, files: Collection[str]) -> Com
 
 def _guess(
     platform: str, file: str, files: Collection[str], directory: str, name: str
-) -> tuple[Backend | None, Flaw | None]:
+) -> tuple[Backend | None, Diagnostic | None]:
     guess = guess_backend(platform, file, files)
     look = not platform and not file
     if guess is not None or (look and "." in directory):
@@ -67,12 +67,12 @@ def _guess(
     until = NEVER if guess is None else AOTI_RELEASE
     if not look:
         return guess, unexpected_platform(platform, name, until) if guess else None
-    return guess, Flaw(
+    return guess, Diagnostic(
         "no-backend",
         f"Invalid model name: Could not determine backend for model '{directory}' with no "
         "backend in model configuration. Expected model name of the form 'model.<backend_name>'.",
         message="nothing names a backend, neither config.pbtxt nor a file that Triton knows",
-        cure='Write backend: "..." into config.pbtxt.',
+        fix='Write backend: "..." into config.pbtxt.',
         until=until,
     )
 

@@ -7,13 +7,14 @@ compared is what the models declare, completed by their backends.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.placement.data_types import type_name
-from pytest_triton.placement.flaws import Flaw, entry_of
+from pytest_triton.placement.fields import entry_of
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -132,7 +133,7 @@ class Checked(NamedTuple):
     """What core finds: flaws of which it names one (mostly the first), and whether the ensemble
     is decoupled, for a step of it is."""
 
-    flaws: tuple[Flaw, ...]
+    flaws: tuple[Diagnostic, ...]
     decoupled: bool = False
 
 
@@ -165,10 +166,10 @@ def check_data_flow(name: str, flow: DataFlow, models: Mapping[str, Signature]) 
 
 def _batch_size_flaws(
     name: str, flow: DataFlow, index: int, signature: Signature, nodes: Mapping[str, _Node]
-) -> Iterator[Flaw]:
+) -> Iterator[Diagnostic]:
     most, model = signature.max_batch_size, flow.steps[index].model
     if most and most < flow.max_batch_size:
-        yield Flaw(
+        yield Diagnostic(
             "ensemble",
             f"ensemble {name} allows maximum batch size {flow.max_batch_size}, but it contains "
             f"model {model} which only allows maximum batch size to be {most}",
@@ -176,13 +177,13 @@ def _batch_size_flaws(
             f"max_batch_size is {flow.max_batch_size}, and that of step {index}'s model `{model}` "
             f"is {most}",
             f"Write max_batch_size: {most}, or raise that of `{model}`.",
-            also=((model, "max_batch_size"),),
+            also=(Diagnostic(model=model, field="max_batch_size"),),
         )
 
 
 def _input_flaws(
     name: str, flow: DataFlow, index: int, signature: Signature, nodes: dict[str, _Node]
-) -> Iterator[Flaw]:
+) -> Iterator[Diagnostic]:
     step = flow.steps[index]
     mapped = dict(step.input_map)
     names = [one.name for one in signature.inputs]
@@ -213,7 +214,7 @@ def _input_flaws(
                     yield flaw
                     return
         elif not one.optional:
-            yield Flaw(
+            yield Diagnostic(
                 "ensemble",
                 f"in ensemble {name}, input {one.name} in model {step.model} is not mapped to any "
                 "ensemble tensors",
@@ -221,14 +222,14 @@ def _input_flaws(
                 f"step {index} gives nothing to the input `{one.name}` of its model `{step.model}`",
                 f'Add input_map {{ key: "{one.name}" value: "..." }}, or write optional: true '
                 f"into that input of `{step.model}`.",
-                also=((step.model, one.field),),
+                also=(Diagnostic(model=step.model, field=one.field),),
             )
             return
 
 
 def _output_flaws(
     name: str, flow: DataFlow, index: int, signature: Signature, nodes: dict[str, _Node]
-) -> Iterator[Flaw]:
+) -> Iterator[Diagnostic]:
     step = flow.steps[index]
     outputs = {one.name: one for one in signature.outputs}
     mapped = dict(step.output_map)
@@ -257,14 +258,14 @@ def _output_flaws(
                 if flaw is not None:
                     yield flaw
             if [one.name for one in signature.outputs].count(key) > 1:
-                yield Flaw(
+                yield Diagnostic(
                     "ensemble",
                     f"in ensemble {name}, multiple outputs in model {step.model} are mapped to the "
                     f"same ensemble tensor {tensor}",
                     place,
                     f"`{step.model}` has two outputs called `{key}`",
                     "Give each a name of its own.",
-                    also=((step.model, outputs[key].field),),
+                    also=(Diagnostic(model=step.model, field=outputs[key].field),),
                 )
 
 
@@ -276,7 +277,7 @@ def _unknown(
     key: str,
     names: Sequence[str],
     free: Sequence[str],
-) -> Flaw:
+) -> Diagnostic:
     close = get_close_matches(key, free, n=1, cutoff=0.5) or (free if len(free) == 1 else [])
     same = [one for one in names if one.lower() == key.lower()]
     close = same or close
@@ -285,28 +286,33 @@ def _unknown(
         cure = f'Write key: "{close[0]}". {cure}'
     elif not names:
         cure = f"Declare its {word}s in `{step.model}`/config.pbtxt."
-    return Flaw(
+    return Diagnostic(
         "ensemble",
         text,
         entry_of(f"{_ENSEMBLE_STEP}[{index}].{word}_map", key),
         f"step {index} names the {word} `{key}`, which its model `{step.model}` doesn't have",
         cure,
-        also=((step.model, word),),
+        also=(Diagnostic(model=step.model, field=word),),
     )
 
 
-def _inconsistent(ensemble: str, tensor: str, known: _Node, other: _Node) -> Flaw | None:
+def _fields(tensors: Iterable[tuple[str, str]], name: str) -> tuple[Diagnostic, ...]:
+    """A field of each of these tensors, which are (model, field)."""
+    return tuple(Diagnostic(model=model, field=f"{field}.{name}") for model, field in tensors)
+
+
+def _inconsistent(ensemble: str, tensor: str, known: _Node, other: _Node) -> Diagnostic | None:
     assert known.tensor is not None
     assert other.tensor is not None
     text = f"in ensemble {ensemble}, ensemble tensor {tensor}: inconsistent "
     also = tuple(
-        (node.model, f"{node.tensor.field}.{{}}")
+        (node.model, node.tensor.field)
         for node in (other, known)
         if node.tensor is not None and node.model != ensemble
     )
     if known.tensor.data_type != other.tensor.data_type:
         mine, its = type_name(known.tensor.data_type), type_name(other.tensor.data_type)
-        return Flaw(
+        return Diagnostic(
             "ensemble",
             f"{text}data type: {mine} is inferred from model {known.model} while {its} is inferred "
             f"from model {other.model}",
@@ -316,13 +322,13 @@ def _inconsistent(ensemble: str, tensor: str, known: _Node, other: _Node) -> Fla
             + _whose(ensemble, tensor, known),
             f"Give both the same data_type, or put a model between them that converts "
             f"{mine} and {its}.",
-            also=tuple((model, place.format("data_type")) for model, place in also),
+            also=_fields(also, "data_type"),
         )
     if not _alike(known.tensor.dims, other.tensor.dims) and not _alike(
         known.full_dims, other.full_dims
     ):
         mine_dims, its_dims = _shape(known.full_dims), _shape(other.full_dims)
-        return Flaw(
+        return Diagnostic(
             "ensemble",
             f"{text}shape: {mine_dims} is inferred from model {known.model} while {its_dims} is "
             f"inferred from model {other.model}",
@@ -330,7 +336,7 @@ def _inconsistent(ensemble: str, tensor: str, known: _Node, other: _Node) -> Fla
             f"`{tensor}` is {its_dims} for `{other.model}` ({other.tensor.name}), and {mine_dims} "
             f"for {_whose(ensemble, tensor, known)}",
             _shape_cure(ensemble, known, other),
-            also=tuple((model, place.format("dims")) for model, place in also),
+            also=_fields(also, "dims"),
         )
     return None
 
@@ -412,7 +418,7 @@ def _check_decoupled(name: str, flow: DataFlow, nodes: Mapping[str, _Node]) -> C
     return Checked((), label != 0)
 
 
-def _mixed_flaw(name: str, flow: DataFlow, node: _Node, nodes: Mapping[str, _Node]) -> Flaw:
+def _mixed_flaw(name: str, flow: DataFlow, node: _Node, nodes: Mapping[str, _Node]) -> Diagnostic:
     by_node: Callable[[str], bool] = lambda tensor: nodes.get(tensor) is node  # noqa: E731
     index = next(
         (n for n, step in enumerate(flow.steps) if any(by_node(t) for _, t in step.output_map)),
@@ -423,7 +429,7 @@ def _mixed_flaw(name: str, flow: DataFlow, node: _Node, nodes: Mapping[str, _Nod
     else:
         place = f"{_ENSEMBLE_STEP}[{index}].input_map"
         who = f"the inputs of step {index} (`{flow.steps[index].model}`) come"
-    return Flaw(
+    return Diagnostic(
         "ensemble",
         f"in ensemble {name}, step of model '{node.model}' receives inputs originated from "
         "different decoupled models",

@@ -6,12 +6,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
+from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.placement.backends import BACKENDS, Backend, backend_named
 from pytest_triton.placement.core_completion import complete
 from pytest_triton.placement.data_flow import DataFlow, Signature
 from pytest_triton.placement.ensembles import ENSEMBLE
 from pytest_triton.placement.fields import field_flaws, set_fields
-from pytest_triton.placement.flaws import Flaw
 from pytest_triton.placement.libraries import Runtime, batch_strategy_flaws
 from pytest_triton.placement.named_files import NamedFiles
 from pytest_triton.placement.polling import (
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 # Older sequence batchers need an instance that isn't passive.
-ONLY_PASSIVE_SEQUENCE = Flaw(
+ONLY_PASSIVE_SEQUENCE = Diagnostic(
     "config",
     "Initialization failed for all sequence-batch scheduler threads",
     "instance_group",
@@ -130,14 +130,14 @@ class Declared:
     step_versions: tuple[int, ...] = ()
     versions: tuple[int, ...] = ()
     has_config: bool = True
-    flaws: tuple[Flaw, ...] = field(default=(), repr=False)
-    io_flaws: tuple[Flaw, ...] = field(default=(), repr=False)
-    instance_flaws: tuple[Flaw, ...] = field(default=(), repr=False)
-    scheduler_flaws: tuple[Flaw, ...] = field(default=(), repr=False)
+    flaws: tuple[Diagnostic, ...] = field(default=(), repr=False)
+    io_flaws: tuple[Diagnostic, ...] = field(default=(), repr=False)
+    instance_flaws: tuple[Diagnostic, ...] = field(default=(), repr=False)
+    scheduler_flaws: tuple[Diagnostic, ...] = field(default=(), repr=False)
     signature: Signature | None = field(default=None, repr=False)
     data_flow: DataFlow | None = field(default=None, repr=False)
     runtime: Runtime = field(default=Runtime(), repr=False)
-    agents: tuple[tuple[str, Flaw], ...] = field(default=(), repr=False)
+    agents: tuple[tuple[str, Diagnostic], ...] = field(default=(), repr=False)
     resources: tuple[tuple[Resource, ...], ...] = field(default=(), repr=False)
 
     @classmethod

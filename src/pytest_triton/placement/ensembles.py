@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from pytest_triton.placement.flaws import Flaw
+from pytest_triton.diagnostics.diagnostic import Diagnostic
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -19,10 +19,10 @@ ENSEMBLE = "ensemble"
 _CHECK_NAMES = "Check the names in the steps' maps, and those of the ensemble's inputs and outputs."
 
 
-def ensemble_flaws(config: ModelConfig, name: str, platform: str) -> Iterator[Flaw]:
+def ensemble_flaws(config: ModelConfig, name: str, platform: str) -> Iterator[Diagnostic]:
     """What is wrong with an ensemble, in core's order. Later flaws may follow from the first."""
     if not config.HasField("ensemble_scheduling"):
-        yield Flaw(
+        yield Diagnostic(
             "ensemble",
             f"ensemble scheduling must be set for ensemble {name} whose platform is {ENSEMBLE}",
             "platform",
@@ -30,7 +30,7 @@ def ensemble_flaws(config: ModelConfig, name: str, platform: str) -> Iterator[Fl
             "Write ensemble_scheduling { step [ ... ] }.",
         )
     elif platform != ENSEMBLE:
-        yield Flaw(
+        yield Diagnostic(
             "ensemble",
             f"ensemble scheduling cannot be set for model '{name}' whose platform is not "
             f"{ENSEMBLE}",
@@ -44,14 +44,14 @@ def ensemble_flaws(config: ModelConfig, name: str, platform: str) -> Iterator[Fl
         yield from _data_flow_flaws(config, name)
 
 
-def _field_flaws(config: ModelConfig, name: str) -> Iterator[Flaw]:
+def _field_flaws(config: ModelConfig, name: str) -> Iterator[Diagnostic]:
     for field, present, words in (
         ("instance_group", len(config.instance_group), "instance group should not be"),
         ("optimization", config.HasField("optimization"), "optimization should not be"),
         ("model_warmup", len(config.model_warmup), "model_warmup can not be"),
     ):
         if present:
-            yield Flaw(
+            yield Diagnostic(
                 "ensemble",
                 f"{words} specified for ensemble '{name}'",
                 field,
@@ -60,9 +60,9 @@ def _field_flaws(config: ModelConfig, name: str) -> Iterator[Flaw]:
             )
 
 
-def _step_flaws(config: ModelConfig, name: str) -> Iterator[Flaw]:
+def _step_flaws(config: ModelConfig, name: str) -> Iterator[Diagnostic]:
     if not len(config.ensemble_scheduling.step):
-        yield Flaw(
+        yield Diagnostic(
             "ensemble",
             f"must specify 'step' for ensemble '{name}'",
             "ensemble_scheduling",
@@ -74,7 +74,7 @@ def _step_flaws(config: ModelConfig, name: str) -> Iterator[Flaw]:
         place = f"ensemble_scheduling.step[{index}]"
         for field in ("model_name", "input_map", "output_map"):
             if not getattr(step, field):
-                yield Flaw(
+                yield Diagnostic(
                     "ensemble",
                     f"must specify '{field}' in step {index} of ensemble '{name}'",
                     place,
@@ -83,7 +83,7 @@ def _step_flaws(config: ModelConfig, name: str) -> Iterator[Flaw]:
                 )
         for tensor in step.output_map.values():
             if tensor in written:
-                yield Flaw(
+                yield Diagnostic(
                     "ensemble",
                     f"ensemble tensor '{tensor}' can appear in an output map only once for "
                     f"ensemble '{name}' step {index}",
@@ -94,7 +94,7 @@ def _step_flaws(config: ModelConfig, name: str) -> Iterator[Flaw]:
             written.add(tensor)
 
 
-def _data_flow_flaws(config: ModelConfig, name: str) -> Iterator[Flaw]:
+def _data_flow_flaws(config: ModelConfig, name: str) -> Iterator[Diagnostic]:
     sources: dict[str, list[str]] = {}  # a written tensor -> those it is made from
     places: dict[str, str] = {}  # any tensor -> the field that names it first
     read: set[str] = set()
@@ -109,7 +109,7 @@ def _data_flow_flaws(config: ModelConfig, name: str) -> Iterator[Flaw]:
     for index, given in enumerate(config.input):
         if given.name not in places:
             names = ", ".join(tensor for tensor in places if tensor not in sources)
-            yield Flaw(
+            yield Diagnostic(
                 "ensemble",
                 f"ensemble input '{given.name}' for ensemble {name}' is not used",
                 f"input[{index}].name",
@@ -121,7 +121,7 @@ def _data_flow_flaws(config: ModelConfig, name: str) -> Iterator[Flaw]:
         ready |= made
     for index, output in enumerate(config.output):
         if output.name not in places:
-            yield Flaw(
+            yield Diagnostic(
                 "ensemble",
                 f"ensemble output '{output.name}' for ensemble {name}' is not used",
                 f"output[{index}].name",
@@ -136,12 +136,12 @@ def _data_flow_flaws(config: ModelConfig, name: str) -> Iterator[Flaw]:
                 words += f": at least one of its depending tensors, '{cause}', is not connected"
                 message += f", for nothing writes `{cause}`"
             field = f"output[{index}].name" if cause == output.name else places[cause]
-            yield Flaw("ensemble", words, field, message, _CHECK_NAMES)
+            yield Diagnostic("ensemble", words, field, message, _CHECK_NAMES)
     outputs = {output.name for output in config.output}
     for tensor, place in places.items():
         if tensor not in outputs and not (tensor in ready and tensor in read):
             what = "used by nothing" if tensor in ready else "never written"
-            yield Flaw(
+            yield Diagnostic(
                 "ensemble",
                 f"ensemble tensor '{tensor}' is unused in ensemble '{name}'",
                 place,

@@ -6,12 +6,13 @@ older server can't parse a config that has such a field, whatever its value.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_triton.placement.flaws import Flaw, Version
+from pytest_triton.diagnostics.diagnostic import Diagnostic, Version
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -83,14 +84,14 @@ def set_fields(config: ModelConfig) -> Iterator[str]:
         yield "ensemble_scheduling.max_inflight_requests"
 
 
-def field_flaws(fields: tuple[str, ...], name: str) -> Iterator[Flaw]:
+def field_flaws(fields: tuple[str, ...], name: str) -> Iterator[Diagnostic]:
     """What releases say that don't know one of these fields; the newest first."""
     rows = [(path, since(path)) for path in fields]
     known = [(path, row) for path, row in rows if row is not None]
     for path, row in sorted(known, key=lambda one: one[1].since, reverse=True):
         release = ".".join(map(str, row.since))
         field = path.rpartition(".")[2]
-        yield Flaw(
+        yield Diagnostic(
             "config",
             f"failed to read text proto from {name}/config.pbtxt",
             path,
@@ -101,3 +102,8 @@ def field_flaws(fields: tuple[str, ...], name: str) -> Iterator[Flaw]:
             until=row.since,
             code="Internal",
         )
+
+
+def entry_of(field: str, key: str) -> str:
+    """The field of a map's entry: `input_map["X"]`."""
+    return f"{field}[{json.dumps(key, ensure_ascii=False)}]"

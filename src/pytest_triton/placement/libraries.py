@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_triton.placement.flaws import Flaw
+from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.placement.named_files import BATCH_STRATEGY
 
 if TYPE_CHECKING:
@@ -39,13 +39,13 @@ def library_name(backend: str) -> str:
     return f"libtriton_{backend}.so"
 
 
-def batch_strategy_flaws(config: ModelConfig) -> Iterator[Flaw]:
+def batch_strategy_flaws(config: ModelConfig) -> Iterator[Diagnostic]:
     """A custom batching library is for the dynamic batcher. Where it lies, the server knows."""
     if (
         config.WhichOneof("scheduling_choice") == "sequence_batching"
         and BATCH_STRATEGY in config.parameters
     ):
-        yield Flaw(
+        yield Diagnostic(
             "config",
             f"{BATCH_STRATEGY} cannot be specified with sequence batcher, using default batching "
             "strategy",

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_triton.placement.flaws import Flaw
+from pytest_triton.diagnostics.diagnostic import Diagnostic
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -55,7 +55,7 @@ def paths_named(config: ModelConfig) -> Iterator[str]:
 
 def missing_file_flaw(
     files: NamedFiles | None, relative: str, field: str, what: str, folder: str = ""
-) -> Flaw | None:
+) -> Diagnostic | None:
     """The refusal of a model whose file isn't there; None if it is, or nobody has looked.
 
     `what` is the file in words; `folder` the one that it has to be in.
@@ -64,7 +64,7 @@ def missing_file_flaw(
     if found is None or (found.size is not None and not found.is_directory):
         return None
     if found.is_directory:
-        return Flaw(
+        return Diagnostic(
             "crash",
             "terminate called after throwing an instance of 'std::length_error'",
             field,
@@ -76,7 +76,7 @@ def missing_file_flaw(
         cure = f"It stands in `{found.elsewhere}`: move it to `{relative}`."
     elif folder:
         cure = f"Triton looks for it in `{folder}/` beside config.pbtxt: add it there."
-    return Flaw(
+    return Diagnostic(
         "model-file",
         f"failed to open text file for read {found.path}: {found.error}",
         field,

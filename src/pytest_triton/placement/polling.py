@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from pytest_triton.diagnostics.diagnostic import NEVER, Diagnostic, Version
 from pytest_triton.placement.backend_names import meant_backend
 from pytest_triton.placement.backends import (
     AOTI_NAMES,
@@ -18,7 +19,6 @@ from pytest_triton.placement.backends import (
     backend_of_platform,
 )
 from pytest_triton.placement.ensembles import ENSEMBLE, ensemble_flaws
-from pytest_triton.placement.flaws import NEVER, Flaw, Version
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -31,12 +31,12 @@ MODEL_METRICS: Version = (2, 52, 0)
 
 def poll_flaws(
     config: ModelConfig, name: str, backend: str, platform: str, directory: str
-) -> Iterator[Flaw]:
+) -> Iterator[Diagnostic]:
     """What polling refuses, in order; name, backend and platform are the completed ones."""
     scheduling = config.WhichOneof("scheduling_choice")
     yield from _platform_flaws(name, backend, platform)
     if config.max_batch_size < 0:
-        yield Flaw(
+        yield Diagnostic(
             "config",
             f"'max_batch_size' must be non-negative value for {name}",
             "max_batch_size",
@@ -53,7 +53,7 @@ def poll_flaws(
         yield decoupled_cache_flaw(name)
     yield from metrics_flaws(config)
     if name != directory:
-        yield Flaw(
+        yield Diagnostic(
             "name",
             f"unexpected directory name '{directory}' for model '{name}', directory name must "
             "equal model name",
@@ -63,8 +63,8 @@ def poll_flaws(
         )
 
 
-def decoupled_cache_flaw(name: str) -> Flaw:
-    return Flaw(
+def decoupled_cache_flaw(name: str) -> Diagnostic:
+    return Diagnostic(
         "config",
         f"Response Cache does not currently support model {name} with 'decoupled' "
         "transaction policy. Please disable the response cache.",
@@ -74,12 +74,12 @@ def decoupled_cache_flaw(name: str) -> Flaw:
     )
 
 
-def agent_flaws(config: ModelConfig) -> tuple[tuple[str, Flaw], ...]:
+def agent_flaws(config: ModelConfig) -> tuple[tuple[str, Diagnostic], ...]:
     """The repository agents that a config wants, with what a server says that lacks one."""
     return tuple(
         (
             agent.name,
-            Flaw(
+            Diagnostic(
                 "agent-missing",
                 f"unable to find 'libtritonrepoagent_{agent.name}.so' for repo agent "
                 f"'{agent.name}', searched: /opt/tritonserver/repoagents",
@@ -93,7 +93,7 @@ def agent_flaws(config: ModelConfig) -> tuple[tuple[str, Flaw], ...]:
     )
 
 
-def metrics_flaws(config: ModelConfig) -> Iterator[Flaw]:
+def metrics_flaws(config: ModelConfig) -> Iterator[Diagnostic]:
     """What is refused in `model_metrics`."""
     if "model_metrics" not in config.DESCRIPTOR.fields_by_name:
         return  # of an older tritonclient, which can't read it either
@@ -111,7 +111,7 @@ def metrics_flaws(config: ModelConfig) -> Iterator[Flaw]:
             text = "histogram options must specify non-empty 'buckets'"
             field = f"{place}.histogram_options"
         if text:
-            yield Flaw(
+            yield Diagnostic(
                 "config",
                 text,
                 field,
@@ -139,11 +139,11 @@ def versions_to_load(config: ModelConfig, there: Collection[int]) -> tuple[int, 
     return versions[-count:] if count else ()
 
 
-def version_flaw(config: ModelConfig, name: str, there: Collection[int]) -> Flaw | None:
+def version_flaw(config: ModelConfig, name: str, there: Collection[int]) -> Diagnostic | None:
     """The refusal of a model without a version to load, which comes after polling."""
     if versions_to_load(config, there):
         return None
-    return Flaw(
+    return Diagnostic(
         "version",
         f"at least one version must be available under the version policy of model '{name}'",
         "version_policy",
@@ -152,8 +152,8 @@ def version_flaw(config: ModelConfig, name: str, there: Collection[int]) -> Flaw
     )
 
 
-def unexpected_platform(platform: str, name: str, until: Version = NEVER) -> Flaw:
-    return Flaw(
+def unexpected_platform(platform: str, name: str, until: Version = NEVER) -> Diagnostic:
+    return Diagnostic(
         "no-backend",
         f"unexpected platform type '{platform}' for {name}",
         "platform" if platform else "default_model_filename",
@@ -164,13 +164,13 @@ def unexpected_platform(platform: str, name: str, until: Version = NEVER) -> Fla
     )
 
 
-def _platform_flaws(name: str, backend: str, platform: str) -> Iterator[Flaw]:
+def _platform_flaws(name: str, backend: str, platform: str) -> Iterator[Diagnostic]:
     if not backend:
         if platform != ENSEMBLE:
             yield unexpected_platform(platform, name)
         return
     if platform == ENSEMBLE:
-        yield Flaw(
+        yield Diagnostic(
             "ensemble",
             f"Ensemble model '{name}' must have platform type '{platform}' and empty backend type",
             "backend",
@@ -190,9 +190,9 @@ def _platform_flaws(name: str, backend: str, platform: str) -> Iterator[Flaw]:
 
 def _odd_pair(
     platform: str, backend: str, fitting: tuple[str, ...], until: Version = NEVER
-) -> Flaw:
+) -> Diagnostic:
     foreign = backend_of_platform(platform) is not None
-    return Flaw(
+    return Diagnostic(
         "config",
         f"unexpected 'platform' and 'backend' pair, got:{platform}, {backend}",
         "platform",
@@ -206,11 +206,11 @@ def _odd_pair(
 
 def _preferred_size_flaws(
     sizes: Collection[int], most: int, name: str, field: str, words: str
-) -> Iterator[Flaw]:
+) -> Iterator[Diagnostic]:
     for index, size in enumerate(sizes):
         if 0 < size <= most:
             continue
-        yield Flaw(
+        yield Diagnostic(
             "config",
             f"{words} must be {'positive' if size <= 0 else '<= max batch size'} for {name}",
             f"{field}[{index}]",
@@ -219,7 +219,7 @@ def _preferred_size_flaws(
         )
 
 
-def _dynamic_batching_flaws(config: ModelConfig, name: str) -> Iterator[Flaw]:
+def _dynamic_batching_flaws(config: ModelConfig, name: str) -> Iterator[Diagnostic]:
     batching = config.dynamic_batching
     yield from _preferred_size_flaws(
         batching.preferred_batch_size,
@@ -231,7 +231,7 @@ def _dynamic_batching_flaws(config: ModelConfig, name: str) -> Iterator[Flaw]:
     levels, default = batching.priority_levels, batching.default_priority_level
     if levels:
         if not 1 <= default <= levels:
-            yield Flaw(
+            yield Diagnostic(
                 "config",
                 f"default priority level must be in range [1, {levels}] for {name}",
                 f"dynamic_batching.{'default_priority_level' if default else 'priority_levels'}",
@@ -239,7 +239,7 @@ def _dynamic_batching_flaws(config: ModelConfig, name: str) -> Iterator[Flaw]:
                 f"Write a default_priority_level from 1 to {levels}.",
             )
         if any(not 1 <= level <= levels for level in batching.priority_queue_policy):
-            yield Flaw(
+            yield Diagnostic(
                 "config",
                 f"priority queue policy must have priority level in range [1, {levels}] for {name}",
                 "dynamic_batching.priority_queue_policy",
@@ -249,7 +249,7 @@ def _dynamic_batching_flaws(config: ModelConfig, name: str) -> Iterator[Flaw]:
     if batching.preserve_ordering:
         field, cure = "dynamic_batching.preserve_ordering", "Delete one of the two."
         if levels > 1:
-            yield Flaw(
+            yield Diagnostic(
                 "config",
                 f"Only one priority level is allowed when 'preserve_ordering' is true for {name}",
                 field,
@@ -259,7 +259,7 @@ def _dynamic_batching_flaws(config: ModelConfig, name: str) -> Iterator[Flaw]:
         policies = [batching.default_queue_policy, *batching.priority_queue_policy.values()]
         delay = batching.default_queue_policy.DELAY
         if any(p.default_timeout_microseconds and p.timeout_action == delay for p in policies):
-            yield Flaw(
+            yield Diagnostic(
                 "config",
                 "Queue policy can not have DELAY as timeout action when "
                 f"'preserve_ordering' is true for {name}",
@@ -269,10 +269,10 @@ def _dynamic_batching_flaws(config: ModelConfig, name: str) -> Iterator[Flaw]:
             )
 
 
-def _sequence_batching_flaws(config: ModelConfig, name: str) -> Iterator[Flaw]:
+def _sequence_batching_flaws(config: ModelConfig, name: str) -> Iterator[Diagnostic]:
     batching = config.sequence_batching
     if config.response_cache.enable:
-        yield Flaw(
+        yield Diagnostic(
             "config",
             f"Response Cache does not currently support model {name} with sequence batching "
             "scheduler. Please disable the response cache.",
@@ -293,7 +293,7 @@ def _sequence_batching_flaws(config: ModelConfig, name: str) -> Iterator[Flaw]:
         )
     slots = batching.direct.minimum_slot_utilization
     if which == "direct" and (slots < 0.0 or slots > 1.0):  # core lets nan pass
-        yield Flaw(
+        yield Diagnostic(
             "config",
             f"sequence batching minimum slot utilization must be in range (0.0, 1.0] for {name}",
             "sequence_batching.direct.minimum_slot_utilization",
@@ -315,16 +315,16 @@ _CORRID_CURE = "Write no values, and a data_type of TYPE_(U)INT32, TYPE_(U)INT64
 _VALUES = ("int32_false_true", "fp32_false_true", "bool_false_true")
 
 
-def _control_flaws(batching: Any, name: str) -> Iterator[Flaw]:
+def _control_flaws(batching: Any, name: str) -> Iterator[Diagnostic]:
     """All that is wrong with control inputs; core goes through them once for each kind."""
     for kind, label in _CONTROLS:
         tensors: set[str] = set()
         seen = False
-        odd_type: Flaw | None = None  # which core looks at when it has gone through all of them
+        odd_type: Diagnostic | None = None  # core looks at it behind all others
         for index, tensor in enumerate(batching.control_input):
             field = f"sequence_batching.control_input[{index}]"
             if not tensor.name:
-                yield Flaw(
+                yield Diagnostic(
                     "config",
                     f"sequence batching control tensor must have a name for {name}",
                     field,
@@ -332,7 +332,7 @@ def _control_flaws(batching: Any, name: str) -> Iterator[Flaw]:
                     "Write the name of the model's input that takes it.",
                 )
             if tensor.name in tensors:
-                yield Flaw(
+                yield Diagnostic(
                     "config",
                     f"sequence batching control tensor '{tensor.name}' is specified for multiple "
                     f"control kinds for {name}",
@@ -345,7 +345,7 @@ def _control_flaws(batching: Any, name: str) -> Iterator[Flaw]:
                 if control.kind != kind:
                     continue
                 if seen:
-                    yield Flaw(
+                    yield Diagnostic(
                         "config",
                         f"sequence batching specifies multiple {label} tensors for {name}",
                         f"{field}.control[{number}]",
@@ -354,7 +354,7 @@ def _control_flaws(batching: Any, name: str) -> Iterator[Flaw]:
                     )
                 seen = True
                 for words, cure in _control_value_flaws(control, kind, label, name):
-                    yield Flaw(
+                    yield Diagnostic(
                         "config",
                         words,
                         f"{field}.control[{number}]",
@@ -363,7 +363,7 @@ def _control_flaws(batching: Any, name: str) -> Iterator[Flaw]:
                     )
                 odd_type = None
                 if kind == _CORRID and control.data_type not in _CORRID_TYPES:
-                    odd_type = Flaw(
+                    odd_type = Diagnostic(
                         "config",
                         f"unexpected data type for control {label} for {name}. Allowed data types "
                         "are TYPE_UINT64, TYPE_INT64, TYPE_UINT32, TYPE_INT32 and TYPE_STRING",

@@ -18,11 +18,11 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal
 
+from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.placement.backend_names import missing_backend_flaw
 from pytest_triton.placement.backends import Backend, backend_named
 from pytest_triton.placement.data_flow import Signature, check_data_flow
 from pytest_triton.placement.declared import Declared, DeclaredGroup, OnDisk, shortened
-from pytest_triton.placement.flaws import Flaw
 from pytest_triton.placement.hardware import Gpu, Hardware
 from pytest_triton.placement.instances import NOTHING, Instances, Kind, Placement
 from pytest_triton.placement.libraries import PYTHON_RUNTIME, library_name
@@ -232,12 +232,21 @@ def _data_flow_refusal(
     return _first(ensemble.io_flaws, server)
 
 
-def _of_flaw(flaw: Flaw, stage: Stage = "load") -> Refusal:
-    text = flaw.text if stage == "poll" or flaw.reason == "crash" else f"{flaw.code}: {flaw.text}"
-    return Refusal(flaw.reason, text, stage, flaw)
+def _of_flaw(flaw: Diagnostic, stage: Stage = "load") -> Refusal:
+    text = (
+        flaw.triton if stage == "poll" or flaw.reason == "crash" else f"{flaw.code}: {flaw.triton}"
+    )
+    return Refusal(flaw.reason or "other", text, stage, flaw)
 
 
-def _first(flaws: Iterable[Flaw], server: ServerTraits, stage: Stage = "load") -> Refusal | None:
+def _field_of(refusal: Refusal) -> str:
+    """The field of its config that leads to a refusal; "" where that is no one field."""
+    return refusal.diagnostic.field if refusal.diagnostic is not None else ""
+
+
+def _first(
+    flaws: Iterable[Diagnostic], server: ServerTraits, stage: Stage = "load"
+) -> Refusal | None:
     """The refusal of the first flaw that this release minds."""
     found = next((flaw for flaw in flaws if flaw.holds(server.version)), None)
     return None if found is None else _of_flaw(found, stage)
@@ -259,13 +268,13 @@ def _missing_step(
     for index, step in enumerate(ensemble.steps):
         if step not in polled:
             words = f"ensemble {ensemble.name} contains models that are not available or ambiguous"
-            flaw = Flaw(
+            flaw = Diagnostic(
                 "ensemble",
                 f"{words}: {step}",
                 f"ensemble_scheduling.step[{index}].model_name",
                 f"step {index} names the model `{step}`, which Triton doesn't have",
                 _names_like(step, models) or "Add it, correct its config, or correct the name.",
-                also=((step, ""),),
+                also=(Diagnostic(model=step),),
             )
             return _of_flaw(flaw, "poll")
     return None
@@ -290,17 +299,19 @@ def _broken_step(ensemble: Declared, predictions: Mapping[str, Prediction]) -> R
     return None
 
 
-def _broken_step_flaw(ensemble: Declared, step: str, words: str, prediction: Prediction) -> Flaw:
+def _broken_step_flaw(
+    ensemble: Declared, step: str, words: str, prediction: Prediction
+) -> Diagnostic:
     index = ensemble.steps.index(step)
     place = f"ensemble_scheduling.step[{index}]"
     if prediction.refusal is not None:
-        return Flaw(
+        return Diagnostic(
             "ensemble",
             words,
             f"{place}.model_name",
             f"step {index}'s model `{step}` is {prediction.refusal}, and the ensemble with it",
             f"Correct `{step}` first.",
-            also=((step, prediction.refusal.flaw.field if prediction.refusal.flaw else ""),),
+            also=(Diagnostic(model=step, field=_field_of(prediction.refusal)),),
         )
     loaded = prediction.declared.versions
     asked = [
@@ -315,7 +326,7 @@ def _broken_step_flaw(ensemble: Declared, step: str, words: str, prediction: Pre
     says = f"step {index} asks for version {version} of `{step}`"
     if not version:
         says = f"step {index} has no model_version, which means version 0 of `{step}`"
-    return Flaw(
+    return Diagnostic(
         "ensemble",
         words,
         f"{place}.model_version",
@@ -349,7 +360,7 @@ def _circle(name: str, models: Mapping[str, Declared]) -> Refusal:
                 reached.add(step)
                 ahead += _present(models[step], models)
         if name in reached:
-            flaw = Flaw(
+            flaw = Diagnostic(
                 "ensemble",
                 f"circular dependency between ensembles: {name} -> ...",
                 f"ensemble_scheduling.step[{index}].model_name",
@@ -358,7 +369,7 @@ def _circle(name: str, models: Mapping[str, Declared]) -> Refusal:
             )
             return _of_flaw(flaw, "poll")
     # Core follows the circle for ever, until its stack is full (seen on 2.33.0 to 2.51.0).
-    flaw = Flaw(
+    flaw = Diagnostic(
         "crash",
         "(no words: the server ends with signal 11)",
         "ensemble_scheduling.step",
@@ -433,7 +444,7 @@ def _resolve(
             unresolved = _group_refusal(declared, group, name, kind, gpus, there, server)
             if unresolved is not None and declared.groups:
                 flaw = _group_flaw(unresolved, f"instance_group[{index}]")
-                unresolved = replace(unresolved, flaw=flaw)
+                unresolved = replace(unresolved, diagnostic=flaw)
         if kind != "UNKNOWN":
             passive = group.passive
             numbered = server.version >= NUMBERED_INSTANCES
@@ -613,10 +624,10 @@ _FIELD_OF_GROUP: dict[Reason, str] = {
 }
 
 
-def _group_flaw(refusal: Refusal, group: str) -> Flaw:
+def _group_flaw(refusal: Refusal, group: str) -> Diagnostic:
     """Where a group is wrong; the message and what to do are advice.py's."""
     field = _FIELD_OF_GROUP.get(refusal.reason, "kind")
-    return Flaw(refusal.reason, refusal.text, f"{group}.{field}")
+    return Diagnostic(refusal.reason, refusal.text, f"{group}.{field}")
 
 
 def _profile_refusal(label: str, platform: str, profiles: tuple[str, ...]) -> Refusal | None:
@@ -651,7 +662,7 @@ def _late_refusal(
     """What comes after the groups: the config's inputs and outputs, then the backend's word."""
     if not declared.has_config and not backend.completes:
         return _of_flaw(
-            Flaw(
+            Diagnostic(
                 "no-config",
                 f"model configuration is not provided for model '{declared.name}'",
                 "",
@@ -666,7 +677,7 @@ def _late_refusal(
     odd = next((n for n, group in enumerate(groups) if group.kind != backend.only), None)
     if backend.reason is not None and odd is not None:
         refusal = _load_refusal(backend.reason, backend.words.format(model=declared.name))
-        return replace(refusal, flaw=_group_flaw(refusal, f"instance_group[{odd}]"))
+        return replace(refusal, diagnostic=_group_flaw(refusal, f"instance_group[{odd}]"))
     if not all(group.passive for group in groups):
         refusal = _first(declared.instance_flaws, server)
     return refusal or _first(declared.scheduler_flaws, server)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from pytest_triton.placement.flaws import Flaw
+from pytest_triton.diagnostics.diagnostic import Diagnostic
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -97,7 +97,7 @@ class RateLimiter:
         groups: Iterable[tuple[Sequence[Resource], Sequence[int]]],
         *,
         last: bool = True,
-    ) -> Flaw | None:
+    ) -> Diagnostic | None:
         """Why a model's instances can't be added; its groups are (resources, devices).
 
         Of several failures core reports the `last` one, or the first, as its release does.
@@ -120,7 +120,7 @@ class RateLimiter:
         resources: Sequence[Resource],
         devices: Sequence[int],
         added: dict[tuple[bool, str], tuple[str, str]],
-    ) -> Flaw | None:
+    ) -> Diagnostic | None:
         """Why a group's instances can't be added; what they take is put into `added`."""
         for one in {(one.is_global, one.name): one for one in resources}.values():
             flaw = self._limit_flaw(one, devices)
@@ -134,13 +134,13 @@ class RateLimiter:
                 return _both_flaw(model, one, rival)
         return None
 
-    def _limit_flaw(self, one: Resource, devices: Sequence[int]) -> Flaw | None:
+    def _limit_flaw(self, one: Resource, devices: Sequence[int]) -> Diagnostic | None:
         if not self._limits.limits:
             return None
         for device in [GLOBAL] if one.is_global else devices:
             most = self._limits.of(device, one.name)
             if most < one.amount:
-                return Flaw(
+                return Diagnostic(
                     "rate-limit",
                     f'Resource count for "{one.name}" is limited to {most} which will prevent '
                     "scheduling of one or more model instances, the minimum required count is "
@@ -153,15 +153,15 @@ class RateLimiter:
         return None
 
 
-def _both_flaw(model: str, one: Resource, rival: tuple[str, str]) -> Flaw:
+def _both_flaw(model: str, one: Resource, rival: tuple[str, str]) -> Diagnostic:
     here, there = ("global", "per device") if one.is_global else ("per device", "global")
     where = "another group" if rival[0] == model else f"`{rival[0]}`"
-    return Flaw(
+    return Diagnostic(
         "rate-limit",
         f'Resource "{one.name}" is present as both global and device-specific resource in the '
         "model configuration.",
         one.field,
         f"the resource `{one.name}` is {here} here and {there} in {where}",
         "Write the same `global` in both, or give one of the resources another name.",
-        also=(rival,) if rival[0] != model else (),
+        also=(Diagnostic(model=rival[0], field=rival[1]),) if rival[0] != model else (),
     )

@@ -8,44 +8,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
+
+from pytest_triton.diagnostics.reasons import REASONS, Reason
 
 if TYPE_CHECKING:
-    from pytest_triton.placement.flaws import Flaw
-
-Reason = Literal[
-    "no-gpu",  # KIND_GPU, and the server sees no GPU it can use
-    "no-gpu-support",  # KIND_GPU, and the server is a build without GPU support
-    "gpu-id",  # `gpus` names one that isn't there, or is below the minimum compute capability
-    "cpu-with-gpus",  # KIND_CPU with `gpus`; also KIND_AUTO with a gpu that isn't there
-    "model-with-gpus",  # KIND_MODEL with `gpus`
-    "kind",  # a kind that is a number Triton doesn't know
-    "profile",  # `profile` on anything but TensorRT, or one that is no number of 0 or more
-    "backend-cpu-only",  # the backend takes CPU instances only (openvino)
-    "backend-gpu-only",  # the backend takes GPU instances only (tensorrt)
-    "backend-missing",  # the backend's library isn't in the backend directory
-    "backend-load",  # the library is there and can't be loaded (its own libraries, say)
-    "agent-missing",  # the server has no repository agent of the name that the config wants
-    "no-backend",  # neither config nor files tell which backend the model is for
-    "no-config",  # no config.pbtxt, and the backend completes none
-    "config",  # the config can't be read or contradicts itself
-    "name",  # `name` differs from the directory's
-    "duplicate",  # the model stands in two repositories of one server
-    "version",  # no version directory that the version policy takes
-    "ensemble",  # the ensemble's own config, or one of its models, is refused
-    "warm-up",  # a sample of model_warmup doesn't fit the model's inputs
-    "model-file",  # the model's file is missing or can't be read
-    "cuda",  # CUDA can't be asked for its GPUs: every model is refused
-    "gpu-memory",  # no GPU memory left, or more used than the server allows
-    "shared-memory",  # /dev/shm is too small, full or not writable (python models)
-    "rate-limit",  # rate limiter resources, with --rate-limit=execution_count only
-    "crash",  # Triton itself dies of this config, and takes all its other models along
-    "other",  # anything else; read Triton's words
-]
-
-REASONS: tuple[Reason, ...] = get_args(Reason)
+    from pytest_triton.diagnostics.diagnostic import Diagnostic
 
 Stage = Literal["poll", "load"]
+
+__all__ = ["REASONS", "Reason", "Refusal", "Stage", "classify", "shown_reason"]
 
 
 @dataclass(frozen=True)
@@ -54,16 +26,16 @@ class Refusal:
 
     `stage` "load": the repository index has the model as UNAVAILABLE, with `text` as its reason.
     "poll": the model never got that far, the index has no reason and only the log has `text`.
-    `flaw`, of a predicted one, is what of the config led to it, where that is one thing.
+    `diagnostic`, of a predicted one, is what of the config led to it, where that is one thing.
     """
 
     reason: Reason
     text: str
     stage: Stage = "load"
-    flaw: Flaw | None = field(default=None, compare=False, repr=False)
+    diagnostic: Diagnostic | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
-        return f"refused: {_IN_A_CELL.get(self.reason, self.reason.replace('-', ' '))}"
+        return shown_reason(self.reason)
 
 
 # Reasons that read better in other words than their names, where there is room for a few only.
@@ -79,6 +51,11 @@ _IN_A_CELL: dict[Reason, str] = {
     "cuda": "CUDA error",
     "gpu-memory": "GPU memory",
 }
+
+
+def shown_reason(reason: Reason) -> str:
+    """A reason in a few words, as tables and headlines show it."""
+    return f"refused: {_IN_A_CELL.get(reason, reason.replace('-', ' '))}"
 
 
 # Tried in this order: the text of an ensemble quotes its models' refusals, so it comes first,

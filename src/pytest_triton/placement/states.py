@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.placement.data_types import BYTE_SIZES, STRING
-from pytest_triton.placement.flaws import Flaw
 from pytest_triton.placement.named_files import INITIAL_STATE, NamedFiles, missing_file_flaw
 from pytest_triton.placement.tensors import element_count
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 
-def state_flaws(config: ModelConfig, files: NamedFiles | None = None) -> Iterator[Flaw]:
+def state_flaws(config: ModelConfig, files: NamedFiles | None = None) -> Iterator[Diagnostic]:
     """What is refused in the states of a sequence model, in core's order."""
     if config.WhichOneof("scheduling_choice") != "sequence_batching":
         return
@@ -27,7 +27,7 @@ def state_flaws(config: ModelConfig, files: NamedFiles | None = None) -> Iterato
         place = f"sequence_batching.state[{index}]"
         count = len(state.initial_state)
         if count > 1:
-            yield Flaw(
+            yield Diagnostic(
                 "config",
                 f"initial_state field for state input '{state.input_name}' must contain exactly "
                 f"one or zero element. Found '{count}' elements.",
@@ -42,10 +42,10 @@ def state_flaws(config: ModelConfig, files: NamedFiles | None = None) -> Iterato
 
 def _initial_flaws(
     state: Any, initial: Any, place: str, seen: set[str], files: NamedFiles | None
-) -> Iterator[Flaw]:
+) -> Iterator[Diagnostic]:
     name, place = state.input_name, f"{place}.initial_state[0]"
     if initial.data_type != state.data_type:
-        yield Flaw(
+        yield Diagnostic(
             "config",
             f"The data type used for 'initial_state' field of state '{name}' does not match the "
             "state data type.",
@@ -54,7 +54,7 @@ def _initial_flaws(
             "Write the same in both.",
         )
     if not initial.name:
-        yield Flaw(
+        yield Diagnostic(
             "config",
             f"Field 'name' must be set when using initial_state for state input '{name}'.",
             place,
@@ -62,7 +62,7 @@ def _initial_flaws(
             'Write name: "..." into it.',
         )
     if name in seen:
-        yield Flaw(
+        yield Diagnostic(
             "config",
             f"State input name '{name}' specified more than once.",
             f"{place.removesuffix('.initial_state[0]')}.input_name",
@@ -70,7 +70,7 @@ def _initial_flaws(
             "Give each state an input_name of its own.",
         )
     if len(initial.dims) != len(state.dims):
-        yield Flaw(
+        yield Diagnostic(
             "config",
             "Number of dimensions in 'initial_state' doesn't match the size of 'state' dimensions "
             f"for state input '{name}'. {len(initial.dims)} != {len(state.dims)}",
@@ -82,7 +82,7 @@ def _initial_flaws(
         return
     for number, (mine, its) in enumerate(zip(initial.dims, state.dims, strict=True)):
         if mine == -1:
-            yield Flaw(
+            yield Diagnostic(
                 "config",
                 f"'initial_state' field for state input name '{name}' contains variable "
                 "dimensions.",
@@ -91,7 +91,7 @@ def _initial_flaws(
                 "Write the size that the first state has.",
             )
         elif its not in (-1, mine):
-            yield Flaw(
+            yield Diagnostic(
                 "config",
                 f"'initial_state' dim for input name '{name}' doesn't match 'state' dim "
                 f"description. {mine} != {its}",
@@ -102,10 +102,12 @@ def _initial_flaws(
     yield from _data_flaws(name, initial, place, files)
 
 
-def _data_flaws(name: str, initial: Any, place: str, files: NamedFiles | None) -> Iterator[Flaw]:
+def _data_flaws(
+    name: str, initial: Any, place: str, files: NamedFiles | None
+) -> Iterator[Diagnostic]:
     given = initial.WhichOneof("state_data")
     if given is None:
-        yield Flaw(
+        yield Diagnostic(
             "config",
             f"initial_state setting expects state'{name}' to have state_data set",
             place,
@@ -130,7 +132,7 @@ def _data_flaws(name: str, initial: Any, place: str, files: NamedFiles | None) -
     if found is None or found.size is None or initial.data_type == STRING:
         return
     if wanted > found.size:
-        yield Flaw(
+        yield Diagnostic(
             "config",
             f"initial_state setting expects {wanted} bytes, but the data provided from "
             f"{initial.data_file}only has {found.size} bytes.",

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pytest_triton.placement.flaws import Flaw, Version
+from pytest_triton.diagnostics.diagnostic import Diagnostic, Version
 from pytest_triton.placement.named_files import NamedFiles, missing_file_flaw
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class _Fault(NamedTuple):
 
 def io_flaws(
     config: ModelConfig, name: str, platform: str, files: NamedFiles | None = None
-) -> Iterator[Flaw]:
+) -> Iterator[Diagnostic]:
     """What is refused in inputs, outputs, batch I/O and label files, in core's order."""
     for word, tensors in (("input", config.input), ("output", config.output)):
         for index, tensor in enumerate(tensors):
@@ -52,11 +52,11 @@ def io_flaws(
                     older = f"model {word} {what} for {name}"
                     if what == _NO_DATA_TYPE:
                         older = f"model output {what} for {name}"
-                    yield Flaw(
+                    yield Diagnostic(
                         "config", older, place, fault.message, fault.cure, until=TENSORS_NAMED
                     )
                 since = max(fault.since, TENSORS_NAMED) if older else fault.since
-                yield Flaw("config", text, place, fault.message, fault.cure, since=since)
+                yield Diagnostic("config", text, place, fault.message, fault.cure, since=since)
     yield from _batch_io_flaws(config, name)
     yield from _label_flaws(config, name, files)
 
@@ -209,12 +209,12 @@ def _parts(dims: Sequence[int]) -> list[int]:
     return parts
 
 
-def overflow_flaws(config: ModelConfig) -> Iterator[Flaw]:
+def overflow_flaws(config: ModelConfig) -> Iterator[Diagnostic]:
     """What the making of the scheduler refuses: inputs with too many elements."""
     for index, tensor in enumerate(config.input):
         countable = not tensor.is_shape_tensor and -1 not in tensor.dims
         if countable and math.prod(tensor.dims) > _MOST:
-            yield Flaw(
+            yield Diagnostic(
                 "config",
                 f"element count for tensor '{tensor.name}' exceeds maximum size of {_MOST}",
                 f"input[{index}].dims",
@@ -237,13 +237,13 @@ _BATCH_OUTPUT_KINDS = ("BATCH_SCATTER_WITH_INPUT_SHAPE",)
 _TYPES_OF_BATCH_INPUT = (8, 11)  # TYPE_INT32, TYPE_FP32
 
 
-def _batch_io_flaws(config: ModelConfig, name: str) -> Iterator[Flaw]:
+def _batch_io_flaws(config: ModelConfig, name: str) -> Iterator[Diagnostic]:
     inputs = [tensor.name for tensor in config.input]
     outputs = [tensor.name for tensor in config.output]
     for index, one in enumerate(config.batch_input):
         yield from _kind_flaws(one, f"batch_input[{index}]", "input", _BATCH_INPUT_KINDS, name)
         if one.data_type not in _TYPES_OF_BATCH_INPUT:
-            yield Flaw(
+            yield Diagnostic(
                 "config",
                 f"batch input data type must be TYPE_INT32 or TYPE_FP32 for {name}",
                 f"batch_input[{index}].data_type",
@@ -258,7 +258,7 @@ def _batch_io_flaws(config: ModelConfig, name: str) -> Iterator[Flaw]:
         seen: set[str] = set()
         for number, target in enumerate(one.target_name):
             if target not in outputs:
-                yield Flaw(
+                yield Diagnostic(
                     "config",
                     f"unknown target output name '{target}' for {name}",
                     f"{place}.target_name[{number}]",
@@ -266,7 +266,7 @@ def _batch_io_flaws(config: ModelConfig, name: str) -> Iterator[Flaw]:
                     _one_of(outputs, "outputs"),
                 )
             elif target in seen:
-                yield Flaw(
+                yield Diagnostic(
                     "config",
                     f"target output name '{target}' can only be specified once for {name}",
                     f"{place}.target_name[{number}]",
@@ -276,9 +276,11 @@ def _batch_io_flaws(config: ModelConfig, name: str) -> Iterator[Flaw]:
             seen.add(target)
 
 
-def _kind_flaws(one: Any, place: str, word: str, kinds: Sequence[str], name: str) -> Iterator[Flaw]:
+def _kind_flaws(
+    one: Any, place: str, word: str, kinds: Sequence[str], name: str
+) -> Iterator[Diagnostic]:
     if not 0 <= one.kind < len(kinds):
-        yield Flaw(
+        yield Diagnostic(
             "config",
             f"unknown batch {word} kind '' for {name}",
             f"{place}.kind",
@@ -286,7 +288,7 @@ def _kind_flaws(one: Any, place: str, word: str, kinds: Sequence[str], name: str
             f"Its kinds: {', '.join(kinds)}.",
         )
     elif len(one.source_input) != 1:
-        yield Flaw(
+        yield Diagnostic(
             "config",
             f"batch {word} kind '{kinds[one.kind]}' expects 1 source input, got "
             f"{len(one.source_input)} for {name}",
@@ -296,10 +298,10 @@ def _kind_flaws(one: Any, place: str, word: str, kinds: Sequence[str], name: str
         )
 
 
-def _source_flaws(one: Any, place: str, inputs: Sequence[str], name: str) -> Iterator[Flaw]:
+def _source_flaws(one: Any, place: str, inputs: Sequence[str], name: str) -> Iterator[Diagnostic]:
     for number, source in enumerate(one.source_input):
         if source not in inputs:
-            yield Flaw(
+            yield Diagnostic(
                 "config",
                 f"unknown source input name '{source}' for {name}",
                 f"{place}.source_input[{number}]",
@@ -312,14 +314,14 @@ def _one_of(names: Sequence[str], word: str) -> str:
     return f"The model's {word}: {', '.join(names) or 'none'}."
 
 
-def _label_flaws(config: ModelConfig, name: str, files: NamedFiles | None) -> Iterator[Flaw]:
+def _label_flaws(config: ModelConfig, name: str, files: NamedFiles | None) -> Iterator[Diagnostic]:
     for index, output in enumerate(config.output):
         if not output.label_filename:
             continue
         field = f"output[{index}].label_filename"
         found = files.get(output.label_filename) if files is not None else None
         if found is not None and found.outside:
-            yield Flaw(
+            yield Diagnostic(
                 "model-file",
                 f"label file path '{found.path}' for output '{output.name}' in model '{name}' is "
                 "outside model directory",

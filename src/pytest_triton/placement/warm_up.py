@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from pytest_triton.diagnostics.diagnostic import NEVER, Diagnostic, Version
 from pytest_triton.placement.data_types import BYTE_SIZES, STRING, type_name, wire_name
-from pytest_triton.placement.flaws import NEVER, Flaw, Version, entry_of
+from pytest_triton.placement.fields import entry_of
 from pytest_triton.placement.named_files import WARM_UP, NamedFiles, missing_file_flaw
 from pytest_triton.placement.tensors import OVERFLOW_CHECK, element_count
 
@@ -38,7 +39,7 @@ _WITHOUT_BATCH = "Write the dims that the input has, with a number for each -1, 
 
 def warm_up_flaws(
     config: ModelConfig, name: str, files: NamedFiles | None = None
-) -> Iterator[Flaw]:
+) -> Iterator[Diagnostic]:
     """What is refused in the samples, in core's order."""
     if any(tensor.is_shape_tensor for tensor in config.input):
         return  # of TensorRT only, and then core counts the batch dimension in ways of its own
@@ -51,7 +52,7 @@ def warm_up_flaws(
             yield from _request_flaws(config, name, sample, place, keys, files)
 
 
-def _size_flaws(sample: Any, keys: Mapping[str, str]) -> Iterator[Flaw]:
+def _size_flaws(sample: Any, keys: Mapping[str, str]) -> Iterator[Diagnostic]:
     for key in keys:
         tensor = sample.inputs[key]
         if -1 in tensor.dims:
@@ -72,7 +73,9 @@ def _size_flaws(sample: Any, keys: Mapping[str, str]) -> Iterator[Flaw]:
             )
 
 
-def _data_flaws(sample: Any, keys: Mapping[str, str], files: NamedFiles | None) -> Iterator[Flaw]:
+def _data_flaws(
+    sample: Any, keys: Mapping[str, str], files: NamedFiles | None
+) -> Iterator[Diagnostic]:
     for key in keys:
         tensor = sample.inputs[key]
         given = tensor.WhichOneof("input_data_type")
@@ -117,7 +120,7 @@ def _request_flaws(
     place: str,
     keys: Mapping[str, str],
     files: NamedFiles | None,
-) -> Iterator[Flaw]:
+) -> Iterator[Diagnostic]:
     inputs = {tensor.name: tensor for tensor in reversed(config.input)}
     given = [key for key in keys if key in inputs]
     yield from _count_flaws(config, name, sample, place, keys, given)
@@ -134,7 +137,7 @@ def _count_flaws(
     place: str,
     keys: Mapping[str, str],
     given: Sequence[str],
-) -> Iterator[Flaw]:
+) -> Iterator[Diagnostic]:
     required = [tensor.name for tensor in config.input if not tensor.optional]
     if len(given) >= len(required):
         return
@@ -170,7 +173,7 @@ def _input_flaws(
     tensor: Any,
     place: str,
     files: NamedFiles | None,
-) -> Iterator[Flaw]:
+) -> Iterator[Diagnostic]:
     key = declared.name
     if tensor.data_type != declared.data_type:
         mine, its = wire_name(tensor.data_type), wire_name(declared.data_type)
@@ -229,7 +232,7 @@ def _input_flaws(
 
 def _string_flaws(
     name: str, key: str, tensor: Any, place: str, files: NamedFiles | None
-) -> Iterator[Flaw]:
+) -> Iterator[Diagnostic]:
     """Strings in a file stand behind their lengths, in 4 bytes each."""
     if tensor.WhichOneof("input_data_type") != "input_data_file":
         return
@@ -269,7 +272,7 @@ def _string_flaws(
         )
 
 
-def _correlation_flaws(config: ModelConfig, name: str, place: str) -> Iterator[Flaw]:
+def _correlation_flaws(config: ModelConfig, name: str, place: str) -> Iterator[Diagnostic]:
     for tensor in config.sequence_batching.control_input:
         for control in tensor.control:
             if control.kind == 3 and control.data_type == STRING:  # CONTROL_SEQUENCE_CORRID
@@ -290,8 +293,8 @@ def _flaw(
     cure: str,
     since: Version = (0, 0, 0),
     until: Version = NEVER,
-) -> Flaw:
-    return Flaw("warm-up", text, field, message, cure, since=since, until=until)
+) -> Diagnostic:
+    return Diagnostic("warm-up", text, field, message, cure, since=since, until=until)
 
 
 def _byte_size(tensor: Any) -> int:

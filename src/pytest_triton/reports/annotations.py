@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import PurePath
-from typing import Literal
+from pathlib import Path
 
 from pytest_triton.checks.result import ConfigFacts
+from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.ledger.entries import Verdict
 from pytest_triton.reports.matrix import ATTENTION, KINDS, Column, Kind, Matrix, Row
 
@@ -20,31 +19,16 @@ _KIND_OF_CHECK: Mapping[Verdict, Kind] = {
 }
 
 
-@dataclass(frozen=True)
-class Complaint:
-    """`where` is a test or a hardware with its evidence (`no GPU, rehearsal`), `what` one line,
-    `text` all of it. `line` is None where the config has no such line."""
+def complaints(matrix: Matrix) -> list[Diagnostic]:
+    """What a ledger shows to be wrong, the worst models first.
 
-    deployment: str
-    model: str
-    where: str
-    what: str
-    text: str
-    path: str
-    line: int | None
-    kind: Kind
-
-    @property
-    def severity(self) -> Literal["error", "warning"]:
-        return "warning" if self.kind == "skipped" else "error"
-
-
-def complaints(matrix: Matrix) -> list[Complaint]:
-    """All complaints, the worst models first."""
+    `rule` is the kind of cell, `name` the test, or the hardware with its evidence (`no GPU,
+    rehearsal`), `message` one line, `details` all of it.
+    """
     return [one for row in matrix.attention for one in _of_row(row, matrix)]
 
 
-def _of_row(row: Row, matrix: Matrix) -> Iterator[Complaint]:
+def _of_row(row: Row, matrix: Matrix) -> Iterator[Diagnostic]:
     told = {check.test for check in row.failed_checks}
     unusable = "test_config" in told  # and all else says just that nothing could be looked at
     for check in row.failed_checks:
@@ -71,25 +55,27 @@ def _where(column: Column) -> str:
 
 def _complaint(
     row: Row, where: str, what: str, text: str, config: ConfigFacts, kind: Kind
-) -> Complaint:
+) -> Diagnostic:
     # A problem of the config says its line itself: `models/a/config.pbtxt:10:5: ...`
     place = re.match(rf"{re.escape(config.path)}:(\d+)(:\d+)?: ", what) if config.path else None
-    return Complaint(
+    return Diagnostic(
+        rule=kind,
+        name=where,
+        severity="warning" if kind == "skipped" else "error",
         deployment=row.deployment,
         model=row.model,
-        where=where,
-        what=(what[place.end() :] if place else what) or KINDS[kind],
-        text=text,
-        path=config.path,
+        path=Path(config.path),
         line=int(place[1]) if place else config.line,
-        kind=kind,
+        message=(what[place.end() :] if place else what) or KINDS[kind],
+        details=text,
     )
 
 
-def from_root(path: str, start: str) -> str:
+def from_root(path: Path, start: str) -> str:
     """A config's path as seen from the repository's root, when pytest ran in `start` of it.
 
     With forward slashes, as both GitHub and GitLab want it. An absolute path stays one.
     """
-    joined = os.path.normpath(os.path.join(start, path)) if path else path
-    return PurePath(joined).as_posix()
+    if path == Path():  # it isn't known
+        return path.as_posix()
+    return Path(os.path.normpath(os.path.join(start, path))).as_posix()

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from pytest_triton.diagnostics.annotation import annotation
+from pytest_triton.diagnostics.diagnostic import Diagnostic, Severity
 from pytest_triton.ledger.entries import Ledger
-from pytest_triton.reports.annotations import Complaint, complaints, from_root
+from pytest_triton.reports.annotations import complaints, from_root
 from pytest_triton.reports.matrix import Matrix
-from pytest_triton.repository.problems import printable
 
 _MOST = 10  # of a severity in a step
-_LONGEST = 2000  # characters of a message
 
 
 def github(ledger: Ledger, *, start: str = "") -> str:
@@ -26,35 +26,26 @@ def github(ledger: Ledger, *, start: str = "") -> str:
     """
     matrix = Matrix.of(ledger)
     if not matrix.cells and not matrix.rows:
-        return f"::error title=pytest-triton::{_data(matrix.verdict())}\n"
+        return annotation("error", matrix.verdict(), title="pytest-triton") + "\n"
     found = complaints(matrix)
     lines = []
-    for severity in ("error", "warning"):
+    severities: tuple[Severity, ...] = ("error", "warning")
+    for severity in severities:
         those = [one for one in found if one.severity == severity]
         lines += list(_commands(severity, those, start))
     return "".join(f"{line}\n" for line in lines)
 
 
-def _commands(severity: str, those: Sequence[Complaint], start: str) -> Iterator[str]:
+def _commands(severity: Severity, those: Sequence[Diagnostic], start: str) -> Iterator[str]:
     shown = those if len(those) <= _MOST else those[: _MOST - 1]
     for one in shown:
-        properties = {"file": from_root(one.path, start), "title": f"{one.model}: {one.where}"}
-        if one.line is not None:
-            properties["line"] = str(one.line)
-        listed = ",".join(f"{name}={_property(text)}" for name, text in properties.items())
-        text = one.text if one.what in one.text else f"{one.what}\n\n{one.text}".rstrip()
-        yield f"::{severity} {listed}::{_data(text)}"
+        text = one.details
+        if one.message not in text:
+            text = f"{one.message}\n\n{text}".rstrip()
+        title = f"{one.model}: {one.name}"
+        yield annotation(
+            severity, text, title=title, file=from_root(one.path, start), line=one.line
+        )
     if len(shown) < len(those):
         more = f"{len(those) - len(shown):,} more like these: see the job's summary"
-        yield f"::{severity} title=pytest-triton::{_data(more)}"
-
-
-def _data(text: str) -> str:
-    lines = "\n".join(printable(line) for line in text.split("\n"))
-    if len(lines) > _LONGEST:
-        lines = lines[:_LONGEST] + " ..."
-    return lines.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
+        yield annotation(severity, more, title="pytest-triton")

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 from hashlib import sha256
 
+from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.ledger.entries import Ledger
-from pytest_triton.reports.annotations import Complaint, complaints, from_root
-from pytest_triton.reports.matrix import Kind, Matrix
-from pytest_triton.repository.problems import printable
+from pytest_triton.reports.annotations import complaints, from_root
+from pytest_triton.reports.matrix import Matrix
+from pytest_triton.text.shown_text import printable
 
-_SEVERITY: dict[Kind, str] = {
+_SEVERITY: dict[str, str] = {
     "failed": "critical",
     "not-proven": "major",
     "fallback": "major",
@@ -27,15 +28,15 @@ def gitlab(ledger: Ledger, *, start: str = "") -> str:
     return json.dumps([_issue(one, start) for one in found], indent=1) + "\n"
 
 
-def _issue(one: Complaint, start: str) -> dict[str, object]:
+def _issue(one: Diagnostic, start: str) -> dict[str, object]:
     # Without the line and the words, so that the same complaint stays the same in a new version.
-    parts = [one.deployment, one.model, one.where, one.kind]
+    parts = [one.deployment, one.model, one.name, one.rule]
     fingerprint = sha256("\0".join(parts).encode("utf-8", "backslashreplace")).hexdigest()
-    description = f"{one.model} ({one.where}): {one.what}"
+    description = f"{one.model} ({one.name}): {one.message}"
     return {
         "description": printable(" ".join(description.split())),
-        "check_name": f"triton-{one.kind}",
+        "check_name": f"triton-{one.rule}",
         "fingerprint": fingerprint,
-        "severity": _SEVERITY[one.kind],
+        "severity": _SEVERITY[one.rule],
         "location": {"path": from_root(one.path, start), "lines": {"begin": one.line or 1}},
     }

@@ -34,7 +34,7 @@ from pytest_triton.reports.matrix import (
     outcome_text,
 )
 from pytest_triton.reports.proof import Proof
-from pytest_triton.repository.problems import printable
+from pytest_triton.text.shown_text import printable
 
 _PAGE = Path(__file__).with_name("page")
 _MOST_OPEN = 200  # of what isn't proven

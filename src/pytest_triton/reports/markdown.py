@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from pytest_triton.ledger.entries import Ledger
 from pytest_triton.reports.annotations import complaints
@@ -15,18 +16,17 @@ from pytest_triton.reports.matrix import (
     KINDS,
     Cell,
     Column,
-    Kind,
     Matrix,
     count_kinds,
     outcome_text,
 )
 from pytest_triton.reports.proof import Proof
-from pytest_triton.repository.problems import printable
+from pytest_triton.text.shown_text import printable
 
 _MOST_ROWS = 200  # of what needs attention; and of the whole matrix
 _LIMIT = 1_000_000  # bytes; GitHub takes 1,048,576
 
-_SIGNS: dict[Kind, str] = {
+_SIGNS: dict[str, str] = {
     "failed": "❌",
     "not-proven": "❓",
     "fallback": "🔻",
@@ -121,8 +121,10 @@ def _attention(matrix: Matrix) -> Iterator[str]:
     found = complaints(matrix)
     for one in found[:_MOST_ROWS]:
         name = _name(one.deployment, one.model, matrix)
-        place = _code(f"{one.path}:{one.line}" if one.line is not None else one.path)
-        yield f"| {name} | {_text(one.where)} | {_SIGNS[one.kind]} {_text(one.what)} | {place} |"
+        path = str(one.path) if one.path != Path() else ""
+        place = _code(f"{path}:{one.line}" if one.line is not None else path)
+        what = f"{_SIGNS[one.rule]} {_text(one.message)}"
+        yield f"| {name} | {_text(one.name)} | {what} | {place} |"
     if len(found) > _MOST_ROWS:
         yield f"\n… and {len(found) - _MOST_ROWS:,} more."
     yield ""

@@ -9,14 +9,17 @@ from typing import Any
 from urllib.parse import quote
 
 from pytest_triton._version import __version__
-from pytest_triton.audit import Finding, Rule
+from pytest_triton.audit import Rule
 from pytest_triton.audit.rule_text import explanation, page_url, sections
+from pytest_triton.diagnostics.diagnostic import Diagnostic
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _WIDTH = 92  # characters a line of help
 
 
-def as_sarif(findings: Iterable[Finding], rules: Sequence[Rule], start: Path) -> Mapping[str, Any]:
+def as_sarif(
+    findings: Iterable[Diagnostic], rules: Sequence[Rule], start: Path
+) -> Mapping[str, Any]:
     """One SARIF log with one run; paths below `start` are relative to it, as code hosts want."""
     numbers = {rule.id: number for number, rule in enumerate(rules)}
     return {
@@ -54,8 +57,8 @@ def _markdown(rule: Rule) -> str:
     return "\n\n".join(f"## {heading}\n\n{text}" for heading, text in sections(rule))
 
 
-def _result(finding: Finding, numbers: Mapping[str, int], start: Path) -> Mapping[str, Any]:
-    text = finding.message + (f"\n\n{finding.mend}" if finding.mend else "")
+def _result(finding: Diagnostic, numbers: Mapping[str, int], start: Path) -> Mapping[str, Any]:
+    text = finding.message + (f"\n\n{finding.lines}" if finding.lines else "")
     location: dict[str, Any] = {"artifactLocation": {"uri": _uri(finding.path, start)}}
     if finding.line is not None:
         location["region"] = {"startLine": finding.line, "startColumn": finding.column or 1}

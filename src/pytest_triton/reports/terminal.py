@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytest_triton.options.production_arguments import server_arguments
-from pytest_triton.repository.problems import printable
-from pytest_triton.text.shown_text import node_name, shown
+from pytest_triton.text.shown_text import node_name, printable, shown
 from pytest_triton.text.tables import lay_out, screen_width
 
 if TYPE_CHECKING:

@@ -15,15 +15,11 @@ from pytest_triton.repository.models import (
     RepositoryUnreadable,
     read_repository,
 )
-from pytest_triton.repository.problems import ConfigProblem, Effect, Problem
 from pytest_triton.repository.schema import SchemaUnavailable, model_config_type
 
 __all__ = [
     "ConfigFile",
-    "ConfigProblem",
-    "Effect",
     "Model",
-    "Problem",
     "Repository",
     "RepositoryEmpty",
     "RepositoryError",

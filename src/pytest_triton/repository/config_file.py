@@ -5,20 +5,21 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_triton.diagnostics.diagnostic import Diagnostic, Effect
 from pytest_triton.repository.pbtxt import Fault, lexical_fault, line_and_column, tokens, walk
 from pytest_triton.repository.plain_text import read_plain
 from pytest_triton.repository.positions import locate
-from pytest_triton.repository.problems import ConfigProblem, Effect, shown_path
 from pytest_triton.repository.schema import model_config_type
+from pytest_triton.text.paths import shown_path
 
 if TYPE_CHECKING:
     from pytest_triton.repository.schema import ModelConfig
 
-__all__ = ["SIZE_LIMIT", "ConfigFile", "ConfigProblem", "position_of", "problem_at", "read_config"]
+__all__ = ["SIZE_LIMIT", "ConfigFile", "located", "position_of", "read_config"]
 
 SIZE_LIMIT = 1024 * 1024
 """Bytes. Triton has no limit; real configs have some kilobytes, and memory must stay bounded."""
@@ -49,7 +50,7 @@ class ConfigFile:
     path: Path
     text: str
     config: ModelConfig | None
-    problem: ConfigProblem | None
+    problem: Diagnostic | None
 
 
 def read_config(path: Path | str) -> ConfigFile:
@@ -59,7 +60,7 @@ def read_config(path: Path | str) -> ConfigFile:
     """
     path = Path(path)
     data = _read_bytes(path)
-    if isinstance(data, ConfigProblem):
+    if isinstance(data, Diagnostic):
         return ConfigFile(path, "", None, data)
     return _parse(path, data)
 
@@ -74,41 +75,31 @@ def position_of(text: str, field_path: str) -> tuple[int, int] | None:
     return None if offset is None else line_and_column(text, offset)
 
 
-def problem_at(
-    file: ConfigFile,
-    field_path: str,
-    message: str,
-    *,
-    cure: str = "",
-    effect: Effect = Effect.POLL_FAILED,
-    triton: str = "",
-) -> ConfigProblem:
-    """A problem with a field of a config that could be read, pointing at it if it is there."""
-    position = locate(file.text, field_path) if field_path else None
-    line, column = position if position else (None, None)
-    return ConfigProblem(
+def located(diagnostic: Diagnostic, file: ConfigFile) -> Diagnostic:
+    """The same, pointing at its field in a config that could be read, if it is there."""
+    position = locate(file.text, diagnostic.field) if diagnostic.field else None
+    line, column = position or (None, None)
+    return replace(
+        diagnostic,
         path=file.path,
-        message=message,
         line=line,
         column=column,
         source_line=_line(file.text, line) if line else "",
-        cure=cure,
-        effect=effect,
-        triton=triton,
     )
 
 
-def _read_bytes(path: Path) -> bytes | ConfigProblem:
+def _read_bytes(path: Path) -> bytes | Diagnostic:
     try:
         found = os.stat(path)
         for is_kind, name in _KINDS:
             if is_kind(found.st_mode):
                 # A directory makes Triton 2.51.0 abort, a pipe without a writer makes it wait
                 # for good; whatever is not a file isn't worth trying on a server.
-                return ConfigProblem(
+                return Diagnostic(
+                    reason="config",
                     path=path,
                     message=f"is {name}, not a file",
-                    cure="Put a text file in its place, or remove it: without a config.pbtxt "
+                    fix="Put a text file in its place, or remove it: without a config.pbtxt "
                     "Triton completes the configuration where the backend can.",
                     effect=Effect.BREAKS_SERVER,
                 )
@@ -119,32 +110,35 @@ def _read_bytes(path: Path) -> bytes | ConfigProblem:
     except (OSError, ValueError) as error:
         return _unreadable(path, error)
     if len(data) > SIZE_LIMIT:
-        return ConfigProblem(
+        return Diagnostic(
+            reason="config",
             path=path,
             message=f"has {max(found.st_size, len(data)):,} bytes; up to {SIZE_LIMIT:,} are read",
-            cure="A config.pbtxt has some kilobytes: is this the model's file?",
+            fix="A config.pbtxt has some kilobytes: is this the model's file?",
             effect=Effect.ACCEPTED,
         )
     return data
 
 
-def _unreadable(path: Path, error: OSError | ValueError) -> ConfigProblem:
+def _unreadable(path: Path, error: OSError | ValueError) -> Diagnostic:
     code = error.errno if isinstance(error, OSError) else None
     reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
     if os.path.islink(path) and code in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR):
         target = os.readlink(path)
         what = "leads in a circle" if code == errno.ELOOP else "leads nowhere"
-        return ConfigProblem(
+        return Diagnostic(
+            reason="model-file",  # as the server's log is read
             path=path,
             message=f"is a link to {shown_path(Path(target))}, which {what}",
-            cure="Mend or remove the link. In a checkout: was its target fetched too?",
+            fix="Mend or remove the link. In a checkout: was its target fetched too?",
             triton=f"failed to stat file {path}",
         )
     cure = f"Let the user who runs the tests read it: chmod a+r {shown_path(path)}"
-    return ConfigProblem(
+    return Diagnostic(
+        reason="config",
         path=path,
         message=f"can't be read: {reason}",
-        cure=cure if code in (errno.EACCES, errno.EPERM) else "",
+        fix=cure if code in (errno.EACCES, errno.EPERM) else "",
     )
 
 
@@ -254,13 +248,14 @@ def _foreign_bytes(data: bytes, text: str, config: ModelConfig) -> Fault | None:
 
 def _broken(path: Path, text: str, fault: Fault, effect: Effect = Effect.POLL_FAILED) -> ConfigFile:
     line, column = line_and_column(text, fault.offset)
-    problem = ConfigProblem(
+    problem = Diagnostic(
+        reason="config",
         path=path,
         message=fault.message,
         line=line,
         column=column,
         source_line=_line(text, line),
-        cure=fault.cure,
+        fix=fault.cure,
         effect=effect,
         triton=f"failed to read text proto from {path}" if effect is Effect.POLL_FAILED else "",
     )

@@ -22,16 +22,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_triton.diagnostics.diagnostic import Diagnostic, Effect
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.placement.backend_names import OFFICIAL_BACKENDS
 from pytest_triton.placement.backends import MODEL_FILES
 from pytest_triton.placement.core_completion import complete
 from pytest_triton.placement.declared import Declared, OnDisk
 from pytest_triton.placement.fields import names_newer_field, written_fields
-from pytest_triton.placement.flaws import Flaw
 from pytest_triton.placement.libraries import BATCH_LIBRARY, library_name
 from pytest_triton.placement.polling import poll_flaws, version_flaw, versions_to_load
-from pytest_triton.repository.config_file import ConfigFile, problem_at, read_config
+from pytest_triton.repository.config_file import ConfigFile, located, read_config
 from pytest_triton.repository.lookups import libraries_in, may_complete, named_files
 from pytest_triton.repository.near_misses import (
     CONFIG_NAME,
@@ -41,10 +41,10 @@ from pytest_triton.repository.near_misses import (
     not_a_model_cure,
 )
 from pytest_triton.repository.pbtxt import walk
-from pytest_triton.repository.problems import Effect, Problem, printable, shown_path
 from pytest_triton.repository.schema import model_config_type
-from pytest_triton.text.paths import without_dots
+from pytest_triton.text.paths import shown_path, without_dots
 from pytest_triton.text.readable import is_directory
+from pytest_triton.text.shown_text import printable
 
 if TYPE_CHECKING:
     from pytest_triton.repository.schema import ModelConfig
@@ -60,6 +60,7 @@ __all__ = [
 ]
 
 VARIANTS_NAME = "configs"
+LABELS_MISSING = "labels-missing"
 NOT_A_MODEL = "not-a-model"
 
 _NOT_VERSIONS = frozenset(("warmup", "initial_state", VARIANTS_NAME))
@@ -103,7 +104,7 @@ class Model:
     config: ModelConfig
     config_file: ConfigFile | None
     versions: tuple[int, ...]
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[Diagnostic, ...] = ()
     variants: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
     _anchor: Path = field(default=Path(), repr=False, compare=False)
@@ -124,9 +125,17 @@ class Model:
         return self.config_file is None or self.config_file.config is not None
 
     @property
-    def refusal(self) -> Problem | None:
+    def refusal(self) -> Diagnostic | None:
         """The first problem for which Triton doesn't load the model, or None."""
-        return next((one for one in self.problems if one.effect is not Effect.ACCEPTED), None)
+        return next((one for one in self.problems if one.refuses), None)
+
+    @property
+    def has_invalid_config(self) -> bool:
+        """Whether what config.pbtxt says is what it is refused for first."""
+        file, refusal = self.config_file, self.refusal
+        if file is None or file.config is None or refusal is None:
+            return not self.readable
+        return refusal.path == file.path and refusal.reason not in ("no-backend", "duplicate")
 
     @property
     def breaks_server(self) -> bool:
@@ -193,7 +202,7 @@ class Repository:
 
     paths: tuple[Path, ...]
     models: tuple[Model, ...]
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[Diagnostic, ...] = ()
 
 
 def read_repository(
@@ -209,7 +218,7 @@ def read_repository(
     """
     roots = tuple(dict.fromkeys(without_dots(path) for path in paths))
     models: list[Model] = []
-    problems: list[Problem] = []
+    problems: list[Diagnostic] = []
     for root in roots:
         names, found = _directories(root)
         problems += found
@@ -225,10 +234,10 @@ def read_repository(
 # Repositories
 
 
-def _directories(root: Path) -> tuple[list[str], list[Problem]]:
+def _directories(root: Path) -> tuple[list[str], list[Diagnostic]]:
     """The names of a repository's directories, and links that keep Triton from listing it."""
     names: list[str] = []
-    problems: list[Problem] = []
+    problems: list[Diagnostic] = []
     try:
         with os.scandir(root) as entries:
             for entry in entries:
@@ -264,16 +273,17 @@ def _is_directory(entry: os.DirEntry[str]) -> bool | None:
         return None
 
 
-def _dangling(path: Path, *, in_repository: bool = False) -> Problem:
+def _dangling(path: Path, *, in_repository: bool = False) -> Diagnostic:
     try:
         target = f"is a link to {printable(os.readlink(path))}, which leads nowhere"
     except OSError:
         target = "can't be looked at"
     loss = "the whole repository" if in_repository else "the model"
-    return Problem(
+    return Diagnostic(
+        "model-file",  # as the server's log is read
         path=path,
         message=f"{target}; Triton refuses {loss} for it",
-        cure="Mend or remove the link. In a checkout: was its target fetched too?",
+        fix="Mend or remove the link. In a checkout: was its target fetched too?",
         effect=Effect.BREAKS_SERVER if in_repository else Effect.POLL_FAILED,
         triton=f"failed to stat file {path}",
     )
@@ -384,12 +394,13 @@ def _without_twins(models: list[Model], roots: Sequence[Path]) -> list[Model]:
     ]
 
 
-def _twin(model: Model, homes: Sequence[Path]) -> Problem:
+def _twin(model: Model, homes: Sequence[Path]) -> Diagnostic:
     others = ", ".join(shown_path(one) for one in homes if one != model.repository)
-    return Problem(
+    return Diagnostic(
+        "duplicate",
         path=model.anchor,
         message=f"a model `{printable(model.name)}` stands in {others} too; Triton loads neither",
-        cure="Rename one, or check the repositories one by one with a --triton-repo each.",
+        fix="Rename one, or check the repositories one by one with a --triton-repo each.",
         effect=Effect.POLL_FAILED,
         triton=f"failed to poll model '{model.name}': not unique across all model repositories",
     )
@@ -406,7 +417,7 @@ class _Listing:
     files: list[str] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
     has_config: bool = False
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[Diagnostic] = field(default_factory=list)
 
 
 def _read_model(root: Path, name: str, config_name: str = "", completes: bool = True) -> Model:
@@ -422,7 +433,7 @@ def _read_model(root: Path, name: str, config_name: str = "", completes: bool = 
     first = min(listing.directories, key=os.fsencode, default=None)
     content = _content(path, first, listing.problems)
     config = model_config_type()()
-    problems: list[Problem] = []
+    problems: list[Diagnostic] = []
     core_name = _core_name(name)
     if config_file is not None and config_file.config is None:
         config.name = core_name
@@ -464,12 +475,13 @@ def _read_model(root: Path, name: str, config_name: str = "", completes: bool = 
     )
 
 
-def _demanded(directory: Path) -> Problem:
-    return Problem(
+def _demanded(directory: Path) -> Diagnostic:
+    return Diagnostic(
+        "config",
         path=directory,
         message="there is no config.pbtxt, and the server's arguments forbid to complete one "
         "(--disable-auto-complete-config)",
-        cure="Write one, or leave that argument out.",
+        fix="Write one, or leave that argument out.",
         triton=f"failed to open text file for read {directory / CONFIG_NAME}: "
         "No such file or directory",
     )
@@ -486,38 +498,39 @@ def _is_complete(config: ModelConfig) -> bool:
 
 
 def _with_misnamed(
-    problems: list[Problem], config_file: ConfigFile | None, directory: Path, listing: _Listing
-) -> list[Problem]:
+    problems: list[Diagnostic], config_file: ConfigFile | None, directory: Path, listing: _Listing
+) -> list[Diagnostic]:
     """A config by another name explains what is missing else."""
     if config_file is not None:
         return problems
     meant = misnamed_config(directory, listing.files, listing.directories)
     if not meant:
         return problems
-    follows = [one for one in problems if one.effect is not Effect.ACCEPTED and one.triton]
+    follows = [one for one in problems if one.refuses and one.triton]
     effect = follows[0].effect if follows else Effect.ACCEPTED
     problem = misnamed_problem(directory, meant, effect)
     if follows:
-        problem = replace(problem, triton=follows[0].triton)
+        problem = replace(problem, reason=follows[0].reason, triton=follows[0].triton)
     return [problem, *(one for one in problems if one not in follows)]
 
 
 def _missing_labels(
     config: ModelConfig, config_file: ConfigFile, directory: Path
-) -> Iterator[Problem]:
+) -> Iterator[Diagnostic]:
     for number, output in enumerate(config.output):
         labels = directory / output.label_filename
         if output.label_filename and not labels.is_file():
-            yield problem_at(
-                config_file,
+            missing = Diagnostic(
+                "model-file",
+                f"Internal: failed to open text file for read {labels}: No such file or directory",
                 f"output[{number}].label_filename",
                 f"there is no label file `{printable(output.label_filename)}` in the model's "
                 "directory",
-                cure="Add the file, or leave label_filename out.",
+                "Add the file, or leave label_filename out.",
+                name=LABELS_MISSING,
                 effect=Effect.LOAD_FAILED,
-                triton=f"Internal: failed to open text file for read {labels}: No such file or "
-                "directory",
             )
+            yield located(missing, config_file)
 
 
 def _list_model(path: str) -> _Listing:
@@ -541,16 +554,17 @@ def _list_model(path: str) -> _Listing:
     return listing
 
 
-def _closed(path: str, error: OSError) -> Problem:
-    return Problem(
+def _closed(path: str, error: OSError) -> Diagnostic:
+    return Diagnostic(
+        "other",
         path=Path(path),
         message=f"can't be listed: {error.strerror}",
-        cure=f"Let the user who runs the tests read it: chmod a+rx {shown_path(Path(path))}",
+        fix=f"Let the user who runs the tests read it: chmod a+rx {shown_path(Path(path))}",
         triton=f"failed to open directory {path}",
     )
 
 
-def _content(path: str, first: str | None, problems: list[Problem]) -> frozenset[str]:
+def _content(path: str, first: str | None, problems: list[Diagnostic]) -> frozenset[str]:
     """What stands in the first subdirectory; directories end in "/", links to nowhere don't."""
     if first is None:
         return frozenset()
@@ -582,7 +596,7 @@ def _polled(
     first: str | None,
     content: frozenset[str],
     listing: _Listing,
-) -> Iterator[Problem]:
+) -> Iterator[Diagnostic]:
     """Complete `config` in place, and say what polling refuses about it in newer releases too."""
     completion = complete(config, name, content)
     config.name = completion.name
@@ -594,56 +608,44 @@ def _polled(
         return
     for flaw in poll_flaws(config, config.name, config.backend, config.platform, name):
         if flaw.lasting:
-            yield _problem_of(flaw, config_file, directory, Effect.POLL_FAILED)
+            yield _placed(flaw, config_file, directory, Effect.POLL_FAILED)
 
 
-def _problem_of(
-    flaw: Flaw, config_file: ConfigFile | None, directory: Path, effect: Effect
-) -> Problem:
+def _placed(
+    flaw: Diagnostic, config_file: ConfigFile | None, directory: Path, effect: Effect
+) -> Diagnostic:
+    flaw = replace(flaw, effect=effect)
     if config_file is None:
-        return Problem(
-            path=directory, message=flaw.message, cure=flaw.cure, effect=effect, triton=flaw.text
-        )
-    return problem_at(
-        config_file, flaw.field, flaw.message, cure=flaw.cure, effect=effect, triton=flaw.text
-    )
+        return replace(flaw, path=directory)
+    return located(flaw, config_file)
 
 
-def _not_a_model(directory: Path, listing: _Listing, effect: Effect, words: str) -> Problem:
-    message, cure = not_a_model_cure(directory, [*listing.directories, *listing.files])
-    return Problem(
-        path=directory,
-        message=message,
-        cure=cure,
-        effect=effect,
-        triton=words,
-        reason=NOT_A_MODEL,
-    )
+def _not_a_model(
+    directory: Path, listing: _Listing, effect: Effect, flaw: Diagnostic
+) -> Diagnostic:
+    message, fix = not_a_model_cure(directory, [*listing.directories, *listing.files])
+    return replace(flaw, path=directory, message=message, fix=fix, effect=effect, name=NOT_A_MODEL)
 
 
 def _no_backend(
-    flaw: Flaw,
+    flaw: Diagnostic,
     config_file: ConfigFile | None,
     directory: Path,
     first: str | None,
     listing: _Listing,
-) -> Problem:
+) -> Diagnostic:
     if config_file is None and not any(name[:1].isdigit() for name in listing.directories):
-        return _not_a_model(directory, listing, Effect.POLL_FAILED, flaw.text)
+        return _not_a_model(directory, listing, Effect.POLL_FAILED, flaw)
     where = f"`{printable(first)}`" if first else "a version directory, and there is none"
     hint = "" if first is None or first[:1].isdigit() else " (the first subdirectory by name)"
     looked = f"Triton looked into {where}{hint} for: {', '.join(MODEL_FILES)}."
-    return Problem(
-        path=config_file.path if config_file else directory,
-        message=flaw.message,
-        cure=f"{flaw.cure} {looked}",
-        triton=flaw.text,
-    )
+    path = config_file.path if config_file else directory
+    return replace(flaw, path=path, fix=f"{flaw.fix} {looked}")
 
 
-def _versions(names: Sequence[str], directory: Path) -> tuple[tuple[int, ...], list[Problem]]:
+def _versions(names: Sequence[str], directory: Path) -> tuple[tuple[int, ...], list[Diagnostic]]:
     versions: set[int] = set()
-    problems: list[Problem] = []
+    problems: list[Diagnostic] = []
     for name in names:
         if name in _NOT_VERSIONS or (len(name) > 1 and name[0] == "0"):
             continue
@@ -653,10 +655,11 @@ def _versions(names: Sequence[str], directory: Path) -> tuple[tuple[int, ...], l
         value = int(number[1])
         if value not in _INT64:
             problems.append(
-                Problem(
+                Diagnostic(
+                    "other",
                     path=directory / name,
                     message="is a version number beyond 64 bits; Triton crashes on it",
-                    cure="Rename or remove the directory.",
+                    fix="Rename or remove the directory.",
                     effect=Effect.BREAKS_SERVER,
                 )
             )
@@ -664,11 +667,11 @@ def _versions(names: Sequence[str], directory: Path) -> tuple[tuple[int, ...], l
         versions.add(value)
         if str(value) != name and str(value) not in names:
             problems.append(
-                Problem(
+                Diagnostic(
                     path=directory / name,
                     message=f"counts as version {value}, whose files Triton then looks for in "
                     f"`{value}`, which isn't there",
-                    cure=f"Rename the directory to {value}, or to a name without a number first.",
+                    fix=f"Rename the directory to {value}, or to a name without a number first.",
                     effect=Effect.ACCEPTED,
                 )
             )
@@ -676,57 +679,53 @@ def _versions(names: Sequence[str], directory: Path) -> tuple[tuple[int, ...], l
 
 
 def _no_version(
-    flaw: Flaw,
+    flaw: Diagnostic,
     config_file: ConfigFile | None,
     directory: Path,
     listing: _Listing,
     versions: Sequence[int],
     wanted: str,
-) -> Problem:
+) -> Diagnostic:
     if config_file is None:  # a hidden directory, `.git`, names backend `git` and gets this far
-        return _not_a_model(directory, listing, Effect.LOAD_FAILED, flaw.text)
+        return _not_a_model(directory, listing, Effect.LOAD_FAILED, flaw)
     if versions:
-        return _problem_of(flaw, config_file, directory, Effect.LOAD_FAILED)
-    cure = f"Make one: mkdir {shown_path(directory)}/1 (git keeps no empty directories: put a "
-    cure += ".gitkeep into it)."
+        return _placed(flaw, config_file, directory, Effect.LOAD_FAILED)
+    fix = f"Make one: mkdir {shown_path(directory)}/1 (git keeps no empty directories: put a "
+    fix += ".gitkeep into it)."
     zeros = sorted(name for name in listing.directories if re.fullmatch("0[0-9]+", name))
     named = sorted(name for name in listing.directories if re.fullmatch("[vV][0-9]+", name))
     if zeros:
-        cure = f"`{zeros[0]}` is ignored for its leading zero: rename it to "
-        cure += f"{zeros[0].lstrip('0') or '0'}."
+        fix = f"`{zeros[0]}` is ignored for its leading zero: rename it to "
+        fix += f"{zeros[0].lstrip('0') or '0'}."
     elif named:
-        cure = f"`{named[0]}` is not a number: rename it to {named[0][1:].lstrip('0') or '0'}."
+        fix = f"`{named[0]}` is not a number: rename it to {named[0][1:].lstrip('0') or '0'}."
     else:
         file = misplaced_model_file([*listing.files, *listing.directories], wanted)
         if file:
             here = shown_path(directory)
-            cure = (
+            fix = (
                 f"`{file}` stands beside config.pbtxt: mkdir {here}/1 && mv {here}/{file} {here}/1/"
             )
-    return Problem(
-        path=directory,
-        message="has no version directory",
-        cure=cure,
-        effect=Effect.LOAD_FAILED,
-        triton=flaw.text,
-    )
+    message = "has no version directory"
+    return replace(flaw, path=directory, message=message, fix=fix, effect=Effect.LOAD_FAILED)
 
 
-def _odd_name(name: str, core_name: str, directory: Path) -> list[Problem]:
+def _odd_name(name: str, core_name: str, directory: Path) -> list[Diagnostic]:
     if name == core_name:
         return []
     return [
-        Problem(
+        Diagnostic(
+            "other",
             path=directory,
             message="the directory's name is not UTF-8; Triton's index, with this name in it, "
             "can't be read by any client",
-            cure="Rename the directory.",
+            fix="Rename the directory.",
             effect=Effect.BREAKS_SERVER,
         )
     ]
 
 
-def _circles(root: Path, directory: Path, links: Sequence[str]) -> Iterator[Problem]:
+def _circles(root: Path, directory: Path, links: Sequence[str]) -> Iterator[Diagnostic]:
     """Links back to the model or above it. Triton follows every link to find the newest file:
     one circle costs it 40 rounds, two cost it 2 to the 40th.
     """
@@ -736,10 +735,11 @@ def _circles(root: Path, directory: Path, links: Sequence[str]) -> Iterator[Prob
     back = [name for name in links if _is_within(real_directory, directory / name)]
     for name in back:
         endless = len(back) > 1 or _is_within(real_root, directory / name)
-        yield Problem(
+        yield Diagnostic(
+            "other" if endless else "",
             path=directory / name,
             message="is a link back to the directory it stands in, or above",
-            cure="Remove the link: Triton follows it in circles"
+            fix="Remove the link: Triton follows it in circles"
             + (", and with several of them it never ends." if endless else ", 40 times."),
             effect=Effect.BREAKS_SERVER if endless else Effect.ACCEPTED,
         )

@@ -7,8 +7,10 @@ from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+from pytest_triton.diagnostics.diagnostic import Diagnostic, Effect
 from pytest_triton.placement.backends import MODEL_FILES
-from pytest_triton.repository.problems import Effect, Problem, printable, shown_path
+from pytest_triton.text.paths import shown_path
+from pytest_triton.text.shown_text import printable
 
 CONFIG_NAME = "config.pbtxt"
 CONFIG_MISNAMED = "config-misnamed"
@@ -45,7 +47,7 @@ def misnamed_config(directory: Path, files: Sequence[str], subdirectories: Seque
     return next((name for name in names if name.endswith(".pbtxt")), "")
 
 
-def misnamed_problem(directory: Path, meant: str, effect: Effect) -> Problem:
+def misnamed_problem(directory: Path, meant: str, effect: Effect) -> Diagnostic:
     here = shown_path(directory)
     if meant.lower().endswith(_TEMPLATES):
         cure = "It is a template: render it first, and check the repository that comes out."
@@ -58,12 +60,12 @@ def misnamed_problem(directory: Path, meant: str, effect: Effect) -> Problem:
         )
     else:
         cure = f"Rename it to {CONFIG_NAME}."
-    return Problem(
+    return Diagnostic(
         path=directory / meant,
         message=f"there is no {CONFIG_NAME}, but `{printable(meant)}`, which Triton doesn't read",
-        cure=cure,
+        fix=cure,
         effect=effect,
-        reason=CONFIG_MISNAMED,
+        name=CONFIG_MISNAMED,
     )
 
 

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pytest_triton.diagnostics.diagnostic import Diagnostic, Effect
 from pytest_triton.placement.advice import cure_refusal
 from pytest_triton.placement.backend_names import OFFICIAL_BACKENDS, PUBLISHED_BACKENDS
 from pytest_triton.placement.backends import backend_named
 from pytest_triton.placement.completed_tensors import completions
 from pytest_triton.placement.declared import Declared
-from pytest_triton.placement.flaws import Flaw
 from pytest_triton.placement.hardware import NO_GPU
 from pytest_triton.placement.predict import (
     DEFAULT_TRAITS,
@@ -24,10 +24,8 @@ from pytest_triton.placement.predict import (
     ample_gpus,
     predict_all,
 )
-from pytest_triton.placement.refusal import Refusal, classify
+from pytest_triton.repository.config_file import located
 from pytest_triton.repository.models import Model
-from pytest_triton.repository.positions import locate
-from pytest_triton.repository.problems import ConfigProblem, Effect, Problem
 from pytest_triton.text.wrapping import wrapped
 
 if TYPE_CHECKING:
@@ -35,18 +33,6 @@ if TYPE_CHECKING:
 
 
 _WIDTH = 92  # characters a line of prose
-
-
-@dataclass(frozen=True)
-class Refused:
-    """A model that Triton refuses whatever the hardware, and where that shows.
-
-    `also` are places in other models' configs, which it contradicts.
-    """
-
-    refusal: Refusal
-    problem: Problem
-    also: tuple[Problem, ...] = ()
 
 
 def completed_configs(models: Iterable[Model]) -> Mapping[str, ModelConfig]:
@@ -73,11 +59,11 @@ def declared_models(
             continue
         config = completed.get(model.name)
         declared = model.declared if config is None else Declared.of(config, on_disk=model.on_disk)
-        refusal = model.refusal
-        if refusal is not None and refusal.effect is not Effect.LOAD_FAILED:
-            text = refusal.triton or refusal.message
-            if all(flaw.text != text for flaw in declared.flaws):
-                flaw = Flaw(classify(text), text, "", refusal.message, refusal.cure)
+        problem = model.refusal
+        if problem is not None and problem.effect is not Effect.LOAD_FAILED:
+            text = problem.triton or problem.message
+            if all(flaw.triton != text for flaw in declared.flaws):
+                flaw = Diagnostic(problem.reason, text, "", problem.message, problem.fix)
                 declared = replace(declared, flaws=(flaw, *declared.flaws))
         found[model.name] = declared
     return found
@@ -95,7 +81,7 @@ def refused_everywhere(
     models: Iterable[Model],
     declared: Mapping[str, Declared],
     server: ServerTraits = DEFAULT_TRAITS,
-) -> Mapping[str, Refused]:
+) -> Mapping[str, Diagnostic]:
     """The models that no hardware makes Triton load, also ensembles for their models' sake."""
     without = predict_all(declared, NO_GPU, server=server)
     if all(prediction.ready for prediction in without.values()):
@@ -109,80 +95,59 @@ def refused_everywhere(
     }
 
 
-def refused_model(model: Model, prediction: Prediction, others: Mapping[str, Model]) -> Refused:
+def refused_model(model: Model, prediction: Prediction, others: Mapping[str, Model]) -> Diagnostic:
     """A predicted refusal at its place; `others` are all models of its server, by name."""
     refusal = prediction.refusal
     assert refusal is not None
-    flaw = refusal.flaw
-    if flaw is None or not flaw.message:
+    found = refusal.diagnostic or Diagnostic(refusal.reason)
+    if not found.message:
         advice = cure_refusal(prediction.declared, refusal, prediction.hardware, prediction.server)
-        cure = advice.cause + (f"\n{advice.lines}" if advice.lines else "")
-        flaw = replace(
-            flaw or Flaw(refusal.reason, refusal.text),
-            message=f"Triton {refusal}",
-            cure=cure,
-        )
-    also = tuple(_also(flaw, others))
-    problem = _problem(model, flaw.field, flaw.message, flaw.cure, refusal)
-    return Refused(refusal, problem, also)
-
-
-def _also(flaw: Flaw, others: Mapping[str, Model]) -> Iterator[Problem]:
-    for name, field in flaw.also:
-        other = others.get(name)
-        if other is None:
-            continue
-        if other.refusal is not None and not field:
-            yield other.refusal
-        else:
-            what = f"`{field}` of `{name}`" if field else f"the model `{name}`"
-            yield _problem(other, field, what, "", None)
-
-
-def _problem(model: Model, field: str, message: str, cure: str, refusal: Refusal | None) -> Problem:
-    effect = Effect.ACCEPTED
-    if refusal is not None:
-        effect = Effect.POLL_FAILED if refusal.stage == "poll" else Effect.LOAD_FAILED
-        if refusal.reason == "crash":
-            effect = Effect.BREAKS_SERVER
-    triton = refusal.text if refusal is not None else ""
-    file = model.config_file
-    if file is None:
-        return Problem(path=model.anchor, message=message, cure=cure, effect=effect, triton=triton)
-    position = locate(file.text, field) if field else None
-    line, column = position or (None, None)
-    source = file.text.split("\n")[line - 1].rstrip("\r") if line is not None else ""
-    return ConfigProblem(
-        path=file.path,
-        message=message,
-        line=line,
-        column=column,
-        source_line=source,
-        cure=cure,
-        effect=effect,
-        triton=triton,
+        found = replace(found, message=f"Triton {refusal}", fix=advice.cause, lines=advice.lines)
+    effect = Effect.POLL_FAILED if refusal.stage == "poll" else Effect.LOAD_FAILED
+    if refusal.reason == "crash":
+        effect = Effect.BREAKS_SERVER
+    also = tuple(_also(found, others))
+    return _placed(
+        replace(found, triton=refusal.text, effect=effect, model=model.name, also=also), model
     )
 
 
-def place_of(refused: Refused) -> str:
+def _also(found: Diagnostic, others: Mapping[str, Model]) -> Iterator[Diagnostic]:
+    for place in found.also:
+        other = others.get(place.model)
+        if other is None:
+            continue
+        if other.refusal is not None and not place.field:
+            yield other.refusal
+        else:
+            name, field = place.model, place.field
+            what = f"`{field}` of `{name}`" if field else f"the model `{name}`"
+            yield _placed(replace(place, message=what, effect=Effect.ACCEPTED), other)
+
+
+def _placed(found: Diagnostic, model: Model) -> Diagnostic:
+    if model.config_file is None:
+        return replace(found, path=model.anchor)
+    return located(found, model.config_file)
+
+
+def place_of(refused: Diagnostic) -> str:
     """The places in other configs, as a sentence; "" if there are none."""
     places = [problem.place for problem in refused.also]
     return f"See {' and '.join(places)}." if places else ""
 
 
-def shown_problem(refused: Refused) -> str:
+def shown_problem(refused: Diagnostic) -> str:
     """The problem as text, with the other places that it is about."""
-    cure, _, more = refused.problem.cure.partition("\n")
-    fix = "\n  ".join(wrapped(cure, _WIDTH))
-    lines = [str(replace(refused.problem, cure=fix))]
-    if more:
-        lines += ["", textwrap.indent(more, "      ")]
+    fix = "\n  ".join(wrapped(refused.fix, _WIDTH))
+    lines = [str(replace(refused, fix=fix))]
+    if refused.lines:
+        lines += ["", textwrap.indent(refused.lines, "      ")]
     lines += [f"  also {problem}".replace("\n", "\n  ") for problem in refused.also]
     return "\n".join(lines)
 
 
 __all__ = [
-    "Refused",
     "completed_configs",
     "declared_models",
     "place_of",

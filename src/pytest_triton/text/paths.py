@@ -1,9 +1,11 @@
-"""Absolute paths without `..`, as the kernel understands them."""
+"""Paths: absolute ones without `..`, as the kernel understands them, and paths as text."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+from pytest_triton.text.shown_text import printable
 
 
 def without_dots(path: Path | str) -> Path:
@@ -18,3 +20,10 @@ def without_dots(path: Path | str) -> Path:
         else:
             clean /= part
     return clean
+
+
+def shown_path(path: Path) -> str:
+    """`path`, printable, relative to the current directory if it is below it."""
+    absolute = os.path.abspath(path)
+    here = os.getcwd().rstrip(os.sep) + os.sep
+    return printable(absolute[len(here) :] if absolute.startswith(here) else str(path))

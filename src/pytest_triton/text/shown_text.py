@@ -34,6 +34,13 @@ def node_name(name: str) -> str:
     return escaped.replace("::", "\\x3a\\x3a").replace("##", "\\x23\\x23")
 
 
+def printable(text: str) -> str:
+    """`text` with all that a terminal can't show as it is (newlines, broken UTF-8) escaped."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else _escaped(one) for one in text)
+
+
 def sendable(text: str) -> str:
     """A text as UTF-8 can hold it, which is what workers of pytest-xdist send."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

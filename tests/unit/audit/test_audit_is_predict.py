@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pytest_triton.audit import Finding, audit
+from pytest_triton.audit import audit
+from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.placement.predict import DEFAULT_TRAITS
-from pytest_triton.repository import ConfigProblem, Effect, Repository, read_repository
+from pytest_triton.repository import Repository, read_repository
 from pytest_triton.repository.refusals import (
-    Refused,
     completed_configs,
     declared_models,
     refused_everywhere,
@@ -23,7 +23,7 @@ from support.corpora import all_repositories
 OWN = ("mine", "x.y")
 
 
-def refused_by_predict(repository: Repository) -> Mapping[str, Refused]:
+def refused_by_predict(repository: Repository) -> Mapping[str, Diagnostic]:
     models = repository.models
     declared = declared_models(models, completed_configs(models))
     return refused_everywhere(models, declared, with_known_backends(DEFAULT_TRAITS, OWN))
@@ -31,20 +31,18 @@ def refused_by_predict(repository: Repository) -> Mapping[str, Refused]:
 
 def missing_errors(repository: Repository) -> list[str]:
     """Refused models that the audit has no error for, or none at the field."""
-    errors: dict[str, list[Finding]] = {}
+    errors: dict[str, list[Diagnostic]] = {}
     for finding in audit(repository, own_backends=OWN):
         if finding.severity == "error":
             errors.setdefault(finding.model, []).append(finding)
     wrong = []
-    for name, refused in refused_by_predict(repository).items():
-        problem, found = refused.problem, errors.get(name, [])
+    for name, problem in refused_by_predict(repository).items():
+        found = errors.get(name, [])
         places = {(one.path, one.line, one.column) for one in found}
         if not found:
             wrong.append(f"{name}: no error for {problem}")
         elif (
-            isinstance(problem, ConfigProblem)
-            and problem.line is not None
-            and (problem.path, problem.line, problem.column) not in places
+            problem.line is not None and (problem.path, problem.line, problem.column) not in places
         ):
             wrong.append(f"{name}: {problem}\nelsewhere: {[str(one) for one in found]}")
     return wrong
@@ -54,7 +52,7 @@ def unread(repository: Repository) -> set[str]:
     return {
         model.name
         for model in repository.models
-        if any(problem.effect is not Effect.ACCEPTED for problem in model.problems)
+        if any(problem.refuses for problem in model.problems)
     }
 
 

@@ -11,8 +11,9 @@ from google.protobuf import text_format
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_triton.audit import Finding, audit
+from pytest_triton.audit import audit
 from pytest_triton.audit.fixing import fixed_texts
+from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.placement.hardware import NO_GPU, simulated_gpus
 from pytest_triton.placement.predict import ample_gpus, predict
 from pytest_triton.repository import Repository, read_repository
@@ -38,7 +39,7 @@ def _one_model(config: bytes, folder: str) -> Repository:
     return read_repository([root])
 
 
-def _rules(findings: tuple[Finding, ...]) -> set[str]:
+def _rules(findings: tuple[Diagnostic, ...]) -> set[str]:
     return {finding.rule for finding in findings}
 
 
@@ -56,7 +57,7 @@ def test_findings_say_what_is_predicted(config: Any) -> None:
         return
     declared = declared_models([model], completed_configs([model]))["m"]
     ample = predict(declared, ample_gpus([declared])).refusal
-    if ample is not None and ample.flaw is not None and ample.flaw.message:
+    if ample is not None and ample.diagnostic is not None and ample.diagnostic.message:
         assert "TRT510" in rules  # and no advice on its placement
         assert not rules & {"TRT101", "TRT102", "TRT103"}
         return

@@ -19,7 +19,7 @@ def test_one_rule_says_at_most_twenty_things_of_a_model(tmp_path: Path) -> None:
     found = audit_config(tmp_path, text, target=4)
     counts = {rule: ids(found).count(rule) for rule in ids(found)}
     assert counts == {"TRT107": 20, "TRT109": 20, "TRT110": 20, "TRT208": 1, "TRT401": 1}
-    assert all(len(finding.mend) < 1000 for finding in found)
+    assert all(len(finding.lines) < 1000 for finding in found)
 
 
 def test_long_lists_of_gpus(tmp_path: Path) -> None:

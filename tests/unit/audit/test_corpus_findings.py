@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pytest_triton.audit import Finding, audit
+from pytest_triton.audit import audit
+from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.repository import read_repository
 from support.corpora import OWN, OWN_BACKENDS, outside_corpus, repositories_in
 from support.corpus_expectations import FINDINGS, found_by_the_audit
@@ -23,7 +24,7 @@ def _judged() -> dict[tuple[str, str], str]:
     return found
 
 
-def _findings(directory: Path, target: int | None = None) -> list[Finding]:
+def _findings(directory: Path, target: int | None = None) -> list[Diagnostic]:
     return [
         finding
         for repository in repositories_in(directory)
@@ -33,7 +34,7 @@ def _findings(directory: Path, target: int | None = None) -> list[Finding]:
     ]
 
 
-def _place(finding: Finding, directory: Path) -> str:
+def _place(finding: Diagnostic, directory: Path) -> str:
     parts = (finding.path.relative_to(directory), finding.line, finding.column)
     return ":".join(str(part) for part in parts if part is not None)
 

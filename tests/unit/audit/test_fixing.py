@@ -9,9 +9,10 @@ from google.protobuf import text_format
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_triton.audit import RULES, Edit
+from pytest_triton.audit import RULES
 from pytest_triton.audit.fixing import apply_edits, write_text
 from pytest_triton.audit.spans import field_span
+from pytest_triton.diagnostics.diagnostic import Edit
 from pytest_triton.repository import model_config_type
 from support.audit_examples import audit_config
 
@@ -67,8 +68,8 @@ ONNX = 'backend: "onnxruntime"\n'
 )
 def test_fixes(tmp_path: Path, rule: str, old: str, new: str | None) -> None:
     [finding] = [one for one in audit_config(tmp_path / "old", old) if one.rule == rule]
-    assert finding.fix is not None
-    fixed = apply_edits(old, finding.fix.edits)
+    assert finding.edits
+    fixed = apply_edits(old, finding.edits)
     if new is not None:
         assert fixed == new
     text_format.Parse(fixed, model_config_type()())

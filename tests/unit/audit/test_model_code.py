@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_triton.audit import Finding
 from pytest_triton.audit.model_code import facts
 from pytest_triton.audit.model_code.importing import obstacles
 from pytest_triton.audit.model_code.source import SIZE_LIMIT
 from pytest_triton.audit.model_code.uses import uses
+from pytest_triton.diagnostics.diagnostic import Diagnostic
 from support.audit_examples import audit_files, ids
 
 HEAD = "import torch\nclass TritonPythonModel:\n  def execute(self, requests): return []\n"
@@ -30,7 +30,7 @@ def findings(
     target: int | None = None,
     more: str = "",
     files: Mapping[str, str] = MappingProxyType({}),
-) -> tuple[Finding, ...]:
+) -> tuple[Diagnostic, ...]:
     config = f'backend: "python"\ninstance_group [ {{ {group} }} ]\n{more}'
     return audit_files(root, {"m/config.pbtxt": config, "m/1/model.py": code, **files}, target)
 

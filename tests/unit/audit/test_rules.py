@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_triton.audit import Finding, audit
+from pytest_triton.audit import audit
+from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.placement.hardware import simulated_gpus
 from pytest_triton.repository import read_repository
 from support.audit_examples import audit_config, audit_files, ids, write_files
@@ -15,7 +16,7 @@ from support.audit_examples import audit_config, audit_files, ids, write_files
 ONNX = 'backend: "onnxruntime"\n'
 
 
-def one(findings: tuple[Finding, ...], rule: str) -> Finding:
+def one(findings: tuple[Diagnostic, ...], rule: str) -> Diagnostic:
     found = [finding for finding in findings if finding.rule == rule]
     assert len(found) == 1, findings
     return found[0]
@@ -48,7 +49,7 @@ def test_the_mend_keeps_the_other_groups_and_fields(tmp_path: Path) -> None:
     text = ONNX + (
         'instance_group [ { kind: KIND_CPU count: 2 }, { name: "big" count: 3 gpus: [ 1 ] } ]'
     )
-    assert one(audit_config(tmp_path, text), "TRT103").mend == (
+    assert one(audit_config(tmp_path, text), "TRT103").lines == (
         "instance_group [\n  {\n    kind: KIND_CPU\n    count: 2\n  },\n"
         '  {\n    name: "big"\n    kind: KIND_GPU\n    count: 3\n    gpus: [ 1 ]\n  }\n]'
     )

@@ -12,7 +12,7 @@ from pytest_triton.options.values import Deployment
 from pytest_triton.repository import read_repository
 from support.audit_examples import write_files
 
-TOLD = [rule for rule in RULES if rule.told_by == "test_config"]
+TOLD = [rule for rule in RULES if rule.reported_by == "test_config"]
 
 
 def refused(root: Path, example: Example) -> set[str]:

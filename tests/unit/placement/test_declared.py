@@ -106,7 +106,7 @@ def test_a_platform_and_the_file_of_an_earlier_backend() -> None:
     """Core looks for each backend's platform and file in turn, and TensorRT's come first."""
     read = declared('platform: "onnxruntime_onnx" default_model_filename: "model.plan"')
     assert (read.backend, read.platform) == ("tensorrt", "onnxruntime_onnx")
-    assert read.flaws[0].text.endswith("pair, got:onnxruntime_onnx, tensorrt")
+    assert read.flaws[0].triton.endswith("pair, got:onnxruntime_onnx, tensorrt")
     beside = declared('platform: "onnxruntime_onnx" default_model_filename: "model.graphdef"')
     assert beside.backend == "onnxruntime"
     assert not beside.flaws

@@ -81,9 +81,9 @@ CONTROL = "sequence_batching { control_input { name: 'C' control { kind: CONTROL
 )
 def test_polling_stops_at(text: str, words: str) -> None:
     first = declared(text).flaws[0]
-    assert first.text == words
+    assert first.triton == words
     assert first.message
-    assert first.cure
+    assert first.fix
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_what_follows_from_a_flaw_is_not_told(text: str) -> None:
 
 def test_scheduling_of_an_ensemble_without_its_platform() -> None:
     text = ensemble("a").replace('platform: "ensemble"', 'backend: "mine"')
-    assert [flaw.text for flaw in declared(text).flaws] == [
+    assert [flaw.triton for flaw in declared(text).flaws] == [
         "ensemble scheduling cannot be set for model 'm' whose platform is not ensemble"
     ]
 
@@ -137,7 +137,7 @@ def test_scheduling_of_an_ensemble_without_its_platform() -> None:
 def test_inputs(fields: str, words: str) -> None:
     output = 'output { name: "O" data_type: TYPE_FP32 dims: [ 1 ] }'
     read = declared(f"input {{ {fields} }} {output}")
-    assert [flaw.text for flaw in read.io_flaws if flaw.holds((2, 51, 0))] == [words]
+    assert [flaw.triton for flaw in read.io_flaws if flaw.holds((2, 51, 0))] == [words]
     assert all(flaw.field.startswith("input[0]") for flaw in read.io_flaws)
     assert not read.flaws
 

@@ -117,10 +117,14 @@ def test_a_correlation_ids_type_is_looked_at_behind_all_controls() -> None:
     corrid = 'control_input {{ name: "{}" control {{ kind: CONTROL_SEQUENCE_CORRID {} }} }}'
     two = corrid.format("A", "data_type: TYPE_FP32") + corrid.format("B", "data_type: TYPE_INT32")
     read = Declared.of(config(f"sequence_batching {{ {two} }}"))
-    assert read.flaws[0].text.startswith("sequence batching specifies multiple CONTROL_SEQUENCE_C")
+    assert read.flaws[0].triton.startswith(
+        "sequence batching specifies multiple CONTROL_SEQUENCE_C"
+    )
     one = corrid.format("A", "data_type: TYPE_FP32")
     read = Declared.of(config(f"sequence_batching {{ {one} }}"))
-    assert read.flaws[0].text.startswith("unexpected data type for control CONTROL_SEQUENCE_CORRID")
+    assert read.flaws[0].triton.startswith(
+        "unexpected data type for control CONTROL_SEQUENCE_CORRID"
+    )
 
 
 def test_releases_before_2_49_do_not_name_the_tensor() -> None:

@@ -95,7 +95,7 @@ def test_a_model_that_one_hardware_has_not_seen_is_told() -> None:
 
 
 def test_complaints_are_told_once_and_the_worst_first() -> None:
-    found = [(one.model, one.where, one.severity) for one in complaints(Matrix.of(_sample()))]
+    found = [(one.model, one.name, one.severity) for one in complaints(Matrix.of(_sample()))]
     assert found == [
         ("legacy", "test_explicit_placement", "error"),
         ("ranker", "2 GPUs, real run", "error"),
@@ -107,7 +107,7 @@ def test_complaints_are_told_once_and_the_worst_first() -> None:
 def test_a_fallback_without_its_failed_check_is_a_complaint_of_its_own() -> None:
     sample = replace(_sample(), entries=_sample().placements)
     assert ("legacy", "no GPU, rehearsal") in {
-        (one.model, one.where) for one in complaints(Matrix.of(sample))
+        (one.model, one.name) for one in complaints(Matrix.of(sample))
     }
 
 
@@ -119,7 +119,7 @@ def test_a_config_that_cannot_be_read_is_told_once_at_its_line() -> None:
     )
     entry = ledgers.entry("typo", None, verdict="failed", server=None, headline="nothing to place")
     (one,) = complaints(Matrix.of(Ledger((ledgers.CPU_JOB,), (entry, *checks))))
-    assert (one.line, one.what) == (10, "`gpu` is not a field of instance_group")
+    assert (one.line, one.message) == (10, "`gpu` is not a field of instance_group")
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_config_that_cannot_be_read_is_told_once_at_its_line() -> None:
     ],
 )
 def test_paths_are_seen_from_the_root(path: str, start: str, seen: str) -> None:
-    assert from_root(path, start) == seen
+    assert from_root(Path(path), start) == seen
 
 
 # --- GitHub and GitLab -------------------------------------------------------------------------

@@ -12,7 +12,8 @@ from pathlib import Path
 import google.protobuf
 import pytest
 
-from pytest_triton.repository import Effect, Model, read_config, read_repository
+from pytest_triton.diagnostics.diagnostic import Effect
+from pytest_triton.repository import Model, read_config, read_repository
 from support.bare_triton import START_SECONDS, Verdict, ask
 from support.corpora import all_repositories
 from support.trees import PYTHON, model

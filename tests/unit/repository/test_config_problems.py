@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from pytest_triton.repository import ConfigProblem, Effect, position_of, read_config
+from pytest_triton.diagnostics.diagnostic import Diagnostic, Effect
+from pytest_triton.repository import position_of, read_config
 from pytest_triton.repository.config_file import SIZE_LIMIT
 
 
-def problem_of(tmp_path: Path, text: str | bytes) -> ConfigProblem:
+def problem_of(tmp_path: Path, text: str | bytes) -> Diagnostic:
     path = tmp_path / "config.pbtxt"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     file = read_config(path)
@@ -209,7 +210,7 @@ def test_mistake(case: str, tmp_path: Path) -> None:
     before, _, after = marked.partition("~")
     problem = problem_of(tmp_path, before + after)
     assert message in problem.message
-    assert cure in problem.cure
+    assert cure in problem.fix
     line = before.count("\n") + 1
     assert (problem.line, problem.column) == (line, len(before.rpartition("\n")[2]) + 1)
     assert problem.source_line == (before + after).split("\n")[line - 1].rstrip("\r")

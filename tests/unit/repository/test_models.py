@@ -11,11 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from pytest_triton.diagnostics.diagnostic import Diagnostic, Effect
 from pytest_triton.repository import (
-    ConfigProblem,
-    Effect,
     Model,
-    Problem,
     RepositoryEmpty,
     RepositoryError,
     RepositoryNotFound,
@@ -236,7 +234,7 @@ def test_the_cure_for_a_missing_version(
 ) -> None:
     model(tmp_path, "a", folders=folders)
     (problem,) = only(tmp_path).problems
-    assert cure in problem.cure
+    assert cure in problem.fix
 
 
 # What polling refuses: text, with the place marked by ~ ; message; cure (parts of them)
@@ -341,9 +339,8 @@ def test_what_polling_refuses_is_pointed_at(case: str, tmp_path: Path) -> None:
     before, _, after = marked.partition("~")
     model(tmp_path, "a", before + after)
     problem = only(tmp_path).problems[0]
-    assert isinstance(problem, ConfigProblem)
     assert message in problem.message
-    assert cure in problem.cure
+    assert cure in problem.fix
     line = before.count("\n") + 1
     assert (problem.line, problem.column) == (line, len(before.rpartition("\n")[2]) + 1)
     assert problem.effect is Effect.POLL_FAILED
@@ -358,7 +355,7 @@ def test_what_only_old_releases_refuse_is_no_problem(tmp_path: Path) -> None:
 # Links, pipes, rights
 
 
-def problem_of(root: Path, name: str = "a") -> Problem:
+def problem_of(root: Path, name: str = "a") -> Diagnostic:
     found = next(one for one in read_repository([root]).models if one.name == name)
     return found.problems[0]
 
@@ -436,7 +433,7 @@ def test_what_may_not_be_read(open_folder: Path) -> None:
         found = {one.name: one for one in read_repository([open_folder]).models}
     assert found["good"].problems == ()
     assert "can't be read: Permission denied" in found["config"].problems[0].message
-    assert "chmod a+r" in found["config"].problems[0].cure
+    assert "chmod a+r" in found["config"].problems[0].fix
     for name in ("directory", "version"):
         assert "can't be listed: Permission denied" in found[name].problems[0].message
         assert found[name].problems[0].effect is Effect.POLL_FAILED

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_triton.audit import Finding, audit
+from pytest_triton.audit import audit
+from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.repository import read_repository
 
 CONFIG = """\
@@ -20,7 +21,7 @@ CODE = "class TritonPythonModel:\n    def execute(self, requests): ...\n"
 GOOD = {"good/config.pbtxt": CONFIG, "good/1/model.py": CODE}
 
 
-def findings(root: Path, files: dict[str, str]) -> list[Finding]:
+def findings(root: Path, files: dict[str, str]) -> list[Diagnostic]:
     for name, text in {**GOOD, **files}.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,5 +114,5 @@ def test_file_that_was_not_fetched_is_told_and_no_other_proposed(
 ) -> None:
     [found] = findings(tmp_path, {"m/config.pbtxt": ONNX, **files})
     assert (found.rule, says in found.message) == (rule, True)
-    assert mend in found.mend
-    assert bool(found.mend) == bool(mend)
+    assert mend in found.lines
+    assert bool(found.lines) == bool(mend)

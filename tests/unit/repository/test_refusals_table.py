@@ -97,5 +97,5 @@ def test_audit_reports_it_as_an_error_where_predict_does(
         assert "no GPUs are available" in row["message"] or "gpu id" in row["message"] or errors
         return
     assert errors, refused
-    place = getattr(refused.problem, "line", None), getattr(refused.problem, "column", None)
+    place = refused.line, refused.column
     assert place in [(one.line, one.column) for one in errors] or not place[0]

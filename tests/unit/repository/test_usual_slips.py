@@ -17,7 +17,7 @@ def cure(tmp_path: Path, text: str) -> str:
     path.write_text(text)
     problem = read_config(path).problem
     assert problem is not None
-    return f"{problem.message}: {problem.cure}"
+    return f"{problem.message}: {problem.fix}"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import ast
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
@@ -20,30 +19,21 @@ from pytest_triton.audit.bounded_read import entries
 from pytest_triton.audit.model_code.facts import LIBRARIES
 from pytest_triton.audit.model_code.modules import Module, Modules
 from pytest_triton.audit.model_code.source import Place
+from pytest_triton.diagnostics.diagnostic import Diagnostic
 
 CLASS = "TritonPythonModel"
-_Kind = Literal["import", "class", "method", "misplaced"]
+Kind = Literal["import", "class", "method", "misplaced"]
 _MOST_MODULES = 20
 _MOST_IMPORTS = 300
 # How the backend calls what a model has; the arguments without self.
 _CALLED = {"__init__": 0, "initialize": 1, "execute": 1, "finalize": 0, "is_ready": 0}
 
 
-@dataclass(frozen=True)
-class Obstacle:
-    """Why the backend can't import or call the code."""
-
-    kind: _Kind
-    path: Path
-    place: Place | None
-    message: str
-
-
-def obstacles(path: Path, repository: Path | None = None) -> tuple[Obstacle, ...]:
-    """What is in the way of a model.py, as far as its files show."""
+def obstacles(path: Path, repository: Path | None = None) -> tuple[Diagnostic, ...]:
+    """Why the backend can't import or call a model.py, as far as its files show; see `Kind`."""
     modules = Modules(path)
     if path.suffix != ".py" and path.is_file():
-        return (Obstacle("import", path, None, "must end in .py: the backend imports it"),)
+        return (_obstacle("import", path, None, "must end in .py: the backend imports it"),)
     found = list(_of_sources(modules, repository))
     main = modules.main
     if main.source.tree is not None and not found:
@@ -51,10 +41,15 @@ def obstacles(path: Path, repository: Path | None = None) -> tuple[Obstacle, ...
     return tuple(found)
 
 
+def _obstacle(kind: Kind, path: Path, place: Place | None, message: str) -> Diagnostic:
+    line, column = place if place is not None else (None, None)
+    return Diagnostic(name=kind, path=path, line=line, column=column, message=message)
+
+
 # Imports
 
 
-def _of_sources(modules: Modules, repository: Path | None) -> Iterator[Obstacle]:
+def _of_sources(modules: Modules, repository: Path | None) -> Iterator[Diagnostic]:
     ahead = [modules.main]
     seen = {modules.main.number}
     elsewhere = _folders_elsewhere(modules, repository)
@@ -62,13 +57,13 @@ def _of_sources(modules: Modules, repository: Path | None) -> Iterator[Obstacle]
         module = ahead.pop(0)
         source = module.source
         if source.bad is not None:
-            yield Obstacle("import", source.path, source.bad.place, source.bad.message)
+            yield _obstacle("import", source.path, source.bad.place, source.bad.message)
         if source.tree is None:
             continue
         for node in islice(_sure_imports(source.tree), _MOST_IMPORTS):
             problem = _missing(node, module, modules)
             if problem:
-                yield Obstacle("import", source.path, source.place(node), problem)
+                yield _obstacle("import", source.path, source.place(node), problem)
                 continue
             for inner in _own_modules(node, module, modules):
                 if inner.number not in seen:
@@ -77,7 +72,7 @@ def _of_sources(modules: Modules, repository: Path | None) -> Iterator[Obstacle]
             if "sys.path" not in modules.main.source.text:
                 place = _elsewhere(node, modules, elsewhere)
                 if place:
-                    yield Obstacle("misplaced", source.path, source.place(node), place)
+                    yield _obstacle("misplaced", source.path, source.place(node), place)
 
 
 def _sure_imports(tree: ast.Module) -> Iterator[ast.Import | ast.ImportFrom]:
@@ -192,7 +187,7 @@ def _elsewhere(
 # The class and its methods
 
 
-def _of_class(main: Module) -> Iterator[Obstacle]:
+def _of_class(main: Module) -> Iterator[Diagnostic]:
     source = main.source
     assert source.tree is not None
     names, opaque = _bound(source.tree.body)
@@ -203,7 +198,7 @@ def _of_class(main: Module) -> Iterator[Obstacle]:
         classes = [name for name, node in names.items() if isinstance(node, ast.ClassDef)]
         close = get_close_matches(CLASS, classes, n=1, cutoff=0.75)
         if close:
-            yield Obstacle(
+            yield _obstacle(
                 "class",
                 source.path,
                 source.place(names[close[0]]),
@@ -211,7 +206,7 @@ def _of_class(main: Module) -> Iterator[Obstacle]:
             )
         else:
             has = f" (it has {', '.join(classes[:3])})" if classes else ""
-            yield Obstacle("class", source.path, None, f"there is no class {CLASS}{has}")
+            yield _obstacle("class", source.path, None, f"there is no class {CLASS}{has}")
         return
     if isinstance(cls, ast.ClassDef):
         yield from _of_methods(cls, names, main)
@@ -245,12 +240,12 @@ def _bound(body: Sequence[ast.stmt]) -> tuple[dict[str, ast.AST], bool]:
     return names, opaque
 
 
-def _of_methods(cls: ast.ClassDef, names: dict[str, ast.AST], main: Module) -> Iterator[Obstacle]:
+def _of_methods(cls: ast.ClassDef, names: dict[str, ast.AST], main: Module) -> Iterator[Diagnostic]:
     source = main.source
     methods, known = _methods(cls, names)
     if known and "execute" not in methods:
         close = get_close_matches("execute", list(methods), n=1, cutoff=0.6)
-        yield Obstacle(
+        yield _obstacle(
             "method",
             source.path,
             source.place(cls),
@@ -265,7 +260,7 @@ def _of_methods(cls: ast.ClassDef, names: dict[str, ast.AST], main: Module) -> I
         ):
             problem = _arguments(method, count + 1)
             if problem:
-                yield Obstacle(
+                yield _obstacle(
                     "method",
                     source.path,
                     source.place(method),
@@ -276,7 +271,7 @@ def _of_methods(cls: ast.ClassDef, names: dict[str, ast.AST], main: Module) -> I
     if isinstance(method, ast.FunctionDef) and not method.decorator_list:
         problem = _arguments(method, 1)
         if problem:
-            yield Obstacle(
+            yield _obstacle(
                 "method",
                 source.path,
                 source.place(method),
@@ -284,7 +279,7 @@ def _of_methods(cls: ast.ClassDef, names: dict[str, ast.AST], main: Module) -> I
                 "with the config",
             )
     if isinstance(method, ast.FunctionDef) and not _answers(method):
-        yield Obstacle(
+        yield _obstacle(
             "method",
             source.path,
             source.place(method),

@@ -10,7 +10,8 @@ from pytest_triton.audit.rule import rule
 from pytest_triton.audit.rules.placement import kind_place, lines_with
 from pytest_triton.audit.rules.vllm import engines
 from pytest_triton.audit.spans import delete_field, set_field
-from pytest_triton.audit.subject import Found, Subject
+from pytest_triton.audit.subject import Subject
+from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.placement.advice import instance_group_lines
 
 _ACCELERATORS = "optimization.execution_accelerators"
@@ -43,11 +44,11 @@ output [ { name: "Y" data_type: TYPE_FP32 dims: [ 4 ] } ]
     "TRT201",
     "tensorrt-off-gpu",
     "error",
-    told_by="test_config",
+    reported_by="test_config",
     failing='backend: "tensorrt"\ninstance_group [ { kind: KIND_CPU } ]\n',
     mended='backend: "tensorrt"\ninstance_group [ { kind: KIND_GPU } ]\n',
 )
-def tensorrt_off_gpu(subject: Subject) -> Iterator[Found]:
+def tensorrt_off_gpu(subject: Subject) -> Iterator[Diagnostic]:
     """A TensorRT model has a group that is not KIND_GPU.
 
     The backend refuses the whole model for it, on any hardware: `TensorRT backend supports only
@@ -67,11 +68,11 @@ def tensorrt_off_gpu(subject: Subject) -> Iterator[Found]:
     "TRT202",
     "openvino-off-cpu",
     "error",
-    told_by="test_config",
+    reported_by="test_config",
     failing='backend: "openvino"\ninstance_group [ { kind: KIND_GPU } ]\n',
     mended='backend: "openvino"\ninstance_group [ { kind: KIND_CPU } ]\n',
 )
-def openvino_off_cpu(subject: Subject) -> Iterator[Found]:
+def openvino_off_cpu(subject: Subject) -> Iterator[Diagnostic]:
     """An OpenVINO model has a KIND_GPU or KIND_MODEL group.
 
     The backend takes `KIND_CPU` instances only and refuses the whole model, on any hardware. The
@@ -95,7 +96,7 @@ def openvino_off_cpu(subject: Subject) -> Iterator[Found]:
     mended='backend: "openvino"\ninstance_group [ { kind: KIND_CPU count: 2 } ]\n',
     fixable=True,
 )
-def openvino_auto(subject: Subject) -> Iterator[Found]:
+def openvino_auto(subject: Subject) -> Iterator[Diagnostic]:
     """An OpenVINO model has a group without a kind: it loads only where there is no GPU.
 
     Without instance_group the backend asks for the CPU. With a group that says no kind (only a
@@ -126,7 +127,7 @@ def openvino_auto(subject: Subject) -> Iterator[Found]:
     mended='backend: "openvino"\ninstance_group [ { kind: KIND_CPU } ]\n'
     'parameters { key: "TARGET_DEVICE" value { string_value: "CPU" } }\n',
 )
-def openvino_target_device(subject: Subject) -> Iterator[Found]:
+def openvino_target_device(subject: Subject) -> Iterator[Diagnostic]:
     """TARGET_DEVICE sends an OpenVINO model elsewhere than its kind says.
 
     The backend's instances are `KIND_CPU`, always; that is what Triton reports and what placement
@@ -155,7 +156,7 @@ def openvino_target_device(subject: Subject) -> Iterator[Found]:
     + "instance_group [ { kind: KIND_CPU count: 1 } ]\n",
     mended='backend: "onnxruntime"\n' + _TENSORRT + "instance_group [ { kind: KIND_GPU } ]\n",
 )
-def gpu_accelerator_off_gpu(subject: Subject) -> Iterator[Found]:
+def gpu_accelerator_off_gpu(subject: Subject) -> Iterator[Diagnostic]:
     """A GPU accelerator is configured for instances that aren't on a GPU.
 
     onnxruntime ignores it without a word, so that the model runs plainly on the CPU and nobody
@@ -191,7 +192,7 @@ def gpu_accelerator_off_gpu(subject: Subject) -> Iterator[Found]:
     + _OPENVINO
     + "instance_group [ { kind: KIND_CPU count: 1 } ]\n",
 )
-def openvino_accelerator_on_gpu(subject: Subject) -> Iterator[Found]:
+def openvino_accelerator_on_gpu(subject: Subject) -> Iterator[Diagnostic]:
     """The OpenVINO accelerator is configured for instances on a GPU.
 
     onnxruntime's backend adds CPU accelerators to every instance, those of `KIND_GPU` too, after
@@ -220,7 +221,7 @@ def openvino_accelerator_on_gpu(subject: Subject) -> Iterator[Found]:
     + "instance_group [ { kind: KIND_GPU gpus: [ 0 ] } ]\n",
     options=("--release",),
 )
-def tensorrt_accelerator_device(subject: Subject) -> Iterator[Found]:
+def tensorrt_accelerator_device(subject: Subject) -> Iterator[Diagnostic]:
     """The TensorRT accelerator of onnxruntime, on a GPU other than 0, in releases before 25.04.
 
     Up to release 25.03 the backend never told the accelerator which GPU its instance is on: the
@@ -257,7 +258,7 @@ def tensorrt_accelerator_device(subject: Subject) -> Iterator[Found]:
     + _TENSORS
     + "instance_group [ { kind: KIND_GPU gpus: [ 1 ] } ]\n",
 )
-def onnx_probes_gpu_0(subject: Subject) -> Iterator[Found]:
+def onnx_probes_gpu_0(subject: Subject) -> Iterator[Diagnostic]:
     """An onnxruntime model without inputs or outputs in its config, kept away from GPU 0.
 
     To complete the config the backend first loads the model once, on GPU 0, whatever `gpus` says:
@@ -286,7 +287,7 @@ def onnx_probes_gpu_0(subject: Subject) -> Iterator[Found]:
     failing='backend: "onnxruntime"\ninstance_group [ { kind: KIND_MODEL } ]\n',
     mended='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
 )
-def onnx_kind_model(subject: Subject) -> Iterator[Found]:
+def onnx_kind_model(subject: Subject) -> Iterator[Diagnostic]:
     """KIND_MODEL on onnxruntime runs on the CPU.
 
     The backend gives the CUDA provider to `KIND_GPU` instances only. `KIND_MODEL` reads like "let
@@ -306,12 +307,12 @@ def onnx_kind_model(subject: Subject) -> Iterator[Found]:
     "TRT210",
     "profile-off-tensorrt",
     "error",
-    told_by="test_config",
+    reported_by="test_config",
     failing='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU profile: [ "1" ] } ]\n',
     mended='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
     fixable=True,
 )
-def profile_off_tensorrt(subject: Subject) -> Iterator[Found]:
+def profile_off_tensorrt(subject: Subject) -> Iterator[Diagnostic]:
     """`profile` in a model that isn't a TensorRT plan.
 
     Optimization profiles are TensorRT's; any other model is refused for them. Delete the field
@@ -337,7 +338,7 @@ def profile_off_tensorrt(subject: Subject) -> Iterator[Found]:
     failing='backend: "vllm"\ninstance_group [ { kind: KIND_CPU } ]\n',
     mended='backend: "vllm"\ninstance_group [ { kind: KIND_MODEL } ]\n',
 )
-def vllm_kind(subject: Subject) -> Iterator[Found]:
+def vllm_kind(subject: Subject) -> Iterator[Diagnostic]:
     """A vLLM model says KIND_CPU, and takes GPUs all the same.
 
     vLLM places itself; the kind only decides whether it is told a GPU to stay on (`KIND_GPU`).
@@ -367,7 +368,7 @@ def vllm_kind(subject: Subject) -> Iterator[Found]:
         "m/1/model.json": '{ "model": "some/llm", "tensor_parallel_size": 2 }\n',
     },
 )
-def vllm_parallel_on_one_gpu(subject: Subject) -> Iterator[Found]:
+def vllm_parallel_on_one_gpu(subject: Subject) -> Iterator[Diagnostic]:
     """A vLLM model that needs several GPUs is KIND_GPU.
 
     `KIND_GPU` gives each instance one GPU. Where model.json asks for more (`tensor_parallel_size`
@@ -400,7 +401,7 @@ def vllm_parallel_on_one_gpu(subject: Subject) -> Iterator[Found]:
     mended='backend: "tensorrtllm"\ninstance_group [ { kind: KIND_CPU count: 1 } ]\n'
     'parameters { key: "gpu_device_ids" value { string_value: "1" } }\n' + _ENGINE,
 )
-def tensorrtllm_gpus(subject: Subject) -> Iterator[Found]:
+def tensorrtllm_gpus(subject: Subject) -> Iterator[Diagnostic]:
     """A TensorRT-LLM model is given GPUs by its instance group, which the backend doesn't follow.
 
     Engines go to the GPUs of the parameter `gpu_device_ids`, else to the first ones
@@ -430,7 +431,7 @@ def tensorrtllm_gpus(subject: Subject) -> Iterator[Found]:
     failing='backend: "tensorrtllm"\ninstance_group [ { kind: KIND_CPU count: 1 } ]\n' + _ENGINE,
     mended='backend: "tensorrtllm"\ninstance_group [ { kind: KIND_MODEL count: 1 } ]\n' + _ENGINE,
 )
-def tensorrtllm_reports_cpu(subject: Subject) -> Iterator[Found]:
+def tensorrtllm_reports_cpu(subject: Subject) -> Iterator[Diagnostic]:
     """A TensorRT-LLM model says KIND_CPU, as NVIDIA's examples do, and runs on GPUs.
 
     Triton reports the CPU for it, so that a check of its placement proves nothing about the GPUs

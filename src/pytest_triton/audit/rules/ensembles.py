@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pytest_triton.audit.rule import rule
 from pytest_triton.audit.rules.refusals import refusals
 from pytest_triton.audit.spans import delete_field
-from pytest_triton.audit.subject import Found, Subject
-from pytest_triton.repository.problems import printable
+from pytest_triton.audit.subject import Subject
+from pytest_triton.diagnostics.diagnostic import Diagnostic
+from pytest_triton.text.shown_text import printable
 
 _TENSORS = """\
 max_batch_size: 8
@@ -53,12 +54,12 @@ def _step_place(number: int, field: str = "model_name") -> tuple[str, str, str]:
     "TRT301",
     "ensemble-instance-group",
     "error",
-    told_by="test_config",
+    reported_by="test_config",
     failing=_models(_chain("a", more="instance_group [ { kind: KIND_GPU } ]\n"), a=_ON_GPU),
     mended=_models(_chain("a"), a=_ON_GPU),
     fixable=True,
 )
-def ensemble_instance_group(subject: Subject) -> Iterator[Found]:
+def ensemble_instance_group(subject: Subject) -> Iterator[Diagnostic]:
     """An ensemble has an instance_group.
 
     An ensemble has no instances: it runs where its models run, and Triton refuses one that says
@@ -70,7 +71,7 @@ def ensemble_instance_group(subject: Subject) -> Iterator[Found]:
         yield subject.at(
             "instance_group",
             "an ensemble takes no instance_group: place the models of its steps",
-            fix=delete_field(subject, "instance_group") if single else None,
+            edits=delete_field(subject, "instance_group") if single else (),
         )
 
 
@@ -78,11 +79,11 @@ def ensemble_instance_group(subject: Subject) -> Iterator[Found]:
     "TRT302",
     "step-missing",
     "error",
-    told_by="test_config",
+    reported_by="test_config",
     failing=_models(_chain("a", "b"), a=_ON_GPU),
     mended=_models(_chain("a", "b"), a=_ON_GPU, b=_ON_GPU),
 )
-def step_missing(subject: Subject) -> Iterator[Found]:
+def step_missing(subject: Subject) -> Iterator[Diagnostic]:
     """A step of an ensemble names a model that isn't there.
 
     Triton refuses the ensemble: `contains models that are not available or ambiguous`. Models of
@@ -101,7 +102,7 @@ def step_missing(subject: Subject) -> Iterator[Found]:
     "TRT303",
     "ensemble-circle",
     "error",
-    told_by="test_config",
+    reported_by="test_config",
     failing={"a/config.pbtxt": _chain("a"), "a/1/.gitkeep": ""},
     mended={
         "a/config.pbtxt": _chain("b"),
@@ -110,7 +111,7 @@ def step_missing(subject: Subject) -> Iterator[Found]:
         "b/1/.gitkeep": "",
     },
 )
-def ensemble_circle(subject: Subject) -> Iterator[Found]:
+def ensemble_circle(subject: Subject) -> Iterator[Diagnostic]:
     """An ensemble is a step of itself, directly or through other ensembles.
 
     Triton refuses it: `circular dependency between ensembles`. An ensemble that only uses such a
@@ -139,7 +140,7 @@ def ensemble_circle(subject: Subject) -> Iterator[Found]:
     failing=_models(_chain("a", "b"), a=f"{_ON_GPU} gpus: [ 0 ]", b=f"{_ON_GPU} gpus: [ 1 ]"),
     mended=_models(_chain("a", "b"), a=f"{_ON_GPU} gpus: [ 0 ]", b=f"{_ON_GPU} gpus: [ 0 ]"),
 )
-def steps_apart(subject: Subject) -> Iterator[Found]:
+def steps_apart(subject: Subject) -> Iterator[Diagnostic]:
     """Steps of an ensemble are on different devices, so that tensors are copied between them.
 
     Told are steps that are pinned to GPUs with none in common, and a step on the CPU between two
@@ -200,7 +201,7 @@ def _devices(step: Subject) -> frozenset[int] | None:
     failing=_models(_chain("a", "b"), a=_ON_CPU, b=_ON_GPU),
     mended=_models(_chain("a", "b"), a=_ON_CPU, b=_ON_CPU),
 )
-def step_refused_on_target(subject: Subject) -> Iterator[Found]:
+def step_refused_on_target(subject: Subject) -> Iterator[Diagnostic]:
     """A step's model is refused on the target hardware, and the ensemble with it.
 
     An ensemble loads only when all its models do: `depends on '...' which has no loaded version`.
@@ -223,11 +224,11 @@ def step_refused_on_target(subject: Subject) -> Iterator[Found]:
     "TRT306",
     "step-version",
     "error",
-    told_by="test_config",
+    reported_by="test_config",
     failing=_models(_chain("a", version=""), a=_ON_GPU),
     mended=_models(_chain("a"), a=_ON_GPU),
 )
-def step_version(subject: Subject) -> Iterator[Found]:
+def step_version(subject: Subject) -> Iterator[Diagnostic]:
     """A step asks for a version of its model that isn't loaded.
 
     `model_version` left out doesn't mean "the newest": it is 0, and Triton refuses the ensemble
@@ -261,7 +262,7 @@ def step_version(subject: Subject) -> Iterator[Found]:
     failing=_models(_chain("a", "b"), a=_ON_CPU, b=_ON_GPU),
     mended=_models(_chain("a", "b"), a=_ON_GPU, b=_ON_GPU),
 )
-def ensemble_needs_gpu(subject: Subject) -> Iterator[Found]:
+def ensemble_needs_gpu(subject: Subject) -> Iterator[Diagnostic]:
     """An ensemble of CPU models needs a GPU, for the sake of one or two steps.
 
     On a host without a GPU the pinned step is refused, and the whole ensemble with it, although
@@ -292,11 +293,11 @@ def ensemble_needs_gpu(subject: Subject) -> Iterator[Found]:
     "TRT308",
     "ensemble-mismatch",
     "error",
-    told_by="test_config",
+    reported_by="test_config",
     failing=_models(_chain("a").replace("TYPE_FP32", "TYPE_INT64", 1), a=_ON_GPU),
     mended=_models(_chain("a"), a=_ON_GPU),
 )
-def ensemble_mismatch(subject: Subject) -> Iterator[Found]:
+def ensemble_mismatch(subject: Subject) -> Iterator[Diagnostic]:
     """An ensemble contradicts the models of its steps, or one of them is refused itself.
 
     Once the models are loaded, Triton holds the steps' maps against their inputs and outputs:

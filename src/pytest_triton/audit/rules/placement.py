@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from pytest_triton.audit.rule import rule
 from pytest_triton.audit.spans import delete_field, set_field
-from pytest_triton.audit.subject import Found, Subject
+from pytest_triton.audit.subject import Subject
+from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.placement.advice import instance_group_lines
 from pytest_triton.placement.declared import DeclaredGroup, DeclaredKind
 
@@ -41,11 +42,11 @@ def kind_place(number: int) -> tuple[str, str]:
     "TRT101",
     "undeclared",
     "error",
-    told_by="test_explicit_placement",
+    reported_by="test_explicit_placement",
     failing='backend: "onnxruntime"\n',
     mended='backend: "onnxruntime"\ninstance_group [\n  {\n    kind: KIND_GPU\n  }\n]\n',
 )
-def undeclared(subject: Subject) -> Iterator[Found]:
+def undeclared(subject: Subject) -> Iterator[Diagnostic]:
     """No instance_group is declared, so Triton looks at the hardware and decides.
 
     Without a GPU that Triton can use (a lost device, an old driver, a forgotten `--gpus`) the
@@ -70,11 +71,11 @@ def undeclared(subject: Subject) -> Iterator[Found]:
     "TRT102",
     "kind-left-open",
     "error",
-    told_by="test_explicit_placement",
+    reported_by="test_explicit_placement",
     failing='backend: "onnxruntime"\ninstance_group [ { count: 2 } ]\n',
     mended='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU count: 2 } ]\n',
 )
-def kind_left_open(subject: Subject) -> Iterator[Found]:
+def kind_left_open(subject: Subject) -> Iterator[Diagnostic]:
     """An instance group leaves its kind out, or says KIND_AUTO.
 
     The two are the same to Triton: the GPU where there is one it can use, else the CPU, without
@@ -98,12 +99,12 @@ def kind_left_open(subject: Subject) -> Iterator[Found]:
     "TRT103",
     "gpus-without-kind",
     "error",
-    told_by="test_explicit_placement",
+    reported_by="test_explicit_placement",
     failing='backend: "onnxruntime"\ninstance_group [ { gpus: [ 0 ] } ]\n',
     mended='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU gpus: [ 0 ] } ]\n',
     fixable=True,
 )
-def gpus_without_kind(subject: Subject) -> Iterator[Found]:
+def gpus_without_kind(subject: Subject) -> Iterator[Diagnostic]:
     """A group lists gpus, and says no kind (or KIND_AUTO).
 
     Where one of the gpus is missing Triton turns the group into `KIND_CPU`, and then refuses it
@@ -127,11 +128,11 @@ def gpus_without_kind(subject: Subject) -> Iterator[Found]:
     "TRT104",
     "cpu-with-gpus",
     "error",
-    told_by="test_config",
+    reported_by="test_config",
     failing='backend: "onnxruntime"\ninstance_group [ { kind: KIND_CPU gpus: [ 0 ] } ]\n',
     mended='backend: "onnxruntime"\ninstance_group [ { kind: KIND_CPU count: 1 } ]\n',
 )
-def cpu_with_gpus(subject: Subject) -> Iterator[Found]:
+def cpu_with_gpus(subject: Subject) -> Iterator[Diagnostic]:
     """A KIND_CPU group lists gpus.
 
     Triton refuses the whole model, on any hardware: `has kind KIND_CPU but specifies one or more
@@ -150,12 +151,12 @@ def cpu_with_gpus(subject: Subject) -> Iterator[Found]:
     "TRT105",
     "model-with-gpus",
     "error",
-    told_by="test_config",
+    reported_by="test_config",
     failing='backend: "pytorch"\ninstance_group [ { kind: KIND_MODEL gpus: [ 0 ] } ]\n',
     mended='backend: "pytorch"\ninstance_group [ { kind: KIND_MODEL } ]\n',
     fixable=True,
 )
-def model_with_gpus(subject: Subject) -> Iterator[Found]:
+def model_with_gpus(subject: Subject) -> Iterator[Diagnostic]:
     """A KIND_MODEL group lists gpus.
 
     With `KIND_MODEL` the model or its backend chooses the devices, and Triton refuses a list of
@@ -176,11 +177,11 @@ def model_with_gpus(subject: Subject) -> Iterator[Found]:
     "TRT106",
     "unknown-kind",
     "error",
-    told_by="test_config",
+    reported_by="test_config",
     failing='backend: "onnxruntime"\ninstance_group [ { kind: 9 } ]\n',
     mended='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
 )
-def unknown_kind(subject: Subject) -> Iterator[Found]:
+def unknown_kind(subject: Subject) -> Iterator[Diagnostic]:
     """The kind is a number that Triton doesn't know.
 
     The parser takes any number for an enum; Triton then refuses the model with an internal error
@@ -202,7 +203,7 @@ def unknown_kind(subject: Subject) -> Iterator[Found]:
     failing='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU gpus: [ 0, 2 ] } ]\n',
     mended='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU gpus: [ 0, 1 ] } ]\n',
 )
-def gpu_not_on_target(subject: Subject) -> Iterator[Found]:
+def gpu_not_on_target(subject: Subject) -> Iterator[Diagnostic]:
     """A gpu id is listed that the target hardware doesn't have, or that Triton can't use there.
 
     The whole model is refused: `specifies invalid or unsupported gpu id`
@@ -232,11 +233,11 @@ def gpu_not_on_target(subject: Subject) -> Iterator[Found]:
     "TRT108",
     "gpu-negative",
     "error",
-    told_by="test_config",
+    reported_by="test_config",
     failing='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU gpus: [ -1 ] } ]\n',
     mended='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
 )
-def gpu_negative(subject: Subject) -> Iterator[Found]:
+def gpu_negative(subject: Subject) -> Iterator[Diagnostic]:
     """A gpu id is negative.
 
     -1 means "any" or "the CPU" elsewhere, not in Triton: the whole model is refused on any
@@ -259,7 +260,7 @@ def gpu_negative(subject: Subject) -> Iterator[Found]:
     failing='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU gpus: [ 0, 0 ] } ]\n',
     mended='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU count: 2 gpus: [ 0 ] } ]\n',
 )
-def gpu_twice(subject: Subject) -> Iterator[Found]:
+def gpu_twice(subject: Subject) -> Iterator[Diagnostic]:
     """A group lists a gpu twice.
 
     Triton takes each mention for an instance: `gpus: [ 0, 0 ]` loads the model twice on GPU 0, and
@@ -289,7 +290,7 @@ def gpu_twice(subject: Subject) -> Iterator[Found]:
     mended='backend: "python"\ninstance_group [ { kind: KIND_CPU count: 1 } ]\n',
     fixable=True,
 )
-def count_below_one(subject: Subject) -> Iterator[Found]:
+def count_below_one(subject: Subject) -> Iterator[Diagnostic]:
     """The count of a group is 0 or negative.
 
     It does not switch the group off: Triton takes it for a count that was left out, so that the
@@ -307,7 +308,7 @@ def count_below_one(subject: Subject) -> Iterator[Found]:
                 f"count: {group.count} switches nothing off: Triton makes {taken} "
                 f"instance{'s' if taken > 1 else ''}",
                 lines_with(subject, number, count=taken),
-                None if group.kind == "AUTO" else set_field(subject, number, "count", str(taken)),
+                () if group.kind == "AUTO" else set_field(subject, number, "count", str(taken)),
             )
 
 
@@ -318,7 +319,7 @@ def count_below_one(subject: Subject) -> Iterator[Found]:
     failing='backend: "onnxruntime"\ninstance_group [ { kind: KIND_CPU } ]\n',
     mended='backend: "onnxruntime"\ninstance_group [ { kind: KIND_CPU count: 1 } ]\n',
 )
-def implicit_count(subject: Subject) -> Iterator[Found]:
+def implicit_count(subject: Subject) -> Iterator[Diagnostic]:
     """A KIND_CPU group without a count becomes two instances, on some backends.
 
     Everywhere else a count that is left out means one. For CPU groups of the onnxruntime and
@@ -345,7 +346,7 @@ def implicit_count(subject: Subject) -> Iterator[Found]:
     "instance_group [ { kind: KIND_GPU }, { kind: KIND_CPU count: 1 } ]\n",
     mended='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
 )
-def mixed_is_no_fallback(subject: Subject) -> Iterator[Found]:
+def mixed_is_no_fallback(subject: Subject) -> Iterator[Diagnostic]:
     """A model has GPU and CPU groups side by side.
 
     Both are made where there is a GPU, and requests go to either: some are answered by the slow
@@ -372,7 +373,7 @@ def mixed_is_no_fallback(subject: Subject) -> Iterator[Found]:
     failing='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
     mended='backend: "onnxruntime"\ninstance_group [ { kind: KIND_CPU count: 1 } ]\n',
 )
-def no_gpu_on_target(subject: Subject) -> Iterator[Found]:
+def no_gpu_on_target(subject: Subject) -> Iterator[Diagnostic]:
     """A KIND_GPU group, and the target hardware has no GPU that Triton can use.
 
     The model is refused there: `has kind KIND_GPU but no GPUs are available`
@@ -400,7 +401,7 @@ def no_gpu_on_target(subject: Subject) -> Iterator[Found]:
     "instance_group [ { kind: KIND_CPU count: 1 }, { kind: KIND_GPU passive: true } ]\n",
     mended='backend: "onnxruntime"\ninstance_group [ { kind: KIND_CPU count: 1 } ]\n',
 )
-def passive_gpu(subject: Subject) -> Iterator[Found]:
+def passive_gpu(subject: Subject) -> Iterator[Diagnostic]:
     """A passive GPU group stands beside groups that need no GPU.
 
     Passive instances answer no requests of the scheduler, so that the group looks harmless. It is
@@ -427,7 +428,7 @@ def passive_gpu(subject: Subject) -> Iterator[Found]:
     failing='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU passive: true } ]\n',
     mended='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
 )
-def only_passive(subject: Subject) -> Iterator[Found]:
+def only_passive(subject: Subject) -> Iterator[Diagnostic]:
     """All instance groups are passive.
 
     Passive instances aren't given to the scheduler. With no others the model is READY all the

@@ -9,8 +9,9 @@ from pathlib import Path
 from pytest_triton.audit.bounded_read import read_bytes
 from pytest_triton.audit.parameters import parameter, parameter_fields
 from pytest_triton.audit.rule import rule
-from pytest_triton.audit.subject import Found, Subject
-from pytest_triton.repository.problems import printable
+from pytest_triton.audit.subject import Subject, diagnostic_at
+from pytest_triton.diagnostics.diagnostic import Diagnostic
+from pytest_triton.text.shown_text import printable
 
 _CPU = 'backend: "python"\ninstance_group [ { kind: KIND_CPU } ]\n'
 _GOOD = """\
@@ -24,11 +25,10 @@ def _example(code: str, config: str = _CPU, **files: str) -> dict[str, str]:
     return {"m/config.pbtxt": config, "m/1/model.py": code, **files}
 
 
-def _obstacles(subject: Subject, kind: str) -> Iterator[Found]:
+def _obstacles(subject: Subject, kind: str) -> Iterator[Diagnostic]:
     for one in subject.obstacles:
-        if one.kind == kind:
-            line, column = one.place if one.place is not None else (None, None)
-            yield Found(one.path, line, column, one.message)
+        if one.name == kind:
+            yield one
 
 
 @rule(
@@ -38,7 +38,7 @@ def _obstacles(subject: Subject, kind: str) -> Iterator[Found]:
     failing=_example(_GOOD.replace("requests):", "requests)")),
     mended=_example(_GOOD),
 )
-def python_import_fails(subject: Subject) -> Iterator[Found]:
+def python_import_fails(subject: Subject) -> Iterator[Diagnostic]:
     """The code of a python model can't be imported.
 
     A syntax error, an encoding that Python doesn't read (UTF-16, null bytes), or a relative import
@@ -59,7 +59,7 @@ def python_import_fails(subject: Subject) -> Iterator[Found]:
     failing=_example(_GOOD.replace("PythonModel", "Pythonmodel")),
     mended=_example(_GOOD),
 )
-def python_class_missing(subject: Subject) -> Iterator[Found]:
+def python_class_missing(subject: Subject) -> Iterator[Diagnostic]:
     """The code of a python model has no class TritonPythonModel.
 
     The name is fixed, with its capitals: the model is refused when it loads. It may also be
@@ -75,7 +75,7 @@ def python_class_missing(subject: Subject) -> Iterator[Found]:
     failing=_example(_GOOD.replace("execute", "run")),
     mended=_example(_GOOD),
 )
-def python_method_missing(subject: Subject) -> Iterator[Found]:
+def python_method_missing(subject: Subject) -> Iterator[Diagnostic]:
     """TritonPythonModel has no `execute`, or a method that can't be called as Triton does.
 
     Without `execute(self, requests)` the model is READY, and its first request fails.
@@ -103,7 +103,7 @@ def python_method_missing(subject: Subject) -> Iterator[Found]:
         _CPU + 'parameters { key: "threshold" value { string_value: "0.5" } }\n',
     ),
 )
-def python_parameter_missing(subject: Subject) -> Iterator[Found]:
+def python_parameter_missing(subject: Subject) -> Iterator[Diagnostic]:
     """The code of a python model reads a parameter that its config doesn't have.
 
     The model is refused when it loads, with a KeyError. Nothing is reported where the code asks
@@ -113,7 +113,7 @@ def python_parameter_missing(subject: Subject) -> Iterator[Found]:
     for use in subject.code_uses:
         if use.kind == "parameter" and (use.path, use.detail) not in seen:
             seen.add((use.path, use.detail))
-            yield Found(
+            yield diagnostic_at(
                 use.path,
                 use.place.line,
                 use.place.column,
@@ -139,7 +139,7 @@ def python_parameter_missing(subject: Subject) -> Iterator[Found]:
         "m/1/shared.py": "def answer(): ...\n",
     },
 )
-def python_module_elsewhere(subject: Subject) -> Iterator[Found]:
+def python_module_elsewhere(subject: Subject) -> Iterator[Diagnostic]:
     """A python model imports a module that lies where its backend doesn't look.
 
     The version's and the model's directory are on sys.path, the repository and folders below the
@@ -168,7 +168,7 @@ def _environment(path: str) -> str:
         _GOOD, _environment("$$TRITON_MODEL_DIRECTORY/env"), **{"m/env/bin/activate": "# conda\n"}
     ),
 )
-def python_environment_missing(subject: Subject) -> Iterator[Found]:
+def python_environment_missing(subject: Subject) -> Iterator[Diagnostic]:
     """EXECUTION_ENV_PATH names an environment that the python backend can't use.
 
     It must be an absolute path, or start with `$$TRITON_MODEL_DIRECTORY` (two dollar signs, then a
@@ -241,7 +241,7 @@ def _archive_problem(path: Path) -> str:
         _GOOD, _environment("$$TRITON_MODEL_DIRECTORY/env"), **{"m/env/bin/activate": "# conda\n"}
     ),
 )
-def python_environment_outside(subject: Subject) -> Iterator[Found]:
+def python_environment_outside(subject: Subject) -> Iterator[Diagnostic]:
     """EXECUTION_ENV_PATH is an absolute path that isn't on this machine.
 
     It may be on the server's, in the image for instance; nobody has looked. With

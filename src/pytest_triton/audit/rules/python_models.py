@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pytest_triton.audit.rule import rule
-from pytest_triton.audit.subject import Found, Subject
+from pytest_triton.audit.subject import Subject, diagnostic_at
+from pytest_triton.diagnostics.diagnostic import Diagnostic
 
 if TYPE_CHECKING:
     from pytest_triton.audit.model_code.uses import Kind, Use
@@ -69,8 +70,8 @@ def _uses(subject: Subject, kind: Kind) -> Iterator[tuple[Use, str]]:
             yield use, f" (and in {more} more place{'s' if more > 1 else ''})" if more else ""
 
 
-def _found(use: Use, message: str) -> Found:
-    return Found(use.path, use.place.line, use.place.column, message)
+def _found(use: Use, message: str) -> Diagnostic:
+    return diagnostic_at(use.path, use.place.line, use.place.column, message)
 
 
 def _gpus(subject: Subject) -> tuple[int, ...] | None:
@@ -95,7 +96,7 @@ def _call(use: Use) -> str:
     failing=_example(_GPU, _BEGIN + _LOAD + ".cuda()\n"),
     mended=_ASKING,
 )
-def python_default_gpu(subject: Subject) -> Iterator[Found]:
+def python_default_gpu(subject: Subject) -> Iterator[Diagnostic]:
     """A KIND_GPU python model takes "the" GPU instead of the one that its instance was given.
 
     The backend doesn't set a device: it hands kind and device id to `initialize`, and `.cuda()`,
@@ -125,7 +126,7 @@ def python_default_gpu(subject: Subject) -> Iterator[Found]:
     failing=_example(_GPU, _BEGIN + _LOAD + '.to("cuda:0")\n'),
     mended=_ASKING,
 )
-def python_fixed_gpu(subject: Subject) -> Iterator[Found]:
+def python_fixed_gpu(subject: Subject) -> Iterator[Diagnostic]:
     """A KIND_GPU python model has the number of a GPU in its code.
 
     Whatever GPUs its groups name, all instances go to that one
@@ -152,7 +153,7 @@ def python_fixed_gpu(subject: Subject) -> Iterator[Found]:
         + '.to(\n            "cuda:" + args["model_instance_device_id"]\n        )\n',
     ),
 )
-def python_stays_on_cpu(subject: Subject) -> Iterator[Found]:
+def python_stays_on_cpu(subject: Subject) -> Iterator[Diagnostic]:
     """A KIND_GPU python model loads a model and never moves it to a GPU.
 
     `KIND_GPU` doesn't move a python model: Triton reports the GPU, and the library computes on the
@@ -176,7 +177,7 @@ def python_stays_on_cpu(subject: Subject) -> Iterator[Found]:
     failing=_example(_CPU, _BEGIN + _LOAD + '.to("cuda:0")\n'),
     mended=_ASKING,
 )
-def python_gpu_in_secret(subject: Subject) -> Iterator[Found]:
+def python_gpu_in_secret(subject: Subject) -> Iterator[Diagnostic]:
     """A KIND_CPU python model takes a GPU.
 
     Triton makes CPU instances and counts them as such; the code takes a GPU without looking at
@@ -200,7 +201,7 @@ def python_gpu_in_secret(subject: Subject) -> Iterator[Found]:
     ),
     mended=_ASKING,
 )
-def python_own_fallback(subject: Subject) -> Iterator[Found]:
+def python_own_fallback(subject: Subject) -> Iterator[Diagnostic]:
     """A KIND_GPU python model goes to the CPU by itself where its library sees no GPU.
 
     Triton and the library look for GPUs on their own. Where only the library sees none (a CPU
@@ -225,7 +226,7 @@ def python_own_fallback(subject: Subject) -> Iterator[Found]:
     failing=_example(_GPU, _FROM_PRETRAINED.format(more=', device_map="auto"')),
     mended=_example(_MODEL, _FROM_PRETRAINED.format(more=', device_map="auto"')),
 )
-def python_takes_all_gpus(subject: Subject) -> Iterator[Found]:
+def python_takes_all_gpus(subject: Subject) -> Iterator[Diagnostic]:
     """A KIND_GPU python model spreads itself over all GPUs.
 
     `device_map="auto"`, `DataParallel`, `tensor_parallel_size` and the like take every GPU that
@@ -264,7 +265,7 @@ def python_takes_all_gpus(subject: Subject) -> Iterator[Found]:
         + ".cuda()\n",
     ),
 )
-def python_sets_visible_gpus(subject: Subject) -> Iterator[Found]:
+def python_sets_visible_gpus(subject: Subject) -> Iterator[Diagnostic]:
     """A KIND_GPU python model sets CUDA_VISIBLE_DEVICES to GPUs of its own choice.
 
     Every instance then sees these GPUs only, whichever it was given; an empty value or -1 hides

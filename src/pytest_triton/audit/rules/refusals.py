@@ -6,13 +6,14 @@ Refusals that other rules report (names, versions, kinds) are left to them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from pytest_triton.audit.rule import rule
-from pytest_triton.audit.subject import Found, Subject
+from pytest_triton.audit.subject import Subject
+from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.placement.fields import since
-from pytest_triton.repository import ConfigProblem, Effect
 from pytest_triton.repository.near_misses import CONFIG_MISNAMED
-from pytest_triton.repository.refusals import Refused, place_of
+from pytest_triton.repository.refusals import place_of
 
 _TENSORS = """\
 max_batch_size: 8
@@ -39,37 +40,36 @@ _BY_OTHER_RULES = frozenset(
 
 def never_placed(subject: Subject) -> bool:
     """Whether the model never gets as far as its instances, for another reason than those."""
-    if any(problem.reason == CONFIG_MISNAMED for problem in subject.model.problems):
+    if any(problem.name == CONFIG_MISNAMED for problem in subject.model.problems):
         return True
     refused = subject.refused
     if refused is None:
         return subject.model.refusal is not None
-    return refused.refusal.reason not in _BY_OTHER_RULES
+    return refused.reason not in _BY_OTHER_RULES
 
 
-def rule_of(refused: Refused, subject: Subject) -> str:
+def rule_of(refused: Diagnostic, subject: Subject) -> str:
     """The rule that reports a refusal; "" if it is another module's."""
-    refusal = refused.refusal
-    field = refusal.flaw.field if refusal.flaw is not None else ""
-    if refusal.reason in _BY_OTHER_RULES or _is_a_problem(refused, subject):
+    field = refused.field
+    if refused.reason in _BY_OTHER_RULES or _is_a_problem(refused, subject):
         return ""
-    if refusal.reason == "backend-missing":
+    if refused.reason == "backend-missing":
         return "TRT215"
-    if refusal.reason == "warm-up" or field.startswith("model_warmup"):
+    if refused.reason == "warm-up" or field.startswith("model_warmup"):
         return "TRT511"
-    if since(field) is not None and "text proto" in refusal.text:
+    if since(field) is not None and "text proto" in refused.triton:
         return "TRT512"
-    if refusal.reason == "ensemble":
-        return _rule_of_ensemble(refusal.text, field, subject)
+    if refused.reason == "ensemble":
+        return _rule_of_ensemble(refused.triton, field, subject)
     return "TRT510"
 
 
-def _is_a_problem(refused: Refused, subject: Subject) -> bool:
+def _is_a_problem(refused: Diagnostic, subject: Subject) -> bool:
     """Whether it is a problem of the repository, which other rules report."""
     return any(
-        one.triton == refused.refusal.text or one.message == refused.problem.message
+        one.triton == refused.triton or one.message == refused.message
         for one in subject.model.problems
-        if one.effect is not Effect.ACCEPTED
+        if one.refuses
     )
 
 
@@ -82,20 +82,15 @@ def _rule_of_ensemble(text: str, field: str, subject: Subject) -> str:
     return "TRT308"
 
 
-def refusals(rule_id: str) -> Callable[[Subject], Iterator[Found]]:
+def refusals(rule_id: str) -> Callable[[Subject], Iterator[Diagnostic]]:
     """What of the predicted refusals falls under a rule."""
 
-    def find(subject: Subject) -> Iterator[Found]:
+    def find(subject: Subject) -> Iterator[Diagnostic]:
         refused = subject.refused
         if refused is None or rule_of(refused, subject) != rule_id:
             return
-        problem = refused.problem
-        line = column = None
-        if isinstance(problem, ConfigProblem):
-            line, column = problem.line, problem.column
-        cure, _, lines = problem.cure.partition("\n")
-        parts = [f"{problem.message}.", cure, place_of(refused)]
-        yield Found(problem.path, line, column, " ".join(filter(None, parts)), lines)
+        parts = (f"{refused.message}.", refused.fix, place_of(refused))
+        yield replace(refused, message=" ".join(filter(None, parts)), fix="", source_line="")
 
     return find
 
@@ -104,12 +99,12 @@ def refusals(rule_id: str) -> Callable[[Subject], Iterator[Found]]:
     "TRT215",
     "unknown-backend",
     "error",
-    told_by="test_config",
+    reported_by="test_config",
     failing=_GOOD.replace("onnxruntime", "onnx"),
     mended=_GOOD,
     options=("--own-backend",),
 )
-def unknown_backend(subject: Subject) -> Iterator[Found]:
+def unknown_backend(subject: Subject) -> Iterator[Diagnostic]:
     """Triton has no backend of this name, and the repository brings no library for it.
 
     `backend` is the name of a directory of Triton's backends: a format (`onnx`), a package
@@ -126,11 +121,11 @@ def unknown_backend(subject: Subject) -> Iterator[Found]:
     "TRT511",
     "warm-up-refused",
     "error",
-    told_by="test_config",
+    reported_by="test_config",
     failing=_GOOD + _SAMPLE % "INPUT",
     mended=_GOOD + _SAMPLE % "X",
 )
-def warm_up_refused(subject: Subject) -> Iterator[Found]:
+def warm_up_refused(subject: Subject) -> Iterator[Diagnostic]:
     """A sample of `model_warmup` doesn't fit the model, and the model is refused for it.
 
     A sample names all inputs that aren't optional, with their data types and dims (a number for
@@ -144,12 +139,12 @@ def warm_up_refused(subject: Subject) -> Iterator[Found]:
     "TRT512",
     "newer-field",
     "error",
-    told_by="test_config",
+    reported_by="test_config",
     failing=_GOOD + "model_metrics { }\n",
     mended=_GOOD,
     options=("--release",),
 )
-def newer_field(subject: Subject) -> Iterator[Found]:
+def newer_field(subject: Subject) -> Iterator[Diagnostic]:
     """A field that the Triton release doesn't know yet: it can't read the config at all.
 
     Name production's release with `--release`; without one, 2.51.0 (24.10) is assumed.

@@ -13,14 +13,14 @@ from pytest_triton.audit.bounded_read import entries, files_below, read_bytes
 from pytest_triton.audit.rule import rule
 from pytest_triton.audit.rules.placement import wanted_kind
 from pytest_triton.audit.rules.refusals import refusals
-from pytest_triton.audit.subject import MOST_VARIANTS, Found, Subject
+from pytest_triton.audit.subject import MOST_VARIANTS, Subject, diagnostic_at
+from pytest_triton.diagnostics.diagnostic import Diagnostic, Effect
 from pytest_triton.placement.advice import instance_group_lines
 from pytest_triton.placement.declared import Declared, DeclaredGroup, OnDisk
-from pytest_triton.placement.refusal import classify
-from pytest_triton.repository import ConfigProblem, Effect, Problem, position_of, read_config
-from pytest_triton.repository.models import NOT_A_MODEL
+from pytest_triton.repository import position_of, read_config
+from pytest_triton.repository.models import LABELS_MISSING, NOT_A_MODEL
 from pytest_triton.repository.near_misses import CONFIG_MISNAMED
-from pytest_triton.repository.problems import printable
+from pytest_triton.text.shown_text import printable
 
 _POINTER = b"version https://git-lfs.github.com/spec/"
 _MOST_FILES = 1000  # of a version
@@ -33,11 +33,11 @@ _CODE = "class TritonPythonModel:\n    def execute(self, requests): ...\n"
 _GOOD = 'backend: "python"\ninstance_group [ { kind: KIND_CPU } ]\n'
 
 
-def _kind_of(problem: Problem, subject: Subject) -> str:
+def _kind_of(problem: Diagnostic, subject: Subject) -> str:
     """The rule that a problem of the repository falls under."""
-    if problem.reason == CONFIG_MISNAMED:
+    if problem.name == CONFIG_MISNAMED:
         return "TRT526"
-    if problem.reason == NOT_A_MODEL:
+    if problem.name == NOT_A_MODEL:
         return "TRT507"
     if problem.effect is Effect.BREAKS_SERVER:
         return "TRT508"
@@ -48,26 +48,23 @@ def _kind_of(problem: Problem, subject: Subject) -> str:
         return "TRT509"
     if not subject.model.readable:
         return "TRT501"
-    reason = classify(problem.triton)
-    if "label file" in problem.message:
+    if problem.name == LABELS_MISSING:
         return "TRT505"
+    in_config = config is not None and problem.path == config.path
     return {
         "name": "TRT502",
         "version": "TRT503",
         "no-backend": "TRT504",
         "duplicate": "TRT506",
-    }.get(reason, "TRT510" if isinstance(problem, ConfigProblem) else "TRT507")
+    }.get(problem.reason, "TRT510" if in_config else "TRT507")
 
 
-def _problems(rule_id: str) -> Callable[[Subject], Iterator[Found]]:
-    def find(subject: Subject) -> Iterator[Found]:
+def _problems(rule_id: str) -> Callable[[Subject], Iterator[Diagnostic]]:
+    def find(subject: Subject) -> Iterator[Diagnostic]:
         for problem in subject.model.problems:
             if _kind_of(problem, subject) == rule_id:
-                line = column = None
-                if isinstance(problem, ConfigProblem):
-                    line, column = problem.line, problem.column
-                message = f"{problem.message}. {problem.cure}".rstrip(". ")
-                yield Found(problem.path, line, column, message)
+                message = f"{problem.message}. {problem.fix}".rstrip(". ")
+                yield replace(problem, message=message, fix="", source_line="")
 
     return find
 
@@ -77,11 +74,11 @@ def _problems(rule_id: str) -> Callable[[Subject], Iterator[Found]]:
     "config-unreadable",
     "error",
     scope="directory",
-    told_by="test_config",
+    reported_by="test_config",
     failing='backend: "python"\ninstance_group [ { kind: KIND_GPU gpu: [ 0 ] } ]\n',
     mended='backend: "python"\ninstance_group [ { kind: KIND_GPU gpus: [ 0 ] } ]\n',
 )
-def config_unreadable(subject: Subject) -> Iterator[Found]:
+def config_unreadable(subject: Subject) -> Iterator[Diagnostic]:
     """config.pbtxt can't be read or parsed.
 
     Triton drops the model while it polls the repository: the index has its name, and no reason.
@@ -97,11 +94,11 @@ def config_unreadable(subject: Subject) -> Iterator[Found]:
     "name-differs",
     "error",
     scope="directory",
-    told_by="test_config",
+    reported_by="test_config",
     failing='name: "other"\n' + _GOOD,
     mended='name: "m"\n' + _GOOD,
 )
-def name_differs(subject: Subject) -> Iterator[Found]:
+def name_differs(subject: Subject) -> Iterator[Diagnostic]:
     """The config's name is not the directory's.
 
     Triton drops the model while polling. The name can be left out; then it is the directory's.
@@ -114,11 +111,11 @@ def name_differs(subject: Subject) -> Iterator[Found]:
     "no-version",
     "error",
     scope="directory",
-    told_by="test_config",
+    reported_by="test_config",
     failing={"m/config.pbtxt": _GOOD, "m/v1/.gitkeep": ""},
     mended={"m/config.pbtxt": _GOOD, "m/1/.gitkeep": ""},
 )
-def no_version(subject: Subject) -> Iterator[Found]:
+def no_version(subject: Subject) -> Iterator[Diagnostic]:
     """There is no version directory that the version policy takes.
 
     Versions are directories named by a number without a leading zero. git keeps no empty
@@ -133,11 +130,11 @@ def no_version(subject: Subject) -> Iterator[Found]:
     "no-backend",
     "error",
     scope="directory",
-    told_by="test_config",
+    reported_by="test_config",
     failing="max_batch_size: 8\n",
     mended=_GOOD,
 )
-def no_backend(subject: Subject) -> Iterator[Found]:
+def no_backend(subject: Subject) -> Iterator[Diagnostic]:
     """Nothing names a backend: no `backend`, no `platform`, no file that Triton knows.
 
     Triton guesses from the files in the first subdirectory. Where weights arrive later, as in a
@@ -151,7 +148,7 @@ def no_backend(subject: Subject) -> Iterator[Found]:
     "labels-missing",
     "error",
     scope="directory",
-    told_by="test_config",
+    reported_by="test_config",
     failing={
         "m/config.pbtxt": _LABELLED,
         "m/1/.gitkeep": "",
@@ -162,7 +159,7 @@ def no_backend(subject: Subject) -> Iterator[Found]:
         "m/labels.txt": "cat\ndog\n",
     },
 )
-def labels_missing(subject: Subject) -> Iterator[Found]:
+def labels_missing(subject: Subject) -> Iterator[Diagnostic]:
     """An output names a label file that isn't in the model's directory.
 
     Triton refuses the model when it loads it.
@@ -175,7 +172,7 @@ def labels_missing(subject: Subject) -> Iterator[Found]:
     "model-twice",
     "error",
     scope="directory",
-    told_by="test_config",
+    reported_by="test_config",
     failing={
         "a:m/config.pbtxt": _GOOD,
         "a:m/1/.gitkeep": "",
@@ -189,7 +186,7 @@ def labels_missing(subject: Subject) -> Iterator[Found]:
         "b:n/1/.gitkeep": "",
     },
 )
-def model_twice(subject: Subject) -> Iterator[Found]:
+def model_twice(subject: Subject) -> Iterator[Diagnostic]:
     """A model of this name stands in several repositories of one server.
 
     Triton loads none of them. Rename one, or serve the repositories apart.
@@ -202,11 +199,11 @@ def model_twice(subject: Subject) -> Iterator[Found]:
     "not-a-model",
     "error",
     scope="directory",
-    told_by="test_config",
+    reported_by="test_config",
     failing={"m/config.pbtxt": _GOOD, "m/1/.gitkeep": "", "notes/readme.txt": "hello\n"},
     mended={"m/config.pbtxt": _GOOD, "m/1/.gitkeep": "", "readme.txt": "hello\n"},
 )
-def not_a_model(subject: Subject) -> Iterator[Found]:
+def not_a_model(subject: Subject) -> Iterator[Diagnostic]:
     """A directory in the repository is no model, or can't be looked at.
 
     Triton takes every directory for a model, hidden ones such as `.git` too, and is never ready
@@ -220,11 +217,11 @@ def not_a_model(subject: Subject) -> Iterator[Found]:
     "breaks-server",
     "error",
     scope="directory",
-    told_by="test_config",
+    reported_by="test_config",
     failing={"m/config.pbtxt": _GOOD, "m/1/.gitkeep": "", "m/99999999999999999999/.gitkeep": ""},
     mended={"m/config.pbtxt": _GOOD, "m/1/.gitkeep": ""},
 )
-def breaks_server(subject: Subject) -> Iterator[Found]:
+def breaks_server(subject: Subject) -> Iterator[Diagnostic]:
     """What stands in this directory keeps Triton from serving the other models too.
 
     Version numbers beyond 64 bits, links in circles, names and strings that aren't UTF-8: Triton
@@ -241,7 +238,7 @@ def breaks_server(subject: Subject) -> Iterator[Found]:
     failing={"m/config.pbtxt": _GOOD, "m/1/.gitkeep": "", "m/2.old/.gitkeep": ""},
     mended={"m/config.pbtxt": _GOOD, "m/1/.gitkeep": "", "m/old-2/.gitkeep": ""},
 )
-def odd_version(subject: Subject) -> Iterator[Found]:
+def odd_version(subject: Subject) -> Iterator[Diagnostic]:
     """A directory counts as a version by accident, or leads back to where it stands.
 
     Triton reads a number at the start of a name: `2.old` is version 2, the newest, and its files
@@ -255,11 +252,11 @@ def odd_version(subject: Subject) -> Iterator[Found]:
     "config-refused",
     "error",
     scope="directory",
-    told_by="test_config",
+    reported_by="test_config",
     failing="max_batch_size: -1\n" + _GOOD,
     mended="max_batch_size: 1\n" + _GOOD,
 )
-def config_refused(subject: Subject) -> Iterator[Found]:
+def config_refused(subject: Subject) -> Iterator[Diagnostic]:
     """The config contradicts itself, and Triton refuses it on any hardware.
 
     Batch sizes, schedulers, queue policies, tensors of ensembles: what Triton's core checks before
@@ -284,7 +281,7 @@ def config_refused(subject: Subject) -> Iterator[Found]:
         "m/3/.gitkeep": "",
     },
 )
-def version_not_there(subject: Subject) -> Iterator[Found]:
+def version_not_there(subject: Subject) -> Iterator[Diagnostic]:
     """The version policy asks for a version that isn't there, beside others that are.
 
     Triton loads the others and says nothing: the model is READY, and requests for the missing
@@ -317,7 +314,7 @@ def version_not_there(subject: Subject) -> Iterator[Found]:
         "m/1/model.onnx": "weights",
     },
 )
-def model_file_missing(subject: Subject) -> Iterator[Found]:
+def model_file_missing(subject: Subject) -> Iterator[Diagnostic]:
     """A version directory has files, and not the model's.
 
     Triton refuses the model on any hardware once a backend looks for it. Nothing is said of empty
@@ -335,7 +332,7 @@ def model_file_missing(subject: Subject) -> Iterator[Found]:
         there = {one.name: one.is_dir() for one in entries(directory) or () if one.name[0] != "."}
         elsewhere = _elsewhere(subject, directory, file, there)
         if elsewhere:
-            yield Found(directory, None, None, f"has no `{printable(file)}`: {elsewhere}")
+            yield diagnostic_at(directory, None, None, f"has no `{printable(file)}`: {elsewhere}")
             continue
         pointer = next((name for name in there if name == f"{file}.dvc"), "")
         if pointer or not there:
@@ -351,7 +348,7 @@ def model_file_missing(subject: Subject) -> Iterator[Found]:
             what += f", {len(there) - 3} more" if len(there) > 3 else ""
             what += ". Is it fetched later?"
         mend = f'default_model_filename: "{close[0]}"' if close and close[0].isprintable() else ""
-        yield Found(directory, None, None, f"has no `{printable(file)}`, {what}", mend)
+        yield diagnostic_at(directory, None, None, f"has no `{printable(file)}`, {what}", mend)
 
 
 def _elsewhere(subject: Subject, directory: Path, file: str, there: Mapping[str, bool]) -> str:
@@ -395,7 +392,7 @@ def _may_be_model(subject: Subject, name: str, is_dir: bool) -> bool:
         "m/1/model.onnx": "weights",
     },
 )
-def lfs_pointer(subject: Subject) -> Iterator[Found]:
+def lfs_pointer(subject: Subject) -> Iterator[Diagnostic]:
     """A model's file isn't fetched: a pointer of Git LFS, DVC or git-annex stands in its place.
 
     The backend fails on it with an error about its own format, or misses its file. Pull before the
@@ -407,7 +404,7 @@ def lfs_pointer(subject: Subject) -> Iterator[Found]:
         for path in islice(files_below(directory), _MOST_FILES):
             what = _pointer(path)
             if what:
-                yield Found(path, 1, 1, what)
+                yield diagnostic_at(path, 1, 1, what)
 
 
 def _pointer(path: Path) -> str:
@@ -444,7 +441,7 @@ def _pointer(path: Path) -> str:
         "m/configs/h100.pbtxt": _GOOD,
     },
 )
-def variant_broken(subject: Subject) -> Iterator[Found]:
+def variant_broken(subject: Subject) -> Iterator[Diagnostic]:
     """A variant in `configs/` can't be read or parsed.
 
     `--model-config-name=h100` takes `configs/h100.pbtxt` where there is one: the model is refused
@@ -454,7 +451,7 @@ def variant_broken(subject: Subject) -> Iterator[Found]:
         path = subject.model.directory / "configs" / f"{name}.pbtxt"
         problem = read_config(path).problem
         if problem is not None:
-            yield Found(path, problem.line, problem.column, problem.message)
+            yield diagnostic_at(path, problem.line, problem.column, problem.message)
 
 
 @rule(
@@ -472,7 +469,7 @@ def variant_broken(subject: Subject) -> Iterator[Found]:
         "m/configs/h100.pbtxt": 'backend: "python"\ninstance_group [ { kind: KIND_GPU } ]\n',
     },
 )
-def variant_falls_back(subject: Subject) -> Iterator[Found]:
+def variant_falls_back(subject: Subject) -> Iterator[Diagnostic]:
     """A variant in `configs/` leaves to Triton what config.pbtxt decides.
 
     A server that is started with `--model-config-name` reads the variant instead of config.pbtxt,
@@ -491,7 +488,7 @@ def variant_falls_back(subject: Subject) -> Iterator[Found]:
         if declared.is_explicit or subject.backend.only is not None:
             continue
         place = position_of(file.text, "instance_group") or (1, 1)
-        yield Found(
+        yield diagnostic_at(
             path,
             *place,
             "leaves the kind to Triton, which config.pbtxt doesn't: without a GPU this variant "
@@ -515,7 +512,7 @@ def variant_falls_back(subject: Subject) -> Iterator[Found]:
         "m/1/model.py": "class TritonPythonModel:\n    def execute(self, requests): ...\n",
     },
 )
-def unreadable_file(subject: Subject) -> Iterator[Found]:
+def unreadable_file(subject: Subject) -> Iterator[Diagnostic]:
     """A model's file is a link that leads nowhere, or can't be read by the user who runs this.
 
     Links often point to where the weights lie on the machine that made them. Files that can't be
@@ -526,16 +523,16 @@ def unreadable_file(subject: Subject) -> Iterator[Found]:
         if not os.path.isdir(directory):
             continue  # odd-version has it
         if not os.access(directory, os.R_OK | os.X_OK):
-            yield Found(directory, None, None, "can't be read: chmod -R a+rX")
+            yield diagnostic_at(directory, None, None, "can't be read: chmod -R a+rX")
             continue
         file = subject.config.default_model_filename
         path = directory / file if file and "/" not in file else None
         if path is None or not os.path.lexists(path):
             continue
         if not os.path.exists(path):
-            yield Found(path, None, None, "is a link that leads nowhere")
+            yield diagnostic_at(path, None, None, "is a link that leads nowhere")
         elif not os.access(path, os.R_OK) and path not in dict(subject.files_to_read):
-            yield Found(path, None, None, "can't be read: chmod a+r")
+            yield diagnostic_at(path, None, None, "can't be read: chmod a+r")
 
 
 @rule(
@@ -546,7 +543,7 @@ def unreadable_file(subject: Subject) -> Iterator[Found]:
     failing={"m/config.pbtxt.txt": _GOOD, "m/1/model.py": _CODE},
     mended={"m/config.pbtxt": _GOOD, "m/1/model.py": _CODE},
 )
-def config_misnamed(subject: Subject) -> Iterator[Found]:
+def config_misnamed(subject: Subject) -> Iterator[Diagnostic]:
     """There is no config.pbtxt, but a file that was meant for one.
 
     `config.pbtxt.txt`, `Config.pbtxt`, one in the version directory or in `config/`, a template
@@ -571,7 +568,7 @@ def config_misnamed(subject: Subject) -> Iterator[Found]:
         "m/configs/h100.pbtxt": 'backend: "python"\ninstance_group [ { kind: KIND_GPU } ]\n',
     },
 )
-def variant_misplaced(subject: Subject) -> Iterator[Found]:
+def variant_misplaced(subject: Subject) -> Iterator[Diagnostic]:
     """A config beside config.pbtxt: Triton looks for variants in `configs/` only.
 
     `--model-config-name=h100` takes `configs/h100.pbtxt` where there is one, and else config.pbtxt,
@@ -585,7 +582,7 @@ def variant_misplaced(subject: Subject) -> Iterator[Found]:
         path = subject.model.directory / name
         config = read_config(path).config
         if config is not None and (config.backend or config.platform or len(config.input)):
-            yield Found(
+            yield diagnostic_at(
                 path,
                 None,
                 None,

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from pytest_triton.audit.rule import rule
 from pytest_triton.audit.rules.placement import lines_with
-from pytest_triton.audit.subject import Audited, Found, Subject
+from pytest_triton.audit.subject import Audited, Subject, diagnostic_at
+from pytest_triton.diagnostics.diagnostic import Diagnostic
 
 _MANY_COPIES = 16
 _DOCKERS_SHARED_MEMORY = 64  # MB; each python instance takes at least one of them
@@ -23,7 +24,7 @@ _PYTHON_BASED = ("python", "vllm")
     failing='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU gpus: [ 0 ] } ]\n',
     mended='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
 )
-def unused_gpu(audited: Audited) -> Iterator[Found]:
+def unused_gpu(audited: Audited) -> Iterator[Diagnostic]:
     """No model has an instance on one of the target's GPUs.
 
     Somebody pays for it. Nothing is said where a model places itself (KIND_MODEL, vLLM,
@@ -40,7 +41,7 @@ def unused_gpu(audited: Audited) -> Iterator[Found]:
     idle = [gpu for gpu in audited.usable if gpu not in used]
     if idle:
         numbers = ", ".join(map(str, idle))
-        yield Found(
+        yield diagnostic_at(
             audited.repository.paths[0],
             None,
             None,
@@ -56,7 +57,7 @@ def unused_gpu(audited: Audited) -> Iterator[Found]:
     failing='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU count: 4 } ]\n',
     mended='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU count: 1 } ]\n',
 )
-def many_copies(subject: Subject) -> Iterator[Found]:
+def many_copies(subject: Subject) -> Iterator[Diagnostic]:
     """The count of a group is multiplied by the GPUs of the target: 16 copies of the model or more.
 
     `count` is per GPU, and without `gpus` a `KIND_GPU` group is on all of them. Most backends
@@ -88,7 +89,7 @@ def many_copies(subject: Subject) -> Iterator[Found]:
     failing='backend: "python"\ninstance_group [ { kind: KIND_CPU count: 64 } ]\n',
     mended='backend: "python"\ninstance_group [ { kind: KIND_CPU count: 8 } ]\n',
 )
-def python_shared_memory(audited: Audited) -> Iterator[Found]:
+def python_shared_memory(audited: Audited) -> Iterator[Diagnostic]:
     """The python instances need more shared memory than a container has by default.
 
     Each takes 1 MB of /dev/shm when it starts (64 MB before release 23.09) and more with its
@@ -105,7 +106,7 @@ def python_shared_memory(audited: Audited) -> Iterator[Found]:
         count = sum(audited.on_target[one.model.name].placement.total for one in models)
     if count >= _DOCKERS_SHARED_MEMORY:
         where = "on the target" if audited.target is not None else "at least"
-        yield Found(
+        yield diagnostic_at(
             audited.repository.paths[0],
             None,
             None,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_triton.audit.rule import rule
-from pytest_triton.audit.subject import Audited, Found, Subject
+from pytest_triton.audit.subject import Audited, Subject
+from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.placement.rate_limits import RateLimiter, RateLimits
-from pytest_triton.repository.problems import printable
+from pytest_triton.text.shown_text import printable
 
 _BATCHING = 'backend: "onnxruntime"\n%sinstance_group [ { kind: KIND_GPU } ]\n'
 
@@ -19,7 +20,7 @@ _BATCHING = 'backend: "onnxruntime"\n%sinstance_group [ { kind: KIND_GPU } ]\n'
     failing=_BATCHING % "dynamic_batching { }\nmax_batch_size: 0\n",
     mended=_BATCHING % "dynamic_batching { }\nmax_batch_size: 8\n",
 )
-def batching_without_batches(subject: Subject) -> Iterator[Found]:
+def batching_without_batches(subject: Subject) -> Iterator[Diagnostic]:
     """Dynamic batching is on in a model that takes no batches: it only waits.
 
     With max_batch_size 0 or 1 there is nothing to put together: the scheduler does nothing, or adds
@@ -58,7 +59,7 @@ def batching_without_batches(subject: Subject) -> Iterator[Found]:
         'output [ { name: "Y" data_type: TYPE_FP32 dims: [ 4 ] } ]\n'
     ),
 )
-def warm_up_skipped(subject: Subject) -> Iterator[Found]:
+def warm_up_skipped(subject: Subject) -> Iterator[Diagnostic]:
     """A sample of `model_warmup` never runs, or is larger than the model's batches.
 
     A sample without batch_size, or with 0, is skipped, in models that take no batches as well; only
@@ -107,7 +108,7 @@ _LIMITED = (
         "b/1/.gitkeep": "",
     },
 )
-def resource_global_and_per_device(audited: Audited) -> Iterator[Found]:
+def resource_global_and_per_device(audited: Audited) -> Iterator[Diagnostic]:
     """A resource of the rate limiter is global in one group and per device in another.
 
     A server with `--rate-limit=execution_count` refuses whichever of the models loads later, so

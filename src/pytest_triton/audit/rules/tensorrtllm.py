@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 
 from pytest_triton.audit.parameters import parameter, parameter_fields
 from pytest_triton.audit.rule import rule
-from pytest_triton.audit.subject import Found, Subject
-from pytest_triton.repository.problems import printable
+from pytest_triton.audit.subject import Subject
+from pytest_triton.diagnostics.diagnostic import Diagnostic
+from pytest_triton.text.shown_text import printable
 
 _CPU = 'backend: "tensorrtllm"\ninstance_group [ { kind: KIND_MODEL count: 1 } ]\n'
 
@@ -109,7 +110,7 @@ def placeholder_in(text: str) -> str:
     failing=_CPU + _ENGINE.replace("/engines/llama", "${engine_dir}"),
     mended=_CPU + _ENGINE,
 )
-def placeholder_left(subject: Subject) -> Iterator[Found]:
+def placeholder_left(subject: Subject) -> Iterator[Diagnostic]:
     """A placeholder of a template is still in a parameter's string.
 
     Triton takes `${engine_dir}` as it is: the config parses, and the backend or model.py finds no
@@ -149,7 +150,7 @@ def placeholder_left(subject: Subject) -> Iterator[Found]:
     failing=_CPU + _parameter("gpt_model_path", "/engines/llama"),
     mended=_CPU + _ENGINE,
 )
-def tensorrtllm_refused(subject: Subject) -> Iterator[Found]:
+def tensorrtllm_refused(subject: Subject) -> Iterator[Diagnostic]:
     """A TensorRT-LLM model lacks a parameter that its backend can't do without.
 
     `gpt_model_type` must be one of v1, inflight_batching and inflight_fused_batching, and one of
@@ -183,7 +184,7 @@ def tensorrtllm_refused(subject: Subject) -> Iterator[Found]:
     failing=_CPU + _ENGINE + _parameter("max_beam_width", "one"),
     mended=_CPU + _ENGINE + _parameter("max_beam_width", "1"),
 )
-def tensorrtllm_parameter_ignored(subject: Subject) -> Iterator[Found]:
+def tensorrtllm_parameter_ignored(subject: Subject) -> Iterator[Diagnostic]:
     """A parameter of a TensorRT-LLM model isn't the number, list or bool that it must be.
 
     All parameters are strings to Triton. What the backend can't convert counts as not given: it
@@ -214,7 +215,7 @@ def tensorrtllm_parameter_ignored(subject: Subject) -> Iterator[Found]:
     failing=_CPU + _ENGINE + _parameter("gpu_device_ids", "0,2"),
     mended=_CPU + _ENGINE + _parameter("gpu_device_ids", "0,1"),
 )
-def tensorrtllm_gpu_ids(subject: Subject) -> Iterator[Found]:
+def tensorrtllm_gpu_ids(subject: Subject) -> Iterator[Diagnostic]:
     """gpu_device_ids of a TensorRT-LLM model doesn't fit the target, or its instances.
 
     It has the GPUs of each instance, with commas between GPUs and semicolons between instances:

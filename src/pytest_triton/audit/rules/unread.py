@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from pytest_triton.audit.bounded_read import why_unread
 from pytest_triton.audit.rule import rule
-from pytest_triton.audit.subject import MOST_VARIANTS, Found, Subject
+from pytest_triton.audit.subject import MOST_VARIANTS, Subject, diagnostic_at
+from pytest_triton.diagnostics.diagnostic import Diagnostic
 
 _UNKNOWN = "what it does with GPUs is not known"
 
@@ -26,7 +27,7 @@ _UNKNOWN = "what it does with GPUs is not known"
         ),
     },
 )
-def file_not_read(subject: Subject) -> Iterator[Found]:
+def file_not_read(subject: Subject) -> Iterator[Diagnostic]:
     """A file that the audit looks into could not be read, so that rules about it found nothing.
 
     These are the code of python models (up to 512 KB), `model.json` of vLLM (up to 1 MB) and the
@@ -36,12 +37,14 @@ def file_not_read(subject: Subject) -> Iterator[Found]:
     for path, limit in subject.files_to_read:
         why = why_unread(path, limit)
         if why:
-            yield Found(path, None, None, f"{why}: {_UNKNOWN}")
+            yield diagnostic_at(path, None, None, f"{why}: {_UNKNOWN}")
     for path in subject.unparsed_codes:
-        yield Found(path, None, None, f"is too deep or complex to be parsed here: {_UNKNOWN}")
+        yield diagnostic_at(
+            path, None, None, f"is too deep or complex to be parsed here: {_UNKNOWN}"
+        )
     count = len(subject.model.variants)
     if count > MOST_VARIANTS:
-        yield Found(
+        yield diagnostic_at(
             subject.model.directory / "configs",
             None,
             None,

@@ -10,7 +10,8 @@ from pathlib import Path
 from pytest_triton.audit.bounded_read import entries, read_bytes
 from pytest_triton.audit.rule import rule
 from pytest_triton.audit.rules.placement import kind_place, lines_with
-from pytest_triton.audit.subject import MODEL_JSON_LIMIT, Found, Subject
+from pytest_triton.audit.subject import MODEL_JSON_LIMIT, Subject, diagnostic_at
+from pytest_triton.diagnostics.diagnostic import Diagnostic
 
 _SIZES = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 _MOST_GPUS = 10_000
@@ -93,7 +94,7 @@ def _engine(path: Path) -> Engine:
     failing={"m/config.pbtxt": _MODEL, "m/1/model.json": '{ "model": "some/llm", }\n'},
     mended={"m/config.pbtxt": _MODEL, "m/1/model.json": '{ "model": "some/llm" }\n'},
 )
-def vllm_model_json(subject: Subject) -> Iterator[Found]:
+def vllm_model_json(subject: Subject) -> Iterator[Diagnostic]:
     """A vLLM model's model.json is missing, or can't be read.
 
     It holds the engine's arguments as a JSON object; comments and trailing commas aren't JSON. The
@@ -101,12 +102,14 @@ def vllm_model_json(subject: Subject) -> Iterator[Found]:
     """
     for engine in engines(subject):
         if engine.problem:
-            yield Found(engine.path, engine.line, engine.column, engine.problem)
+            yield diagnostic_at(engine.path, engine.line, engine.column, engine.problem)
     if subject.declared.backend == "vllm":
         for version in subject.version_directories:
             there = [one.name for one in entries(version) or () if not one.name.startswith(".")]
             if there and "model.json" not in there:
-                yield Found(version, None, None, "has no model.json with vLLM's engine arguments")
+                yield diagnostic_at(
+                    version, None, None, "has no model.json with vLLM's engine arguments"
+                )
 
 
 @rule(
@@ -123,7 +126,7 @@ def vllm_model_json(subject: Subject) -> Iterator[Found]:
         "m/1/model.json": '{ "model": "some/llm" }\n',
     },
 )
-def vllm_copies_on_one_gpu(subject: Subject) -> Iterator[Found]:
+def vllm_copies_on_one_gpu(subject: Subject) -> Iterator[Diagnostic]:
     """Several engines of a vLLM model land on one GPU, and their memory doesn't fit.
 
     With `KIND_MODEL` no instance is given a GPU: every engine takes the first ones that the server
@@ -167,7 +170,7 @@ def vllm_copies_on_one_gpu(subject: Subject) -> Iterator[Found]:
         "m/1/model.json": '{ "model": "some/llm", "tensor_parallel_size": 2 }\n',
     },
 )
-def vllm_beyond_target(subject: Subject) -> Iterator[Found]:
+def vllm_beyond_target(subject: Subject) -> Iterator[Diagnostic]:
     """A vLLM model's engine needs more GPUs than the target has.
 
     `tensor_parallel_size` times `pipeline_parallel_size` (times `data_parallel_size`) GPUs. Triton
@@ -183,7 +186,7 @@ def vllm_beyond_target(subject: Subject) -> Iterator[Found]:
         if engine.arguments.get("distributed_executor_backend") == "ray":
             continue
         if not engine.problem and engine.gpus > len(usable):
-            yield Found(
+            yield diagnostic_at(
                 engine.path,
                 None,
                 None,

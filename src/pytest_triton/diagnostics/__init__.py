@@ -1,0 +1,1 @@
+"""What is wrong, as one value, from the reader of a config to the reports."""
