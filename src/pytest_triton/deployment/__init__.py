@@ -1,0 +1,1 @@
+"""What production runs, read from compose files and Kubernetes manifests. Nothing is executed."""

@@ -1,0 +1,287 @@
+"""Triton servers in compose files (https://github.com/compose-spec/compose-spec)."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from pytest_triton.deployment.commands import Found, find_tritonserver
+from pytest_triton.deployment.deployed_server import DeployedServer, Grant, Probe
+from pytest_triton.deployment.dockerfile import Built, read_dockerfile
+from pytest_triton.deployment.sizes import compose_bytes, seconds
+from pytest_triton.deployment.variables import Unresolved, env_file, interpolated
+from pytest_triton.deployment.yaml_file import BadYaml, Node, Place
+from pytest_triton.text.paths import without_dots
+
+_RESOLVE = "resolve the file first, and name the result: docker compose config > resolved.yaml"
+
+
+def is_compose(document: Node) -> bool:
+    return "services" in document.entries and "apiVersion" not in document.entries
+
+
+def compose_servers(
+    document: Node, path: Path, environ: Mapping[str, str] = os.environ
+) -> Iterator[DeployedServer]:
+    """The Triton servers among the services. Raises BadYaml for what can't be resolved here."""
+    if document.get("include") is not None:
+        raise BadYaml(f"{document.place_of('include')}: `include` isn't read here.", cure=_RESOLVE)
+    services = document.get("services")
+    if services is None or services.kind != "map":
+        return
+    variables = {**env_file(path.parent / ".env"), **environ}
+    for name, service in services.entries.items():
+        if service.kind != "map":
+            continue
+        try:
+            server = _Service(name, service, path, variables).server()
+        except BadYaml:
+            if _mentions_triton(service):
+                raise
+            continue  # another service's variables are of no interest
+        if server is not None:
+            yield server
+
+
+def _mentions_triton(node: Node) -> bool:
+    within = (*node.entries.values(), *node.items)
+    return "triton" in (node.text or "").lower() or any(map(_mentions_triton, within))
+
+
+class _Service:
+    """One service, with the variables that compose fills in."""
+
+    def __init__(self, name: str, node: Node, path: Path, variables: Mapping[str, str]) -> None:
+        self._name = name
+        self._node = node
+        self._path = path
+        self._variables = variables
+
+    def server(self) -> DeployedServer | None:
+        node = self._node
+        built = self._built()
+        image = self._text("image") or built.image
+        environment = {**dict(built.environment), **self._environment()}
+        words = self._command(built)
+        found = find_tritonserver(words, environment)
+        if found is None:
+            if not _may_be_triton(image) or words:
+                return None
+            found = Found(unknown="the image's own command isn't known here")
+        if node.get("extends") is not None:
+            raise BadYaml(f"{node.place_of('extends')}: `extends` isn't read here.", cure=_RESOLVE)
+        environment.update(found.sets)
+        grant, grant_place = self._grant(environment)
+        places = {
+            what: node.place_of(*keys)
+            for what, keys in {
+                "image": ("image",) if "image" in node.entries else ("build",),
+                "command": ("command",) if "command" in node.entries else ("entrypoint",),
+                "environment": ("environment",),
+                "shm": ("shm_size",),
+            }.items()
+            if keys[0] in node.entries
+        }
+        shm = self._text("shm_size")
+        ipc = self._text("ipc")
+        return DeployedServer(
+            name=self._name,
+            path=self._path,
+            node=node,
+            image=image,
+            arguments=found.arguments,
+            unknown=found.unknown,
+            environment=environment,
+            grant=grant,
+            grant_place=grant_place,
+            probes=tuple(self._healthcheck()),
+            mounts=dict(self._mounts()),
+            shm_bytes=None if ipc == "host" else compose_bytes(shm) if shm else 64 << 20,
+            restarts=self._text("restart") not in ("", "no", "false")
+            or node.get("deploy", "restart_policy") is not None,
+            places=places,
+        )
+
+    # --- texts -------------------------------------------------------------------------------
+
+    def _filled(self, node: Node) -> str:
+        try:
+            return interpolated(node.text or "", self._variables)
+        except Unresolved as error:
+            raise BadYaml(
+                f"{node.place}: ${{{error.name}}} has no value here, neither in the environment "
+                f"nor in {self._path.parent / '.env'}.",
+                cure=f"set {error.name}, or write a default: ${{{error.name}:-VALUE}}",
+            ) from None
+
+    def _text(self, *path: str) -> str:
+        node = self._node.get(*path)
+        return "" if node is None or node.text is None else self._filled(node)
+
+    def _words(self, node: Node | None) -> list[str] | None:
+        """Of a list, or of a text that is split as a shell splits it; None if it isn't there."""
+        if node is None:
+            return None
+        if node.kind == "list":
+            return [self._filled(one) for one in node.items]
+        try:
+            return shlex.split(self._filled(node))
+        except ValueError as error:
+            raise BadYaml(
+                f"{node.place}: not readable as shell words ({error})", cure="correct the quotes"
+            ) from None
+
+    def _command(self, built: Built) -> list[str]:
+        entrypoint = self._words(self._node.get("entrypoint"))
+        command = self._words(self._node.get("command"))
+        if entrypoint is None:
+            entrypoint = list(built.entrypoint)
+            command = list(built.command) if command is None else command
+        return [*entrypoint, *(command or [])]
+
+    def _built(self) -> Built:
+        build = self._node.get("build")
+        if build is None:
+            return Built()
+        context = self._filled(build) if build.kind == "scalar" else self._text("build", "context")
+        file = self._text("build", "dockerfile") or "Dockerfile"
+        arguments = dict(self._pairs(build.get("args"))) if build.kind == "map" else {}
+        folder = without_dots(self._path.parent / (context or "."))
+        return read_dockerfile(folder / file, arguments) or Built()
+
+    def _pairs(self, node: Node | None) -> Iterator[tuple[str, str]]:
+        """Of a map, or a list of NAME=VALUE; a name alone has the value of the environment."""
+        if node is None:
+            return
+        if node.kind == "map":
+            for key, given in node.entries.items():
+                if given.text is not None:
+                    yield key, self._filled(given)
+                elif key in self._variables:
+                    yield key, self._variables[key]
+            return
+        for one in node.items:
+            name, equals, value = self._filled(one).partition("=")
+            if equals:
+                yield name, value
+            elif name in self._variables:
+                yield name, self._variables[name]
+
+    def _environment(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        files = self._node.get("env_file")
+        for one in () if files is None else files.items or (files,):
+            file = self._filled(one) if one.kind == "scalar" else one.string("path")
+            found.update(env_file(self._path.parent / file))
+        found.update(self._pairs(self._node.get("environment")))
+        return found
+
+    # --- GPUs --------------------------------------------------------------------------------
+
+    def _grant(self, environment: Mapping[str, str]) -> tuple[Grant, Place | None]:
+        devices = ("deploy", "resources", "reservations", "devices")
+        asked = self._node.list(*devices)
+        place = self._node.place_of(*devices)
+        gpus = self._node.get("gpus")
+        if gpus is not None:
+            place = self._node.place_of("gpus")
+            if gpus.kind == "scalar":
+                return _counted(self._filled(gpus)), place
+            asked = gpus.items
+        found = [self._device(one) for one in asked if self._is_gpu(one, gpus is not None)]
+        if found:
+            return found[0], place
+        if self._text("runtime") != "nvidia":
+            return Grant(), None
+        visible = environment.get("NVIDIA_VISIBLE_DEVICES", "all")
+        place = self._node.place_of("runtime")
+        if visible in ("void", "none", ""):
+            return Grant(), place
+        if visible == "all":
+            return Grant("all"), place
+        ids = tuple(visible.split(","))
+        return Grant("count", len(ids), ids), place
+
+    def _is_gpu(self, device: Node, gpus: bool) -> bool:
+        capabilities = [one.text or "" for one in device.list("capabilities")]
+        nested = [one.text or "" for each in device.list("capabilities") for one in each.items]
+        return gpus or "gpu" in (*capabilities, *nested) or device.string("driver") == "nvidia"
+
+    def _device(self, device: Node) -> Grant:
+        ids = [self._filled(one) for one in device.list("device_ids")]
+        if ids:
+            return Grant("count", len(ids), tuple(ids))
+        count = device.get("count")
+        return Grant("all") if count is None else _counted(self._filled(count))
+
+    # --- the rest ----------------------------------------------------------------------------
+
+    def _healthcheck(self) -> Iterator[Probe]:
+        check = self._node.get("healthcheck")
+        if check is None or self._text("healthcheck", "disable") == "true":
+            return
+        words = self._words(check.get("test")) or []
+        if words[:1] == ["NONE"]:
+            return
+        yield Probe(
+            "healthcheck",
+            _asked_path(words),
+            self._node.place_of("healthcheck"),
+            delay=seconds(self._text("healthcheck", "start_period")) or 0,
+            period=seconds(self._text("healthcheck", "interval")) or 30,
+            failures=int(self._text("healthcheck", "retries") or 3),
+        )
+
+    def _short_mount(self, node: Node) -> tuple[str, str]:
+        """Of `SOURCE:TARGET[:OPTIONS]`; the source is "" if its variable has no value here."""
+        try:
+            source, _, rest = self._filled(node).partition(":")
+        except BadYaml:
+            found = re.search(r"\}:(/[^:]*)", node.text or "")
+            return "", found[1] if found is not None else ""
+        return source, rest.partition(":")[0]
+
+    def _mounts(self) -> Iterator[tuple[str, Path | None]]:
+        for one in self._node.list("volumes"):
+            if one.kind == "map":
+                source, target = one.string("source"), one.string("target")
+                source, target = self._short_mount(_joined(one, source, target))
+            else:
+                source, target = self._short_mount(one)
+            if not target:
+                continue
+            if source.startswith((".", "/", "~")):
+                folder = without_dots(self._path.parent / os.path.expanduser(source))
+                yield target, folder
+            else:
+                yield target, None
+
+
+def _counted(text: str) -> Grant:
+    if text in ("all", "-1"):
+        return Grant("all")
+    return Grant("count", int(text)) if text.isdigit() else Grant("unknown", unknown=text)
+
+
+def _joined(node: Node, source: str, target: str) -> Node:
+    return Node(node.place, f"{source}:{target}")
+
+
+def _may_be_triton(image: str) -> bool:
+    name = image.partition("@")[0].rpartition("/")[2]
+    return "tritonserver" in name and not name.endswith(("-sdk", "-min"))
+
+
+def _asked_path(words: Sequence[str]) -> str:
+    """The URL's path that a command asks for, "" for none."""
+    for word in " ".join(words).replace("'", " ").replace('"', " ").split():
+        if "/v2/" in word or "/metrics" in word:
+            return (
+                "/" + word.partition("://")[2].partition("/")[2]
+                if "://" in word
+                else ("/" + word.partition("/")[2])
+            )
+    return ""

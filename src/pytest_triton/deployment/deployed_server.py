@@ -1,0 +1,198 @@
+"""A Triton server as production starts it: what a deployment file says about one container."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pytest_triton.deployment.yaml_file import Node, Place
+from pytest_triton.errors import PytestTritonError
+from pytest_triton.placement.command_line import NO_ARGUMENTS, BadArguments, CommandLine
+from pytest_triton.placement.hardware import NO_GPU, Gpu, Hardware
+
+_NEW_ENOUGH = (99, 0)  # compute capability of GPUs that are only counted
+_MOST_GPUS = 1024
+
+
+class NoTriton(PytestTritonError):
+    """No Triton server is started by what a deployment file describes."""
+
+
+@dataclass(frozen=True)
+class Grant:
+    """The GPUs that a container is given.
+
+    `all`: every one of the host. `unknown` says why nobody can count them here. `ids` are the
+    host's, where it names them.
+    """
+
+    kind: Literal["none", "count", "all", "unknown"] = "none"
+    count: int = 0
+    ids: tuple[str, ...] = ()
+    unknown: str = ""
+
+    def __str__(self) -> str:
+        if self.kind == "count":
+            return f"{self.count} GPU{'s' if self.count != 1 else ''}"
+        return {"none": "no GPU", "all": "all GPUs", "unknown": "GPUs that aren't known here"}[
+            self.kind
+        ]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What asks a container whether it is well. `path` is "" for what isn't HTTP.
+
+    `what` is `liveness`, `readiness`, `startup` or `healthcheck` (of compose). The seconds until
+    the first verdict are `delay`, those between two are `period`.
+    """
+
+    what: str
+    path: str
+    place: Place
+    delay: int = 0
+    period: int = 10
+    failures: int = 3
+
+    @property
+    def asks_ready(self) -> bool:
+        return "health/ready" in self.path or self.path.endswith("/ready")
+
+    @property
+    def patience(self) -> int:
+        """Seconds from the start until it gives up."""
+        return self.delay + self.period * self.failures
+
+
+@dataclass(frozen=True, eq=False)
+class DeployedServer:
+    """One container that starts tritonserver.
+
+    `name` is the service's, or `kind/name` of a manifest, with the container's if there are
+    several. `node` is what describes the container, `pod` the pod around it (None in compose).
+    `arguments` are tritonserver's; `unknown` says why they aren't known. `mounts` are directories
+    of the container and where they are on this machine, None where they aren't. `shm_bytes` is
+    the size of /dev/shm, None for unlimited.
+    """
+
+    name: str
+    path: Path
+    node: Node = field(repr=False)
+    pod: Node | None = field(default=None, repr=False)
+    image: str = ""
+    arguments: tuple[str, ...] = ()
+    unknown: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    grant: Grant = Grant()
+    grant_place: Place | None = None
+    probes: tuple[Probe, ...] = ()
+    mounts: Mapping[str, Path | None] = field(default_factory=dict)
+    shm_bytes: int | None = 64 << 20
+    restarts: bool = True
+    places: Mapping[str, Place] = field(default_factory=dict)
+
+    @property
+    def is_compose(self) -> bool:
+        return self.pod is None
+
+    @property
+    def title(self) -> str:
+        return f"{self.path}::{self.name}"
+
+    @cached_property
+    def line(self) -> CommandLine:
+        """Its command line; an empty one if tritonserver would refuse it (`bad_arguments`)."""
+        try:
+            return CommandLine.parse(self.arguments)
+        except BadArguments:
+            return NO_ARGUMENTS
+
+    @cached_property
+    def bad_arguments(self) -> BadArguments | None:
+        try:
+            CommandLine.parse(self.arguments)
+        except BadArguments as error:
+            return error
+        return None
+
+    def place(self, what: str) -> Place:
+        """Where `image`, `command`, `environment`, ... stands; else the container itself."""
+        return self.places.get(what, self.node.place)
+
+    @cached_property
+    def tag(self) -> str:
+        """The image's tag, "" if it has none, or a digest."""
+        name = self.image.partition("@")[0].rpartition("/")[2]
+        return name.partition(":")[2]
+
+    @property
+    def has_digest(self) -> bool:
+        return "@" in self.image
+
+    @cached_property
+    def container_release(self) -> str:
+        """Of `24.10-py3`: "24.10"; "" if the tag names none."""
+        found = re.match(r"(\d\d\.\d\d)(?:-|$)", self.tag)
+        return found[1] if found is not None else ""
+
+    @cached_property
+    def variant(self) -> str:
+        """Of `24.10-trtllm-python-py3`: "trtllm-python-py3"."""
+        return self.tag.partition("-")[2] if self.container_release else ""
+
+    # --- hardware ----------------------------------------------------------------------------
+
+    def granted(self, host: int | None) -> int | None:
+        """How many GPUs the container has; `host` is how many the machine has, None: unknown."""
+        if self.grant.kind == "all":
+            return host
+        return None if self.grant.kind == "unknown" else self.grant.count
+
+    def visible(self, host: int | None) -> int | None:
+        """How many of them CUDA shows to tritonserver: CUDA_VISIBLE_DEVICES may hide some."""
+        count = self.granted(host)
+        wanted = self.environment.get("CUDA_VISIBLE_DEVICES")
+        if wanted is None or count == 0:
+            return count
+        return len(list(visible_ids(wanted, count)))
+
+    def hardware(self, host: int | None) -> Hardware:
+        """The GPUs that Triton sees; one where nobody can say how many."""
+        count = self.visible(host)
+        if count == 0:
+            return NO_GPU
+        count = 1 if count is None else min(count, _MOST_GPUS)
+        return Hardware(tuple(Gpu(index, _NEW_ENOUGH) for index in range(count)), simulated=False)
+
+    # --- repositories ------------------------------------------------------------------------
+
+    def directory(self, path: str) -> Path | None:
+        """Where a directory of the container is on this machine, None if it isn't."""
+        for target in sorted(self.mounts, key=len, reverse=True):
+            inside = target.rstrip("/")
+            if path.rstrip("/") == inside or path.startswith(f"{inside}/"):
+                source = self.mounts[target]
+                rest = path[len(inside) :].strip("/")
+                return None if source is None else source / rest if rest else source
+        return None
+
+
+def visible_ids(text: str, count: int | None) -> list[str]:
+    """The entries of CUDA_VISIBLE_DEVICES that CUDA shows: those before the first bad one."""
+    shown: list[str] = []
+    for entry in (one.strip() for one in text.split(",")):
+        if entry.startswith(("GPU-", "MIG-")):
+            good = True
+        else:
+            good = re.fullmatch(r"\d+", entry, re.ASCII) is not None
+            good = good and (count is None or int(entry) < count)
+        if entry in shown:
+            return []  # CUDA takes an id that is named twice for no GPU at all
+        if not good:
+            break
+        shown.append(entry)
+    return shown

@@ -1,0 +1,90 @@
+"""The Triton servers in deployment files: `FILE`, `DIR`, `FILE::NAME`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+
+from pytest_triton.deployment.compose import compose_servers, is_compose
+from pytest_triton.deployment.deployed_server import DeployedServer, NoTriton
+from pytest_triton.deployment.kubernetes import is_kubernetes, kubernetes_servers
+from pytest_triton.deployment.yaml_file import BadYaml, Node, read_yaml
+
+_SUFFIXES = (".yaml", ".yml")
+_MOST_FILES = 1000
+
+
+def read_deployments(
+    text: str, start: Path, environ: Mapping[str, str] = os.environ
+) -> tuple[DeployedServer, ...]:
+    """The servers that `FILE`, `DIR` or `FILE::NAME` means; relative to `start`.
+
+    Raises BadYaml for a file that can't be read, NoTriton where none is found.
+    """
+    name, _, wanted = text.partition("::")
+    path = Path(os.path.abspath(start / os.path.expanduser(name)))
+    files = sorted(_files(path)) if path.is_dir() else [path]
+    found = [server for file in files for server in _servers_in(file, environ, path.is_dir())]
+    if not found:
+        raise NoTriton(
+            f"No Triton server is started by {text}.",
+            tried=[
+                f"read {len(files)} file{'s' if len(files) != 1 else ''}, and looked for "
+                "services of compose files and containers of Kubernetes manifests whose command "
+                "is tritonserver, or whose image is"
+            ],
+            cure="name the compose file or the rendered manifest that starts it",
+        )
+    chosen = [server for server in found if not wanted or wanted == server.name]
+    if not chosen:
+        names = [server.name for server in found]
+        close = get_close_matches(wanted, names, n=1)
+        raise NoTriton(
+            f"There is no Triton server {wanted!r} in {name}.",
+            tried=[f"the Triton servers in it: {', '.join(names)}"],
+            cure=f"did you mean {close[0]}?" if close else "name one of these",
+        )
+    return tuple(chosen)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    count = 0
+    for directory, folders, names in os.walk(folder):
+        folders[:] = sorted(one for one in folders if not one.startswith("."))
+        for name in sorted(names):
+            count += 1
+            if count > _MOST_FILES:
+                return
+            if name.endswith(_SUFFIXES):
+                yield Path(directory, name)
+
+
+def _servers_in(
+    path: Path, environ: Mapping[str, str], is_one_of_many: bool
+) -> Iterator[DeployedServer]:
+    try:
+        _, documents = read_yaml(path)
+    except BadYaml:
+        if is_one_of_many and not _mentions_triton(path):
+            return  # another tool's file
+        raise
+    yield from servers_of(documents, path, environ)
+
+
+def servers_of(
+    documents: tuple[Node, ...], path: Path, environ: Mapping[str, str] = os.environ
+) -> Iterator[DeployedServer]:
+    manifests = [one for one in documents if is_kubernetes(one)]
+    yield from kubernetes_servers(manifests, path)
+    for document in documents:
+        if is_compose(document):
+            yield from compose_servers(document, path, environ)
+
+
+def _mentions_triton(path: Path) -> bool:
+    try:
+        return b"tritonserver" in path.read_bytes()
+    except OSError:
+        return False

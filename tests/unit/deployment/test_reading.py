@@ -1,0 +1,255 @@
+"""The Triton servers in compose files and manifests, as values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_triton.deployment.deployed_server import DeployedServer, NoTriton
+from pytest_triton.deployment.reading import read_deployments
+from pytest_triton.deployment.yaml_file import BadYaml
+
+
+def servers(tmp_path: Path, text: str, **environ: str) -> tuple[DeployedServer, ...]:
+    (tmp_path / "file.yaml").write_text(text)
+    return read_deployments("file.yaml", tmp_path, environ)
+
+
+def service(tmp_path: Path, lines: str, **environ: str) -> DeployedServer:
+    """The one service of a compose file, started by `tritonserver`."""
+    text = f"services:\n  t:\n    command: tritonserver --model-repository=/m\n{lines}"
+    (found,) = servers(tmp_path, text, **environ)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("lines", "granted"),
+    [
+        ("", (0, 0)),
+        ("    gpus: all\n", (None, 8)),
+        ("    gpus: 2\n", (2, 2)),
+        ("    gpus: [{driver: nvidia, count: 3}]\n", (3, 3)),
+        ("    runtime: nvidia\n", (None, 8)),
+        ("    runtime: nvidia\n    environment: [NVIDIA_VISIBLE_DEVICES=0]\n", (1, 1)),
+        ("    runtime: nvidia\n    environment: {NVIDIA_VISIBLE_DEVICES: void}\n", (0, 0)),
+        ("    environment: {NVIDIA_VISIBLE_DEVICES: all}\n", (0, 0)),
+        ("    gpus: 2\n    environment: {CUDA_VISIBLE_DEVICES: '1'}\n", (1, 1)),
+        ("    gpus: 2\n    environment: {CUDA_VISIBLE_DEVICES: '6,7'}\n", (0, 0)),
+        ("    gpus: 2\n    environment: {CUDA_VISIBLE_DEVICES: ''}\n", (0, 0)),
+        ("    gpus: 2\n    environment: {CUDA_VISIBLE_DEVICES: '0,0'}\n", (0, 0)),
+        ("    gpus: 2\n    environment: {CUDA_VISIBLE_DEVICES: '0,5,1'}\n", (1, 1)),
+        ("    gpus: all\n    environment: {CUDA_VISIBLE_DEVICES: 'GPU-1,MIG-2'}\n", (2, 2)),
+    ],
+)
+def test_gpus_of_a_service_are_those_that_cuda_shows(
+    tmp_path: Path, lines: str, granted: tuple[int | None, int | None]
+) -> None:
+    found = service(tmp_path, lines)
+    assert (found.visible(None), found.visible(8)) == granted
+
+
+@pytest.mark.parametrize(
+    ("device", "granted"),
+    [
+        ("{driver: nvidia, count: 1, capabilities: [gpu]}", 1),
+        ("{driver: nvidia, count: all, capabilities: [gpu]}", 8),
+        ("{capabilities: [gpu]}", 8),
+        ("{capabilities: [[gpu, utility]]}", 8),
+        ("{driver: nvidia, device_ids: ['0', '3'], capabilities: [gpu]}", 2),
+        ("{driver: nvidia, device_ids: ['${GPU}'], capabilities: [gpu]}", 1),
+        ("{capabilities: [tpu]}", 0),
+    ],
+)
+def test_reserved_devices_are_granted(tmp_path: Path, device: str, granted: int) -> None:
+    lines = f"    deploy: {{resources: {{reservations: {{devices: [{device}]}}}}}}\n"
+    assert service(tmp_path, lines, GPU="4").granted(8) == granted
+
+
+def test_service_is_read_with_all_that_matters(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("TAG=24.10-py3  # of production\nexport LEVEL='1'\n")
+    (found,) = servers(
+        tmp_path,
+        """
+services:
+  web: {image: "nginx:${UNSET}"}
+  client: {image: nvcr.io/nvidia/tritonserver:24.10-py3-sdk, command: sleep infinity}
+  triton:
+    image: nvcr.io/nvidia/tritonserver:${TAG}
+    entrypoint: ["/bin/bash", "-c"]
+    command: ["tritonserver --model-repository=/models --log-verbose=$LEVEL"]
+    shm_size: 512mb
+    restart: unless-stopped
+    volumes: ["./models:/models:ro", "cache:/cache", "${UNSET}:/other"]
+    healthcheck:
+      test: curl -f http://localhost:8000/v2/health/ready
+      interval: 1m30s
+      start_period: 10s
+      retries: 2
+""",
+    )
+    assert found.name == "triton"
+    assert found.arguments == ("--model-repository=/models", "--log-verbose=1")
+    assert (found.container_release, found.variant) == ("24.10", "py3")
+    assert found.directory("/models/sub") == tmp_path / "models" / "sub"
+    assert found.directory("/cache") is None
+    assert found.directory("/other") is None
+    assert found.shm_bytes == 512 << 20
+    (probe,) = found.probes
+    assert (probe.asks_ready, probe.patience, probe.place.line) == (True, 190, 12)
+    assert str(found.place("image")) == f"{tmp_path}/file.yaml:6:5"
+
+
+def test_image_that_is_built_here_has_its_dockerfiles_command(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text(
+        "ARG TAG=23.10-py3\nFROM nvcr.io/nvidia/tritonserver:${TAG} AS base\nFROM base\n"
+        'ENV CUDA_VISIBLE_DEVICES=0\nENTRYPOINT ["tritonserver"]\n'
+        'CMD ["--model-repository=/models"]\n'
+    )
+    (found,) = servers(tmp_path, "services:\n  t:\n    build: .\n    gpus: 2\n")
+    assert found.arguments == ("--model-repository=/models",)
+    assert found.container_release == "23.10"
+    assert found.visible(None) == 1
+    (given,) = servers(tmp_path, "services: {t: {build: {context: .}, command: --id=x}}\n")
+    assert given.arguments == ("--id=x",)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("services: {t: {command: tritonserver, image: 'x:${TAG}'}}", "${TAG} has no value here"),
+        ("services: {t: {command: tritonserver, extends: {service: x}}}", "docker compose config"),
+        ("include: [other.yaml]\nservices: {t: {command: tritonserver}}", "docker compose config"),
+    ],
+)
+def test_what_can_not_be_resolved_is_error_with_place(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    with pytest.raises(BadYaml) as caught:
+        servers(tmp_path, text)
+    assert words in str(caught.value)
+    assert "file.yaml:" in str(caught.value)
+
+
+POD = """
+      containers:
+      - name: triton
+        image: nvcr.io/nvidia/tritonserver:24.02-py3
+        args: ["tritonserver", "--model-repository=$(REPO)", "--id=$(NOWHERE)"]
+        env:
+        - {name: REPO, valueFrom: {configMapKeyRef: {name: settings, key: repo}}}
+        - {name: TOKEN, valueFrom: {secretKeyRef: {name: secret, key: token}}}
+        resources: {limits: {LIMIT}}
+        livenessProbe: {httpGet: {path: /v2/health/live, port: 8000}, periodSeconds: 5}
+        startupProbe: {exec: {command: [curl, "localhost:8000/v2/health/ready"]}}
+        volumeMounts:
+        - {name: models, mountPath: /models}
+        - {name: shm, mountPath: /dev/shm}
+      - {name: sidecar, image: nginx}
+      volumes:
+      - {name: models, persistentVolumeClaim: {claimName: models}}
+      - {name: shm, emptyDir: {medium: Memory, sizeLimit: 1Gi}}
+"""
+
+
+def manifest(kind: str, above: str, limit: str = '"nvidia.com/gpu": 2') -> str:
+    depth = above.count(".") * 2 + 2
+    lines = [f"apiVersion: v1\nkind: {kind}\nmetadata: {{name: server}}"]
+    for level, key in enumerate(above.split(".")):
+        lines.append("  " * level + f"{key}:")
+    pod = POD.replace("LIMIT", limit)
+    for line in pod.split("\n"):
+        lines.append(" " * (depth - 6) + line if depth > 6 else line[6 - depth :])
+    return (
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {repo: /models}\n---\n"
+        + "\n".join(lines)
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "above"),
+    [
+        ("Pod", "spec"),
+        ("Deployment", "spec.template.spec"),
+        ("StatefulSet", "spec.template.spec"),
+        ("DaemonSet", "spec.template.spec"),
+        ("Job", "spec.template.spec"),
+        ("CronJob", "spec.jobTemplate.spec.template.spec"),
+        ("ServingRuntime", "spec"),
+        ("InferenceService", "spec.predictor"),
+    ],
+)
+def test_manifest_of_each_kind_is_read(tmp_path: Path, kind: str, above: str) -> None:
+    (found,) = servers(tmp_path, manifest(kind, above))
+    assert found.name == f"{kind}/server"
+    assert found.arguments == ("--model-repository=/models", "--id=$(NOWHERE)")
+    assert found.granted(None) == 2
+    assert found.shm_bytes == 1 << 30
+    assert found.mounts == {"/models": None}
+    assert [(one.what, one.path, one.patience) for one in found.probes] == [
+        ("startup", "/v2/health/ready", 30),
+        ("liveness", "/v2/health/live", 15),
+    ]
+    assert "TOKEN" not in found.environment
+
+
+@pytest.mark.parametrize(
+    ("limit", "granted"),
+    [
+        ("", 0),
+        ('"nvidia.com/gpu.shared": 1', 1),
+        ('"nvidia.com/mig-1g.10gb": 3', 3),
+        ('"aliyun.com/gpu-count": 1', 1),
+        ('"nvidia.com/gpu": "2", memory: 8Gi', 2),
+        ('"aliyun.com/gpu-mem": 8', 1),
+        ("cpu: 4", 0),
+    ],
+)
+def test_limits_of_each_vendor_are_counted(tmp_path: Path, limit: str, granted: int) -> None:
+    (found,) = servers(tmp_path, manifest("Pod", "spec", limit))
+    assert found.granted(None) == granted
+
+
+def test_lists_and_several_containers_are_read(tmp_path: Path) -> None:
+    found = servers(
+        tmp_path,
+        "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Pod\n"
+        "  metadata: {name: p}\n  spec:\n    containers:\n"
+        "    - {name: a, command: [tritonserver]}\n"
+        "    - {name: b, image: 'x/tritonserver:1', args: ['--id=b']}\n",
+    )
+    assert [(one.name, one.arguments) for one in found] == [
+        ("Pod/p/a", ()),
+        ("Pod/p/b", ("--id=b",)),
+    ]
+
+
+def test_predictor_of_kserve_has_its_runtimes_command(tmp_path: Path) -> None:
+    (found,) = servers(
+        tmp_path,
+        "apiVersion: serving.kserve.io/v1beta1\nkind: InferenceService\nmetadata: {name: s}\n"
+        "spec:\n  predictor:\n    triton:\n      storageUri: gs://bucket/models\n"
+        "      runtimeVersion: 24.05-py3\n      args: [--strict-readiness=false]\n",
+    )
+    assert found.line.repositories == ("/mnt/models",)
+    assert found.container_release == "24.05"
+    assert not found.line.strict_readiness
+
+
+def test_directory_is_searched_and_one_server_chosen(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "other.yaml").write_text("a:\n\t- tabs of another tool\n")
+    (tmp_path / "sub" / "c.yml").write_text(
+        "services:\n  one: {command: tritonserver}\n  two: {command: tritonserver}\n"
+    )
+    assert [one.name for one in read_deployments(".", tmp_path, {})] == ["one", "two"]
+    (found,) = read_deployments("sub/c.yml::two", tmp_path, {})
+    assert found.title == f"{tmp_path}/sub/c.yml::two"
+    with pytest.raises(NoTriton, match="did you mean two"):
+        read_deployments("sub/c.yml::tow", tmp_path, {})
+
+
+@pytest.mark.parametrize("text", ["", "services: {web: {image: nginx}}", "- 1\n- 2\n", "x"])
+def test_file_without_triton_is_error(tmp_path: Path, text: str) -> None:
+    with pytest.raises(NoTriton, match="No Triton server is started by"):
+        servers(tmp_path, text)
