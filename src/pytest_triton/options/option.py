@@ -51,6 +51,7 @@ class Option(NamedTuple):
     default: object = None
     repeatable: bool = False
     scope: Scope = "run"
+    since: str = "0.1.0"  # the first version of pytest-triton that has it
 
     @property
     def flag(self) -> str:
@@ -73,11 +74,12 @@ def option(
     default: object = None,
     repeatable: bool = False,
     scope: Scope = "run",
+    since: str = "0.1.0",
 ) -> Any:
     """A field of a settings class that is an option of its name. Repeatable ones are tuples."""
     if repeatable and default is None:
         default = ()
-    row = Option("", type, metavar, help, default, repeatable, scope)
+    row = Option("", type, metavar, help, default, repeatable, scope, since)
     return field(default=default, metadata={"option": row})
 
 
