@@ -12,7 +12,7 @@ RELEASES := 2.33.0 2.36.0 2.39.0 2.42.0 2.51.0
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/bytecode
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo image unit test test-all suite containers releases test-gpu lint matrix benchmarks clean
+.PHONY: demo image unit test test-all suite containers releases test-gpu lint docs matrix benchmarks clean
 
 # The main job on the example project, against a real tritonserver.
 demo: $(VENV)/.ready
@@ -57,6 +57,11 @@ lint: $(VENV)/.ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The documentation, as pages in build/docs. Needs no network; warnings and broken links are errors.
+docs: $(VENV)/.ready
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs
+	$(BIN)/python scripts/check-links build/docs
 
 # The plugin on the oldest and newest Python and pytest, and on the lowest dependencies.
 matrix: $(VENV)/.ready
