@@ -13,7 +13,7 @@ from pytest_triton._version import __version__
 
 if TYPE_CHECKING:
     from pytest_triton import factories
-    from pytest_triton.errors import PytestTritonError
+    from pytest_triton.errors import OptionError, PytestTritonError
     from pytest_triton.inference.golden import compare_with_golden
     from pytest_triton.inference.infer import Inference
     from pytest_triton.options.settings import ContainerOptions
@@ -55,7 +55,7 @@ _HOMES = {
     "inference.infer": ("Inference",),
     "testing.repository_builder": ("RepositoryBuilder",),
     "testing.server": ("ModelNotPlaced", "ModelRefused", "TritonServer"),
-    "errors": ("PytestTritonError",),
+    "errors": ("OptionError", "PytestTritonError"),
     "placement.compare": ("Observed", "Verdict", "compare"),
     "placement.declared": ("Declared",),
     "placement.hardware": ("NO_GPU", "Gpu", "Hardware", "simulated_gpus"),
@@ -83,6 +83,7 @@ __all__ = [
     "ModelNotPlaced",
     "ModelRefused",
     "Observed",
+    "OptionError",
     "Placement",
     "Prediction",
     "PytestTritonError",

@@ -2,11 +2,16 @@
 
 Every error this package raises on purpose is a `PytestTritonError`. One subclass stands for
 one cause, so that callers can tell causes apart without reading texts. Classes that only one
-module raises live in that module; the ones here are shared.
+module raises live in that module; those that a project may meet can be imported from here:
+
+    from pytest_triton.errors import ServerDied
+
+`docs/errors.md` has the tree, with the fields of each.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +19,80 @@ from pytest_triton.text.shown_text import shown
 
 if TYPE_CHECKING:
     import pytest
+
+    from pytest_triton.client.native import NoSuchEndpoint as NoSuchEndpoint
+    from pytest_triton.client.tls import BadCredentials as BadCredentials
+    from pytest_triton.evidence.gpus_in_log import GpusMissing as GpusMissing
+    from pytest_triton.evidence.metrics import MetricsUnreadable as MetricsUnreadable
+    from pytest_triton.evidence.metrics import NoMetrics as NoMetrics
+    from pytest_triton.inference.arrays import NumpyMissing as NumpyMissing
+    from pytest_triton.inference.arrays import WrongData as WrongData
+    from pytest_triton.inference.data_files import DataBroken as DataBroken
+    from pytest_triton.inference.errors import InferenceFailed as InferenceFailed
+    from pytest_triton.inference.golden import GoldenBroken as GoldenBroken
+    from pytest_triton.inference.golden import GoldenMismatch as GoldenMismatch
+    from pytest_triton.inference.infer import UnhealthyAfterInference as UnhealthyAfterInference
+    from pytest_triton.inference.signature import UnknownInput as UnknownInput
+    from pytest_triton.options.server_arguments import ArgumentRefused as ArgumentRefused
+    from pytest_triton.repository.models import RepositoryEmpty as RepositoryEmpty
+    from pytest_triton.repository.models import RepositoryError as RepositoryError
+    from pytest_triton.repository.models import RepositoryNotFound as RepositoryNotFound
+    from pytest_triton.repository.models import RepositoryUnreadable as RepositoryUnreadable
+    from pytest_triton.repository.schema import SchemaUnavailable as SchemaUnavailable
+    from pytest_triton.servers.container.engine import ContainerRefused as ContainerRefused
+    from pytest_triton.servers.container.engine import NoDocker as NoDocker
+    from pytest_triton.servers.container.image import ImageUnavailable as ImageUnavailable
+    from pytest_triton.servers.container.reach import LinksLeadOut as LinksLeadOut
+    from pytest_triton.servers.server_errors import ServerDied as ServerDied
+    from pytest_triton.servers.server_errors import ServerNotLive as ServerNotLive
+    from pytest_triton.servers.server_errors import ServerTimeout as ServerTimeout
+    from pytest_triton.testing.server import ModelNotPlaced as ModelNotPlaced
+    from pytest_triton.testing.server import ModelRefused as ModelRefused
+    from pytest_triton.testing.server import NotExplicit as NotExplicit
+    from pytest_triton.testing.server import ServerNotYours as ServerNotYours
+    from pytest_triton.testing.server import UnknownModel as UnknownModel
+
+_HOMES = {
+    "client.native": ("NoSuchEndpoint",),
+    "client.tls": ("BadCredentials",),
+    "evidence.gpus_in_log": ("GpusMissing",),
+    "evidence.metrics": ("MetricsUnreadable", "NoMetrics"),
+    "inference.arrays": ("NumpyMissing", "WrongData"),
+    "inference.data_files": ("DataBroken",),
+    "inference.errors": ("InferenceFailed",),
+    "inference.golden": ("GoldenBroken", "GoldenMismatch"),
+    "inference.infer": ("UnhealthyAfterInference",),
+    "inference.signature": ("UnknownInput",),
+    "options.server_arguments": ("ArgumentRefused",),
+    "repository.models": (
+        "RepositoryEmpty",
+        "RepositoryError",
+        "RepositoryNotFound",
+        "RepositoryUnreadable",
+    ),
+    "repository.schema": ("SchemaUnavailable",),
+    "servers.container.engine": ("ContainerRefused", "NoDocker"),
+    "servers.container.image": ("ImageUnavailable",),
+    "servers.container.reach": ("LinksLeadOut",),
+    "servers.server_errors": ("ServerDied", "ServerNotLive", "ServerTimeout"),
+    "testing.server": (
+        "ModelNotPlaced",
+        "ModelRefused",
+        "NotExplicit",
+        "ServerNotYours",
+        "UnknownModel",
+    ),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+PUBLIC = ("OptionError", "PytestTritonError", *sorted(_HOME_OF))
+"""The names of all errors that a project may meet."""
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"pytest_triton.{home}"), name)
 
 
 class PytestTritonError(Exception):
@@ -37,6 +116,17 @@ class PytestTritonError(Exception):
         if self.cure:
             lines.append(f"What to do: {self.cure}")
         return shown("\n".join(lines))
+
+
+class OptionError(PytestTritonError):
+    """A value that an option or argument can't take; the text lists what it can.
+
+    `secret`: the value may be a credential, so that nothing repeats it.
+    """
+
+    def __init__(self, what: str, *, cure: str = "", secret: bool = False) -> None:
+        super().__init__(what, cure=cure)
+        self.secret = secret
 
 
 def tells_all(excinfo: pytest.ExceptionInfo[Any]) -> bool:

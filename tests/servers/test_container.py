@@ -16,7 +16,7 @@ from pytest_triton.client.http import HttpApi
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
 from pytest_triton.servers.container import server as container
 from pytest_triton.servers.container import shared_files as container_files
-from pytest_triton.servers.container.engine import NoDocker, Refused
+from pytest_triton.servers.container.engine import ContainerRefused, NoDocker
 from pytest_triton.servers.container.image import ImageUnavailable
 from pytest_triton.servers.container.reach import InTheWay, shown
 from pytest_triton.servers.server_errors import ServerDied
@@ -255,7 +255,7 @@ def test_a_mount_that_is_refused_is_told(
     repository.add("cpu", "{ kind: KIND_CPU }")
     gone = docker.types.Mount(target="/x", source="/nowhere/at/all", type="bind")
     monkeypatch.setattr(container_files, "mounts", lambda what: [gone])
-    with pytest.raises(Refused) as raised:
+    with pytest.raises(ContainerRefused) as raised:
         make(options={"transfer": "mount"}).start()
     assert raised.value.cause == "mount refused"
     assert "/nowhere/at/all" in str(raised.value)

@@ -236,7 +236,7 @@ def test_that_run_nothing(triton_server, monkeypatch):
 @pytest.mark.triton(gpus="sim:2", changes=True)
 @pytest.mark.parametrize("where", ["cpu", NOTHING, None, True])
 def test_what_is_no_place(triton_server, where):
-    with pytest.raises(TypeError, match="GPU"):
+    with pytest.raises(OptionError, match="a GPU's id, or a placement"):
         assert_ran_on(triton_server, "second", where)
 """
     result = run(project, code)

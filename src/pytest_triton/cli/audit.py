@@ -38,7 +38,7 @@ from pytest_triton.cli.server_options import (
     add_server_args,
 )
 from pytest_triton.diagnostics.diagnostic import SEVERITIES, Diagnostic
-from pytest_triton.errors import PytestTritonError
+from pytest_triton.errors import OptionError, PytestTritonError
 from pytest_triton.options.repository_paths import NoDirectories, repository_paths
 from pytest_triton.options.values import Deployment
 from pytest_triton.placement.command_line import BadArguments, CommandLine
@@ -226,7 +226,7 @@ def _deployments(texts: Sequence[str]) -> Iterator[str]:
 def _target(text: str) -> Hardware:
     try:
         return target_hardware(text)
-    except ValueError as error:
+    except OptionError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 

@@ -55,7 +55,7 @@ from pytest_triton.cli.server_options import (
     shown_release,
 )
 from pytest_triton.diagnostics.diagnostic import Diagnostic
-from pytest_triton.errors import PytestTritonError
+from pytest_triton.errors import OptionError, PytestTritonError
 from pytest_triton.placement.advice import cure
 from pytest_triton.placement.declared import Declared
 from pytest_triton.placement.hardware import Gpu, Hardware, HardwareRequest
@@ -193,7 +193,7 @@ def _asked(spec: str) -> Asked:
     text = "none" if re.fullmatch("0+", spec.strip()) else spec
     try:
         request = HardwareRequest.parse(text)
-    except ValueError:
+    except OptionError:
         where = "; directories stand before --gpus" if os.path.isdir(spec) else ""
         raise argparse.ArgumentTypeError(
             f"{spec!r} is no hardware: give a number of GPUs (0, 1, 4), none, or sim:N@CC such as "

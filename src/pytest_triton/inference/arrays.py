@@ -22,6 +22,7 @@ __tracebackhide__ = tells_all
 _LETTERS = b"abcdefghijklmnopqrstuvwxyz0123456789"
 _TEXT_LENGTH = 8  # bytes of a random BYTES element
 _INTEGERS_BELOW = 100  # random integers may be ids of tokens or rows: small ones exist everywhere
+LARGEST_REQUEST = 2 << 30  # bytes; gRPC holds no more
 
 
 class NumpyMissing(PytestTritonError):
@@ -76,6 +77,7 @@ def triton_type(array: Array, declared: str) -> str:
 
 def zeros(signature: ModelSignature, shapes: Mapping[str, Sequence[int]]) -> dict[str, Array]:
     """Zeros for each input (empty texts; ones in a shape tensor). `shapes` are request shapes."""
+    _check_size(signature, shapes)
     return {tensor.name: _zeros(tensor, shapes[tensor.name]) for tensor in signature.inputs}
 
 
@@ -86,6 +88,7 @@ def randoms(
 
     Floats are in [0, 1), 8-bit integers anywhere, wider ones 0 to 99, texts 8 letters and digits.
     """
+    _check_size(signature, shapes)
     return {tensor.name: _random(tensor, shapes[tensor.name], seed) for tensor in signature.inputs}
 
 
@@ -162,6 +165,18 @@ def _random(tensor: TensorSpec, shape: Sequence[int], seed: int) -> Array:
         # Multiples of 1/256, which every float type holds exactly, BF16 too.
         made = (generator.integers(0, 256, size) / 256).astype(numpy_type(datatype))
     return made
+
+
+def _check_size(signature: ModelSignature, shapes: Mapping[str, Sequence[int]]) -> None:
+    """Raise WrongData for more than a request can hold, before memory is taken for it."""
+    for tensor in signature.inputs:
+        shape = shapes[tensor.name]
+        if _elements(shape) * numpy_type(tensor.datatype).itemsize > LARGEST_REQUEST:
+            raise WrongData(
+                f"an array for {tensor} of shape {list(shape)} is larger than a request can be "
+                f"({LARGEST_REQUEST >> 20} MiB)",
+                cure="give a smaller batch_size, or smaller shapes",
+            )
 
 
 def _elements(shape: Sequence[int]) -> int:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
+from pytest_triton.arguments.checked import checked
+from pytest_triton.arguments.kinds import ANYTHING, PATH, SWITCH, TEXT, TOLERANCE, mapping
 from pytest_triton.errors import PytestTritonError, tells_all
 from pytest_triton.inference.arrays import numpy, object_array
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 __tracebackhide__ = tells_all
 
 
-class GoldenMismatch(PytestTritonError, AssertionError):
+class GoldenMismatch(PytestTritonError):
     """The outputs are not those of the golden files."""
 
 
@@ -31,6 +33,12 @@ class GoldenBroken(PytestTritonError):
     """A golden file can't be read."""
 
 
+_OUTPUTS = mapping(
+    TEXT, ANYTHING, "outputs by name: the answer of triton_server.infer(...), or a dict of arrays"
+)
+
+
+@checked(outputs=_OUTPUTS, folder=PATH, rtol=TOLERANCE, atol=TOLERANCE, update=SWITCH)
 def compare_with_golden(
     outputs: Mapping[str, Array],
     folder: str | Path,

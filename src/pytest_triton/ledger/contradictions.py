@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pytest_triton.errors import OptionError
 from pytest_triton.ledger.entries import Entry, Ledger
 from pytest_triton.placement.hardware import HardwareRequest
 
@@ -64,7 +65,7 @@ def _of_entry(entry: Entry) -> Iterator[str]:
 def _asked(spec: str) -> HardwareRequest | None:
     try:
         return HardwareRequest.parse(spec)
-    except ValueError:
+    except OptionError:
         return None
 
 

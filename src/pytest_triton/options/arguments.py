@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_triton.arguments.checked import shown_value
 from pytest_triton.options.reading import ReadLayer, read_layer
 from pytest_triton.options.server_arguments import check_arguments, check_environment
 from pytest_triton.options.settings import ARGUMENT_OPTIONS
@@ -34,7 +35,8 @@ def argument_layer(
     Raises OptionError with the valid names and values, ArgumentRefused for what the plugin sets.
     """
     if args:
-        raise OptionError(f"{what} takes keyword arguments only, got {args[0]!r}: {signature}")
+        got = shown_value(args[0])
+        raise OptionError(f"{what} takes keyword arguments only, got {got}: {signature}")
     check_names(given, what, signature)
     present = {name: value for name, value in given.items() if value is not None}
     read = read_layer(Layer(source, present, start, of_test=True))

@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, cast, get_args
 
+from pytest_triton.arguments.checked import SHOWN, shown_value
+from pytest_triton.arguments.kinds import LONGEST_TIME
 from pytest_triton.client.address import Endpoint
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.options.option import Option, ValueType
@@ -32,7 +34,6 @@ from pytest_triton.text.paths import without_dots
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _LONGEST = 4096  # characters of a value; paths are no longer
-_SHOWN = 100  # characters of a value, in an error
 
 
 class ReadLayer(NamedTuple):
@@ -48,6 +49,18 @@ def read_layer(layer: Layer) -> ReadLayer:
     return ReadLayer(
         layer, {name: _read(rows[name], value, layer) for name, value in layer.given.items()}
     )
+
+
+def read_fields(rows: Sequence[Option], given: Mapping[str, object]) -> dict[str, object]:
+    """Read the arguments of a settings class that a test makes itself. Raises OptionError."""
+    of_name = {row.name: row for row in rows}
+    layer = Layer("argument", given, Path.cwd(), of_test=True)
+    return {name: _read(of_name[name], value, layer) for name, value in given.items()}
+
+
+def read_hardware(value: object) -> HardwareRequest:
+    """One hardware, as a test names it: a text, a number or a HardwareRequest."""
+    return cast("HardwareRequest", _READERS["hardware"](value, Path()))
 
 
 def _read(option: Option, value: object, layer: Layer) -> object:
@@ -70,9 +83,9 @@ def _read(option: Option, value: object, layer: Layer) -> object:
 def _place(option: Option, layer: Layer, value: object, *, secret: bool) -> str:
     """Where the value stands, as the user wrote it: `--triton-gpus=two (command line)`."""
     name = {"command line": option.flag, "ini file": option.ini, "environment": option.environment}
-    text = value if isinstance(value, str) and not layer.of_test else repr(value)
-    if len(text) > _SHOWN:
-        text = text[:_SHOWN] + "..."
+    text = value if isinstance(value, str) and not layer.of_test else shown_value(value)
+    if len(text) > SHOWN:
+        text = text[:SHOWN] + "..."
     shown = "" if secret else f"={text}"
     return f"{name.get(layer.source, option.name)}{shown} ({layer.source})"
 
@@ -165,7 +178,7 @@ def _variables(value: object, start: Path) -> tuple[tuple[str, str], ...]:
         raise OptionError(f"{valid}, not {_article(value)}")
     for name, text in value.items():
         if not isinstance(name, str) or not re.fullmatch(r"[^=\0]+", name):
-            raise OptionError(f"{valid}: {name!r} can't be the name of a variable")
+            raise OptionError(f"{valid}: {shown_value(name)} can't be the name of a variable")
         if not isinstance(text, (str, os.PathLike, int, float)) or "\0" in str(text):
             raise OptionError(f"{valid}: the value of {name} is {_article(text)}")
     return tuple(sorted((name, str(text)) for name, text in value.items()))
@@ -176,16 +189,13 @@ def _seconds(text: str, start: Path) -> float:
         seconds = float(text)
     except ValueError:
         seconds = -1.0
-    if not 0 < seconds < float("inf"):
+    if not 0 < seconds <= LONGEST_TIME:
         raise OptionError("expected a number of seconds above zero, such as 30 or 2.5")
     return seconds
 
 
 def _hardware(text: str, start: Path) -> HardwareRequest:
-    try:
-        return HardwareRequest.parse(text)
-    except ValueError as error:
-        raise OptionError(str(error)) from None
+    return HardwareRequest.parse(text)
 
 
 def _server(text: str, start: Path) -> str:
@@ -246,10 +256,7 @@ def _one_of(words: tuple[str, ...]) -> Callable[[str, Path], str]:
 
 
 def _target(text: str, start: Path) -> Hardware:
-    try:
-        return target_hardware(text)
-    except ValueError as error:
-        raise OptionError(str(error)) from None
+    return target_hardware(text)
 
 
 def _audit_selected(text: str, start: Path) -> object:

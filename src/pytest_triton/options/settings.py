@@ -35,6 +35,7 @@ Source = Literal[
     "command line",
     "ini file",
     "environment",
+    "argument",
     "default",
 ]
 Backends = Literal["real", "stand-in", "auto"]
@@ -131,6 +132,18 @@ class ContainerOptions:
         "them (default: off)",
         default=False,
     )
+
+    def __post_init__(self) -> None:
+        given = {
+            row.name: getattr(self, row.name)
+            for row in options_of(type(self))
+            if getattr(self, row.name) != row.default
+        }
+        if given:
+            from pytest_triton.options.reading import read_fields
+
+            for name, value in read_fields(options_of(type(self)), given).items():
+                object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True)

@@ -6,21 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pytest_triton.errors import PytestTritonError
+from pytest_triton.errors import OptionError as OptionError
 
 Kind = Literal["GPU", "CPU", "MODEL"]
 Required = Literal["gpus", "container", "real-backends"]
-
-
-class OptionError(PytestTritonError):
-    """A value that an option or argument can't take; the text lists what it can.
-
-    `secret`: the value may be a credential, so that nothing repeats it.
-    """
-
-    def __init__(self, what: str, *, cure: str = "", secret: bool = False) -> None:
-        super().__init__(what, cure=cure)
-        self.secret = secret
 
 
 @dataclass(frozen=True)

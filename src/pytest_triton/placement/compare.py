@@ -13,6 +13,8 @@ from functools import cached_property
 from itertools import combinations
 from typing import ClassVar, Literal
 
+from pytest_triton.arguments.checked import checked
+from pytest_triton.arguments.kinds import a
 from pytest_triton.placement.declared import Declared
 from pytest_triton.placement.instances import NOTHING, Placement
 from pytest_triton.placement.predict import Prediction, ResolvedGroup
@@ -171,6 +173,11 @@ class Verdict:
     observed: Observed
 
 
+@checked(
+    declared=a("what a model declares: triton_server.declared(name), model.declared", Declared),
+    predicted=a("a prediction: predict(...), triton_server.predicted(name)", Prediction),
+    observed=a("what was observed: triton_server.observed(name)", Observed),
+)
 def compare(declared: Declared, predicted: Prediction, observed: Observed) -> Verdict:
     """The verdict: the same placement, or a refusal for the same class of reason.
 

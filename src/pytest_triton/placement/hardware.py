@@ -6,7 +6,20 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from pytest_triton.arguments.checked import check_fields, checked
+from pytest_triton.arguments.kinds import (
+    COMPUTE_CAPABILITY,
+    SWITCH,
+    TEXT,
+    ZERO_OR_MORE,
+    ArgumentKind,
+    a,
+    optional,
+)
+from pytest_triton.errors import OptionError
+
 MAX_SIMULATED_GPUS = 16
+MAX_GPUS = 1024
 DEFAULT_SIMULATED_CAPABILITY = (8, 0)
 
 HARDWARE_FORMS = """\
@@ -30,6 +43,9 @@ class Gpu:
     uuid: str = ""
     memory_bytes: int | None = None
 
+    def __post_init__(self) -> None:
+        check_fields(self, _GPU_FIELDS)
+
 
 @dataclass(frozen=True)
 class Hardware:
@@ -44,6 +60,9 @@ class Hardware:
     simulated: bool
     cuda_error: str = ""
     at_least: bool = False
+
+    def __post_init__(self) -> None:
+        check_fields(self, _HARDWARE_FIELDS)
 
     @property
     def count(self) -> int:
@@ -60,33 +79,56 @@ class Hardware:
         return self.label
 
 
+_GPU_FIELDS = {
+    "index": ArgumentKind("the id of a GPU, 0 or more", ZERO_OR_MORE.fits),
+    "compute_capability": COMPUTE_CAPABILITY,
+    "name": TEXT,
+    "uuid": TEXT,
+    "memory_bytes": optional(ZERO_OR_MORE),
+}
+_A_GPU = a("a Gpu", Gpu)
+_HARDWARE_FIELDS = {
+    "gpus": ArgumentKind(
+        "a tuple of Gpu", lambda value: isinstance(value, tuple) and all(map(_A_GPU.fits, value))
+    ),
+    "simulated": SWITCH,
+    "cuda_error": TEXT,
+    "at_least": SWITCH,
+}
+HARDWARE = a(
+    "the GPUs of a server: NO_GPU, simulated_gpus(2), Hardware(...) or triton_server.hardware",
+    Hardware,
+)
+_SIMULATED = ArgumentKind(
+    f"a number of GPUs, 0 to {MAX_SIMULATED_GPUS}",
+    lambda value: ZERO_OR_MORE.fits(value) and value <= MAX_SIMULATED_GPUS,
+)
+
 NO_GPU = Hardware(gpus=(), simulated=False)
 
 
+@checked(n=_SIMULATED, cc=COMPUTE_CAPABILITY)
 def simulated_gpus(n: int, cc: tuple[int, int] = DEFAULT_SIMULATED_CAPABILITY) -> Hardware:
     """`n` simulated GPUs with ids 0 to n-1 and the compute capability `cc`."""
-    if not 0 <= n <= MAX_SIMULATED_GPUS:
-        raise ValueError(f"0 to {MAX_SIMULATED_GPUS} GPUs can be simulated; got {n}")
     return Hardware(tuple(Gpu(i, cc, f"Simulated GPU {i}") for i in range(n)), simulated=True)
 
 
 _NEW_ENOUGH = (99, 0)  # the compute capability of GPUs of which only the number is known
-_MOST_TARGET_GPUS = 1024
 
 
 def target_hardware(text: str) -> Hardware:
-    """The GPUs of production, as people say it: a number (0, 4), or sim:N@CC. Raises ValueError."""
+    """The GPUs of production, as a number (0, 4) or as sim:N@CC. Raises OptionError."""
     try:
         request = HardwareRequest.parse("none" if text.strip() == "0" else text)
-    except ValueError:
-        raise ValueError(
+    except OptionError:
+        raise OptionError(
             f"{text!r} is no hardware: give a number of GPUs (0, 4), or sim:N@CC"
         ) from None
     hardware = request.hardware()
     if hardware is not None:
         return hardware
-    if request.kind != "count" or not 0 < (request.count or 0) <= _MOST_TARGET_GPUS:
-        raise ValueError(f"{text!r}: give the number of GPUs instead, up to {_MOST_TARGET_GPUS}")
+    if request.kind != "count" or not 0 < (request.count or 0) <= MAX_GPUS:
+        raise OptionError(f"{text!r}: give the number of GPUs instead, up to {MAX_GPUS}")
     gpus = tuple(Gpu(index, _NEW_ENOUGH) for index in range(request.count or 0))
     return Hardware(gpus, simulated=False)
 
@@ -107,7 +149,7 @@ class HardwareRequest:
     def parse(cls, spec: str) -> HardwareRequest:
         """Read `none`, `all`, `2`, `0,1`, `GPU-uuid,...`, `sim:2`, `sim:2@7.5` or `own`.
 
-        Raises ValueError, with a list of all forms, for anything else.
+        Raises OptionError, with a list of all forms, for anything else.
         """
         text = spec.strip()
         word = text.lower()
@@ -120,6 +162,8 @@ class HardwareRequest:
         if re.fullmatch(r"\d+", text, re.ASCII):
             if int(text) == 0:
                 raise _malformed(spec, '0 GPUs is "none", the GPU with id 0 is "0,"')
+            if len(text) > 4 or int(text) > MAX_GPUS:
+                raise _malformed(spec, f"at most {MAX_GPUS} GPUs")
             return cls("count", count=int(text))
         return cls._parse_list(spec, text)
 
@@ -221,6 +265,6 @@ def _counted(count: int) -> str:
     return {0: "no GPU", 1: "1 GPU"}.get(count, f"{count} GPUs")
 
 
-def _malformed(spec: str, why: str = "") -> ValueError:
+def _malformed(spec: str, why: str = "") -> OptionError:
     reason = f": {why}" if why else ""
-    return ValueError(f"{spec!r} names no hardware{reason}. Valid forms:\n{HARDWARE_FORMS}")
+    return OptionError(f"{spec!r} names no hardware{reason}. Valid forms:\n{HARDWARE_FORMS}")

@@ -12,6 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from pytest_triton.arguments.checked import check, checked
+from pytest_triton.arguments.kinds import COUNT, ZERO_OR_MORE, ArgumentKind, a, several
+
 Kind = Literal["GPU", "CPU", "MODEL"]
 
 _ORDER: dict[str, int] = {"GPU": 0, "CPU": 1, "MODEL": 2}
@@ -48,6 +51,8 @@ class Placement:
     _instances: tuple[Instances, ...]
 
     def __init__(self, instances: Iterable[Instances] = ()) -> None:
+        instances = tuple(instances) if isinstance(instances, Iterable) else instances
+        check("Placement", "instances", instances, _INSTANCES)
         merged: dict[tuple[Kind, int | None], Instances] = {}
         for new in instances:
             where = new.kind, new.device
@@ -104,34 +109,31 @@ def _sort_key(instances: Instances) -> tuple[int, int]:
     return _ORDER[instances.kind], instances.device or 0
 
 
+_INSTANCES = several(a("instances", Instances), "instances: make a placement with gpu(0) + cpu()")
+_ID = ArgumentKind("the id of a GPU, 0 or more, as in gpu(1)", ZERO_OR_MORE.fits)
+_COUNT = ArgumentKind(
+    "a number of instances, 1 or more (no instances at all is NOTHING; a refused model has no "
+    "placement)",
+    COUNT.fits,
+)
+
+
+@checked(id=_ID, count=_COUNT)
 def gpu(id: int = 0, *, count: int = 1) -> Placement:
     """`count` instances on the GPU with this id (as the server numbers its GPUs, from 0)."""
-    if isinstance(id, bool) or not isinstance(id, int):
-        raise TypeError(f"a GPU id is a number, as in gpu(1); got gpu({id!r})")
-    if id < 0:
-        raise ValueError(f"a GPU id is 0 or more; got gpu({id})")
-    return Placement((Instances("GPU", id, _checked("gpu", count)),))
+    return Placement((Instances("GPU", id, count),))
 
 
+@checked(count=_COUNT)
 def cpu(*, count: int = 1) -> Placement:
     """`count` instances on the CPU."""
-    return Placement((Instances("CPU", None, _checked("cpu", count)),))
+    return Placement((Instances("CPU", None, count),))
 
 
+@checked(count=_COUNT)
 def on_model(*, count: int = 1) -> Placement:
     """`count` instances of KIND_MODEL: the model or its backend decides where they run."""
-    return Placement((Instances("MODEL", None, _checked("on_model", count)),))
-
-
-def _checked(factory: str, count: int) -> int:
-    if isinstance(count, bool) or not isinstance(count, int):
-        raise TypeError(f"count is a number of instances, as in {factory}(count=2); got {count!r}")
-    if count < 1:
-        raise ValueError(
-            f"count is 1 or more; got {factory}(count={count}). "
-            "No instances at all is NOTHING; a refused model has no placement"
-        )
-    return count
+    return Placement((Instances("MODEL", None, count),))
 
 
 NOTHING = Placement()

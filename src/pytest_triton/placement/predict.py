@@ -18,12 +18,23 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal
 
+from pytest_triton.arguments.checked import check_fields, checked
+from pytest_triton.arguments.kinds import (
+    COMPUTE_CAPABILITY,
+    NAME,
+    SWITCH,
+    ZERO_OR_MORE,
+    ArgumentKind,
+    a,
+    optional,
+    several,
+)
 from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.placement.backend_names import missing_backend_flaw
 from pytest_triton.placement.backends import Backend, backend_named
 from pytest_triton.placement.data_flow import Signature, check_data_flow
 from pytest_triton.placement.declared import Declared, DeclaredGroup, OnDisk, shortened
-from pytest_triton.placement.hardware import Gpu, Hardware
+from pytest_triton.placement.hardware import HARDWARE, Gpu, Hardware
 from pytest_triton.placement.instances import NOTHING, Instances, Kind, Placement
 from pytest_triton.placement.libraries import PYTHON_RUNTIME, library_name
 from pytest_triton.placement.polling import decoupled_cache_flaw
@@ -59,7 +70,25 @@ class ServerTraits:
     libraries: frozenset[str] | None = None
     rate_limits: RateLimits | None = None
 
+    def __post_init__(self) -> None:
+        check_fields(self, _TRAITS_FIELDS)
 
+
+_NAMES = optional(several(NAME, "a set of names"))
+_TRAITS_FIELDS = {
+    "version": ArgumentKind(
+        "a release such as (2, 51, 0)",
+        lambda value: (
+            isinstance(value, tuple) and len(value) == 3 and all(map(ZERO_OR_MORE.fits, value))
+        ),
+    ),
+    "gpu_support": SWITCH,
+    "min_compute_capability": COMPUTE_CAPABILITY,
+    "backends": _NAMES,
+    "agents": _NAMES,
+    "libraries": _NAMES,
+    "rate_limits": optional(a("RateLimits", RateLimits)),
+}
 DEFAULT_TRAITS = ServerTraits()
 
 
@@ -131,6 +160,18 @@ class Prediction:
 Note = Callable[[str], None]
 
 
+_CONFIG = ArgumentKind(
+    "what a config declares: model.declared of read_repository(...), or a ModelConfig",
+    lambda value: isinstance(value, Declared) or hasattr(value, "instance_group"),
+)
+
+
+@checked(
+    config=_CONFIG,
+    hardware=HARDWARE,
+    server=a("ServerTraits(...)", ServerTraits),
+    on_disk=optional(a("model.on_disk of read_repository(...)", OnDisk)),
+)
 def predict(
     config: ModelConfig | Declared,
     hardware: Hardware,

@@ -61,11 +61,19 @@ def triton_http_client(triton_server: TritonServer) -> HttpInferenceServerClient
 @pytest.fixture
 def triton_model(request: pytest.FixtureRequest) -> Model:
     """Each model of the repository, one test each (choose with the marker triton_models)."""
+    from pytest_triton.arguments.checked import check
+    from pytest_triton.arguments.kinds import a
+    from pytest_triton.errors import OptionError
     from pytest_triton.plugin.markers import NoModelMatches
     from pytest_triton.plugin.session import fail
+    from pytest_triton.repository import Model
 
     if isinstance(request.param, NoModelMatches):
         fail(request.param)
+    try:
+        check("triton_model", "param", request.param, a("a Model, as read_repository gives", Model))
+    except OptionError as error:
+        fail(error)
     model: Model = request.param
     return model
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from pytest_triton.arguments.checked import check, shown_value
+from pytest_triton.arguments.kinds import NAME, either, one_of, optional, several
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.options.arguments import argument_layer, check_names
 from pytest_triton.options.values import OptionError
@@ -164,17 +166,16 @@ def _check_triton(mark: pytest.Mark, start: Path) -> ReadLayer:
 def _check_models(mark: pytest.Mark, start: Path) -> dict[str, Any]:
     if mark.args:
         raise OptionError(
-            f"The marker triton_models doesn't take {mark.args[0]!r}: {MODELS_SIGNATURE}"
+            f"The marker triton_models doesn't take {shown_value(mark.args[0])}: {MODELS_SIGNATURE}"
         )
     check_names(
         mark.kwargs, "The marker triton_models", MODELS_SIGNATURE, ("declares", "backend", "name")
     )
-    for one in _texts(mark.kwargs.get("declares", ())):
-        if one not in _DECLARES:
-            raise OptionError(
-                f"The marker triton_models: declares is one of {', '.join(_DECLARES)}, or a list "
-                f"of these; not {one!r}"
-            )
+    for name, value in mark.kwargs.items():
+        kind = one_of(_DECLARES) if name == "declares" else NAME
+        check(
+            "triton_models", name, value, optional(either(kind, several(kind, "a list of these")))
+        )
     return dict(mark.kwargs)
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_triton.arguments.checked import check, shown_value
+from pytest_triton.arguments.kinds import COUNT, SWITCH, optional
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.options.values import OptionError
 from pytest_triton.plugin.session import fail, session_of
@@ -52,14 +54,18 @@ def needs_of(mark: pytest.Mark) -> tuple[Need, ...]:
     """What a mark `triton_requires` asks for. Raises OptionError, with the signature."""
     unknown = set(mark.kwargs) - {"gpus", "container", "real_backends"}
     if mark.args or unknown or not mark.kwargs:
-        got = repr(mark.args[0]) if mark.args else f"{unknown.pop()}=..." if unknown else "nothing"
+        got = (
+            shown_value(mark.args[0])
+            if mark.args
+            else f"{unknown.pop()}=..."
+            if unknown
+            else "nothing"
+        )
         raise OptionError(f"The marker triton_requires can't take {got}: {REQUIRES_SIGNATURE}")
     gpus = mark.kwargs.get("gpus")
-    if gpus is not None and (isinstance(gpus, bool) or not isinstance(gpus, int) or gpus < 1):
-        raise OptionError(
-            f"The marker triton_requires: gpus is a number of real GPUs, not {gpus!r}: "
-            f"{REQUIRES_SIGNATURE}"
-        )
+    check("triton_requires", "gpus", gpus, optional(COUNT))
+    for name in ("container", "real_backends"):
+        check("triton_requires", name, mark.kwargs.get(name), optional(SWITCH))
     needs = [Need("gpus", gpus)] if gpus is not None else []
     needs += [Need("container")] * bool(mark.kwargs.get("container"))
     needs += [Need("real-backends")] * bool(mark.kwargs.get("real_backends"))

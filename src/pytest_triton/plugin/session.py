@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
+from pytest_triton.arguments.checked import shown_value
 from pytest_triton.checks.run import NotForAttached, TritonSession
 from pytest_triton.client.tls import Access
 from pytest_triton.errors import PytestTritonError, tells_all
-from pytest_triton.options.reading import ReadLayer
+from pytest_triton.options.reading import ReadLayer, read_hardware
 from pytest_triton.options.resolving import read_run_layers, resolve, run_settings
 from pytest_triton.options.server_arguments import check_arguments
 from pytest_triton.options.settings import Settings
@@ -161,7 +162,11 @@ def hardware_of(request: pytest.FixtureRequest, settings: Settings) -> HardwareR
     callspec = getattr(request.node, "callspec", None)
     parameter = callspec.params.get("triton_hardware") if callspec is not None else None
     if parameter is not None:  # a text, where the test parametrizes itself
-        return HardwareRequest.parse(str(parameter))
+        try:
+            return read_hardware(parameter)
+        except OptionError as error:
+            shown_parameter = shown_value(parameter)
+            raise OptionError(f"triton_hardware={shown_parameter}: {error.what}") from None
     if settings.sources["gpus"] in ("marker", "fixture or factory") and len(settings.gpus) > 1:
         fail(
             NoRepository(

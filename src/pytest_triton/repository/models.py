@@ -22,6 +22,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_triton.arguments.checked import checked
+from pytest_triton.arguments.kinds import PATH, SWITCH, TEXT, either, several
 from pytest_triton.diagnostics.diagnostic import Diagnostic, Effect
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.placement.backend_names import OFFICIAL_BACKENDS
@@ -205,10 +207,15 @@ class Repository:
     problems: tuple[Diagnostic, ...] = ()
 
 
+@checked(
+    paths=either(PATH, several(PATH, "a list of paths")), config_name=TEXT, completes=SWITCH
+)
 def read_repository(
-    paths: Sequence[Path | str], *, config_name: str = "", completes: bool = True
+    paths: Path | str | Sequence[Path | str], *, config_name: str = "", completes: bool = True
 ) -> Repository:
-    """Read the models of one deployment. Broken models are problems, never exceptions.
+    """Read the models of one deployment: a directory, or several.
+
+    Broken models are problems, never exceptions.
 
     `config_name` is the variant of configs that the server prefers (--model-config-name); without
     `completes` it demands a config of each model (--disable-auto-complete-config).
@@ -216,6 +223,7 @@ def read_repository(
     Raises RepositoryNotFound, RepositoryUnreadable or RepositoryEmpty if one of `paths` isn't a
     repository, and SchemaUnavailable if tritonclient can't be used.
     """
+    paths = [paths] if isinstance(paths, (str, Path)) else paths
     roots = tuple(dict.fromkeys(without_dots(path) for path in paths))
     models: list[Model] = []
     problems: list[Diagnostic] = []

@@ -9,32 +9,48 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, NoReturn, get_args
+from typing import TYPE_CHECKING, NoReturn
 
+from pytest_triton.arguments.checked import checked
+from pytest_triton.arguments.kinds import (
+    CALLABLE,
+    NAME,
+    ZERO_OR_MORE,
+    ArgumentKind,
+    optional,
+    several,
+)
 from pytest_triton.placement.advice import cure, cure_refusal, cure_verdict
 from pytest_triton.placement.instances import Instances, Placement, gpu
-from pytest_triton.placement.refusal import Reason
+from pytest_triton.testing.arguments import MODEL, PLACEMENT, REASON, SERVER
 from pytest_triton.testing.device_usage import active, watch
 from pytest_triton.text.wrapping import wrapped
 
 if TYPE_CHECKING:
     from pytest_triton.placement.advice import Advice
+    from pytest_triton.placement.refusal import Reason
     from pytest_triton.repository import Model
     from pytest_triton.testing.server import TritonServer
 
 _WIDTH = 92  # characters a line of prose
 
 
+_MODELS = several(MODEL, "models: a list of names or Models")
+_PATTERNS = several(NAME, "a list of patterns of names")
+_WHERE = ArgumentKind(
+    "a GPU's id, or a placement, made of gpu(), cpu() and on_model()",
+    lambda value: ZERO_OR_MORE.fits(value) or (isinstance(value, Placement) and bool(value)),
+)
+
+
+@checked(server=SERVER, model=MODEL, reason=REASON)
 def assert_refused(server: TritonServer, model: str | Model, reason: Reason | None = None) -> None:
     """The model isn't loaded, and Triton refused it for this class of reason (any, if None).
 
     A model that merely isn't loaded (unloaded, never asked for) was not refused. `reason` is one
-    of `pytest_triton.REASONS`, such as "no-gpu" or "gpu-id"; ValueError for another word.
+    of `pytest_triton.REASONS`, such as "no-gpu" or "gpu-id".
     """
     __tracebackhide__ = True
-    _check_server(server)
-    if reason is not None and reason not in get_args(Reason):
-        raise ValueError(f"reason is one of {', '.join(get_args(Reason))}; got {reason!r}")
     observed = server.observed(model)
     wanted = "refused" if reason is None else f"refused ({reason})"
     if observed.ready:
@@ -45,12 +61,10 @@ def assert_refused(server: TritonServer, model: str | Model, reason: Reason | No
         _fail(server, model, f"was to be {wanted}, and is refused for another reason: {observed}")
 
 
+@checked(server=SERVER, model=MODEL, placement=PLACEMENT)
 def assert_placed(server: TritonServer, model: str | Model, placement: Placement) -> None:
     """The model runs with exactly these instances: `gpu(0) + gpu(1) + cpu()`."""
     __tracebackhide__ = True
-    _check_server(server)
-    if not isinstance(placement, Placement):
-        raise TypeError(f"a placement is made of gpu(), cpu() and on_model(); got {placement!r}")
     observed = server.observed(model)
     if not observed.ready:
         _fail(server, model, f"was to run on {placement}, and is not loaded: {observed}")
@@ -63,6 +77,7 @@ def assert_placed(server: TritonServer, model: str | Model, placement: Placement
         )
 
 
+@checked(server=SERVER, models=MODEL)
 def assert_placed_as_declared(server: TritonServer, *models: str | Model) -> None:
     """Each of the models (all of the repository, if none is named) does what its config declares.
 
@@ -71,7 +86,6 @@ def assert_placed_as_declared(server: TritonServer, *models: str | Model) -> Non
     fallback) is never as declared.
     """
     __tracebackhide__ = True
-    _check_server(server)
     failures = []
     for model in models or tuple(server.models):
         verdict = server.verdict(model)
@@ -82,13 +96,13 @@ def assert_placed_as_declared(server: TritonServer, *models: str | Model) -> Non
     _raise(failures, "not placed as declared")
 
 
+@checked(server=SERVER, allow=_PATTERNS)
 def assert_no_fallback(server: TritonServer, *, allow: Iterable[str] = ()) -> None:
     """No model that a GPU would have served runs on the CPU without anyone declaring it.
 
     `allow`: patterns of names that may, in addition to triton_allow_fallback.
     """
     __tracebackhide__ = True
-    _check_server(server)
     allowed = (*allow, *server.allowed_fallbacks)
     failures = []
     for name in server.models:
@@ -100,24 +114,26 @@ def assert_no_fallback(server: TritonServer, *, allow: Iterable[str] = ()) -> No
     _raise(failures, "fell back to the CPU unnoticed")
 
 
-def assert_ready_models(server: TritonServer, models: Collection[str]) -> None:
-    """Exactly these models are READY, and no other of the repository."""
+@checked(server=SERVER, models=_MODELS)
+def assert_ready_models(server: TritonServer, models: Collection[str | Model]) -> None:
+    """Exactly these models are READY, and no other of the repository. Raises UnknownModel."""
     __tracebackhide__ = True
-    _check_server(server)
-    if isinstance(models, str):
-        raise TypeError("models is a collection of names, not one text")
-    failures = [f"  {name}: no such model" for name in models if name not in server.models]
+    wanted = {model if isinstance(model, str) else model.name for model in models}
+    for name in wanted:
+        server.observed(name)  # raises UnknownModel
+    failures = []
     for name in server.models:
         observed = server.observed(name)
-        if observed.ready and name not in models:
+        if observed.ready and name not in wanted:
             failures.append(f"  {name}: is READY, and was not to be ({observed})")
-        if not observed.ready and name in models:
+        if not observed.ready and name in wanted:
             failures.append(f"  {name}: was to be READY, and isn't ({observed})")
     if failures:
-        headline = f"other models than these are READY: {', '.join(sorted(models)) or 'none'}"
+        headline = f"other models than these are READY: {', '.join(sorted(wanted)) or 'none'}"
         raise AssertionError("\n".join([headline, "", *failures]))
 
 
+@checked(server=SERVER, model=MODEL, where=_WHERE, send=optional(CALLABLE))
 def assert_ran_on(
     server: TritonServer,
     model: str | Model,
@@ -138,8 +154,6 @@ def assert_ran_on(
     """
     __tracebackhide__ = True
     wanted = gpu(where) if isinstance(where, int) else where
-    if not isinstance(wanted, Placement) or not wanted:
-        raise TypeError(f"where is a GPU's id, or made of gpu(), cpu(), on_model(); got {where!r}")
     observed = server.observed(model)
     if not observed.ready:
         _fail(server, model, f"was to run on {wanted}, and is not loaded: {observed}")
@@ -165,13 +179,13 @@ def assert_ran_on(
         _fail(server, model, f"was to run on {wanted}, and {watched.wrong.why}", more)
 
 
+@checked(server=SERVER, model=MODEL)
 def assert_complete(server: TritonServer, model: str | Model) -> None:
     """Every declared instance group has all its instances: none was left out, none is elsewhere.
 
     For mixed groups (GPU and CPU), which Triton serves whole or not at all.
     """
     __tracebackhide__ = True
-    _check_server(server)
     observed, verdict = server.observed(model), server.verdict(model)
     if not observed.ready:
         _fail(server, model, f"has none of its instances: {observed}")
@@ -192,12 +206,6 @@ def explain_comparison(left: object, right: object) -> list[str] | None:
     if not (isinstance(left, Placement) and isinstance(right, Placement)):
         return None
     return [f"{left!r} == {right!r}", *differences(left, right)]
-
-
-def _check_server(server: object) -> None:
-    __tracebackhide__ = True
-    if not hasattr(server, "observed"):
-        raise TypeError(f"the first argument is a triton_server, not {server!r}")
 
 
 def differences(found: Placement, wanted: Placement) -> list[str]:

@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+
+from pytest_triton.arguments.checked import checked
+from pytest_triton.arguments.kinds import (
+    BYTES,
+    NAME,
+    PATH,
+    TEXT,
+    ArgumentKind,
+    either,
+    mapping,
+    optional,
+)
+from pytest_triton.errors import OptionError
 
 PYTHON_MODEL = '''\
 import triton_python_backend_utils as pb_utils
@@ -28,17 +41,41 @@ output [ { name: "Y" data_type: TYPE_FP32 dims: [ 4 ] } ]
 """
 
 
+_MODEL_NAME = ArgumentKind(
+    "a model's name, which is one directory's: no '/', not '.' or '..'",
+    lambda value: NAME.fits(value) and "/" not in value and value not in (".", ".."),
+)
+_FILE = ArgumentKind(
+    "a path in the model's directory",
+    lambda value: (
+        PATH.fits(value)
+        and not PurePosixPath(value).is_absolute()
+        and ".." not in PurePosixPath(value).parts
+    ),
+)
+
+
 class RepositoryBuilder:
     """Writes models into a directory. `path` is the repository."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.mkdir(parents=True, exist_ok=True)
+    @checked(path=PATH)
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.path.mkdir(parents=True, exist_ok=True)
 
     def __repr__(self) -> str:
         models = ", ".join(sorted(entry.name for entry in self.path.iterdir()))
         return f"<RepositoryBuilder {self.path}: {models or 'empty'}>"
 
+    @checked(
+        name=_MODEL_NAME,
+        instance_group=TEXT,
+        backend=NAME,
+        config=optional(TEXT),
+        files=optional(
+            mapping(_FILE, either(TEXT, BYTES), "contents by path in the model's directory")
+        ),
+    )
     def add(
         self,
         name: str,
@@ -57,6 +94,11 @@ class RepositoryBuilder:
         that answers with its input.
         """
         directory = self.path / name
+        if directory.exists():
+            raise OptionError(
+                f"add(name={name!r}): {self.path} has this model already",
+                cure="give it another name; a config is changed by writing config.pbtxt",
+            )
         (directory / "1").mkdir(parents=True)
         text = config
         if text is None:

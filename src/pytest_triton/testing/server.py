@@ -14,11 +14,26 @@ from dataclasses import replace
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from pytest_triton.errors import PytestTritonError, tells_all
+from pytest_triton.arguments.checked import checked, shown_value
+from pytest_triton.arguments.kinds import (
+    ANYTHING,
+    COUNT,
+    NAME,
+    PATH,
+    SECONDS,
+    ZERO_OR_MORE,
+    ArgumentKind,
+    mapping,
+    one_of,
+    optional,
+    several,
+)
+from pytest_triton.errors import OptionError, PytestTritonError, tells_all
 from pytest_triton.placement.compare import READY, Observed, Testimony, Verdict, compare
 from pytest_triton.placement.declared import Declared
+from pytest_triton.placement.hardware import MAX_SIMULATED_GPUS
 from pytest_triton.placement.instances import Placement
 from pytest_triton.placement.predict import Prediction, predict_all
 from pytest_triton.placement.refusal import Refusal
@@ -26,6 +41,7 @@ from pytest_triton.rehearsal.simulation import SimulatedGpus, write_control
 from pytest_triton.repository import Model
 from pytest_triton.servers.attached.server import api_of
 from pytest_triton.servers.launch_arguments import gpus_of
+from pytest_triton.testing.arguments import CONFIG, DIRECTORY, FILES, GROUPS, MODEL
 from pytest_triton.testing.gpu_faults import GpuLoss
 from pytest_triton.testing.model_control import as_json, model_in, parse_config
 
@@ -46,11 +62,38 @@ __tracebackhide__ = tells_all
 
 Fault = Literal["none", "driver-too-old", "no-device", "unknown"]
 
+_ARRAYS = mapping(NAME, ANYTHING, "arrays by input name")
+_INPUTS = ArgumentKind(
+    '"random", "zeros", arrays by input name, or the path of test data',
+    lambda value: PATH.fits(value) or _ARRAYS.fits(value),
+)
+_SHAPES = mapping(
+    NAME, several(ZERO_OR_MORE, "a list of numbers"), "dimensions by input name, such as {'X': [4]}"
+)
+_VERSION = ArgumentKind(
+    "a version of the model, such as '3', or '' for the latest",
+    lambda value: isinstance(value, str) and len(value) < 20 and (not value or value.isdecimal()),
+)
+_GPUS = ArgumentKind(
+    f"a number of GPUs, 0 to {MAX_SIMULATED_GPUS}",
+    lambda value: ZERO_OR_MORE.fits(value) and value <= MAX_SIMULATED_GPUS,
+)
+_FAULT = one_of(get_args(Fault))
+_NAMES = several(NAME, "a list of names")
+_UUIDS = ArgumentKind(
+    "UUIDs of GPUs: a list, or a mapping's keys",
+    lambda value: _NAMES.fits(list(value) if isinstance(value, Mapping) else value),
+)
+
 _UNLOAD_TIMEOUT = 60.0  # seconds; models may finish what they are at
 
 
 class UnknownModel(PytestTritonError):
-    """A name that no model of the repository has."""
+    """`model` is a name that no model of the repository has."""
+
+    def __init__(self, what: str, *, model: str, tried: Sequence[str] = (), cure: str = "") -> None:
+        super().__init__(what, tried=tried, cure=cure)
+        self.model = model
 
 
 class ServerNotYours(PytestTritonError):
@@ -62,7 +105,7 @@ class NotExplicit(PytestTritonError):
 
 
 class ModelRefused(PytestTritonError):
-    """Triton refused to load a model. `refusal` has the reason and Triton's words."""
+    """Triton refused to load `model`. `refusal` has the reason and Triton's words."""
 
     def __init__(self, model: str, refusal: Refusal, hardware: str) -> None:
         super().__init__(
@@ -70,11 +113,12 @@ class ModelRefused(PytestTritonError):
             cure="if it is meant to be refused, say so: pytest.raises(ModelRefused), or "
             f"assert_refused(server, {model!r}, reason={refusal.reason!r}) after load_or_refuse",
         )
+        self.model = model
         self.refusal = refusal
 
 
 class ModelNotPlaced(PytestTritonError):
-    """The placement of a model was asked for that isn't READY; `refusal`: why."""
+    """The placement of `model` was asked for, which isn't READY; `refusal`: why, or None."""
 
     def __init__(self, model: str, observed: Observed, hardware: str) -> None:
         refusal = observed.refusal
@@ -85,6 +129,7 @@ class ModelNotPlaced(PytestTritonError):
             cure=f"if it is meant to be refused: assert_refused(server, {model!r}{expected}); "
             f"server.observed({model!r}) is what was seen, READY or not",
         )
+        self.model = model
         self.refusal = refusal
 
 
@@ -171,6 +216,7 @@ class TritonServer:
 
     # --- what it did -------------------------------------------------------------------------
 
+    @checked(model=MODEL)
     def placement(self, model: str | Model) -> Placement:
         """Where the model runs. Raises ModelNotPlaced for one that isn't READY: see `observed`."""
         observed = self.observed(model)
@@ -178,6 +224,7 @@ class TritonServer:
             raise ModelNotPlaced(self._known(model), observed, self._running.spec.hardware.label)
         return observed.placement
 
+    @checked(model=MODEL)
     def observed(self, model: str | Model) -> Observed:
         """What the server made of a model, by all witnesses.
 
@@ -188,6 +235,7 @@ class TritonServer:
             return self._seen.observed[name]
         return self._look_again(name)
 
+    @checked(model=MODEL)
     def declared(self, model: str | Model) -> Declared:
         """What the model's config says; the one that it was loaded with, if that is another."""
         name = self._known(model)
@@ -201,6 +249,7 @@ class TritonServer:
             )
         return found
 
+    @checked(model=MODEL)
     def predicted(self, model: str | Model) -> Prediction:
         """What Triton's rules make of the model on this server's hardware."""
         name = self._known(model)
@@ -209,10 +258,12 @@ class TritonServer:
         declared = {**self._checked.declared, name: self.declared(name)}
         return predict_all(declared, self.hardware_now, server=self._traits)[name]
 
+    @checked(model=MODEL)
     def verdict(self, model: str | Model) -> Verdict:
         """Predicted against observed."""
         return compare(self.declared(model), self.predicted(model), self.observed(model))
 
+    @checked(model=MODEL)
     def is_ready(self, model: str | Model) -> bool:
         """Whether the model can be asked for inferences."""
         return self.observed(model).ready
@@ -246,6 +297,16 @@ class TritonServer:
 
         return connect_grpc_async(self._running)
 
+    @checked(
+        model=MODEL,
+        inputs=_INPUTS,
+        protocol=optional(one_of(["grpc", "http"])),
+        version=_VERSION,
+        seed=ZERO_OR_MORE,
+        shapes=optional(_SHAPES),
+        batch_size=COUNT,
+        timeout=SECONDS,
+    )
     def infer(
         self,
         model: str | Model,
@@ -295,6 +356,7 @@ class TritonServer:
 
     # --- changing what is loaded -------------------------------------------------------------
 
+    @checked(model=MODEL, config=CONFIG, instance_group=GROUPS, directory=DIRECTORY, files=FILES)
     def load(
         self,
         model: str | Model,
@@ -318,6 +380,7 @@ class TritonServer:
             name = model if isinstance(model, str) else model.name
             raise ModelRefused(name, refusal, self.hardware_now.label)
 
+    @checked(model=MODEL, config=CONFIG, instance_group=GROUPS, directory=DIRECTORY, files=FILES)
     def load_or_refuse(
         self,
         model: str | Model,
@@ -332,6 +395,7 @@ class TritonServer:
         self._load(model, config, instance_group, directory, files)
         return self.observed(name)
 
+    @checked(model=MODEL)
     def unload(self, model: str | Model) -> None:
         """Unload a model and wait until it is gone. Raises ServerNotYours for a shared server."""
         name = self._known(model)
@@ -339,6 +403,7 @@ class TritonServer:
         self._unload(name)
         self._forget_config(name)
 
+    @checked(model=MODEL, config=CONFIG, instance_group=GROUPS)
     def reload(
         self,
         model: str | Model,
@@ -353,6 +418,7 @@ class TritonServer:
         self._forget_config(name)
         self.load(model, config=config, instance_group=instance_group)
 
+    @checked(model=MODEL)
     def load_after_start(self, model: str | Model) -> bool:
         """Have a READY model loaded later than the server was started, as it is otherwise.
 
@@ -367,6 +433,7 @@ class TritonServer:
             self.reload(name)
         return True
 
+    @checked(uuids=_UUIDS)
     def gpu_ids(self, uuids: Iterable[str]) -> Mapping[str, int]:
         """The ids, as a config's `gpus` has them, of GPUs by UUID, as far as they are certain."""
         from pytest_triton.evidence.metrics import gpu_ids
@@ -375,6 +442,7 @@ class TritonServer:
 
     # --- losing GPUs -------------------------------------------------------------------------
 
+    @checked(count=_GPUS, fault=_FAULT)
     def set_gpus(self, count: int, *, fault: Fault = "none") -> None:
         """Give the server another number of simulated GPUs, from now on: what loads next sees it.
 
@@ -394,6 +462,7 @@ class TritonServer:
         write_control(control, replace(self._gpus_before, count=count, fault=fault))
         self._gpus_now = replace(self._gpus_before, count=count, fault=fault)
 
+    @checked(keep=ZERO_OR_MORE, fault=_FAULT)
     def lose_gpus(self, *, keep: int = 0, fault: Fault = "none") -> GpuLoss:
         """The GPU-loss drill: all GPUs but `keep` are lost, and every model is loaded again.
 
@@ -401,6 +470,12 @@ class TritonServer:
         does then is what this shows. The GPUs come back at the end of the test.
         """
         self._must_be_mine()
+        there = self.hardware_now
+        if keep > there.count:
+            raise OptionError(
+                f"lose_gpus(keep={keep}): the server has {there.label}: no more can be kept",
+                cure="set_gpus gives a server more simulated GPUs",
+            )
         before = {name: self.observed(name) for name in self.models}
         self.set_gpus(keep, fault=fault)
         loaded = [name for name, seen in before.items() if seen.ready]
@@ -511,6 +586,7 @@ class TritonServer:
             meant = f" Did you mean {close[0]!r}?" if close else ""
             raise UnknownModel(
                 f"No model is called {name!r} on {self._running.spec}.{meant}",
+                model=name,
                 tried=[f"the models that there are: {', '.join(sorted(models)[:20])}"],
                 cure="correct the name; models from outside the repository have to be loaded "
                 "first: triton_server.load(name, directory=...)",
@@ -663,7 +739,7 @@ class TritonServer:
         if instance_group is not None:
             if not instance_group.lstrip().startswith("{"):
                 raise PytestTritonError(
-                    f"{name}: instance_group={instance_group!r} is no list of groups",
+                    f"{name}: instance_group={shown_value(instance_group)} is no list of groups",
                     cure='write each in braces: "{ kind: KIND_GPU count: 2 }, { kind: KIND_CPU }"',
                 )
             groups = parse_config(name, f"instance_group [ {instance_group} ]")

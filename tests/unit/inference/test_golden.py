@@ -69,7 +69,6 @@ def test_differences_are_told(tmp_path: Path, outputs: Outputs, told: str) -> No
     with pytest.raises(GoldenMismatch) as caught:
         compare_with_golden(outputs, tmp_path)
     assert told in str(caught.value)
-    assert isinstance(caught.value, AssertionError)
 
 
 def test_all_differences_are_told_at_once(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_triton.errors import OptionError
 from pytest_triton.placement.hardware import (
     NO_GPU,
     Gpu,
@@ -52,7 +53,7 @@ def test_forms(spec: str, canonical: str, id: str, label: str) -> None:
     ],
 )  # fmt: skip
 def test_malformed(spec: str) -> None:
-    with pytest.raises(ValueError, match="names no hardware") as caught:
+    with pytest.raises(OptionError, match="names no hardware") as caught:
         HardwareRequest.parse(spec)
     for form in ("none", "all", "0,1", "GPU-uuid", "sim:2", "sim:2@7.5"):
         assert form in str(caught.value)
@@ -62,7 +63,7 @@ def test_malformed(spec: str) -> None:
 def test_any_text_parses_or_says_how(spec: str) -> None:
     try:
         request = HardwareRequest.parse(spec)
-    except ValueError:
+    except OptionError:
         return  # test_malformed looks at the words
     assert HardwareRequest.parse(str(request)) == request
     assert request.id
@@ -70,7 +71,7 @@ def test_any_text_parses_or_says_how(spec: str) -> None:
 
 
 def test_zero_is_explained() -> None:
-    with pytest.raises(ValueError, match='0 GPUs is "none", the GPU with id 0 is "0,"'):
+    with pytest.raises(OptionError, match='0 GPUs is "none", the GPU with id 0 is "0,"'):
         HardwareRequest.parse("0")
 
 
@@ -94,5 +95,5 @@ def test_labels_of_hardware() -> None:
 
 @pytest.mark.parametrize("number", [-1, 17])
 def test_limits_of_simulation(number: int) -> None:
-    with pytest.raises(ValueError, match="0 to 16"):
+    with pytest.raises(OptionError, match="0 to 16"):
         simulated_gpus(number)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_triton.errors import OptionError
 from pytest_triton.placement.instances import NOTHING, Instances, Placement, cpu, gpu, on_model
 
 placements = st.lists(
@@ -88,26 +89,26 @@ def test_cannot_be_changed() -> None:
 
 @pytest.mark.parametrize("wrong", ["0", 1.0, None, True])
 def test_gpu_wants_a_number(wrong: object) -> None:
-    with pytest.raises(TypeError, match="a GPU id is a number"):
+    with pytest.raises(OptionError, match="the id of a GPU"):
         gpu(wrong)  # type: ignore[arg-type]
 
 
 def test_gpu_ids_start_at_0() -> None:
-    with pytest.raises(ValueError, match="0 or more"):
+    with pytest.raises(OptionError, match="0 or more"):
         gpu(-1)
 
 
 @pytest.mark.parametrize("make", [gpu, cpu, on_model])
 @pytest.mark.parametrize("count", [0, -1])
 def test_count_is_at_least_1(make: type[Placement], count: int) -> None:
-    with pytest.raises(ValueError, match="count is 1 or more"):
+    with pytest.raises(OptionError, match="1 or more"):
         make(count=count)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("make", [gpu, cpu, on_model])
 @pytest.mark.parametrize("count", ["2", 1.5, True, None])
 def test_count_is_a_number(make: type[Placement], count: object) -> None:
-    with pytest.raises(TypeError, match="count is a number"):
+    with pytest.raises(OptionError, match="a number of instances"):
         make(count=count)  # type: ignore[call-arg]
 
 

@@ -29,7 +29,7 @@ class NoDocker(PytestTritonError):
     """No container engine answers."""
 
 
-class Refused(PytestTritonError):
+class ContainerRefused(PytestTritonError):
     """The container engine did not do what it was asked for. `cause` is a stable name."""
 
     def __init__(self, what: str, *, cause: str, cure: str) -> None:
@@ -39,13 +39,13 @@ class Refused(PytestTritonError):
 
 @contextlib.contextmanager
 def engine_errors() -> Iterator[None]:
-    """Turn what Docker's client raises into NoDocker or Refused."""
+    """Turn what Docker's client raises into NoDocker or ContainerRefused."""
     try:
         yield
     except docker.errors.DockerException as error:
         said = explanation(error)
         cause = cause_of_death(1, said)
-        raise Refused(
+        raise ContainerRefused(
             f"The container engine refuses: {said}\nCause: {cause.name}: {cause.meaning}.",
             cause=cause.name,
             cure=cause.cure or "read what it says above",

@@ -19,6 +19,20 @@ from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer, Reaper
 from testcontainers.core.labels import create_labels
 
+from pytest_triton.arguments.checked import checked
+from pytest_triton.arguments.kinds import (
+    ANYTHING,
+    CALLABLE,
+    NAME,
+    PATH,
+    SECONDS,
+    TEXT,
+    a,
+    either,
+    mapping,
+    optional,
+    several,
+)
 from pytest_triton.client.http import HttpApi
 from pytest_triton.errors import tells_all
 from pytest_triton.options.server_arguments import check_arguments, check_environment
@@ -89,11 +103,23 @@ class TritonContainer(DockerContainer):
     `options` says how the container is run. `say` is told of what takes long.
 
     testcontainers' own `with_...` methods work; `with_kwargs` adds to what is set here.
-    `start` returns when the server answers. It raises NoDocker, Refused, ImageUnavailable,
+    `start` returns when the server answers. It raises NoDocker, ContainerRefused, ImageUnavailable,
     ServerDied, ServerNotLive, ServerTimeout or GpusMissing, and leaves nothing behind then.
     Arguments that are set here already raise ArgumentRefused at once.
     """
 
+    @checked(
+        repository=either(PATH, several(PATH, "a list of them")),
+        image=NAME,
+        gpus=either(NAME, a("a HardwareRequest", HardwareRequest)),
+        arguments=several(TEXT, "a list of texts"),
+        environment=optional(mapping(NAME, TEXT, "texts by name, such as {'TOKEN': 'x'}")),
+        stand_ins=several(NAME, "a list of backends' names"),
+        timeout=SECONDS,
+        options=optional(a("ContainerOptions(...)", ContainerOptions)),
+        say=CALLABLE,
+        _spec=ANYTHING,
+    )
     def __init__(
         self,
         repository: str | Path | Sequence[str | Path],
