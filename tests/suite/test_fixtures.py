@@ -126,7 +126,7 @@ def test_claims_that_hold(project: pytest.Pytester, gpus: str, claim: str) -> No
         (
             "none",
             'assert_refused(triton_server, "pinned", reason="no gpu")',
-            "ValueError: reason is one of no-gpu, *; got 'no gpu'",
+            "*assert_refused(reason='no gpu'): expected one of 'no-gpu', *Did you mean 'no-gpu'*",
         ),
         (
             "sim:2",

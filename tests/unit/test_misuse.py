@@ -79,7 +79,7 @@ def valid(tmp_path: Path, repository: RepositoryBuilder) -> dict[str, dict[str, 
         "predict": {
             "config": declared, "hardware": NO_GPU, "server": ServerTraits(), "on_disk": None
         },
-        "read_repository": {"paths": [repository.path]},
+        "read_repository": {"paths": [repository.path], "config_name": "", "completes": True},
         "simulated_gpus": {"n": 2, "cc": (8, 0)},
         "assert_complete": {"server": Answers(), "model": "m"},
         "assert_no_fallback": {"server": Answers(), "allow": []},

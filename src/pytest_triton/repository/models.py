@@ -207,9 +207,7 @@ class Repository:
     problems: tuple[Diagnostic, ...] = ()
 
 
-@checked(
-    paths=either(PATH, several(PATH, "a list of paths")), config_name=TEXT, completes=SWITCH
-)
+@checked(paths=either(PATH, several(PATH, "a list of paths")), config_name=TEXT, completes=SWITCH)
 def read_repository(
     paths: Path | str | Sequence[Path | str], *, config_name: str = "", completes: bool = True
 ) -> Repository:
