@@ -13,6 +13,7 @@ import pytest
 
 from pytest_triton.__main__ import main
 from pytest_triton.audit import RULES
+from pytest_triton.placement.releases import NEWEST_KNOWN
 from support.builders import RepositoryBuilder
 
 
@@ -38,7 +39,8 @@ def test_text_shows_the_place_and_the_lines_that_mend(
         "  unnoticed\n\n"
         "      instance_group [\n        {\n          kind: KIND_GPU\n          count: 2\n"
         "        }\n      ]\n\n"
-        "2 models: 1 error\n"
+        "2 models: 1 error; "
+        f"Triton {NEWEST_KNOWN}\n"
     )
 
 

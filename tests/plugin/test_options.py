@@ -33,6 +33,7 @@ VALUES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "reuse": ("yes", lambda start: True),
     "binary": ("bin/tritonserver", lambda start: start / "bin/tritonserver"),
     "version": ("2.42.0", lambda start: "2.42.0"),
+    "release": ("26.06", lambda start: (2, 70, 0)),
     "python": ("/usr/bin/python3", lambda start: Path("/usr/bin/python3")),
     "gpus": ("sim:3@7.5", lambda start: (HardwareRequest.parse("sim:3@7.5"),)),
     "backends": ("real", lambda start: "real"),
@@ -155,6 +156,8 @@ def test_repeatable_options_collect_in_order(pytester: pytest.Pytester) -> None:
         ("--triton-repo=", "expected a directory"),
         ("--triton-repo=a:", "expected a directory"),
         ("--triton-allow-fallback= ", "expected a name or pattern"),
+        ("--triton-release=latest", "is no release of Triton: give its version (2.70.0)"),
+        ("--triton-release=22.12", "rules are known from release 2.33.0 (23.04) on"),
     ],
 )
 def test_a_value_that_cannot_be_is_named_with_its_source(

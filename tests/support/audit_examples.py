@@ -7,6 +7,8 @@ from pathlib import Path
 
 from pytest_triton.audit import Example, audit
 from pytest_triton.diagnostics.diagnostic import Diagnostic
+from pytest_triton.placement.predict import DEFAULT_TRAITS, ServerTraits
+from pytest_triton.placement.releases import read_release
 from pytest_triton.repository import read_repository
 
 
@@ -28,7 +30,8 @@ def write_files(root: Path, files: Mapping[str, str]) -> list[Path]:
 
 def audit_example(root: Path, example: Example) -> tuple[Diagnostic, ...]:
     repository = read_repository(write_files(root, example.files))
-    return audit(repository, target=example.target)
+    server = ServerTraits(version=read_release(example.release)) if example.release else None
+    return audit(repository, target=example.target, server=server or DEFAULT_TRAITS)
 
 
 def audit_files(

@@ -13,11 +13,13 @@ from typing import Any, NamedTuple
 import pytest
 
 from pytest_triton.__main__ import main
+from pytest_triton.placement.releases import NEWEST_KNOWN, NEWEST_RELEASE, shown_version
 from pytest_triton.testing.repository_builder import TENSORS
 from support.builders import RepositoryBuilder
 from support.corpora import OWN, OWN_BACKENDS, ROOT, all_repositories, repositories_in
 
-RULES = "predicted by Triton's rules for release 2.51.0; no server was asked"
+NEWEST = shown_version(NEWEST_RELEASE)
+RULES = f"predicted by Triton's rules for release {NEWEST_KNOWN}; no server was asked"
 
 
 class Said(NamedTuple):
@@ -87,8 +89,8 @@ def test_hardware_of_a_kind_and_another_release(predict: Predict) -> None:
     said = predict("models", "--release", "2.36", "--gpus", *asked)
     assert said == Said(
         0,
-        f"""\
-{RULES.replace("2.51.0", "2.36.0")}
+        """\
+predicted by Triton's rules for release 2.36.0 (23.07), --release; no server was asked
 
 model      declared       no GPU                2 GPUs (simulated, 5.2)   1 GPU (simulated)
 detector   GPU            refused: no GPU       refused: no GPU           GPU 0
@@ -105,7 +107,7 @@ no GPU: 1 ready (1 fallback to the CPU), 2 refused
 
 @pytest.mark.usefixtures("three_models")
 def test_an_ngc_release_is_understood(predict: Predict) -> None:
-    assert "for release 2.42.0;" in predict("models", "--release", "24.01").out
+    assert "for release 2.42.0 (24.01), --release;" in predict("models", "--release", "24.01").out
 
 
 def test_the_release_decides(repository: RepositoryBuilder, predict: Predict) -> None:
@@ -204,7 +206,7 @@ models/both/config.pbtxt:3:32: step 0 names the model `typo`, which Triton doesn
     Did you mean `gpus`?
 
 1 GPU: refused: ensemble
-  1. The server (Triton 2.51.0) has 1 GPU; it can use: 0.
+  1. The server (Triton {NEWEST}) has 1 GPU; it can use: 0.
   2. The whole model is refused: ensemble both contains models that are not available or
      ambiguous: typo
   Its models: typo (not there)
@@ -277,7 +279,7 @@ ranker: models/ranker/config.pbtxt:5
 declared: GPU + CPU x2
 
 no GPU: refused: no GPU
-  1. The server (Triton 2.51.0) has no GPU.
+  1. The server (Triton {NEWEST}) has no GPU.
   2. Group ranker_0: KIND_GPU; 1 instance.
   3. Group ranker_1: KIND_CPU; 2 instances.
   4. The whole model is refused: Invalid argument: instance group ranker_0 of model ranker
@@ -296,7 +298,7 @@ no GPU: refused: no GPU
       ]
 
 2 GPUs: GPU 0 · GPU 1 · CPU x2
-  1. The server (Triton 2.51.0) has 2 GPUs; it can use: 0, 1.
+  1. The server (Triton {NEWEST}) has 2 GPUs; it can use: 0, 1.
   2. Group ranker_0: KIND_GPU; no gpus are listed, so it takes all: 0, 1; 1 instance on each
      GPU.
   3. Group ranker_1: KIND_CPU; 2 instances.
@@ -347,7 +349,7 @@ def test_json(predict: Predict, tmp_path: Path) -> None:
     assert found == {
         "format": 1,
         "source": "predicted",
-        "release": "2.51.0",
+        "release": NEWEST,
         "hardware": [
             {
                 "spec": "none",
@@ -443,7 +445,7 @@ def test_json_explains_the_one_model(predict: Predict) -> None:
     found = json.loads(predict("models", "--json", "--explain", "tagger").out)
     (model,) = found["deployments"][0]["models"]
     on_cpu, on_gpus = model["predictions"]
-    assert on_cpu["steps"][0] == "The server (Triton 2.51.0) has no GPU."
+    assert on_cpu["steps"][0] == f"The server (Triton {NEWEST}) has no GPU."
     assert on_cpu["advice"]["lines"].split() == [
         "instance_group",
         "[",
@@ -471,8 +473,11 @@ def test_json_explains_the_one_model(predict: Predict) -> None:
         (["models", "--gpus", "sim:17"], "'sim:17' is no hardware"),
         (["models", "--gpus", "1001"], "more than 1000 GPUs"),
         (["--gpus", "0", "models"], "directories stand before --gpus"),
-        (["models", "--release", "2.26.0"], "'2.26.0': the rules are known from release 2.33.0"),
-        (["models", "--release", "new"], "'new' is no release of tritonserver"),
+        (
+            ["models", "--release", "2.26.0"],
+            "Triton's rules are known from release 2.33.0",
+        ),
+        (["models", "--release", "new"], "'new' is no release of Triton"),
         (["models:", "--gpus", "0"], "'models:' names no directory"),
     ],
 )

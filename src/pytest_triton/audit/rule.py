@@ -19,12 +19,15 @@ Check = Callable[[Any], Iterator[Diagnostic]]
 class Example:
     """A repository that shows a rule: relative path -> text, and the GPUs of the target.
 
+    `release` is the one that shows it, "" for any.
+
     A path such as `a:m/config.pbtxt` is of one of several repositories; a text such as `-> there`
     is a link's.
     """
 
     files: Mapping[str, str]
     target: int | None = None
+    release: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ def rule(
     failing: str | Mapping[str, str],
     mended: str | Mapping[str, str],
     target: int | None = None,
+    release: str = "",
     scope: Scope = "model",
     reported_by: str = "",
     since: str = "0.1.0",
@@ -86,8 +90,8 @@ def rule(
             check,
             scope,
             reported_by,
-            _example(failing, target),
-            _example(mended, target),
+            _example(failing, target, release),
+            _example(mended, target, release),
             since,
             fixable,
             (*(("--target",) if target is not None else ()), *options),
@@ -96,7 +100,7 @@ def rule(
     return make
 
 
-def _example(given: str | Mapping[str, str], target: int | None) -> Example:
+def _example(given: str | Mapping[str, str], target: int | None, release: str) -> Example:
     if isinstance(given, str):
         given = {"m/config.pbtxt": given, "m/1/.gitkeep": ""}
-    return Example(given, target)
+    return Example(given, target, release)

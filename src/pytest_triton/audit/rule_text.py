@@ -112,6 +112,8 @@ def _example(example: Example) -> str:
             parts.append(fence if single else f"{shown}\n\n{fence}")
     if example.target is not None:
         parts.append(f"with `--target {example.target}`")
+    if example.release:
+        parts.append(f"with `--release {example.release}`")
     return "\n\n".join(parts)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -229,5 +230,5 @@ class Audited:
         What is wrong with the configs themselves has rules of its own: it is left out here.
         """
         sound = {name: one.declared.sound for name, one in self.by_name.items()}
-        server = self.line.traits(DEFAULT_TRAITS)
+        server = self.line.traits(replace(self.server, backends=None))
         return predict_all(sound, self.target or NO_GPU, server=server)

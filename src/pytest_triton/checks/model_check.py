@@ -24,7 +24,7 @@ from pytest_triton.placement.compare import Observed, Verdict, compare
 from pytest_triton.placement.declared import Declared, DeclaredGroup
 from pytest_triton.placement.hardware import NO_GPU, HardwareRequest
 from pytest_triton.placement.instances import Kind
-from pytest_triton.placement.predict import ample_gpus, predict
+from pytest_triton.placement.predict import ServerTraits, ample_gpus, predict
 from pytest_triton.placement.refusal import shown_reason
 from pytest_triton.repository.config_file import position_of
 from pytest_triton.repository.near_misses import CONFIG_MISNAMED
@@ -53,6 +53,13 @@ _NOT_LOADED = Advice(
     "The repository has this model, and the running server doesn't serve it: it was not deployed, "
     "not loaded, or could not be read (only the server's log tells). Deploy it and load it, or "
     "check the repository that the server really has."
+)
+
+
+_OTHER_RELEASE = Advice(
+    "Run it on a server of that release: an image with its tag (--triton-image), or its "
+    "tritonserver (--triton-binary). If the server's release is the one in production, name that "
+    "one (--triton-release)."
 )
 
 
@@ -155,8 +162,9 @@ class ModelCheck:
         if declared.is_explicit or self._allowed:
             return ""
         sound = declared.sound  # flaws are test_config's
-        on_cpu = predict(sound, NO_GPU)
-        on_gpus = predict(sound, ample_gpus([sound], at_least=2))
+        server = ServerTraits(version=self._checked.release.version)
+        on_cpu = predict(sound, NO_GPU, server=server)
+        on_gpus = predict(sound, ample_gpus([sound], at_least=2), server=server)
         fallback = on_cpu.fallback
         misleading = any(group.kind == "AUTO" and group.gpus for group in declared.groups)
         if not fallback and not misleading:
@@ -208,6 +216,21 @@ class ModelCheck:
         self._notes = tuple([note for note in seen.notes if not self._session.is_told(note)])
         lacking = self._lacking(observed)
         nowhere = None
+        by_release = self._session.by_run_release(self._checked, seen, self.model.name)
+        if verdict.ok and by_release is not None:
+            self._unproven = "other release"
+            return _text(
+                "not proven: the server is of another release, which refuses the model itself",
+                [
+                    self._config_fact,
+                    ("hardware", hardware.label),
+                    ("predicted", f"{by_release}  (release {self._checked.release})"),
+                    ("observed", f"{observed}  ({observed.proof_in_words})"),
+                    ("server", f"{seen.server}, {seen.run}"),
+                ],
+                observed.refusal.text if observed.refusal else "",
+                _OTHER_RELEASE,
+            )
         if verdict.ok and not lacking:
             nowhere = unserved(self.model.name, predicted, hardware, self._checked, self._session)
         self._unproven = lacking

@@ -7,13 +7,14 @@ observed -> verdict. Everything but the pool is a value that is computed once.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from pytest_triton.checks.release import THE_SERVER, release_of
 from pytest_triton.client.tls import Access
 from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.errors import PytestTritonError, tells_all
@@ -27,12 +28,13 @@ from pytest_triton.placement.declared import Declared
 from pytest_triton.placement.hardware import NO_GPU, Hardware, HardwareRequest
 from pytest_triton.placement.libraries import PYTHON_RUNTIME
 from pytest_triton.placement.predict import (
-    DEFAULT_TRAITS,
     Prediction,
     ServerTraits,
     ample_gpus,
     predict_all,
 )
+from pytest_triton.placement.releases import NEWEST_KNOWN, ChosenRelease
+from pytest_triton.placement.unserved import with_models
 from pytest_triton.plan.identity import config_hash, deployment_name, identities
 from pytest_triton.plan.sharding import needed
 from pytest_triton.rehearsal.completed_configs import as_json
@@ -83,7 +85,8 @@ class CheckedDeployment:
     `backends` are those of the servers that check it. If it is checked on an `attached` one,
     nothing can be held back from that: it serves what it serves. `own_backends` are names of the
     user's own backends. `line` is the command line of its servers; `not_loaded` are the models
-    that it leaves out, which aren't in `repository`.
+    that it leaves out, which aren't in `repository`. `stated_release` is what is known before a
+    server runs; where it is only assumed, `ask_release` asks one.
     """
 
     deployment: Deployment
@@ -93,6 +96,8 @@ class CheckedDeployment:
     own_backends: tuple[str, ...] = ()
     line: CommandLine = NO_ARGUMENTS
     not_loaded: tuple[str, ...] = ()
+    stated_release: ChosenRelease = NEWEST_KNOWN
+    ask_release: Callable[[CheckedDeployment], ChosenRelease | None] | None = None
 
     @classmethod
     def read(
@@ -103,6 +108,8 @@ class CheckedDeployment:
         backends: Backends = "stand-in",
         attached: bool = False,
         own_backends: tuple[str, ...] = (),
+        stated_release: ChosenRelease = NEWEST_KNOWN,
+        ask_release: Callable[[CheckedDeployment], ChosenRelease | None] | None = None,
     ) -> CheckedDeployment:
         """Read a deployment's repositories from disk, for a server with this command line.
 
@@ -118,10 +125,19 @@ class CheckedDeployment:
             attached,
             own_backends,
             line,
+            stated_release=stated_release,
+            ask_release=ask_release,
         )
         if line.namespacing:
             _check_namespaces(everything)
         return everything if line.loads is None else _loaded_only(everything, line.loads)
+
+    @cached_property
+    def release(self) -> ChosenRelease:
+        """The release whose rules it is checked by: as stated, else what its server says."""
+        if not self.stated_release.assumed or self.ask_release is None:
+            return self.stated_release
+        return self.ask_release(self) or self.stated_release
 
     @cached_property
     def declared(self) -> Mapping[str, Declared]:
@@ -176,7 +192,10 @@ class CheckedDeployment:
 
         Which backends a real server has, it says itself.
         """
-        traits = self.line.traits(DEFAULT_TRAITS)
+        return self._traits_of(self.release)
+
+    def _traits_of(self, release: ChosenRelease) -> ServerTraits:
+        traits = self.line.traits(ServerTraits(version=release.version))
         if self.backends == "real":
             return traits
         return with_known_backends(traits, self.own_backends)
@@ -224,12 +243,12 @@ class CheckedDeployment:
 
     @cached_property
     def _predicted_without_gpu(self) -> Mapping[str, Prediction]:
-        return predict_all(self.declared, NO_GPU, server=self.traits)
+        return predict_all(self.declared, NO_GPU, server=self._traits_of(self.stated_release))
 
     @cached_property
     def _predicted_with_ample_gpus(self) -> Mapping[str, Prediction]:
         gpus = ample_gpus(self.declared.values(), at_least=2)
-        return predict_all(self.declared, gpus, server=self.traits)
+        return predict_all(self.declared, gpus, server=self._traits_of(self.stated_release))
 
     @cached_property
     def left_out(self) -> tuple[Path, ...]:
@@ -270,11 +289,13 @@ class CheckedDeployment:
 class Seen:
     """What one server made of a deployment, beside what was predicted of just that server.
 
-    `server` names it, `run` says whether it is a real run or a rehearsal. `notes` are what else
-    is worth telling of an attached one: its GPUs, as far as it tells, and what else it serves.
+    `server` names it, `traits` are its release and build, `run` says whether it is a real run or a
+    rehearsal. `notes` are what else is worth telling of an attached one: its GPUs, as far as it
+    tells, and what else it serves.
     """
 
     server: str
+    traits: ServerTraits
     run: str
     observed: Mapping[str, Observed]
     predicted: Mapping[str, Prediction]
@@ -284,7 +305,7 @@ class Seen:
     arguments: tuple[str, ...] = ()
 
 
-_ReadKey = tuple[tuple[Path, ...], Backends, bool, CommandLine]
+_ReadKey = tuple[tuple[Path, ...], Backends, bool, CommandLine, ChosenRelease]
 
 Everywhere = Mapping[HardwareRequest, Mapping[str, Prediction]]
 """The predictions of all models, for each hardware of a run."""
@@ -340,7 +361,8 @@ class TritonSession:
         settings = settings or self.settings
         if line is None:
             line = command_line(settings).without(("model-control-mode", "load-model"))
-        key = (deployment.paths, settings.backends, settings.is_attached, line)
+        release = release_of(settings)
+        key = (deployment.paths, settings.backends, settings.is_attached, line, release)
         if key not in self._read:
             self._read[key] = CheckedDeployment.read(
                 deployment,
@@ -348,8 +370,18 @@ class TritonSession:
                 backends=settings.backends,
                 attached=settings.is_attached,
                 own_backends=settings.own_backends,
+                stated_release=release,
+                ask_release=self._release_of_server,
             )
         return self._read[key]
+
+    def _release_of_server(self, checked: CheckedDeployment) -> ChosenRelease | None:
+        """What the server says of itself; None if there is none, or it says nothing."""
+        try:
+            version = self.seen(checked, self.settings.gpus[0]).traits.version
+        except PytestTritonError:
+            return None
+        return ChosenRelease(version, THE_SERVER) if any(version) else None
 
     def check_patterns(self) -> None:
         """Raise PatternUnused for a pattern that names no model: most likely it is mistyped."""
@@ -447,7 +479,8 @@ class TritonSession:
         key = (checked, hardware)
         if key not in self._seen:
             self._launch(checked, hardware)
-            self.audited(checked)  # needs no server: done while they start
+            if not checked.stated_release.assumed:
+                self.audited(checked)  # needs no server: done while they start
             try:
                 self._seen[key] = self._look(checked, self.spec(checked, hardware))
             except PytestTritonError as error:
@@ -506,9 +539,28 @@ class TritonSession:
                 refusal is not None
                 and refusal.stage == "poll"
                 and refusal.reason not in ("ensemble", "agent-missing")
+                and self.by_run_release(checked, seen, model) is None
             ):
                 return PollRefusal(seen.server, refusal.text)
         return None
+
+    def by_run_release(
+        self, checked: CheckedDeployment, seen: Seen, model: str
+    ) -> Prediction | None:
+        """What the run's release makes of a model that this server refuses for another reason.
+
+        None if that is the same: mostly because the server is of that release.
+        """
+        predicted = seen.predicted.get(model)
+        if predicted is None or predicted.refusal is None:
+            return None
+        if seen.traits.version == checked.release.version:
+            return None
+        needed = with_models(model, checked.declared)
+        traits = replace(seen.traits, version=checked.release.version)
+        found = predict_all(needed, predicted.hardware, server=traits)[model]
+        same = found.refusal is not None and found.refusal.reason == predicted.refusal.reason
+        return None if same else found
 
     def is_told(self, what: PytestTritonError | str) -> bool:
         """Whether this error or text has been told before; asking tells it."""
@@ -555,6 +607,7 @@ def _audit(
         target=settings.target,
         select=[rule for rules in settings.audit_select for rule in rules],
         ignore=settings.audit_ignore,
+        server=ServerTraits(version=checked.release.version),
         own_backends=settings.own_backends,
         line=checked.line,
         skip_reported=True,
@@ -570,11 +623,13 @@ def look(checked: CheckedDeployment, server: RunningServer, hardware: Hardware) 
     """What a running server made of the deployment's models, by all witnesses."""
     from pytest_triton.evidence.observe import observe, traits_of
 
+    traits = traits_of(server)
     return Seen(
         server=server.description,
+        traits=traits,
         run=server.spec.run,
         observed=observe(server, [model.name for model in checked.repository.models]),
-        predicted=predict_all(checked.declared, hardware, server=traits_of(server)),
+        predicted=predict_all(checked.declared, hardware, server=traits),
         notes=_notes(checked, server) if server.spec.where == "attached" else (),
         image=server.image,
         image_digest=server.image_digest,

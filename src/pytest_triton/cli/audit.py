@@ -119,7 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
         print("error: name a model repository", file=sys.stderr)
         return 2
     try:
-        arguments.server_args.check_known(arguments.release)
+        arguments.server_args.check_known(arguments.release.version)
         repositories = [
             _read(repository_paths(text, Path.cwd()), arguments.server_args)
             for text in _deployments(arguments.repositories)
@@ -129,7 +129,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     findings, fixed = _audited(repositories, arguments)
     if arguments.format == "text":
-        print("\n".join(_text(findings, repositories, fixed, arguments.fix)))
+        print("\n".join(_text(findings, repositories, fixed, arguments)))
     elif arguments.format == "json":
         print(json.dumps(as_json(findings, arguments.target, fixed), indent=2))
     elif arguments.format == "sarif":
@@ -155,7 +155,7 @@ def _audited(
 ) -> tuple[list[Diagnostic], list[Path]]:
     """The findings, and with --fix what is left of them, and the files that were changed."""
     select = tuple(arguments.select)
-    server = ServerTraits(version=arguments.release)
+    server = ServerTraits(version=arguments.release.version)
 
     def look(repository: Repository) -> tuple[Diagnostic, ...]:
         return audit(
@@ -265,11 +265,11 @@ def _text(
     findings: Sequence[Diagnostic],
     repositories: Sequence[Repository],
     fixed: Sequence[Path],
-    fixing: bool,
+    arguments: argparse.Namespace,
 ) -> Iterator[str]:
     for path in fixed:
         yield f"fixed: {shown_path(path)}"
-    if fixing and not fixed:
+    if arguments.fix and not fixed:
         yield "nothing was fixed: --fix mends only what can change no placement"
     for finding in findings:
         who = f"{printable(finding.model)}: " if finding.model else ""
@@ -285,6 +285,7 @@ def _text(
     yield (
         f"{models} model{'s' if models != 1 else ''}: {counted or 'nothing found'}"
         + (f"; {fixable} can be mended with --fix" if fixable else "")
+        + f"; Triton {arguments.release}"
     )
 
 

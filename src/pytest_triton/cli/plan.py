@@ -39,6 +39,7 @@ from pytest_triton.cli.server_options import (
 from pytest_triton.options.values import Deployment
 from pytest_triton.placement.command_line import NO_ARGUMENTS, CommandLine
 from pytest_triton.placement.predict import DEFAULT_TRAITS, ServerTraits
+from pytest_triton.placement.releases import ChosenRelease
 from pytest_triton.plan.identity import deployment_name
 from pytest_triton.plan.jobs import plan_of
 from pytest_triton.plan.needs import PlannedModel, backends_of, needs_of_deployment
@@ -95,8 +96,11 @@ def run(arguments: argparse.Namespace) -> int:
     if most is not None and len(plan.jobs) > most:
         print(f"error: {len(plan.jobs)} jobs; a matrix has up to {most}", file=sys.stderr)
         return 1
-    show = {"text": _text, "json": _json, "github": _github, "gitlab": _gitlab}
-    print("\n".join(show[arguments.format](plan)))
+    show = {"json": _json, "github": _github, "gitlab": _gitlab}
+    if arguments.format == "text":
+        print("\n".join(_text(plan, arguments.release)))
+    else:
+        print("\n".join(show[arguments.format](plan)))
     return 0
 
 
@@ -138,7 +142,7 @@ def _shards(text: str) -> int:
 # Text
 
 
-def _text(plan: Plan) -> Iterator[str]:
+def _text(plan: Plan, release: ChosenRelease) -> Iterator[str]:
     models = {(need.deployment, need.model) for need in plan.needs}
     on_gpus = {(need.deployment, need.model) for need in plan.needs if need.gpus}
     yield (
@@ -146,6 +150,7 @@ def _text(plan: Plan) -> Iterator[str]:
         f"{len(plan.jobs)} job{'s' if len(plan.jobs) != 1 else ''}, "
         f"{len(plan.gpu_jobs)} with GPUs"
     )
+    yield f"By Triton's rules for release {release}."
     if not plan.gpu_jobs:
         yield "No GPU job is needed: nothing in the repository runs on GPUs."
     yield ""

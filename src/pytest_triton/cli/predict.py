@@ -52,7 +52,6 @@ from pytest_triton.cli.server_options import (
     add_release,
     add_server_args,
     server_of,
-    shown_release,
 )
 from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.errors import OptionError, PytestTritonError
@@ -62,6 +61,7 @@ from pytest_triton.placement.hardware import Gpu, Hardware, HardwareRequest
 from pytest_triton.placement.instances import NOTHING
 from pytest_triton.placement.predict import Prediction, ServerTraits, predict_all
 from pytest_triton.placement.refusal import Refusal
+from pytest_triton.placement.releases import ChosenRelease, shown_version
 from pytest_triton.placement.unserved import fewest_gpus, needs
 from pytest_triton.repository import Model, position_of
 from pytest_triton.repository.refusals import (
@@ -176,9 +176,9 @@ def run(arguments: argparse.Namespace) -> int:
         found = as_json(predicted, asked, server, explained=arguments.explain is not None)
         print(json.dumps(found, indent=2))
     elif arguments.explain is not None:
-        print("\n".join(_explanation(predicted, asked, server)))
+        print("\n".join(_explanation(predicted, asked, arguments.release)))
     else:
-        print("\n".join(_overview(predicted, asked, server)))
+        print("\n".join(_overview(predicted, asked, arguments.release)))
     failures = list(_failures(predicted))
     if failures:
         sys.stdout.flush()
@@ -304,15 +304,14 @@ def _counts(predicted: Iterable[PredictedDeployment], number: int) -> _Counts:
 # Text
 
 
-def _headline(server: ServerTraits) -> str:
-    release = shown_release(server.version)
+def _headline(release: ChosenRelease) -> str:
     return f"predicted by Triton's rules for release {release}; no server was asked"
 
 
 def _overview(
-    predicted: Sequence[PredictedDeployment], asked: Sequence[Asked], server: ServerTraits
+    predicted: Sequence[PredictedDeployment], asked: Sequence[Asked], release: ChosenRelease
 ) -> Iterator[str]:
-    yield _headline(server)
+    yield _headline(release)
     for deployment in predicted:
         yield ""
         if len(predicted) > 1:
@@ -350,9 +349,9 @@ def _table(deployment: PredictedDeployment, asked: Sequence[Asked]) -> Iterator[
 
 
 def _explanation(
-    predicted: Sequence[PredictedDeployment], asked: Sequence[Asked], server: ServerTraits
+    predicted: Sequence[PredictedDeployment], asked: Sequence[Asked], release: ChosenRelease
 ) -> Iterator[str]:
-    yield _headline(server)
+    yield _headline(release)
     for deployment in predicted:
         for one in deployment.models:
             yield ""
@@ -413,7 +412,7 @@ def as_json(
     return {
         "format": 1,
         "source": "predicted",
-        "release": shown_release(server.version),
+        "release": shown_version(server.version),
         "hardware": [
             {
                 "spec": one.spec,

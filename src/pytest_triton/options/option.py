@@ -32,6 +32,7 @@ ValueType = Literal[
     "gpu_driver",
     "pull",
     "transfer",
+    "release",
 ]
 """What an option's value is; `reading` knows how each is read."""
 

@@ -29,6 +29,7 @@ from pytest_triton.options.settings import (
 from pytest_triton.options.sources import Layer
 from pytest_triton.options.values import Deployment, Expectation, Kind, OptionError, Requirement
 from pytest_triton.placement.hardware import Hardware, HardwareRequest, target_hardware
+from pytest_triton.placement.releases import NotARelease, read_release
 from pytest_triton.plan.sharding import Shard
 from pytest_triton.text.paths import without_dots
 
@@ -255,6 +256,13 @@ def _one_of(words: tuple[str, ...]) -> Callable[[str, Path], str]:
     return parse
 
 
+def _release(text: str, start: Path) -> tuple[int, int, int]:
+    try:
+        return read_release(text)
+    except NotARelease as error:
+        raise OptionError(str(error)) from None
+
+
 def _target(text: str, start: Path) -> Hardware:
     return target_hardware(text)
 
@@ -334,4 +342,5 @@ _READERS: Mapping[ValueType, _Reader] = {
     "audit_selected": _from_text(_audit_selected),
     "audit_ignored": _from_text(_audit_ignored),
     "shard": _from_text(_shard),
+    "release": _from_text(_release, expected="a release such as '26.06'"),
 }

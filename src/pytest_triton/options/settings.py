@@ -211,6 +211,13 @@ class Settings:
         "the installed release to run, such as 2.51.0 (see python -m pytest_triton install)",
         scope="server",
     )
+    release: tuple[int, int, int] | None = option(
+        "release",
+        "RELEASE",
+        "the Triton release that this run is about: a version (2.70.0) or the tag of its official "
+        "image (26.06). What is checked without a server goes by its rules (default: that of the "
+        "server, or of the image by its tag; else the newest known)",
+    )
     python: Path | None = option(
         "path",
         "PYTHON",

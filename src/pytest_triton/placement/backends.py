@@ -115,7 +115,7 @@ MODEL_FILES = tuple(file.rstrip("/") for backend in _TABLE for file in backend.m
 
 # Of Torch AOTI; a release before this one acts as if these names weren't there.
 AOTI_NAMES = frozenset({"torch_aoti", "model.pt2"})
-AOTI_RELEASE = (2, 66, 0)
+AOTI_RELEASE = (2, 67, 0)
 
 _FILE_OR_DIRECTORY = ("onnxruntime", "openvino", "python")  # how the model may be stored
 

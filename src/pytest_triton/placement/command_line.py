@@ -16,6 +16,7 @@ from functools import cached_property
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.placement.predict import ServerTraits
 from pytest_triton.placement.rate_limits import RateLimits
+from pytest_triton.placement.releases import shown_version
 from pytest_triton.placement.server_flags import FLAGS, NEWEST, Version, since
 
 _TRUE = ("true", "on", "1")
@@ -181,10 +182,6 @@ class CommandLine:
 
 
 NO_ARGUMENTS = CommandLine()
-
-
-def shown_version(version: Version) -> str:
-    return ".".join(map(str, version))
 
 
 def read_version(text: str | None) -> Version | None:

@@ -7,11 +7,13 @@ AOTI. Nothing else changed since r23.04 that a repository could notice.
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from pytest_triton.diagnostics.diagnostic import NEVER, Diagnostic
+from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.placement.backends import AOTI_RELEASE, BACKENDS, Backend, guess_backend
 from pytest_triton.placement.polling import unexpected_platform
+from pytest_triton.placement.releases import shown_release, tag_of
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -64,16 +66,28 @@ def _guess(
         return guess, None
     if not look or "model.pt/" not in files:
         guess = guess_backend(platform, file, files, aoti=True)
-    until = NEVER if guess is None else AOTI_RELEASE
     if not look:
-        return guess, unexpected_platform(platform, name, until) if guess else None
-    return guess, Diagnostic(
+        return guess, _aoti(unexpected_platform(platform, name)) if guess else None
+    flaw = Diagnostic(
         "no-backend",
         f"Invalid model name: Could not determine backend for model '{directory}' with no "
         "backend in model configuration. Expected model name of the form 'model.<backend_name>'.",
         message="nothing names a backend, neither config.pbtxt nor a file that Triton knows",
         fix='Write backend: "..." into config.pbtxt.',
-        until=until,
+    )
+    return guess, flaw if guess is None else _aoti(flaw)
+
+
+def _aoti(found: Diagnostic) -> Diagnostic:
+    """What releases say of a Torch AOTI model that don't know such models."""
+    tag = tag_of(AOTI_RELEASE)
+    return replace(
+        found,
+        message="a Torch AOTI model (platform torch_aoti, or a lone model.pt2) needs Triton "
+        f"{shown_release(AOTI_RELEASE)} or newer, which guess its backend",
+        fix=f"Take release {tag} or newer (--release {tag}, in a run of pytest "
+        f"--triton-release={tag}, goes by its rules), or export the model to TorchScript.",
+        until=AOTI_RELEASE,
     )
 
 

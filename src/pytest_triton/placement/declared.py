@@ -62,7 +62,8 @@ class OnDisk:
     its first subdirectory in byte order (where Triton looks for the backend), directories with
     a "/" at the end. `has_config`: whether there is a config.pbtxt at all. `named_files`: what
     stands where the config names files (None: nobody has looked). `newer_fields`: the fields in
-    its text that not every release knows (None: nobody has looked). `libraries`: the backends'
+    its text that not every release knows (None: nobody has looked). `older_flaw`: what older
+    releases say of the config as it was, before it was completed. `libraries`: the backends'
     libraries in the model's directory and its versions'. `may_complete`: whether a backend that
     completes configs can do so for this model (python's can't without `auto_complete_config`).
     """
@@ -73,6 +74,7 @@ class OnDisk:
     has_config: bool = True
     named_files: NamedFiles | None = None
     newer_fields: tuple[str, ...] | None = None
+    older_flaw: Diagnostic | None = None
     libraries: frozenset[str] = frozenset()
     may_complete: bool = True
 
@@ -154,6 +156,8 @@ class Declared:
             platform = platform or BACKENDS["tensorflow"].platforms[0]
         newer = on_disk.newer_fields if on_disk is not None else None
         flaws = list(field_flaws(tuple(set_fields(config)) if newer is None else newer, directory))
+        if flaw is None and on_disk is not None:
+            flaw = on_disk.older_flaw
         if flaw is not None:
             flaws.append(flaw)
         flaws.extend(poll_flaws(config, name, backend, platform, directory))

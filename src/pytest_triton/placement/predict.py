@@ -40,6 +40,7 @@ from pytest_triton.placement.libraries import PYTHON_RUNTIME, library_name
 from pytest_triton.placement.polling import decoupled_cache_flaw
 from pytest_triton.placement.rate_limits import RateLimiter, RateLimits
 from pytest_triton.placement.refusal import Reason, Refusal, Stage
+from pytest_triton.placement.releases import NEWEST_RELEASE, Version, shown_version
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -62,7 +63,7 @@ class ServerTraits:
     `rate_limits`: None if it has no rate limiter.
     """
 
-    version: tuple[int, int, int] = (2, 51, 0)
+    version: Version = NEWEST_RELEASE
     gpu_support: bool = True
     min_compute_capability: tuple[int, int] = (6, 0)
     backends: frozenset[str] | None = None
@@ -729,7 +730,7 @@ def _load_refusal(reason: Reason, words: str) -> Refusal:
 
 
 def _hardware_step(hardware: Hardware, usable: tuple[int, ...], server: ServerTraits) -> str:
-    release = ".".join(map(str, server.version))
+    release = shown_version(server.version)
     if not server.gpu_support:
         return f"Triton {release} is built without GPU support: it uses no GPU."
     if not hardware.gpus:

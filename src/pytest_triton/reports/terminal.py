@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pytest_triton.checks.release import header_line
 from pytest_triton.options.production_arguments import server_arguments
 from pytest_triton.text.shown_text import node_name, printable, shown
 from pytest_triton.text.tables import lay_out, screen_width
@@ -38,7 +39,8 @@ def header(session: TritonSession, sources: bool) -> list[str]:
     )
     lines = [
         f"triton: {on} · hardware: {hardware} · "
-        f"{models} model{'s' if models != 1 else ''} in {where}"
+        f"{models} model{'s' if models != 1 else ''} in {where}",
+        header_line(settings),
     ]
     lines += _production_lines(session)
     given = [

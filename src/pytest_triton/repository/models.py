@@ -28,7 +28,7 @@ from pytest_triton.diagnostics.diagnostic import Diagnostic, Effect
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.placement.backend_names import OFFICIAL_BACKENDS
 from pytest_triton.placement.backends import MODEL_FILES
-from pytest_triton.placement.core_completion import complete
+from pytest_triton.placement.core_completion import Completion, complete
 from pytest_triton.placement.declared import Declared, OnDisk
 from pytest_triton.placement.fields import names_newer_field, written_fields
 from pytest_triton.placement.libraries import BATCH_LIBRARY, library_name
@@ -110,6 +110,7 @@ class Model:
     variants: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
     _anchor: Path = field(default=Path(), repr=False, compare=False)
+    _older_flaw: Diagnostic | None = field(default=None, repr=False, compare=False)
 
     @property
     def backend(self) -> str:
@@ -157,6 +158,7 @@ class Model:
             has_config=self.config_file is not None,
             named_files=named_files(self.directory, config),
             newer_fields=newer,
+            older_flaw=self._older_flaw,
             libraries=self.libraries,
             may_complete=_is_complete(config)
             or may_complete(
@@ -440,6 +442,7 @@ def _read_model(root: Path, name: str, config_name: str = "", completes: bool = 
     content = _content(path, first, listing.problems)
     config = model_config_type()()
     problems: list[Diagnostic] = []
+    older_flaw: Diagnostic | None = None
     core_name = _core_name(name)
     if config_file is not None and config_file.config is None:
         config.name = core_name
@@ -451,7 +454,12 @@ def _read_model(root: Path, name: str, config_name: str = "", completes: bool = 
         if config_file is None and not completes:
             problems.append(_demanded(directory))
         if not any(one.effect is Effect.POLL_FAILED for one in problems):
-            problems += _polled(config, config_file, directory, core_name, first, content, listing)
+            completion = complete(config, core_name, content)
+            if completion.flaw is not None and not completion.flaw.lasting:
+                older_flaw = completion.flaw
+            problems += _polled(
+                config, config_file, directory, core_name, completion, first, listing
+            )
     versions, odd = _versions(listing.directories, directory)
     problems += odd
     known = config_file is None and problems  # what is no model needs no second reason
@@ -478,6 +486,7 @@ def _read_model(root: Path, name: str, config_name: str = "", completes: bool = 
         variants=_variants(path) if VARIANTS_NAME in listing.directories else (),
         beside=tuple(sorted(listing.files)),
         _anchor=anchor,
+        _older_flaw=older_flaw,
     )
 
 
@@ -599,12 +608,11 @@ def _polled(
     config_file: ConfigFile | None,
     directory: Path,
     name: str,
+    completion: Completion,
     first: str | None,
-    content: frozenset[str],
     listing: _Listing,
 ) -> Iterator[Diagnostic]:
     """Complete `config` in place, and say what polling refuses about it in newer releases too."""
-    completion = complete(config, name, content)
     config.name = completion.name
     config.backend = completion.backend
     config.platform = completion.platform

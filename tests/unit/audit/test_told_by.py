@@ -9,6 +9,7 @@ import pytest
 from pytest_triton.audit import RULES, Example, Rule
 from pytest_triton.checks.run import CheckedDeployment
 from pytest_triton.options.values import Deployment
+from pytest_triton.placement.releases import ChosenRelease, read_release
 from pytest_triton.repository import read_repository
 from support.audit_examples import write_files
 
@@ -18,7 +19,10 @@ TOLD = [rule for rule in RULES if rule.reported_by == "test_config"]
 def refused(root: Path, example: Example) -> set[str]:
     """The models of the example that test_config fails for, whatever the hardware."""
     paths = tuple(write_files(root, example.files))
-    checked = CheckedDeployment(Deployment("models", paths), read_repository(paths))
+    release = ChosenRelease(read_release(example.release or "26.06"), "the example's")
+    checked = CheckedDeployment(
+        Deployment("models", paths), read_repository(paths), stated_release=release
+    )
     names = {model.name for model in checked.repository.models if model.refusal is not None}
     for name in checked.declared:
         if checked.refused_everywhere(name) is not None or name in checked.held_back:

@@ -12,6 +12,7 @@ import pytest
 
 from pytest_triton.__main__ import main
 from pytest_triton.ledger import Entry, read_ledger, write_ledger
+from pytest_triton.placement.releases import NEWEST_KNOWN
 from support.builders import RepositoryBuilder
 from support.ledger_strategies import after, changed, entry, job, ledger, with_checks
 
@@ -75,6 +76,7 @@ def test_the_plan_as_text(run: Command) -> None:
     assert said.code == 0
     assert said.out.splitlines() == [
         "2 models, 1 of them for GPUs: 2 jobs, 1 with GPUs",
+        f"By Triton's rules for release {NEWEST_KNOWN}.",
         "",
         "job         GPUs   image                models   cost",
         "rehearsal   0      none                 2        3",

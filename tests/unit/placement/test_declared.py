@@ -116,13 +116,13 @@ def test_a_platform_and_the_file_of_an_earlier_backend() -> None:
 def test_torch_aoti_is_new(text: str) -> None:
     read = declared(text)
     assert read.backend == "pytorch"
-    assert (read.flaws[0].reason, read.flaws[0].until) == ("no-backend", (2, 66, 0))
+    assert (read.flaws[0].reason, read.flaws[0].until) == ("no-backend", (2, 67, 0))
     assert not any(flaw.lasting for flaw in read.flaws)
 
 
 def test_a_pair_with_torch_aoti_is_new() -> None:
     (flaw,) = declared('backend: "pytorch" platform: "torch_aoti"').flaws
-    assert (flaw.reason, flaw.until) == ("config", (2, 66, 0))
+    assert (flaw.reason, flaw.until) == ("config", (2, 67, 0))
     assert not declared('backend: "mine" platform: "torch_aoti"').flaws
 
 

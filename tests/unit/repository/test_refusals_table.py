@@ -91,7 +91,7 @@ def test_audit_reports_it_as_an_error_where_predict_does(
     models = repository.models
     declared = declared_models(models, completed_configs(models))
     refused = refused_everywhere(models, declared, traits(row)).get("m")
-    found = audit(repository, own_backends=["mine"])
+    found = audit(repository, server=traits(row), own_backends=["mine"])
     errors = [one for one in found if one.severity == "error" and one.model == "m"]
     if refused is None:
         assert "no GPUs are available" in row["message"] or "gpu id" in row["message"] or errors

@@ -143,10 +143,12 @@ def warm_up_refused(subject: Subject) -> Iterator[Diagnostic]:
     failing=_GOOD + "model_metrics { }\n",
     mended=_GOOD,
     options=("--release",),
+    release="24.10",
 )
 def newer_field(subject: Subject) -> Iterator[Diagnostic]:
     """A field that the Triton release doesn't know yet: it can't read the config at all.
 
-    Name production's release with `--release`; without one, 2.51.0 (24.10) is assumed.
+    Name production's release with `--release` (in a run of pytest `--triton-release`); without
+    one, the newest known is assumed.
     """
     yield from refusals("TRT512")(subject)
