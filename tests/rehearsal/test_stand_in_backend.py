@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -359,6 +360,21 @@ def test_inferences_are_counted(serving: BareServer) -> None:
     serving.infer("huge", [tensor("x", [1])])
     assert once_counted(lambda: counted("fail"), before + 1) == before + 1
     assert counted("success") == 0
+
+
+def test_times_of_an_inference_are_those_that_passed(serving: BareServer) -> None:
+    """By the clock of core, which a queue's time is counted from."""
+
+    def spent() -> dict[str, int]:
+        stats = serving.request("/v2/models/warm/stats")["model_stats"][0]
+        kinds = ("success", "queue", "compute_input", "compute_infer", "compute_output")
+        return {kind: int(stats["inference_stats"][kind]["ns"]) for kind in kinds}
+
+    start = time.monotonic_ns()
+    serving.infer("warm", [tensor("x", [1, 3])])
+    once_counted(lambda: int(spent()["success"] > 0), 1)
+    hour = 3_600_000_000_000
+    assert all(0 <= ns < hour + time.monotonic_ns() - start for ns in spent().values()), spent()
 
 
 def test_memory_does_not_grow_with_inferences(serving: BareServer) -> None:

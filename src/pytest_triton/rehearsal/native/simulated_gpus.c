@@ -3,7 +3,8 @@
  * tritonserver asks CUDA how many GPUs there are and of what kind, and places models by the
  * answers. This library gives the answers from a control file, so that a real server can be
  * shown any hardware. It simulates placement and memory, never computing: a kernel launch is
- * refused. Definitions carry no symbol version on purpose: the dynamic linker then takes them
+ * refused, and so is every other call of the runtime (refused_calls.h): none of them reaches a
+ * real one. Definitions carry no symbol version on purpose: the dynamic linker then takes them
  * for any version asked for (libcudart.so.12, libcudart.so.13).
  *
  * The control file is named by PYTEST_TRITON_GPUS_FILE and read again at each
@@ -31,6 +32,7 @@
 #include <unistd.h>
 
 #include "cuda_interface.h"
+#include "refused_calls.h"
 #include "simulated_gpus.h"
 
 #define EXPORT __attribute__((visibility("default")))
@@ -782,13 +784,34 @@ EXPORT cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t start, 
 
 /* ---- kernels: registered by compiled-in code at start, never run ---------------------------- */
 
-EXPORT cudaError_t cudaLaunchKernel(const void *function, dim3 grid, dim3 block, void **arguments,
-                                    size_t shared_memory, cudaStream_t stream) {
+static cudaError_t refuse_launch(void) {
   static int warned;
-  (void)function, (void)grid, (void)block, (void)arguments, (void)shared_memory, (void)stream;
   if (!__atomic_exchange_n(&warned, 1, __ATOMIC_RELAXED))
     fprintf(stderr, "pytest-triton: simulated GPUs run no kernels; the launch is refused\n");
   return result(cudaErrorNotSupported);
+}
+
+EXPORT cudaError_t cudaLaunchKernel(const void *function, dim3 grid, dim3 block, void **arguments,
+                                    size_t shared_memory, cudaStream_t stream) {
+  (void)function, (void)grid, (void)block, (void)arguments, (void)shared_memory, (void)stream;
+  return refuse_launch();
+}
+
+/* Code that is compiled for CUDA 13 looks up its kernel and launches that. */
+EXPORT cudaError_t __cudaGetKernel(void **kernel, const void *function) {
+  (void)function;
+  if (kernel) *kernel = NULL;
+  return refuse_launch();
+}
+
+EXPORT cudaError_t __cudaLaunchKernel(void *kernel, dim3 grid, dim3 block, void **arguments,
+                                      size_t shared_memory, cudaStream_t stream) {
+  return cudaLaunchKernel(kernel, grid, block, arguments, shared_memory, stream);
+}
+
+EXPORT char __cudaInitModule(void **handle) {
+  (void)handle;
+  return 1;
 }
 
 EXPORT void **__cudaRegisterFatBinary(void *binary) {
@@ -801,6 +824,9 @@ EXPORT void __cudaRegisterFatBinaryEnd(void **handle) { (void)handle; }
 EXPORT void __cudaUnregisterFatBinary(void **handle) { (void)handle; }
 EXPORT void __cudaRegisterFunction(void) {}
 EXPORT void __cudaRegisterVar(void) {}
+EXPORT void __cudaRegisterHostVar(void) {}
+EXPORT void __cudaRegisterManagedVar(void) {}
+EXPORT void __cudaRegisterUnifiedTable(void) {}
 
 EXPORT unsigned int __cudaPushCallConfiguration(dim3 grid, dim3 block, size_t shared_memory,
                                                 void *stream) {
@@ -816,3 +842,22 @@ EXPORT cudaError_t __cudaPopCallConfiguration(dim3 *grid, dim3 *block, size_t *s
   if (stream) *(void **)stream = NULL;
   return cudaSuccess;
 }
+
+/* ---- all other calls ------------------------------------------------------------------------ */
+
+static cudaError_t refuse(const char *name, int *warned) {
+  if (!__atomic_exchange_n(warned, 1, __ATOMIC_RELAXED))
+    fprintf(stderr, "pytest-triton: simulated GPUs don't know %s; the call is refused\n", name);
+  return result(cudaErrorNotSupported);
+}
+
+/* What they are given is never looked at. */
+#define REFUSE(name)                 \
+  EXPORT cudaError_t name(void) {    \
+    static int warned;               \
+    return refuse(#name, &warned);   \
+  }
+REFUSED_CALLS(REFUSE)
+
+#define SAME_AS(name, other) EXPORT __typeof__(other) name __attribute__((alias(#other)));
+SAME_CALLS(SAME_AS)

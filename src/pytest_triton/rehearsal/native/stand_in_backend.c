@@ -82,9 +82,10 @@ static void log_info(const char *what, const char *name, const char *where) {
   free(text);
 }
 
+/* By the clock that core takes its own time stamps from. */
 static uint64_t now_ns(void) {
   struct timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
+  clock_gettime(CLOCK_MONOTONIC, &now);
   return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
