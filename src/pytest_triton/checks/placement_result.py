@@ -96,4 +96,6 @@ def _server(seen: Seen, predicted: Prediction) -> ServerFacts:
         image_digest=seen.image_digest,
         gpus=tuple([ServerGpu(gpu.index, gpu.name, gpu.uuid) for gpu in predicted.hardware.gpus]),
         arguments=seen.arguments,
+        gpu_support=seen.traits.gpu_support,
+        min_compute_capability="{}.{}".format(*seen.traits.min_compute_capability),
     )

@@ -66,7 +66,8 @@ class ServerGpu(Struct, frozen=True, omit_defaults=True):
 
 class ServerFacts(Struct, frozen=True, omit_defaults=True):
     """The server that was asked. `version` is Triton's, empty if it did not report it; `arguments`
-    are those of its command line that a user gave."""
+    are those of its command line that a user gave. `gpu_support` and `min_compute_capability`
+    ("7.5") are those of its build."""
 
     description: str
     version: str
@@ -75,6 +76,8 @@ class ServerFacts(Struct, frozen=True, omit_defaults=True):
     driver: str | None = None
     gpus: tuple[ServerGpu, ...] = ()
     arguments: tuple[str, ...] = ()
+    gpu_support: bool = True
+    min_compute_capability: str = ""
 
 
 class HardwareFacts(Struct, frozen=True, omit_defaults=True):

@@ -50,7 +50,7 @@ def unserved(
     What no hardware mends is said by test_config; that an attached server has to serve everything,
     if it isn't said what it has, by its own check.
     """
-    if predicted.ready or deciding(session.settings.gpus) != hardware:
+    if predicted.ready or deciding(session.settings.gpus, predicted.server) != hardware:
         return None
     if hardware.kind == "own" or checked.refused_everywhere(name) is not None:
         return None

@@ -12,6 +12,7 @@ config of a model whose name can't stand in a URL can't be had, which leaves non
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote
@@ -22,6 +23,7 @@ from pytest_triton.errors import tells_all
 from pytest_triton.evidence.instance_lines import InstanceLog, Told
 from pytest_triton.evidence.log_lines import all_refusals
 from pytest_triton.evidence.resolved_config import groups_of, grpc_model_config, placement_of
+from pytest_triton.evidence.server_build import build_in_log, build_in_reasons
 from pytest_triton.placement.command_line import BadArguments, CommandLine
 from pytest_triton.placement.compare import ABSENT, READY, Observed, Testimony
 from pytest_triton.placement.instances import Placement
@@ -162,14 +164,16 @@ def _confirmation(refusal: Refusal, logged: Sequence[str]) -> Testimony:
 
 
 def traits_of(server: RunningServer) -> ServerTraits:
-    """What of this server Triton's rules depend on: its release, and the backends it has."""
+    """What of this server Triton's rules depend on: its release, its build, its backends."""
     with api_of(server) as api:
         version = str(api.metadata().get("version", ""))
+        attached = server.spec.where == "attached"
+        reasons = [entry.get("reason", "") for entry in api.index()] if attached else []
+    build = build_in_reasons(reasons) if attached else build_in_log(server.log.since())
     traits = ServerTraits(version=_release(version), backends=server.backends)
-    try:
-        return CommandLine.parse(server.spec.arguments).traits(traits)
-    except BadArguments:  # flags of another build, or of a release that isn't known here
-        return traits
+    with contextlib.suppress(BadArguments):  # flags of another build, or of an unknown release
+        traits = CommandLine.parse(server.spec.arguments).traits(traits)
+    return build.applied(traits)
 
 
 def _release(version: str) -> tuple[int, int, int]:

@@ -14,6 +14,7 @@ from pytest_triton.evidence.gpus_in_log import GpusMissing as GpusMissing
 from pytest_triton.evidence.gpus_in_log import usable_gpus as usable_gpus
 from pytest_triton.evidence.observe import resolved_config
 from pytest_triton.evidence.reported_gpus import ToldGpus, told_gpus
+from pytest_triton.evidence.server_build import build_in_log
 from pytest_triton.placement.hardware import Gpu, Hardware
 from pytest_triton.servers.attached.server import api_of
 from pytest_triton.servers.running_server import RunningServer
@@ -61,9 +62,16 @@ def real_hardware(server: RunningServer) -> Hardware:
                 "the server's log: 'CUDA memory pool is created on device ...' for each GPU",
             ],
             cure="check `nvidia-smi -L` where the server runs, the driver's version, and that "
-            "the cards have compute capability 6.0 or more; or ask for the GPUs that are there",
+            f"the cards have compute capability {_least(server)} or more; or ask for the GPUs that "
+            "are there",
         )
     return Hardware(tuple(Gpu(device, _ENOUGH) for device in found), simulated=False)
+
+
+def _least(server: RunningServer) -> str:
+    """The least compute capability that this build takes."""
+    build = build_in_log(server.log.since())
+    return "{}.{}".format(*(build.min_compute_capability or (6, 0)))
 
 
 def _as_told(server: RunningServer) -> Hardware:

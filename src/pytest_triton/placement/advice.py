@@ -106,6 +106,13 @@ def _cure_reason(
         return _cure_gpu_id(declared, usable)
     if reason == "cpu-with-gpus":
         return _cure_cpu_with_gpus(declared)
+    if reason == "backend-cpu-only" and "not enabled in this build" in refusal.text:
+        return Advice(
+            f"The {declared.backend or 'onnxruntime'} backend of this server is built without GPU "
+            "support, so no GPU instance of it loads there, whatever GPUs the server has. Take a "
+            "server whose backend has its CUDA execution provider (NVIDIA's images have; build.py "
+            "needs --enable-gpu)."
+        )
     if reason in ("backend-cpu-only", "backend-gpu-only"):
         return _cure_backend_kind(declared, "CPU" if reason == "backend-cpu-only" else "GPU")
     if reason == "backend-missing":

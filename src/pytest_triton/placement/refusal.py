@@ -74,7 +74,8 @@ _PATTERNS: tuple[tuple[Reason, str], ...] = (
     (
         "backend-cpu-only",
         r"supports? only (kind[ _])?cpu\b|only supports? (kind[ _])?cpu\b"
-        r"|gpu instances? (is |are )?not supported",
+        r"|gpu instances? (is |are )?not supported"
+        r"|execution provider is not enabled in this build",
     ),
     (
         "backend-gpu-only",

@@ -69,19 +69,21 @@ def needs(name: str, models: Mapping[str, Declared], fewest: int) -> str:
     return f"{named}, so {fewest} GPUs" if fewest > 1 else named
 
 
-def deciding(hardware: Sequence[HardwareRequest]) -> HardwareRequest | None:
+def deciding(
+    hardware: Sequence[HardwareRequest], server: ServerTraits = DEFAULT_TRAITS
+) -> HardwareRequest | None:
     """The hardware with the most GPUs that Triton can use; None if none of it has a GPU.
 
     Its test_placement fails for a model that is READY on none of a run's hardware.
     """
     with_gpus = [one for one in hardware if one.count != 0]
-    return max(with_gpus, key=_usable, default=None)
+    return max(with_gpus, key=lambda one: _usable(one, server), default=None)
 
 
-def _usable(request: HardwareRequest) -> tuple[float, float]:
+def _usable(request: HardwareRequest, server: ServerTraits) -> tuple[float, float]:
     count = float("inf") if request.count is None else request.count
     known = request.hardware()
-    return (count if known is None else len(usable_gpus(known, DEFAULT_TRAITS)), count)
+    return (count if known is None else len(usable_gpus(known, server)), count)
 
 
 def options_for(fewest: int, run: Sequence[HardwareRequest]) -> str:

@@ -50,6 +50,10 @@ WORDS: list[tuple[Reason, str]] = [
         "CPU and AUTO",
     ),
     ("backend-cpu-only", "Unsupported: GPU instances not supported"),
+    (
+        "backend-cpu-only",
+        "Internal: onnx runtime error 1: CUDA execution provider is not enabled in this build. ",
+    ),
     ("backend-cpu-only", "'identity' backend only supports CPU instances"),
     (
         "backend-missing",
