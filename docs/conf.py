@@ -41,6 +41,7 @@ html_theme_options = {
         "color-brand-content": "#7fb2ff",
     },
 }
+highlight_language = "none"
 pygments_style = "friendly"
 pygments_dark_style = "monokai"
 python_display_short_literal_types = True

@@ -52,11 +52,11 @@ def inference() -> str:
 
 def refusals() -> str:
     """All that Triton's core refuses, from refusals.json."""
-    lines = ["| message | stage | releases | predicted |", "|---|---|---|---|"]
+    lines = ["| stage | message | releases | predicted |", "|---|---|---|---|"]
     for one in json.loads(_REFUSALS.read_text("utf-8")):
         predicted = "yes" if one["predicted"] else f"no: {_cell(one.get('why', ''))}"
         lines.append(
-            f"| `{_cell(one['message'])}` | {one['stage']} | {_cell(one['releases'])} "
+            f"| {one['stage']} | `{_cell(one['message'])}` | {_cell(one['releases'])} "
             f"| {predicted} |"
         )
     return "\n".join(lines)

@@ -65,6 +65,29 @@ def test_a_click_tells_the_story_of_a_model(browser: Browser, show: Show) -> Non
     assert "REAL RUN" in first, "the hardware that was clicked comes first"
 
 
+def test_problem_at_the_top_opens_the_model_at_its_place(browser: Browser, show: Show) -> None:
+    show(ledgers.one_of_everything())
+    links = "[...document.querySelectorAll('.problems a')].map(one => one.textContent)"
+    assert browser.eval(links) == ["legacy", "ranker", "lost", "lost"]
+    browser.click(".problems li:nth-child(2) a")
+    browser.wait_for(f"!{STORY}.hidden")
+    assert browser.eval(f"{STORY}.querySelector('h2').textContent") == "ranker"
+    assert "REAL RUN" in browser.eval(f"{STORY}.querySelector('section').innerText")
+
+
+@pytest.mark.parametrize("width", [390, 820, 1400, 1920])
+def test_first_screen_says_what_is_wrong_and_where(
+    browser: Browser, show: Show, width: int
+) -> None:
+    browser.look(width=width, height=844)
+    show(ledgers.three_deployments(999))
+    seen = "[...document.querySelectorAll('.problems li')].map(one => one.getBoundingClientRect())"
+    boxes = browser.eval(f"{seen}.map(box => [box.top, box.bottom, box.width])")
+    assert len(boxes) == 2
+    assert all(bottom <= 844 and 0 < across <= width for _, bottom, across in boxes)
+    assert browser.eval("document.documentElement.scrollWidth") <= width
+
+
 def test_a_failed_check_is_in_the_story_in_full(browser: Browser, show: Show) -> None:
     show(ledgers.one_of_everything())
     browser.click(cell("legacy", 3))

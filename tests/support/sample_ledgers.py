@@ -295,3 +295,20 @@ def many(count: int) -> Ledger:
                 )
             )
     return Ledger((CPU_JOB, GPU_JOB), (*entries, *checks))
+
+
+def three_deployments(models: int) -> Ledger:
+    """Three deployments, each with jobs of its own, and `models` models in all."""
+    entries: list[Entry] = []
+    jobs = []
+    for name in ("search", "speech", "vision"):
+        ledger = many(models // 3)
+        own = {
+            job.id: dataclasses.replace(job, id=f"{name}-{job.id}", name=f"{name}-{job.name}")
+            for job in ledger.jobs
+        }
+        jobs += own.values()
+        for entry in (*ledger.placements, *ledger.checks):
+            result = replace(entry.result, deployment=name)
+            entries.append(dataclasses.replace(entry, result=result, job=own[entry.job.id]))
+    return Ledger(tuple(jobs), tuple(entries))

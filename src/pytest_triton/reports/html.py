@@ -15,8 +15,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from hashlib import sha256
 from html import escape
+from itertools import groupby
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from pytest_triton._version import __version__
 from pytest_triton.checks.result import Outcome, ServerFacts, as_builtins
@@ -33,11 +35,20 @@ from pytest_triton.reports.matrix import (
     evidence_of,
     outcome_text,
 )
+from pytest_triton.reports.overview import (
+    Part,
+    Place,
+    Problem,
+    parts_of,
+    problems_of,
+    problems_of_proof,
+)
 from pytest_triton.reports.proof import Proof
 from pytest_triton.text.shown_text import printable
 
 _PAGE = Path(__file__).with_name("page")
-_MOST_OPEN = 200  # of what isn't proven
+_MOST_PROBLEMS = 12
+_MOST_PLACES = 8  # of a problem; all are in the table
 _PICTURE_FROM = 60  # models; fewer are seen at a glance in the table
 
 # Paths in a square of 16 x 16. "open" ones are lines, never filled.
@@ -71,6 +82,7 @@ def html(ledger: Ledger, *, title: str = "Triton placement", proof: Proof | None
     script = (_PAGE / "page.js").read_text("utf-8")
     attention = matrix.attention
     has_checks = any(row.failed_checks for row in rows)
+    problems = problems_of(matrix) if proof is None else problems_of_proof(proof, matrix)
     parts = {
         "policy": "default-src 'none'; base-uri 'none'; form-action 'none'; "
         f"style-src '{_hash(style)}' 'unsafe-hashes'; script-src '{_hash(script)}'",
@@ -81,6 +93,8 @@ def html(ledger: Ledger, *, title: str = "Triton placement", proof: Proof | None
         "mood": "good" if good else "bad",
         "verdict": escape(verdict),
         "proof": "".join(_proof(proof)) if proof is not None else "",
+        "problems": "".join(_problems(problems, matrix, has_checks)),
+        "parts": "".join(_parts(matrix, has_checks)) if matrix.several_deployments else "",
         "evidence": "".join(_evidence(matrix)),
         "warnings": "".join(_warnings(matrix)),
         "legend": "".join(_legend(matrix)),
@@ -160,19 +174,76 @@ def _evidence(matrix: Matrix) -> Iterator[str]:
 
 
 def _proof(proof: Proof) -> Iterator[str]:
-    """What merge says: how much of the plan is proven, and what isn't, for whom and why."""
+    """What merge says: how much of the plan is proven, and its remarks."""
     counts = "".join(f"<li>{number:,} {_text(words)}</li>" for number, words in proof.counts)
     yield f'<section class="proof" aria-label="What is proven"><ul>{counts}</ul>'
-    if proof.open:
-        yield "<table><thead><tr><th>model</th><th>where</th><th>why</th></tr></thead><tbody>"
-        for one in proof.open[:_MOST_OPEN]:
-            cells = (f"<bdi>{_text(one.model)}</bdi>", _text(one.where), _text(one.what))
-            yield f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
-        yield "</tbody></table>"
-        if len(proof.open) > _MOST_OPEN:
-            yield f"<p>and {len(proof.open) - _MOST_OPEN:,} more</p>"
     yield "".join(f"<p>{_text(remark)}</p>" for remark in proof.remarks)
     yield "</section>"
+
+
+def _problems(problems: Sequence[Problem], matrix: Matrix, has_checks: bool) -> Iterator[str]:
+    """What is wrong, and where: what many models have in common stands once."""
+    if not problems:
+        return
+    yield '<section class="problems" aria-label="What is wrong"><ul>'
+    before = 3 if has_checks else 2
+    for one in problems[:_MOST_PROBLEMS]:
+        jobs = f" <small>found by {_text(', '.join(one.jobs))}</small>" if one.jobs else ""
+        count = f"{len(one.places):,} models: " if len(one.places) > 1 else ""
+        models = "; ".join(_models(one, matrix.several_deployments, before))
+        more = len(one.places) - _MOST_PLACES
+        yield f'<li data-k="{one.kind}" class="real">{_shape(one.kind)}<div>'
+        yield f"<strong>{_text(one.where)}</strong> <span>{_text(one.what)}</span>{jobs}"
+        yield f"<p>{count}{models}" + (f" and {more:,} more" if more > 0 else "")
+        yield "</p></div></li>"
+    yield "</ul>"
+    if len(problems) > _MOST_PROBLEMS:
+        yield f"<p>and {len(problems) - _MOST_PROBLEMS:,} more; all are in the table</p>"
+    yield "</section>"
+
+
+def _models(problem: Problem, several: bool, before: int) -> Iterator[str]:
+    """The first models of a problem, by deployment where there are several."""
+    for deployment, places in groupby(problem.places[:_MOST_PLACES], key=_deployment):
+        head = f"{_text(deployment)}: " if several and deployment else ""
+        yield head + ", ".join(_link(place, several, before) for place in places)
+
+
+def _deployment(place: Place) -> str:
+    return place.deployment
+
+
+def _link(place: Place, several: bool, before: int) -> str:
+    """A model's name, which opens its details."""
+    at = before - 1 if place.column is None else before + place.column
+    mark = {"model": printable(place.model), "at": str(at)}
+    if several:
+        mark["in"] = printable(place.deployment)
+    return f'<a href="#{escape(urlencode(mark))}"><bdi>{_text(place.model)}</bdi></a>'
+
+
+def _parts(matrix: Matrix, has_checks: bool) -> Iterator[str]:
+    """A line for each deployment: how many of its models need attention, and where."""
+    titles = ["checks"] * has_checks
+    titles += [f"{column.label}, {column.evidence}" for column in matrix.columns]
+    heads = "".join(f'<th scope="col">{_text(title)}</th>' for title in titles)
+    yield '<div class="parts"><table><caption>Models that need attention</caption>'
+    yield "<thead><tr>"
+    yield f'<th scope="col">deployment</th><th scope="col">models</th>{heads}</tr></thead><tbody>'
+    for part in parts_of(matrix):
+        yield f'<tr><th scope="row"><bdi>{_text(part.deployment)}</bdi></th>'
+        yield f"<td>{part.models:,}</td>{''.join(_part_cells(part, has_checks))}</tr>"
+    yield "</tbody></table></div>"
+
+
+def _part_cells(part: Part, has_checks: bool) -> Iterator[str]:
+    for bad, known in part.counts if has_checks else part.counts[1:]:
+        if not known:
+            yield '<td class="none" aria-label="not known">·</td>'
+        elif bad:
+            yield f'<td data-k="failed">{bad:,} of {known:,}</td>'
+        else:
+            yield f'<td class="soft">none of {known:,}</td>'
 
 
 def _warnings(matrix: Matrix) -> Iterator[str]:

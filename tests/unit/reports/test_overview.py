@@ -1,0 +1,106 @@
+"""What is wrong, and where, in few lines however many models there are."""
+
+from __future__ import annotations
+
+import re
+
+from pytest_triton.ledger import Ledger
+from pytest_triton.reports.html import html
+from pytest_triton.reports.matrix import Matrix
+from pytest_triton.reports.overview import Place, Problem, parts_of, problems_of, problems_of_proof
+from pytest_triton.reports.proof import Open, Proof
+from support import sample_ledgers as samples
+
+
+def test_problems_of_many_models_are_few_and_the_worst_come_first() -> None:
+    first, second = problems_of(Matrix.of(samples.three_deployments(999)))
+    assert (first.kind, first.where, first.what) == (
+        "failed",
+        "test_explicit_placement",
+        "may fall back to the CPU unnoticed",
+    )
+    assert len(first.places) == 9
+    assert first.jobs == ("search-rehearsal", "speech-rehearsal", "vision-rehearsal")
+    assert (second.where, second.what) == ("2 GPUs, real run", "runs on CPU and on no GPU")
+    assert len(second.places) == 6
+
+
+def test_problems_name_each_kind_that_needs_attention_once() -> None:
+    found = problems_of(Matrix.of(samples.one_of_everything()))
+    assert [(one.kind, one.where) for one in found] == [
+        ("failed", "test_explicit_placement"),
+        ("failed", "2 GPUs, real run"),
+        ("not-proven", "no GPU, rehearsal"),
+        ("skipped", "2 GPUs (simulated), rehearsal"),
+    ]
+    assert found[0].places == (Place("models", "legacy"),), "its fallback is the same cause"
+    assert found[1].places == (Place("models", "ranker", 2),)
+
+
+def test_fallback_that_no_check_explains_is_a_problem() -> None:
+    entry = samples.entry("legacy", samples.ready("CPU", fallback=True), declared="nothing")
+    (found,) = problems_of(Matrix.of(Ledger((samples.CPU_JOB,), (entry,))))
+    assert found == Problem(
+        "fallback",
+        "no GPU, rehearsal",
+        "fell back to the CPU",
+        (Place("models", "legacy", 0),),
+        ("rehearsal",),
+    )
+
+
+def test_nothing_wrong_is_no_problem_and_no_section() -> None:
+    good = samples.all_proven()
+    assert problems_of(Matrix.of(good)) == ()
+    assert 'class="problems"' not in html(good)
+
+
+def test_problems_of_a_proof_are_grouped_with_failures_first() -> None:
+    matrix = Matrix.of(samples.all_proven())
+    failure = Open("models", "detector", "test_config", "is refused (rehearsal)")
+    cells = tuple(Open("models", f"m{n}", "2 GPUs", "never proven") for n in range(300))
+    run = Open("", "gpu-2", "exit status 3", "its output says why")
+    proof = Proof(False, "Not all is proven", ((300, "never"),), cells, (failure,), (), (run,), ())
+    found = problems_of_proof(proof, matrix)
+    assert [(one.kind, one.where, len(one.places)) for one in found] == [
+        ("failed", "test_config", 1),
+        ("failed", "exit status 3", 1),
+        ("not-proven", "2 GPUs", 300),
+    ]
+    page = html(samples.all_proven(), proof=proof)
+    assert "300 models: " in page
+    assert "and 292 more" in page
+
+
+def test_parts_count_what_needs_attention_in_each_deployment() -> None:
+    found = parts_of(Matrix.of(samples.three_deployments(999)))
+    assert [(part.deployment, part.models) for part in found] == [
+        ("search", 333),
+        ("speech", 333),
+        ("vision", 333),
+    ]
+    for part in found:
+        assert part.counts == ((3, 3), (3, 333), (0, 333), (2, 112))
+    page = html(samples.three_deployments(999))
+    assert len(re.findall(r'<td data-k="failed">\d+ of \d+</td>', page)) == 9
+
+
+def test_deployments_have_no_table_where_there_is_one() -> None:
+    assert 'class="parts"' not in html(samples.one_of_everything())
+
+
+def test_verdict_and_problems_come_before_all_else_on_the_page() -> None:
+    page = html(samples.three_deployments(999))
+    places = [
+        page.index(part)
+        for part in (
+            "<h1>",
+            'class="verdict',
+            'class="problems',
+            'class="parts',
+            'class="evidence',
+            'class="legend',
+            '<table id="matrix"',
+        )
+    ]
+    assert places == sorted(places)
