@@ -300,7 +300,7 @@ def many(count: int) -> Ledger:
 def three_deployments(models: int) -> Ledger:
     """Three deployments, each with jobs of its own, and `models` models in all."""
     entries: list[Entry] = []
-    jobs = []
+    jobs: list[Job] = []
     for name in ("search", "speech", "vision"):
         ledger = many(models // 3)
         own = {
