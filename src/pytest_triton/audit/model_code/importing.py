@@ -52,7 +52,7 @@ def _obstacle(kind: Kind, path: Path, place: Place | None, message: str) -> Diag
 def _of_sources(modules: Modules, repository: Path | None) -> Iterator[Diagnostic]:
     ahead = [modules.main]
     seen = {modules.main.number}
-    elsewhere = _folders_elsewhere(modules, repository)
+    elsewhere: Mapping[str, Path] | None = None
     while ahead and len(seen) <= _MOST_MODULES:
         module = ahead.pop(0)
         source = module.source
@@ -69,7 +69,9 @@ def _of_sources(modules: Modules, repository: Path | None) -> Iterator[Diagnosti
                 if inner.number not in seen:
                     seen.add(inner.number)
                     ahead.append(inner)
-            if "sys.path" not in modules.main.source.text:
+            if "sys.path" not in modules.main.source.text and _unknown(node):
+                if elsewhere is None:  # it lists directories, which may have many entries
+                    elsewhere = _folders_elsewhere(modules, repository)
                 place = _elsewhere(node, modules, elsewhere)
                 if place:
                     yield _obstacle("misplaced", source.path, source.place(node), place)
@@ -160,19 +162,26 @@ def _folders_elsewhere(modules: Modules, repository: Path | None) -> Mapping[str
     return found
 
 
-def _elsewhere(
-    node: ast.Import | ast.ImportFrom, modules: Modules, elsewhere: Mapping[str, Path]
-) -> str:
-    """Where a module lies that isn't on the path, "" if it can't be said."""
+def _unknown(node: ast.Import | ast.ImportFrom) -> list[str]:
+    """The top-level modules that an import names, without those of libraries and Python's own."""
     if isinstance(node, ast.Import):
         names = [alias.name for alias in node.names]
     else:
         names = [node.module] if node.module and not node.level else []
+    tops = [name.partition(".")[0] for name in names]
+    return [
+        one
+        for one in tops
+        if one not in LIBRARIES and one not in sys.stdlib_module_names and one.isidentifier()
+    ]
+
+
+def _elsewhere(
+    node: ast.Import | ast.ImportFrom, modules: Modules, elsewhere: Mapping[str, Path]
+) -> str:
+    """Where a module lies that isn't on the path, "" if it can't be said."""
     version, model = modules.roots
-    for name in names:
-        first = name.partition(".")[0]
-        if first in LIBRARIES or first in sys.stdlib_module_names or not first.isidentifier():
-            continue
+    for first in _unknown(node):
         if first not in elsewhere or any(_is_there(root, [first]) for root in modules.roots):
             continue
         folder = elsewhere.get(first)
