@@ -17,6 +17,7 @@ from pytest_triton.placement.command_line import NO_ARGUMENTS, CommandLine
 from pytest_triton.placement.hardware import Gpu, Hardware
 from pytest_triton.placement.predict import DEFAULT_TRAITS, ServerTraits
 from pytest_triton.repository import Repository
+from pytest_triton.repository.predicted import PredictedModels
 
 _MOST_FOUND = 20  # by one rule in one model: the others are more of the same
 _NEW_ENOUGH = (99, 0)  # compute capability of GPUs that are given as a count
@@ -32,6 +33,7 @@ def audit(
     server: ServerTraits = DEFAULT_TRAITS,
     own_backends: Sequence[str] = (),
     line: CommandLine = NO_ARGUMENTS,
+    predicted: PredictedModels | None = None,
 ) -> tuple[Diagnostic, ...]:
     """What a reader can see is wrong, or risky, in a repository's models; the worst first.
 
@@ -39,11 +41,11 @@ def audit(
     without one. `select` are the ids, names or prefixes of the rules to apply, all if empty;
     `skip_reported` leaves out those whose findings another bundled check reports. `server` is
     the Triton of production, which has `own_backends` beside those of Triton, and is started with
-    the command line `line`.
+    the command line `line`. `predicted` is what is known of these models' predictions already.
     """
     if isinstance(target, int):
         target = Hardware(tuple(Gpu(id, _NEW_ENOUGH) for id in range(target)), simulated=False)
-    audited = Audited(repository, target, server, own_backends, line)
+    audited = Audited(repository, target, server, own_backends, line, predicted)
     rules = [rule for rule in RULES if not (skip_reported and rule.reported_by)]
     rules = [rule for rule in rules if not select or _selected(rule, select)]
     found = [

@@ -23,12 +23,8 @@ from pytest_triton.placement.predict import (
 from pytest_triton.repository import Model, Repository, model_config_type
 from pytest_triton.repository.pbtxt import line_and_column, walk
 from pytest_triton.repository.positions import locate
-from pytest_triton.repository.refusals import (
-    completed_configs,
-    declared_models,
-    refused_everywhere,
-    with_known_backends,
-)
+from pytest_triton.repository.predicted import PredictedModels
+from pytest_triton.repository.refusals import with_known_backends
 
 if TYPE_CHECKING:
     from pytest_triton.audit.model_code.uses import Use
@@ -194,20 +190,19 @@ class Audited:
         server: ServerTraits = DEFAULT_TRAITS,
         own_backends: Sequence[str] = (),
         line: CommandLine = NO_ARGUMENTS,
+        predicted: PredictedModels | None = None,
     ) -> None:
         self.repository = repository
         self.target = target
         self.line = line
         self.subjects = tuple(Subject(model, self) for model in repository.models)
         self.server = with_known_backends(line.traits(server), own_backends)
+        self._predicted = predicted or PredictedModels(repository.models, line.completes)
 
     @cached_property
     def refused(self) -> Mapping[str, Diagnostic]:
         """The models that no hardware makes Triton load, by name: what `predict` says, too."""
-        models = self.repository.models
-        completed = completed_configs(models) if self.line.completes else {}
-        declared = declared_models(models, completed)
-        return refused_everywhere(models, declared, self.server)
+        return self._predicted.refused(self.server)
 
     @cached_property
     def by_name(self) -> Mapping[str, Subject]:

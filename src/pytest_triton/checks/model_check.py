@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec.structs import replace as replace_fields
 
 from pytest_triton.checks.audit_check import audit_findings, audit_text
 from pytest_triton.checks.invalid import first_invalid
-from pytest_triton.checks.placement_result import declaration, hardware_facts, with_placement
+from pytest_triton.checks.placement_result import declaration, hardware_facts, placement_fields
 from pytest_triton.checks.result import NO_HARDWARE, CheckResult, ConfigFacts, Unproven
 from pytest_triton.checks.unserved import HEADLINE, Unserved, unserved
 from pytest_triton.placement.advice import (
@@ -34,6 +36,7 @@ from pytest_triton.text.wrapping import wrapped
 if TYPE_CHECKING:
     from pytest_triton.checks.run import CheckedDeployment, Seen, TritonSession
     from pytest_triton.errors import PytestTritonError
+    from pytest_triton.options.settings import Settings
     from pytest_triton.repository import Model
 
 
@@ -279,38 +282,39 @@ class ModelCheck:
 
         Finding the config's line takes longer than all else here, so that only failures have it.
         """
-        declared = self._checked.declared.get(self.model.name)
-        line = self._line if failed else None
         asked = hardware or self._session.settings.gpus[0]
-        common = CheckResult(
-            deployment=self._checked.name,
-            model=self.model.name,
+        about = self._about
+        config = replace_fields(about.config, line=self._line) if failed else about.config
+        placement: dict[str, Any] = {}
+        if self._seen is not None and self._verdict is not None:
+            placement = placement_fields(self._seen, self._verdict)
+        return replace_fields(
+            about,
             test=test,
-            config=ConfigFacts(
-                self._place, self._checked.config_hashes.get(self.model.directory, ""), line
-            ),
-            declared=declaration(declared),
-            identity=self._checked.identities.get(self.model.name, ""),
-            run=self._session.run_of(self._checked, asked),
+            config=config,
             hardware=NO_HARDWARE if hardware is None else hardware_facts(hardware, self._verdict),
-            fallback_allowed=self._allowed,
             unproven=self._unproven,
             reported_elsewhere=self._reported_elsewhere,
             findings=self._findings,
             notes=self._notes,
+            **{"run": self._session.run_of(self._checked, asked), **placement},
         )
-        if self._seen is None or self._verdict is None:
-            return common
-        return with_placement(common, self._seen, self._verdict)
 
     # --- parts -------------------------------------------------------------------------------
 
     @property
+    def _about(self) -> CheckResult:
+        """What is the same in the results of all checks of this model."""
+        known = self._session.about_models
+        if self.model.directory not in known:
+            known[self.model.directory] = about_model(
+                self.model, self._checked, self._session.settings, self._start
+            )
+        return known[self.model.directory]
+
+    @property
     def _place(self) -> str:
-        here, anchor = f"{self._start}{os.sep}", str(self.model.anchor)
-        if anchor.startswith(here):
-            return anchor[len(here) :]  # what short_path() would find, far quicker
-        return short_path(self.model.anchor, self._start)
+        return self._about.config.path
 
     @property
     def _line(self) -> int | None:
@@ -327,8 +331,7 @@ class ModelCheck:
 
     @property
     def _allowed(self) -> bool:
-        patterns = self._session.settings.allow_fallback
-        return any(fnmatchcase(self.model.name, pattern) for pattern in patterns)
+        return self._about.fallback_allowed
 
     def _unserved(self, nowhere: Unserved, hardware: HardwareRequest) -> Answer:
         """The model is READY on none of the run's hardware, so that nothing is proven."""
@@ -437,6 +440,24 @@ def _text(
     if more:
         lines += ["", *more]
     return "\n".join(lines)
+
+
+def about_model(
+    model: Model, checked: CheckedDeployment, settings: Settings, start: Path
+) -> CheckResult:
+    """A result that says what is known of a model before any check."""
+    here, anchor = f"{start}{os.sep}", str(model.anchor)
+    inside = anchor.startswith(here)  # then this is what short_path() would find, far quicker
+    place = anchor[len(here) :] if inside else short_path(model.anchor, start)
+    return CheckResult(
+        deployment=checked.name,
+        model=model.name,
+        test="",
+        config=ConfigFacts(place, checked.config_hashes.get(model.directory, "")),
+        declared=declaration(checked.declared.get(model.name)),
+        identity=checked.identities.get(model.name, ""),
+        fallback_allowed=any(fnmatchcase(model.name, one) for one in settings.allow_fallback),
+    )
 
 
 def short_path(path: Path, start: Path) -> str:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from msgspec.structs import replace
+from typing import TYPE_CHECKING, Any
 
 from pytest_triton.checks.result import (
-    CheckResult,
     Declaration,
     Evidence,
     HardwareFacts,
@@ -20,8 +17,9 @@ if TYPE_CHECKING:
     from pytest_triton.checks.run import Seen
     from pytest_triton.placement.compare import Observed, Testimony, Verdict
     from pytest_triton.placement.declared import Declared
-    from pytest_triton.placement.hardware import HardwareRequest
-    from pytest_triton.placement.predict import Prediction
+    from pytest_triton.placement.hardware import Hardware, HardwareRequest
+    from pytest_triton.placement.predict import Prediction, ServerTraits
+    from pytest_triton.servers.running_server import RunningServer
 
 
 def declaration(declared: Declared | None) -> Declaration:
@@ -42,19 +40,18 @@ def hardware_facts(request: HardwareRequest, verdict: Verdict | None) -> Hardwar
     return HardwareFacts(str(request), request.label, count, request.simulated)
 
 
-def with_placement(result: CheckResult, seen: Seen, verdict: Verdict) -> CheckResult:
-    """The result, with what a server did."""
+def placement_fields(seen: Seen, verdict: Verdict) -> dict[str, Any]:
+    """The fields of a CheckResult that say what a server did."""
     predicted, observed = verdict.predicted, verdict.observed
-    return replace(
-        result,
-        predicted=predicted_outcome(predicted),
-        observed=_observed_outcome(observed, predicted),
-        headline=verdict.headline,
-        proof=observed.proof,
-        evidence=tuple([Evidence(one.witness, _report(one)) for one in observed.testimonies]),
-        server=_server(seen, predicted),
-        run=seen.run,
-    )
+    return {
+        "predicted": predicted_outcome(predicted),
+        "observed": _observed_outcome(observed, predicted),
+        "headline": verdict.headline,
+        "proof": observed.proof,
+        "evidence": tuple([Evidence(one.witness, _report(one)) for one in observed.testimonies]),
+        "server": seen.facts,
+        "run": seen.run,
+    }
 
 
 def predicted_outcome(prediction: Prediction) -> Outcome:
@@ -87,15 +84,16 @@ def _report(one: Testimony) -> str:
     return says if one.words in ("", says) else f"{says} ({one.words})"
 
 
-def _server(seen: Seen, predicted: Prediction) -> ServerFacts:
-    version = predicted.server.version
+def server_facts(server: RunningServer, hardware: Hardware, traits: ServerTraits) -> ServerFacts:
+    """What a ledger says of a server that was asked."""
+    version = traits.version
     return ServerFacts(
-        description=seen.server,
+        description=server.description,
         version=".".join(map(str, version)) if any(version) else "",
-        image=seen.image,
-        image_digest=seen.image_digest,
-        gpus=tuple([ServerGpu(gpu.index, gpu.name, gpu.uuid) for gpu in predicted.hardware.gpus]),
-        arguments=seen.arguments,
-        gpu_support=seen.traits.gpu_support,
-        min_compute_capability="{}.{}".format(*seen.traits.min_compute_capability),
+        image=server.image,
+        image_digest=server.image_digest,
+        gpus=tuple([ServerGpu(gpu.index, gpu.name, gpu.uuid) for gpu in hardware.gpus]),
+        arguments=server.spec.arguments,
+        gpu_support=traits.gpu_support,
+        min_compute_capability="{}.{}".format(*traits.min_compute_capability),
     )

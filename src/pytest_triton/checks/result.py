@@ -5,7 +5,8 @@
 
 The report adds whether the test failed; a ledger's entry keeps both (`ledger.entries`). Everything
 here is frozen, and fields that say nothing are left out of the JSON. `display` texts are made where
-they are shown, from these values.
+they are shown, from these values. No value can be part of a circle (`gc=False`): thousands of them
+are kept to the end of a run.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ NO_OBSERVATION: dict[Unproven, str] = {
 }
 
 
-class ServerGpu(Struct, frozen=True, omit_defaults=True):
+class ServerGpu(Struct, frozen=True, omit_defaults=True, gc=False):
     """A GPU as the server sees it: `id` is what `gpus: [..]` in a config means."""
 
     id: Number
@@ -64,7 +65,7 @@ class ServerGpu(Struct, frozen=True, omit_defaults=True):
     uuid: str = ""
 
 
-class ServerFacts(Struct, frozen=True, omit_defaults=True):
+class ServerFacts(Struct, frozen=True, omit_defaults=True, gc=False):
     """The server that was asked. `version` is Triton's, empty if it did not report it; `arguments`
     are those of its command line that a user gave. `gpu_support` and `min_compute_capability`
     ("7.5") are those of its build."""
@@ -80,7 +81,7 @@ class ServerFacts(Struct, frozen=True, omit_defaults=True):
     min_compute_capability: str = ""
 
 
-class HardwareFacts(Struct, frozen=True, omit_defaults=True):
+class HardwareFacts(Struct, frozen=True, omit_defaults=True, gc=False):
     """The hardware of a check: `spec` as --triton-gpus takes it (`none`, `2`, `0,1`, `sim:2`),
     `label` for people, `gpus` the number that the server had (null: no server reported it)."""
 
@@ -94,7 +95,7 @@ NO_HARDWARE: Final = HardwareFacts()
 """Of a check that is about no hardware."""
 
 
-class ConfigFacts(Struct, frozen=True, omit_defaults=True):
+class ConfigFacts(Struct, frozen=True, omit_defaults=True, gc=False):
     """The model's config: `path` as seen from where pytest ran, `line` that of its first
     instance_group (of failed checks only), `hash` of what it says, whatever its layout."""
 
@@ -103,7 +104,7 @@ class ConfigFacts(Struct, frozen=True, omit_defaults=True):
     line: Number | None = None
 
 
-class Declaration(Struct, frozen=True, omit_defaults=True):
+class Declaration(Struct, frozen=True, omit_defaults=True, gc=False):
     """What the config declares: its instance groups, or which sort of config has none."""
 
     kind: Literal["groups", "nothing", "ensemble", "unreadable"]
@@ -114,7 +115,7 @@ class Declaration(Struct, frozen=True, omit_defaults=True):
         return " + ".join([group.summary for group in self.groups]) or self.kind
 
 
-class Outcome(Struct, frozen=True, omit_defaults=True):
+class Outcome(Struct, frozen=True, omit_defaults=True, gc=False):
     """What a model comes to on some hardware, predicted or observed.
 
     `placement` has the instances of a model that is served, `reason` (a class, as `no-gpu`) and
@@ -147,7 +148,7 @@ class Outcome(Struct, frozen=True, omit_defaults=True):
         return tuple(dict.fromkeys(one.kind for one in self.placement))
 
 
-class Evidence(Struct, frozen=True, omit_defaults=True):
+class Evidence(Struct, frozen=True, omit_defaults=True, gc=False):
     """Something that was asked where the model runs, and what it reported."""
 
     name: str
@@ -157,7 +158,7 @@ class Evidence(Struct, frozen=True, omit_defaults=True):
         return f"{self.name}: {self.report}" if self.report else self.name
 
 
-class CheckResult(Struct, frozen=True, omit_defaults=True):
+class CheckResult(Struct, frozen=True, omit_defaults=True, gc=False):
     """One bundled check of one model.
 
     `hardware` is that of a check that runs on some. `predicted`, `observed`, `headline`, `proof`,

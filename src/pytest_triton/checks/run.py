@@ -14,7 +14,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from pytest_triton.checks.placement_result import server_facts
 from pytest_triton.checks.release import THE_SERVER, release_of
+from pytest_triton.checks.result import CheckResult, ServerFacts
 from pytest_triton.client.tls import Access
 from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.errors import PytestTritonError, tells_all
@@ -30,7 +32,6 @@ from pytest_triton.placement.libraries import PYTHON_RUNTIME
 from pytest_triton.placement.predict import (
     Prediction,
     ServerTraits,
-    ample_gpus,
     predict_all,
 )
 from pytest_triton.placement.releases import NEWEST_KNOWN, ChosenRelease
@@ -40,10 +41,8 @@ from pytest_triton.plan.sharding import needed
 from pytest_triton.rehearsal.completed_configs import as_json
 from pytest_triton.rehearsal.simulation import is_backend_name
 from pytest_triton.repository import Model, Repository, model_config_type, read_repository
+from pytest_triton.repository.predicted import PredictedModels
 from pytest_triton.repository.refusals import (
-    completed_configs,
-    declared_models,
-    refused_everywhere,
     with_known_backends,
 )
 from pytest_triton.servers.pool import Pool, ServerPool
@@ -51,8 +50,6 @@ from pytest_triton.servers.running_server import RunningServer
 from pytest_triton.servers.spec import ServerSpec
 
 if TYPE_CHECKING:
-    from tritonclient.grpc.model_config_pb2 import ModelConfig
-
     from pytest_triton.diagnostics.diagnostic import Diagnostic
 
 
@@ -141,21 +138,18 @@ class CheckedDeployment:
 
     @cached_property
     def declared(self) -> Mapping[str, Declared]:
-        """What each model with a readable config declares, by name.
-
-        What Triton refuses on sight, for what is on disk, is part of it (a flaw).
-        """
-        return declared_models(self.repository.models, self.completed)
+        """What each model with a readable config declares, by name."""
+        return self.predicted.declared
 
     @cached_property
-    def completed(self) -> Mapping[str, ModelConfig]:
-        """The configs that real backends would complete, completed, by the models' names."""
-        return completed_configs(self.repository.models) if self.line.completes else {}
+    def predicted(self) -> PredictedModels:
+        """What is predicted of the models."""
+        return PredictedModels(self.repository.models, self.line.completes)
 
     @cached_property
     def completed_json(self) -> tuple[tuple[str, str], ...]:
-        """What stand-ins are told of it."""
-        return as_json(self.completed) if self.stand_ins else ()
+        """What stand-ins are told of the configs that real backends would complete."""
+        return as_json(self.predicted.completed) if self.stand_ins else ()
 
     @cached_property
     def name(self) -> str:
@@ -186,7 +180,7 @@ class CheckedDeployment:
                 names.add(f"{backend}/{runtime}")
         return tuple(sorted(names))
 
-    @property
+    @cached_property
     def traits(self) -> ServerTraits:
         """What is predicted for: a server that has Triton's backends and the user's own.
 
@@ -218,7 +212,8 @@ class CheckedDeployment:
                     "a version directory has no python file, and Triton's python backend waits "
                     "for it without end: add 1/model.py, or rehearse (--triton-backends=stand-in)"
                 )
-        for predictions in (self._predicted_without_gpu, self._predicted_with_ample_gpus):
+        predicted, traits = self.predicted, self._traits_of(self.stated_release)
+        for predictions in (predicted.on(NO_GPU, traits), predicted.on_ample_gpus(traits)):
             for name, prediction in predictions.items():
                 refusal = prediction.refusal
                 if refusal is not None and refusal.reason == "crash":
@@ -234,21 +229,7 @@ class CheckedDeployment:
 
     def refused_everywhere(self, model: str) -> Diagnostic | None:
         """The refusal that no hardware mends, also that of an ensemble for its models' sake."""
-        return self.refused.get(model)
-
-    @cached_property
-    def refused(self) -> Mapping[str, Diagnostic]:
-        """All models that no hardware makes Triton load, by name."""
-        return refused_everywhere(self.repository.models, self.declared, self.traits)
-
-    @cached_property
-    def _predicted_without_gpu(self) -> Mapping[str, Prediction]:
-        return predict_all(self.declared, NO_GPU, server=self._traits_of(self.stated_release))
-
-    @cached_property
-    def _predicted_with_ample_gpus(self) -> Mapping[str, Prediction]:
-        gpus = ample_gpus(self.declared.values(), at_least=2)
-        return predict_all(self.declared, gpus, server=self._traits_of(self.stated_release))
+        return self.predicted.refused(self.traits).get(model)
 
     @cached_property
     def left_out(self) -> tuple[Path, ...]:
@@ -289,20 +270,21 @@ class CheckedDeployment:
 class Seen:
     """What one server made of a deployment, beside what was predicted of just that server.
 
-    `server` names it, `traits` are its release and build, `run` says whether it is a real run or a
-    rehearsal. `notes` are what else is worth telling of an attached one: its GPUs, as far as it
-    tells, and what else it serves.
+    `facts` and `traits` are the server's, the latter its release and build; `run` says whether it
+    is a real run or a rehearsal. `notes` are what else is worth telling of an attached one: its
+    GPUs, as far as it tells, and what else it serves.
     """
 
-    server: str
+    facts: ServerFacts
     traits: ServerTraits
     run: str
     observed: Mapping[str, Observed]
     predicted: Mapping[str, Prediction]
     notes: tuple[str, ...] = ()
-    image: str | None = None
-    image_digest: str | None = None
-    arguments: tuple[str, ...] = ()
+
+    @property
+    def server(self) -> str:
+        return self.facts.description
 
 
 _ReadKey = tuple[tuple[Path, ...], Backends, bool, CommandLine, ChosenRelease]
@@ -339,6 +321,7 @@ class TritonSession:
         self._predicted: dict[tuple[CheckedDeployment, ServerTraits], Everywhere | None] = {}
         self._runs: dict[tuple[CheckedDeployment, HardwareRequest], str] = {}
         self._told: set[str] = set()
+        self.about_models: dict[Path, CheckResult] = {}  # by the models' directories
 
     @cached_property
     def deployments(self) -> tuple[CheckedDeployment, ...]:
@@ -524,7 +507,7 @@ class TritonSession:
         hardware = request.hardware()
         if hardware is None:
             return self.seen(checked, request).predicted
-        return predict_all(checked.declared, hardware, server=server)
+        return checked.predicted.on(hardware, server)
 
     def poll_refusal(self, checked: CheckedDeployment, model: str) -> PollRefusal | None:
         """Triton's own word on a model's config; None if it took it, or no server can be had."""
@@ -611,6 +594,7 @@ def _audit(
         own_backends=settings.own_backends,
         line=checked.line,
         skip_reported=True,
+        predicted=checked.predicted,
     ):
         directory = finding.path
         while directory not in repositories and directory.parent not in repositories:
@@ -625,15 +609,12 @@ def look(checked: CheckedDeployment, server: RunningServer, hardware: Hardware) 
 
     traits = traits_of(server)
     return Seen(
-        server=server.description,
+        facts=server_facts(server, hardware, traits),
         traits=traits,
         run=server.spec.run,
         observed=observe(server, [model.name for model in checked.repository.models]),
-        predicted=predict_all(checked.declared, hardware, server=traits),
+        predicted=checked.predicted.on(hardware, traits),
         notes=_notes(checked, server) if server.spec.where == "attached" else (),
-        image=server.image,
-        image_digest=server.image_digest,
-        arguments=server.spec.arguments,
     )
 
 

@@ -59,13 +59,12 @@ from pytest_triton.placement.advice import cure
 from pytest_triton.placement.declared import Declared
 from pytest_triton.placement.hardware import Gpu, Hardware, HardwareRequest
 from pytest_triton.placement.instances import NOTHING
-from pytest_triton.placement.predict import Prediction, ServerTraits, predict_all
+from pytest_triton.placement.predict import Prediction, ServerTraits
 from pytest_triton.placement.refusal import Refusal
 from pytest_triton.placement.releases import ChosenRelease, shown_version
 from pytest_triton.placement.unserved import fewest_gpus, needs
 from pytest_triton.repository import Model, position_of
 from pytest_triton.repository.refusals import (
-    refused_everywhere,
     shown_problem,
     with_known_backends,
 )
@@ -236,8 +235,8 @@ def _only(name: str, predicted: Sequence[PredictedDeployment]) -> list[Predicted
 def _predict(
     checked: CheckedDeployment, asked: Sequence[Asked], server: ServerTraits
 ) -> PredictedDeployment:
-    refused = refused_everywhere(checked.repository.models, checked.declared, server)
-    everywhere = [predict_all(checked.declared, one.hardware, server=server) for one in asked]
+    refused = checked.predicted.refused(server)
+    everywhere = [checked.predicted.on(one.hardware, server) for one in asked]
     models = []
     for model in checked.repository.models:
         if model.readable:

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pytest_triton.evidence.log_messages import messages
-from pytest_triton.placement.instances import Instances, Kind, Placement
+from pytest_triton.placement.instances import Kind, Placement, placed
 from pytest_triton.placement.predict import NUMBERED_INSTANCES
 
 _INITIALIZE = "TRITONBACKEND_ModelInstanceInitialize: "
@@ -224,8 +224,8 @@ def _placement(lines: Sequence[InstanceLine], versions: int) -> Told:
     counted = Counter((line.kind, line.device) for line in lines)
     if any(count % versions for count in counted.values()):
         return Told(None, f"{len(lines)} instances of {versions} versions, not the same of each")
-    placement = Placement(
-        [Instances(kind, device, count // versions) for (kind, device), count in counted.items()]
+    placement = placed(
+        *[(kind, device, count // versions) for (kind, device), count in counted.items()]
     )
     names = ", ".join(
         f"{line.instance} ({line.kind}{'' if line.device is None else f' device {line.device}'})"

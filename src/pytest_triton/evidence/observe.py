@@ -26,7 +26,6 @@ from pytest_triton.evidence.resolved_config import groups_of, grpc_model_config,
 from pytest_triton.evidence.server_build import build_in_log, build_in_reasons
 from pytest_triton.placement.command_line import BadArguments, CommandLine
 from pytest_triton.placement.compare import ABSENT, READY, Observed, Testimony
-from pytest_triton.placement.instances import Placement
 from pytest_triton.placement.predict import ResolvedGroup, ServerTraits
 from pytest_triton.placement.refusal import Refusal, classify
 from pytest_triton.servers.attached.server import Api, api_of
@@ -123,7 +122,7 @@ def _ready(
 
 
 def _words(groups: Iterable[ResolvedGroup]) -> str:
-    return ", ".join([f"{group.name}: {Placement(group.runs())}" for group in groups])
+    return ", ".join([f"{group.name}: {group.placement}" for group in groups])
 
 
 def _not_ready(entry: Mapping[str, str] | None, logged: Sequence[str]) -> Observed:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_triton.client.grpc import grpc_client
 from pytest_triton.client.http import ServerSilent
-from pytest_triton.placement.instances import Kind, Placement
+from pytest_triton.placement.instances import Kind, Placement, placed
 from pytest_triton.placement.predict import ResolvedGroup
 
 _KINDS: Mapping[str, Kind] = {"KIND_GPU": "GPU", "KIND_CPU": "CPU"}
@@ -34,7 +34,7 @@ def _group(group: Mapping[str, Any]) -> ResolvedGroup:
 
 def placement_of(groups: Iterable[ResolvedGroup]) -> Placement:
     """The placement that resolved groups describe."""
-    return Placement([runs for group in groups for runs in group.runs()])
+    return placed(*[each for group in groups for each in group.runs])
 
 
 def grpc_model_config(address: str, model: str) -> Mapping[str, Any]:

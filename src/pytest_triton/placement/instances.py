@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from pytest_triton.arguments.checked import check, checked
@@ -103,6 +104,15 @@ class Placement:
     def total(self) -> int:
         """The number of instances, on all devices together."""
         return sum(i.count for i in self._instances)
+
+
+@lru_cache(maxsize=4096)
+def placed(*instances: tuple[Kind, int | None, int]) -> Placement:
+    """The placement of instances given as (kind, device, count).
+
+    Equal ones are one object: thousands of models share a few placements.
+    """
+    return Placement([Instances(*each) for each in instances])
 
 
 def _sort_key(instances: Instances) -> tuple[int, int]:

@@ -35,7 +35,7 @@ from pytest_triton.placement.backends import Backend, backend_named
 from pytest_triton.placement.data_flow import Signature, check_data_flow
 from pytest_triton.placement.declared import Declared, DeclaredGroup, OnDisk, shortened
 from pytest_triton.placement.hardware import HARDWARE, Gpu, Hardware
-from pytest_triton.placement.instances import NOTHING, Instances, Kind, Placement
+from pytest_triton.placement.instances import NOTHING, Kind, Placement, placed
 from pytest_triton.placement.libraries import PYTHON_RUNTIME, library_name
 from pytest_triton.placement.polling import decoupled_cache_flaw
 from pytest_triton.placement.rate_limits import RateLimiter, RateLimits
@@ -114,11 +114,17 @@ class ResolvedGroup:
         repeats = len(self.gpus) if self.kind == "GPU" else 1
         return tuple(name for name in names for _ in range(repeats))
 
-    def runs(self) -> list[Instances]:
-        """The group's instances, a value for each device."""
+    @property
+    def runs(self) -> tuple[tuple[Kind, int | None, int], ...]:
+        """How many instances on which device, as `placed` takes them."""
         if self.kind == "GPU":
-            return [Instances("GPU", gpu, self.count) for gpu in self.gpus]
-        return [Instances(self.kind, None, self.count)]
+            return tuple([("GPU", gpu, self.count) for gpu in self.gpus])
+        return ((self.kind, None, self.count),)
+
+    @property
+    def placement(self) -> Placement:
+        """Where the group's instances run."""
+        return placed(*self.runs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -511,10 +517,12 @@ def _placement(groups: Iterable[ResolvedGroup]) -> Placement:
     counts: Counter[tuple[Kind, tuple[int, ...]]] = Counter()
     for group in groups:
         counts[group.kind, group.gpus if group.kind == "GPU" else ()] += group.count
-    return Placement(
-        Instances(kind, gpu, count)
-        for (kind, gpus), count in counts.items()
-        for gpu in (gpus if kind == "GPU" else (None,))
+    return placed(
+        *[
+            (kind, gpu, count)
+            for (kind, gpus), count in counts.items()
+            for gpu in (gpus if kind == "GPU" else (None,))
+        ]
     )
 
 

@@ -35,7 +35,7 @@ class RateLimits:
     Without any, there is as much of a resource as the instance takes that takes most of it.
     """
 
-    limits: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
+    limits: Mapping[int, Mapping[str, int]] = field(default_factory=dict, hash=False)
 
     @classmethod
     def of_arguments(cls, arguments: Sequence[str]) -> RateLimits | None:

@@ -29,6 +29,7 @@ from pytest_triton.text.shown_text import shown
 
 if TYPE_CHECKING:
     from pytest_triton.checks.model_check import ModelCheck
+    from pytest_triton.checks.result import CheckResult
     from pytest_triton.checks.run import CheckedDeployment, TritonSession
     from pytest_triton.reports.ledger_writer import LedgerWriter
 
@@ -52,6 +53,7 @@ class RepositoryChecks:
         self._asking_others = False
         self._collected: set[Path] = set()
         self._selection = Selection()
+        self._latest: tuple[str | None, CheckResult | None] = (None, None)  # JSON and value
         self._left_to_others = ""  # why a check left its failure to another one
         self._unreported = ""  # the same, when that one didn't fail
 
@@ -257,7 +259,9 @@ class RepositoryChecks:
         hardware = hardware_of(item)
         test = item.originalname or item.name
         result = check.result(test, hardware, failed=report.failed)
-        setattr(report, REPORT_ATTRIBUTE, to_json(result))
+        text = to_json(result)
+        setattr(report, REPORT_ATTRIBUTE, text)
+        self._latest = (text, result)
         if report.when != "teardown":  # JUnit takes the properties of the teardown's report
             properties = [*properties_of(result)]
             item.user_properties += properties
@@ -280,7 +284,9 @@ class RepositoryChecks:
         return sections
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        result = result_of(report)
+        text, result = self._latest
+        if text is None or text is not getattr(report, REPORT_ATTRIBUTE, None):
+            result = result_of(report)  # from a worker
         if result is not None:
             self.table.add(result, failed=report.failed)
             if report.skipped:

@@ -447,10 +447,7 @@ def _check(entry: Entry) -> dict[str, Any]:
 def _outcome(outcome: Outcome | None) -> dict[str, Any] | None:
     if outcome is None:
         return None
-    groups = [
-        {"name": group.name, "summary": " · ".join(map(str, group.runs()))}
-        for group in outcome.groups
-    ]
+    groups = [{"name": group.name, "summary": str(group.placement)} for group in outcome.groups]
     return {"summary": str(outcome), "text": outcome.text, "groups": groups}
 
 

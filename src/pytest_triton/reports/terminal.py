@@ -158,10 +158,14 @@ class PlacementTable:
             self._findings.update(dict.fromkeys(result.findings))
         self._notes.update(dict.fromkeys(result.notes))
         key = (result.deployment, result.model)
-        row = self._rows.setdefault(key, _Row(str(result.declared)))
+        row = self._rows.get(key)
+        if row is None:
+            row = self._rows[key] = _Row(str(result.declared))
         row.failed = row.failed or failed
+        if not result.is_placement:
+            return
         cell = _Cell(result, failed)
-        if result.is_placement and str(cell):
+        if str(cell):
             row.cells[result.hardware.label] = cell
 
     def lines(self) -> list[tuple[list[str], bool]]:

@@ -87,6 +87,13 @@ def refused_everywhere(
     if all(prediction.ready for prediction in without.values()):
         return {}
     ample = predict_all(declared, ample_gpus(declared.values(), at_least=2), server=server)
+    return refused_on_all(models, without, ample)
+
+
+def refused_on_all(
+    models: Iterable[Model], without: Mapping[str, Prediction], ample: Mapping[str, Prediction]
+) -> Mapping[str, Diagnostic]:
+    """The models that are refused `without` a GPU, and with `ample` GPUs."""
     by_name = {model.name: model for model in models}
     return {
         name: refused_model(by_name[name], prediction, by_name)
@@ -153,6 +160,7 @@ __all__ = [
     "place_of",
     "refused_everywhere",
     "refused_model",
+    "refused_on_all",
     "shown_problem",
     "with_known_backends",
 ]

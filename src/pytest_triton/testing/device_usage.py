@@ -17,7 +17,7 @@ from pytest_triton.evidence.metrics import (
     labelled_gpus,
     what_is_wrong,
 )
-from pytest_triton.placement.instances import Placement
+from pytest_triton.placement.instances import Placement, placed
 
 if TYPE_CHECKING:
     from pytest_triton.placement.compare import Observed
@@ -86,7 +86,7 @@ def active(observed: Observed) -> Placement:
     if not observed.groups:
         return observed.placement
     groups = [group for group in observed.groups if not group.passive]
-    return Placement([instances for group in groups for instances in group.runs()])
+    return placed(*[each for group in groups for each in group.runs])
 
 
 def _counted(server: TritonServer, before: str, model: str, sent: int) -> Ran:

@@ -752,7 +752,7 @@ class TritonServer:
         from pytest_triton.repository import model_config_type
 
         copied = model_config_type()()
-        copied.CopyFrom(self._checked.completed.get(name, self.models[name].config))
+        copied.CopyFrom(self._checked.predicted.completed.get(name, self.models[name].config))
         return copied
 
     def _dependents_last(self, names: list[str]) -> list[str]:

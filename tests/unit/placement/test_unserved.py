@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from pytest_triton.placement import predict as predict_module
-from pytest_triton.placement import unserved
+from pytest_triton.placement import instances, unserved
 from pytest_triton.placement.declared import Declared
 from pytest_triton.placement.hardware import Gpu, Hardware, HardwareRequest
 from pytest_triton.placement.instances import Instances, Placement
@@ -146,7 +145,8 @@ def test_fewest_gpus_of_many_equal_groups_makes_their_instances_once(
         made.append(1)
         return Instances(*arguments)
 
-    monkeypatch.setattr(predict_module, "Instances", counted)
+    monkeypatch.setattr(instances, "Instances", counted)
+    instances.placed.cache_clear()
     ids = ", ".join(map(str, range(100)))
     group = "instance_group { kind: KIND_GPU }\n"
     text = group * 500 + f"instance_group {{ kind: KIND_GPU gpus: [{ids}] }}"
