@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -134,7 +136,8 @@ def test_what_a_plugin_makes_of_one_models_checks_the_others_get_too(
             metafunc.parametrize("time", [1, 2], indirect=True)
         """
     )
-    arguments = ("--triton-repo=models", "--triton-gpus=none", "-k", "config")
+    copies = "--triton-copy-checks=on"
+    arguments = ("--triton-repo=models", "--triton-gpus=none", "-k", "config", copies)
     twice = [f"models/{model}/config.pbtxt::test_config[{time}]" for model in "ab" for time in "12"]
     assert [id for id in collect(pytester, *arguments) if "test_config" in id] == twice
     result = pytester.runpytest(*arguments, "-s", "-p", "no:randomly")
@@ -143,18 +146,18 @@ def test_what_a_plugin_makes_of_one_models_checks_the_others_get_too(
     assert told == [f"time {time} of {id}" for id, time in zip(twice, "1212", strict=True)]
 
 
+@pytest.mark.parametrize("copies", ["on", "off"])
 @pytest.mark.parametrize("owner", ["a", "b"])
 def test_a_models_own_conftest_is_for_its_checks_only(
-    pytester: pytest.Pytester, models: RepositoryBuilder, owner: str
+    pytester: pytest.Pytester, models: RepositoryBuilder, owner: str, copies: str
 ) -> None:
     (models.path / owner / "conftest.py").write_text(
         "import pytest\n"
         "@pytest.fixture(autouse=True)\n"
         "def own(request): print('own of', request.node.nodeid)\n"
     )
-    result = pytester.runpytest(
-        "--triton-repo=models", "--triton-gpus=none", "-s", "-p", "no:randomly"
-    )
+    arguments = ("--triton-repo=models", "--triton-gpus=none", f"--triton-copy-checks={copies}")
+    result = pytester.runpytest(*arguments, "-s", "-p", "no:randomly")
     result.assert_outcomes(passed=8)
     told = [line.partition("own of ")[2] for line in result.outlines if "own of " in line]
     checks = [id for id in ALL if f"models/{owner}/" in id and "sim-2" not in id]
@@ -179,10 +182,54 @@ def test_a_fixture_added_to_one_check_is_not_added_to_others(
                     item.fixturenames.append("extra")
         """
     )
-    result = pytester.runpytest("--triton-repo=models", "-s", "-p", "no:randomly")
+    arguments = ("--triton-repo=models", "--triton-copy-checks=on")
+    result = pytester.runpytest(*arguments, "-s", "-p", "no:randomly")
     result.assert_outcomes(passed=15)
     told = [line.partition("extra for ")[2] for line in result.outlines if "extra for " in line]
     assert told == [id for id in ALL if "models/b/" in id]
+
+
+def test_a_hook_is_asked_about_each_model_in_a_small_repository(
+    pytester: pytest.Pytester, models: RepositoryBuilder
+) -> None:
+    pytester.makeconftest(
+        """
+        def pytest_generate_tests(metafunc):
+            if "models/b/" in metafunc.definition.nodeid and "config" in metafunc.function.__name__:
+                metafunc.fixturenames.append("time")
+                metafunc.parametrize("time", [1, 2])
+        """
+    )
+    found = collect(pytester, "--triton-repo=models", "-k", "test_config")
+    assert found == [ALL[0], f"{ALL[5]}[1]", f"{ALL[5]}[2]"]
+
+
+def test_copied_checks_have_the_same_results_as_collected_ones(
+    pytester: pytest.Pytester, models: RepositoryBuilder
+) -> None:
+    models.add("c")
+    models.add("d", "{ kind: KIND_TPU }")
+    shown, entries = [], []
+    for copies in ("on", "off"):
+        result = pytester.runpytest(
+            "--triton-repo=models",
+            f"--triton-copy-checks={copies}",
+            "--triton-ledger=ledger.json",
+            "--junitxml=junit.xml",
+            "-v",
+            "-rA",
+            "-p",
+            "no:randomly",
+        )
+        shown.append([line for line in result.outlines if "::" in line or "GPU" in line])
+        ledger = json.loads((pytester.path / "ledger.json").read_text())
+        entries.append(ledger["entries"])
+        junit = (pytester.path / "junit.xml").read_text()
+        entries[-1].append(re.sub(r' (time|timestamp|hostname)="[^"]*"', "", junit))
+        (pytester.path / "ledger.json").unlink()
+    assert len(shown[0]) > 20
+    assert shown[0] == shown[1]
+    assert entries[0] == entries[1]
 
 
 def test_own_tests_inside_a_repository_are_kept(

@@ -63,6 +63,7 @@ VALUES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "markdown": ("report.md", lambda start: start / "report.md"),
     "gitlab": ("quality.json", lambda start: start / "quality.json"),
     "github": ("off", lambda start: False),
+    "copy_checks": ("on", lambda start: True),
 }
 
 

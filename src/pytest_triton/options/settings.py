@@ -318,6 +318,12 @@ class Settings:
         "Where it hasn't, or no test used it, the run fails (repeatable)",
         repeatable=True,
     )
+    copy_checks: bool | None = option(
+        "switch",
+        "on|off",
+        "whether pytest and its plugins are asked about the checks of one model only, and those "
+        "of the others are copies (default: on for 300 models and more)",
+    )
     ledger: Path | None = option(
         "path",
         "FILE.json",

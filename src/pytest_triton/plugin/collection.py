@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_triton.plugin.pytest_internals import copy_of, show_at
 from pytest_triton.text.shown_text import node_name
 
 if TYPE_CHECKING:
@@ -29,12 +30,14 @@ if TYPE_CHECKING:
 class RepositoryDirectory(pytest.Directory):
     """A directory of models, one node each.
 
-    `checks` are the checks of one of them as pytest collected them, by which those of the others
-    are made: they are the same functions, with the same fixtures and parameters, and to have pytest
-    and all plugins find that out a thousand times takes longer than the checks themselves.
+    With `copies`, `checks` are the checks of one of them as pytest collected them, by which those
+    of the others are made: they are the same functions, with the same fixtures and parameters, and
+    to have pytest and all plugins find that out a thousand times takes longer than the checks
+    themselves.
     """
 
     checked: CheckedDeployment
+    copies: bool = False
     checks: Sequence[pytest.Function] = ()
 
     def collect(self) -> Iterable[pytest.Collector]:
@@ -99,41 +102,26 @@ class ChecksModule(pytest.Module):
 
     def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
         for item in self._checks():
-            # what `-v` and editors show as the place of a check: the config, not our module
-            item.__dict__["location"] = (
-                self.nodeid,
-                None,
-                f"{node_name(self.model.name)}::{item.name}",
-            )
+            if isinstance(item, pytest.Item):
+                show_at(item, self.nodeid, f"{node_name(self.model.name)}::{item.name}")
             yield item
 
     def _checks(self) -> Iterable[pytest.Item | pytest.Collector]:
         repository = self.getparent(RepositoryDirectory)
         assert repository is not None
-        parents = self.listchain()
-        if any(isinstance(node, ModelDirectory) and node.has_conftest for node in parents):
+        if not repository.copies or self._has_conftest():
             return super().collect()
         if repository.checks:
-            return [self._like(check) for check in repository.checks]
+            return [copy_of(check, self) for check in repository.checks]
         checks = [*super().collect()]
         functions = [check for check in checks if type(check) is pytest.Function]
         if len(functions) == len(checks):  # no plugin has made something else of them
             repository.checks = functions
         return checks
 
-    def _like(self, check: pytest.Function) -> pytest.Function:
-        """A check of another model as one of this model, as pytest makes one with parameters."""
-        callspec = getattr(check, "callspec", None)
-        made: pytest.Function = pytest.Function.from_parent(
-            self,
-            name=check.name,
-            originalname=check.originalname,
-            fixtureinfo=check._fixtureinfo,
-            callspec=callspec,
-            keywords={callspec.id: True} if callspec is not None else None,
-        )
-        made.fixturenames = [*made.fixturenames]  # some plugins add to it, for one test
-        return made
+    def _has_conftest(self) -> bool:
+        parents = self.listchain()
+        return any(isinstance(node, ModelDirectory) and node.has_conftest for node in parents)
 
 
 def model_of(node: pytest.Item | pytest.Collector) -> tuple[Model, CheckedDeployment] | None:
@@ -143,10 +131,11 @@ def model_of(node: pytest.Item | pytest.Collector) -> tuple[Model, CheckedDeploy
 
 
 def repository_node(
-    parent: pytest.Collector, path: Path, checked: CheckedDeployment
+    parent: pytest.Collector, path: Path, checked: CheckedDeployment, *, copies: bool
 ) -> RepositoryDirectory:
     node = RepositoryDirectory.from_parent(parent, path=path, nodeid=_node_id(parent, path))
     node.checked = checked
+    node.copies = copies
     return node
 
 

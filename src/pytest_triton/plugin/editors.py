@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from pytest_triton.plugin.collection import model_of
+from pytest_triton.plugin.pytest_internals import hide_parameters
 
 _VS_CODE = "vscode_pytest"
 
@@ -22,4 +23,4 @@ def suit_editor(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
         return
     for item in items:
         if model_of(item) is not None:
-            vars(item).pop("callspec", None)
+            hide_parameters(item)

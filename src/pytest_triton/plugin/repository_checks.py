@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from pytest_triton.errors import PytestTritonError
 from pytest_triton.options.settings import Settings
 from pytest_triton.plugin.collection import model_of, repository_node
 from pytest_triton.plugin.editors import suit_editor
+from pytest_triton.plugin.pytest_internals import copies_checks, hand_in
 from pytest_triton.plugin.selection import (
     Selection,
     hardware_of,
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from pytest_triton.checks.result import CheckResult
     from pytest_triton.checks.run import CheckedDeployment, TritonSession
     from pytest_triton.reports.ledger_writer import LedgerWriter
+    from pytest_triton.repository import Model
+
+_CHECK: pytest.StashKey[ModelCheck] = pytest.StashKey()
 
 
 class RepositoryChecks:
@@ -118,7 +123,7 @@ class RepositoryChecks:
         if checked is None:
             return None
         self._collected.add(path)
-        return repository_node(parent, path, checked)
+        return repository_node(parent, path, checked, copies=self._fast)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
@@ -161,25 +166,35 @@ class RepositoryChecks:
             metafunc.parametrize("triton_hardware", hardware, ids=[each.id for each in hardware])
 
     @pytest.fixture
-    def triton_check(self) -> ModelCheck:
+    def triton_check(self, request: pytest.FixtureRequest) -> ModelCheck:
         """A model of the repository, with what is known and seen of it (bundled checks only)."""
-        pytest.fail("triton_check is for the bundled checks only")
+        check: ModelCheck | None = request.node.stash.get(_CHECK, None)
+        if check is None:
+            pytest.fail("triton_check is for the bundled checks only")
+        return check
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         found = model_of(item)
         if found is None:
             return
-        # Our arguments are put in directly: a run of pytest's fixtures for each of thousands of
-        # tests takes longer than the checks themselves.
-        assert isinstance(item, pytest.Function)
+        check = item.stash[_CHECK] = self._check_of(*found)
+        if not self._fast or not isinstance(item, pytest.Function):
+            return
+        arguments: dict[str, object] = {"triton_check": check}
+        hardware = hardware_of(item)
+        if hardware is not None:
+            arguments["triton_hardware"] = hardware
+        hand_in(item, arguments)
+
+    def _check_of(self, model: Model, checked: CheckedDeployment) -> ModelCheck:
         start = self.config.invocation_params.dir
-        item.funcargs["triton_check"] = self._model_check(
-            *found, self.session, start, self._selection.runs
-        )
-        callspec = getattr(item, "callspec", None)
-        if callspec is not None and "triton_hardware" in callspec.params:
-            item.funcargs["triton_hardware"] = callspec.params["triton_hardware"]
+        return self._model_check(model, checked, self.session, start, self._selection.runs)
+
+    @cached_property
+    def _fast(self) -> bool:
+        models = sum(len(checked.repository.models) for checked in self.session.deployments)
+        return copies_checks(self.settings.copy_checks, models)
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Leave the models of other shards out. Tests that aren't about a model stay."""
@@ -252,10 +267,7 @@ class RepositoryChecks:
         found = model_of(item)
         if found is None or not isinstance(item, pytest.Function):
             return
-        check = item.funcargs.get("triton_check")
-        if not isinstance(check, self._model_check):  # skipped before it began
-            start = self.config.invocation_params.dir
-            check = self._model_check(*found, self.session, start, self._selection.runs)
+        check = item.stash.get(_CHECK, None) or self._check_of(*found)  # skipped before it began
         hardware = hardware_of(item)
         test = item.originalname or item.name
         result = check.result(test, hardware, failed=report.failed)
