@@ -241,7 +241,7 @@ class ModelCheck:
         if self._checked.attached and not observed.ready and observed.refusal is None:
             headline, advice = f"not loaded on this server ({observed.state})", _NOT_LOADED
             verdict = self._verdict = replace(verdict, ok=False, headline=headline)
-        elif hardware.kind == "own" and observed.refusal is not None and verdict.ok:
+        elif hardware.is_own and observed.refusal is not None and verdict.ok:
             headline, advice = f"deployed, and not served: {observed.refusal}", _NOT_SERVED
             verdict = self._verdict = replace(verdict, ok=False, headline=headline)
         elif (
@@ -253,7 +253,7 @@ class ModelCheck:
         if verdict.ok and not lacking:
             return self._unserved(nowhere, hardware) if nowhere is not None else ""
         label = hardware.label
-        if hardware.kind == "own":
+        if hardware.is_own:
             label += f": {predicted.hardware.label}"
         return _text(
             f"not proven: the server has {lacking} for it" if lacking else verdict.headline,

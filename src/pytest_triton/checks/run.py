@@ -403,7 +403,7 @@ class TritonSession:
         settings = settings or self.settings
         if settings.is_attached:
             return _attached_spec(checked, hardware, settings)
-        if hardware.kind == "own":
+        if hardware.is_own:
             raise NotForAttached(
                 "gpus='own' are those of a running server, and this one is started by pytest",
                 cure="name the running server's URL, or other hardware",
@@ -643,7 +643,7 @@ def _attached_spec(
     checked: CheckedDeployment, hardware: HardwareRequest, settings: Settings
 ) -> ServerSpec:
     wish = ""
-    if hardware.kind not in ("own", "none", "count"):
+    if not hardware.holds_attached:
         wish = f"gpus={str(hardware)!r}"
     elif checked.backends == "stand-in":
         wish = "backends='stand-in'"

@@ -52,7 +52,7 @@ def unserved(
     """
     if predicted.ready or deciding(session.settings.gpus, predicted.server) != hardware:
         return None
-    if hardware.kind == "own" or checked.refused_everywhere(name) is not None:
+    if hardware.is_own or checked.refused_everywhere(name) is not None:
         return None
     everywhere = session.predicted_everywhere(checked, predicted.server)
     if everywhere is None or _is_ready(name, everywhere):

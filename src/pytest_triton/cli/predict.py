@@ -57,7 +57,7 @@ from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.errors import OptionError, PytestTritonError
 from pytest_triton.placement.advice import cure
 from pytest_triton.placement.declared import Declared
-from pytest_triton.placement.hardware import Gpu, Hardware, HardwareRequest
+from pytest_triton.placement.hardware import Gpu, GpuCount, Hardware, HardwareRequest
 from pytest_triton.placement.instances import NOTHING
 from pytest_triton.placement.predict import Prediction, ServerTraits
 from pytest_triton.placement.refusal import Refusal
@@ -201,13 +201,13 @@ def _asked(spec: str) -> Asked:
     hardware = request.hardware()
     if hardware is not None:
         return Asked(str(request), request.label, hardware)
-    if request.kind != "count" or request.count is None:
+    if not isinstance(request, GpuCount):
         raise argparse.ArgumentTypeError(
             f"{spec!r} is known only on the machine that has it: give a number of GPUs instead"
         )
-    if request.count > _MOST_GPUS:
+    if request.number > _MOST_GPUS:
         raise argparse.ArgumentTypeError(f"{spec!r}: more than {_MOST_GPUS} GPUs")
-    gpus = tuple(Gpu(index, _NEW_ENOUGH) for index in range(request.count))
+    gpus = tuple(Gpu(index, _NEW_ENOUGH) for index in range(request.number))
     return Asked(str(request), request.label, Hardware(gpus, simulated=False))
 
 

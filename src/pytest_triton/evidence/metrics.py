@@ -251,9 +251,9 @@ def gpu_ids(spec: ServerSpec, uuids: frozenset[str]) -> Mapping[str, int]:
     if spec.hardware.simulated:
         matches = ((uuid, _SIMULATED.fullmatch(uuid)) for uuid in uuids)
         return {uuid: int(match[1], 16) for uuid, match in matches if match is not None}
-    if spec.hardware.kind == "uuids" and spec.where == "process":
+    if spec.where == "process":
         known = {}
-        for number, given in enumerate(spec.hardware.gpus):
+        for number, given in enumerate(spec.hardware.uuids):
             meant = [one for one in uuids if one.lower().startswith(given.lower())]  # may be short
             if len(meant) == 1:
                 known[meant[0]] = number

@@ -77,7 +77,7 @@ def _least(server: RunningServer) -> str:
 def _as_told(server: RunningServer) -> Hardware:
     """Where the server tells less than all, who asked for a number knows that these are all."""
     told, asked = told_by(server), server.spec.hardware
-    if asked.kind == "own":
+    if asked.is_own:
         return told.hardware
     if len(told.gpus) != asked.count:
         raise GpusMissing(

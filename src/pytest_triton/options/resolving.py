@@ -98,7 +98,7 @@ def _real_gpus(layers: Sequence[ReadLayer]) -> bool:
     for _, values in layers:
         given: Any = values.get("gpus", ())
         requests += given
-    return any(request.kind not in ("none", "sim") for request in requests)
+    return any(request.is_real for request in requests)
 
 
 def _default_hardware(backends: str) -> tuple[HardwareRequest, ...]:
@@ -131,14 +131,14 @@ def _check_server_args(settings: Settings) -> None:
 def _check_attached(settings: Settings) -> None:
     """What can't be said together with a running server's URL, and what needs one."""
     if not settings.is_attached:
-        if any(request.kind == "own" for request in settings.gpus):
+        if any(request.is_own for request in settings.gpus):
             raise OptionError(
                 "--triton-gpus=own: only a running server has GPUs of its own: name "
                 "its URL (--triton-server)"
             )
         return
     where = f"--triton-server={settings.server} is a running server"
-    other = [request for request in settings.gpus if request.kind not in ("own", "none", "count")]
+    other = [request for request in settings.gpus if not request.holds_attached]
     if other:
         raise OptionError(
             f"--triton-gpus={other[0]} ({settings.sources['gpus']}): {where}, which has the GPUs "

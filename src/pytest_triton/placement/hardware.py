@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar
 
 from pytest_triton.arguments.checked import check_fields, checked
 from pytest_triton.arguments.kinds import (
@@ -127,138 +128,257 @@ def target_hardware(text: str) -> Hardware:
     hardware = request.hardware()
     if hardware is not None:
         return hardware
-    if request.kind != "count" or not 0 < (request.count or 0) <= MAX_GPUS:
+    if not isinstance(request, GpuCount):
         raise OptionError(f"{text!r}: give the number of GPUs instead, up to {MAX_GPUS}")
-    gpus = tuple(Gpu(index, _NEW_ENOUGH) for index in range(request.count or 0))
+    gpus = tuple(Gpu(index, _NEW_ENOUGH) for index in range(request.number))
     return Hardware(gpus, simulated=False)
 
 
-RequestKind = Literal["none", "all", "count", "ids", "uuids", "sim", "own"]
-
-
-@dataclass(frozen=True)
 class HardwareRequest:
-    """The hardware that was asked for; `parse()` reads the form that the command line takes."""
+    """The hardware that was asked for. Each form that the command line takes is a class of its own.
 
-    kind: RequestKind
-    count: int | None = None
-    gpus: tuple[str, ...] = ()
-    compute_capability: tuple[int, int] | None = None
+    `is_real`: real GPUs, which their server has to report before they count. `simulated`: those of
+    a rehearsal. `is_own`: whatever a running server has. `holds_attached`: a running server can be
+    held to it.
+    """
 
-    @classmethod
-    def parse(cls, spec: str) -> HardwareRequest:
+    is_real: ClassVar[bool] = True
+    simulated: ClassVar[bool] = False
+    is_own: ClassVar[bool] = False
+    holds_attached: ClassVar[bool] = False
+
+    @staticmethod
+    def parse(spec: str) -> HardwareRequest:
         """Read `none`, `all`, `2`, `0,1`, `GPU-uuid,...`, `sim:2`, `sim:2@7.5` or `own`.
 
         Raises OptionError, with a list of all forms, for anything else.
         """
         text = spec.strip()
         word = text.lower()
-        if word == "none":
-            return cls("none", count=0)
-        if word == "all" or word == "own":
-            return cls("all" if word == "all" else "own")
+        if word in _WORDS:
+            return _WORDS[word]
         if word.startswith("sim"):
-            return cls._parse_simulated(spec, word)
+            return _simulated(spec, word)
         if re.fullmatch(r"\d+", text, re.ASCII):
             if int(text) == 0:
                 raise _malformed(spec, '0 GPUs is "none", the GPU with id 0 is "0,"')
             if len(text) > 4 or int(text) > MAX_GPUS:
                 raise _malformed(spec, f"at most {MAX_GPUS} GPUs")
-            return cls("count", count=int(text))
-        return cls._parse_list(spec, text)
-
-    @classmethod
-    def _parse_simulated(cls, spec: str, word: str) -> HardwareRequest:
-        match = re.fullmatch(r"sim:(\d+)(?:@(\d+)(?:\.(\d+))?)?", word, re.ASCII)
-        if match is None:
-            raise _malformed(spec)
-        count = int(match[1])
-        if count > MAX_SIMULATED_GPUS:
-            raise _malformed(spec, f"at most {MAX_SIMULATED_GPUS} GPUs can be simulated")
-        capability = None
-        if match[2] is not None:
-            capability = (int(match[2]), int(match[3] or 0))
-            if capability[0] > 99 or capability[1] > 9:
-                raise _malformed(spec, "a compute capability looks like 7.5 or 12.0")
-        return cls("sim", count=count, compute_capability=capability)
-
-    @classmethod
-    def _parse_list(cls, spec: str, text: str) -> HardwareRequest:
-        items = tuple(item.strip() for item in text.split(","))
-        if len(items) > 1 and not items[-1]:
-            items = items[:-1]
-        if all(re.fullmatch(r"\d{1,4}", item, re.ASCII) for item in items):
-            items, kind = tuple(str(int(item)) for item in items), "ids"
-        elif all(re.fullmatch(r"(GPU|MIG)-[0-9A-Za-z/_-]+", item, re.ASCII) for item in items):
-            kind = "uuids"
-        else:
-            raise _malformed(spec)
-        if len(set(items)) != len(items):
-            raise _malformed(spec, "a GPU is named twice")
-        return cls("ids" if kind == "ids" else "uuids", count=len(items), gpus=items)
-
-    def __str__(self) -> str:
-        """The spec again, in its shortest form: `parse(str(request)) == request`."""
-        if self.kind == "count":
-            return str(self.count)
-        if self.kind in ("ids", "uuids"):
-            # The comma makes "0," an id; a bare number is a count.
-            return ",".join(self.gpus) + ("," if self.kind == "ids" and self.count == 1 else "")
-        if self.kind == "sim":
-            return f"sim:{self.count}{self._at_capability}"
-        return self.kind
+            return GpuCount(int(text))
+        return _named(spec, text)
 
     @property
-    def _at_capability(self) -> str:
-        if self.compute_capability is None:
-            return ""
-        return "@{}.{}".format(*self.compute_capability)
+    def count(self) -> int | None:
+        """The number of GPUs; None if only their server knows it."""
+        return None
+
+    @property
+    def gpus(self) -> tuple[str, ...]:
+        """The ids or UUIDs, where the GPUs were named by those."""
+        return ()
+
+    @property
+    def uuids(self) -> tuple[str, ...]:
+        """The UUIDs, where the GPUs were named by those."""
+        return ()
+
+    @property
+    def visible(self) -> tuple[str, ...] | None:
+        """The real GPUs that a server may see, by id or UUID; None: all of the machine."""
+        return self.gpus
+
+    @property
+    def compute_capability(self) -> tuple[int, int] | None:
+        """The one that was asked for."""
+        return None
 
     @property
     def id(self) -> str:
         """The pytest parameter id: "no-gpu", "all-gpus", "2-gpus", "sim-2@7.5", "own-gpus"."""
-        if self.kind == "none":
-            return "no-gpu"
-        if self.kind in ("all", "own"):
-            return f"{self.kind}-gpus"
-        if self.kind == "count":
-            return "1-gpu" if self.count == 1 else f"{self.count}-gpus"
-        if self.kind == "sim":
-            return f"sim-{self.count}{self._at_capability}"
-        return "gpus-" + ",".join(self.gpus)
+        raise NotImplementedError
 
     @property
     def label(self) -> str:
         """A few words for tables: "no GPU", "2 GPUs (simulated, 7.5)", "all GPUs", "GPUs 0, 1"."""
-        if self.kind in ("all", "own"):
-            return "all GPUs" if self.kind == "all" else "the server's GPUs"
-        if self.kind == "ids":
-            return ("GPU " if self.count == 1 else "GPUs ") + ", ".join(self.gpus)
-        if self.kind == "uuids":
-            return ", ".join(self.gpus)
-        words = _counted(self.count or 0)
-        if self.kind == "sim":
-            capability = self._at_capability.replace("@", ", ")
-            words += f" (simulated{capability})"
-        return words
-
-    @property
-    def simulated(self) -> bool:
-        return self.kind == "sim"
+        raise NotImplementedError
 
     def hardware(self) -> Hardware | None:
         """The hardware, when it is known before a server starts (none, simulated), else None."""
-        if self.kind == "none":
-            return NO_GPU
-        if self.kind == "sim":
-            return simulated_gpus(
-                self.count or 0, self.compute_capability or DEFAULT_SIMULATED_CAPABILITY
-            )
         return None
 
 
-OWN_GPUS = HardwareRequest("own")
+@dataclass(frozen=True)
+class NoGpus(HardwareRequest):
+    """No GPU: `none`."""
+
+    is_real = False
+    holds_attached = True
+    count = 0
+    id = "no-gpu"
+    label = "no GPU"
+
+    def __str__(self) -> str:
+        return "none"
+
+    def hardware(self) -> Hardware:
+        return NO_GPU
+
+
+@dataclass(frozen=True)
+class AllGpus(HardwareRequest):
+    """Every GPU of the machine: `all`."""
+
+    visible = None
+    id = "all-gpus"
+    label = "all GPUs"
+
+    def __str__(self) -> str:
+        return "all"
+
+
+@dataclass(frozen=True)
+class OwnGpus(HardwareRequest):
+    """What a running server has, whatever that is: `own`."""
+
+    is_own = True
+    holds_attached = True
+    id = "own-gpus"
+    label = "the server's GPUs"
+
+    def __str__(self) -> str:
+        return "own"
+
+
+@dataclass(frozen=True)
+class GpuCount(HardwareRequest):
+    """A number of GPUs: `2`."""
+
+    number: int
+    holds_attached = True
+
+    def __str__(self) -> str:
+        return str(self.number)
+
+    @property
+    def count(self) -> int:
+        return self.number
+
+    @property
+    def visible(self) -> tuple[str, ...]:
+        return tuple(map(str, range(self.number)))
+
+    @property
+    def id(self) -> str:
+        return "1-gpu" if self.number == 1 else f"{self.number}-gpus"
+
+    @property
+    def label(self) -> str:
+        return _counted(self.number)
+
+
+@dataclass(frozen=True)
+class NamedGpus(HardwareRequest):
+    """GPUs with these ids (`0,1`) or UUIDs (`GPU-uuid,...`)."""
+
+    names: tuple[str, ...]
+    by_uuid: bool
+
+    def __str__(self) -> str:
+        # The comma makes "0," an id; a bare number is a count.
+        return ",".join(self.names) + ("," if not self.by_uuid and len(self.names) == 1 else "")
+
+    @property
+    def count(self) -> int:
+        return len(self.names)
+
+    @property
+    def gpus(self) -> tuple[str, ...]:
+        return self.names
+
+    @property
+    def uuids(self) -> tuple[str, ...]:
+        return self.names if self.by_uuid else ()
+
+    @property
+    def id(self) -> str:
+        return "gpus-" + ",".join(self.names)
+
+    @property
+    def label(self) -> str:
+        names = ", ".join(self.names)
+        return names if self.by_uuid else f"GPU{'s' if len(self.names) > 1 else ''} {names}"
+
+
+@dataclass(frozen=True)
+class SimulatedHardware(HardwareRequest):
+    """Simulated GPUs: `sim:2`, `sim:2@7.5`."""
+
+    number: int
+    capability: tuple[int, int] | None = None
+    is_real = False
+    simulated = True
+
+    def __str__(self) -> str:
+        return f"sim:{self.number}{self._at_capability}"
+
+    @property
+    def count(self) -> int:
+        return self.number
+
+    @property
+    def compute_capability(self) -> tuple[int, int] | None:
+        return self.capability
+
+    @property
+    def id(self) -> str:
+        return f"sim-{self.number}{self._at_capability}"
+
+    @property
+    def label(self) -> str:
+        capability = self._at_capability.replace("@", ", ")
+        return f"{_counted(self.number)} (simulated{capability})"
+
+    @property
+    def _at_capability(self) -> str:
+        return "@{}.{}".format(*self.capability) if self.capability else ""
+
+    def hardware(self) -> Hardware:
+        return simulated_gpus(self.number, self.capability or DEFAULT_SIMULATED_CAPABILITY)
+
+
+OWN_GPUS = OwnGpus()
 """What an attached server has, whatever that is."""
+
+_WORDS: Mapping[str, HardwareRequest] = {"none": NoGpus(), "all": AllGpus(), "own": OWN_GPUS}
+
+
+def _simulated(spec: str, word: str) -> SimulatedHardware:
+    match = re.fullmatch(r"sim:(\d+)(?:@(\d+)(?:\.(\d+))?)?", word, re.ASCII)
+    if match is None:
+        raise _malformed(spec)
+    count = int(match[1])
+    if count > MAX_SIMULATED_GPUS:
+        raise _malformed(spec, f"at most {MAX_SIMULATED_GPUS} GPUs can be simulated")
+    capability = None
+    if match[2] is not None:
+        capability = (int(match[2]), int(match[3] or 0))
+        if capability[0] > 99 or capability[1] > 9:
+            raise _malformed(spec, "a compute capability looks like 7.5 or 12.0")
+    return SimulatedHardware(count, capability)
+
+
+def _named(spec: str, text: str) -> NamedGpus:
+    items = tuple(item.strip() for item in text.split(","))
+    if len(items) > 1 and not items[-1]:
+        items = items[:-1]
+    by_uuid = not all(re.fullmatch(r"\d{1,4}", item, re.ASCII) for item in items)
+    if not by_uuid:
+        items = tuple(str(int(item)) for item in items)
+    elif not all(re.fullmatch(r"(GPU|MIG)-[0-9A-Za-z/_-]+", item, re.ASCII) for item in items):
+        raise _malformed(spec)
+    if len(set(items)) != len(items):
+        raise _malformed(spec, "a GPU is named twice")
+    return NamedGpus(items, by_uuid)
 
 
 def _counted(count: int) -> str:

@@ -88,7 +88,7 @@ def _usable(request: HardwareRequest, server: ServerTraits) -> tuple[float, floa
 
 def options_for(fewest: int, run: Sequence[HardwareRequest]) -> str:
     """The --triton-gpus options of a run that shows a model READY which needs that many GPUs."""
-    simulated = [one.count or 0 for one in run if one.kind == "sim"]
+    simulated = [one.count or 0 for one in run if one.simulated]
     if not fewest:
         others = [str(one) for one in run if one.count != 0]
     elif fewest <= MAX_SIMULATED_GPUS:

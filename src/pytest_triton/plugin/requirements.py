@@ -99,7 +99,7 @@ def _is_met(need: Need, session: TritonSession) -> bool:
 
 def _gpus(request: HardwareRequest, session: TritonSession) -> int:
     """How many GPUs that is; of a running server those that it tells of."""
-    if request.kind != "own":
+    if not request.is_own:
         return request.count or _ANY
     (spec,) = _specs(session, (request,))
     return session.hardware_of(session.pool.get(spec)).count
@@ -112,7 +112,7 @@ def _has(what: Required, settings: Settings) -> bool:
 
 
 def _real(settings: Settings) -> tuple[HardwareRequest, ...]:
-    return tuple(one for one in settings.gpus if one.kind not in ("none", "sim"))
+    return tuple(one for one in settings.gpus if one.is_real)
 
 
 def _covers(promise: Requirement, need: Need) -> bool:

@@ -22,27 +22,25 @@ _HIDDEN = {"NVIDIA_VISIBLE_DEVICES": "void", "CUDA_VISIBLE_DEVICES": ""}
 
 def environment(hardware: HardwareRequest) -> dict[str, str]:
     """The variables that hide real GPUs, if none were asked for."""
-    if hardware.kind == "none":
-        return dict(_HIDDEN)
-    if hardware.kind == "sim":
+    if hardware.is_real:
+        return {}
+    if hardware.simulated:
         return {"NVIDIA_VISIBLE_DEVICES": "void"}  # the other one would hide simulated ones too
-    return {}
+    return dict(_HIDDEN)
 
 
 def device_requests(hardware: HardwareRequest, driver: str) -> list[Any]:
     """What Docker is asked for; empty for no GPU and for simulated ones."""
-    if hardware.kind in ("none", "sim"):
+    if not hardware.is_real:
         return []
     from docker.types import DeviceRequest
 
     if driver == "cdi":
-        names = hardware.gpus or ("all",)
-        if hardware.kind == "count":
-            names = tuple(map(str, range(hardware.count or 0)))
+        names = ("all",) if hardware.visible is None else hardware.visible
         return [DeviceRequest(driver="cdi", device_ids=[f"nvidia.com/gpu={n}" for n in names])]
     if hardware.gpus:
         return [DeviceRequest(device_ids=list(hardware.gpus), capabilities=[["gpu"]])]
-    count = -1 if hardware.kind == "all" else hardware.count
+    count = -1 if hardware.count is None else hardware.count
     return [DeviceRequest(count=count, capabilities=[["gpu"]])]
 
 
@@ -51,7 +49,7 @@ def check_gpus(hardware: HardwareRequest, log: str, container: Container) -> Non
 
     `log` is the server's, up to its being live. Nothing is checked for no GPU and simulated ones.
     """
-    if hardware.kind in ("none", "sim"):
+    if not hardware.is_real:
         return
     usable = usable_gpus(log)
     asked = hardware.count

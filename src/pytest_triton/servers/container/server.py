@@ -537,7 +537,7 @@ class TritonContainer(DockerContainer):
         while _STARTED not in self.log.since() and time.monotonic() < deadline:
             time.sleep(_STEP)  # the log comes by way of the daemon, a moment later
         container = self.get_wrapped_container()
-        if self.spec.hardware.kind not in ("none", "sim"):
+        if self.spec.hardware.is_real:
             check_container(container)
         container_gpus.check_gpus(self.spec.hardware, self.log.since(), container)
 

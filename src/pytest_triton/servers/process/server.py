@@ -119,7 +119,7 @@ class ProcessServer:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 self._wait(deadline)
-                if self.spec.hardware.kind not in ("none", "sim"):
+                if self.spec.hardware.is_real:
                     check_process(self.pid)
                 return
             except ServerDied as death:
@@ -263,11 +263,8 @@ def _directories(folder: Path) -> frozenset[str]:
 
 
 def _visible_gpus(hardware: HardwareRequest) -> Mapping[str, str]:
-    if hardware.kind == "all":
-        return {}
-    if hardware.kind == "count":
-        return {"CUDA_VISIBLE_DEVICES": ",".join(map(str, range(hardware.count or 0)))}
-    return {"CUDA_VISIBLE_DEVICES": ",".join(hardware.gpus)}  # empty for no GPU
+    visible = hardware.visible
+    return {} if visible is None else {"CUDA_VISIBLE_DEVICES": ",".join(visible)}
 
 
 def _command(server: ProcessServer) -> list[str]:
