@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_triton.evidence.instance_lines import InstanceLog, Told
+from pytest_triton.options.hosts import ProcessHost
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.placement.instances import NOTHING, Placement, cpu, gpu, on_model
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
@@ -38,7 +39,7 @@ def serving(repository: RepositoryBuilder, version: str, **more: object) -> Iter
     spec = ServerSpec(
         (repository.path,),
         HardwareRequest.parse("sim:2"),
-        version=version,
+        ProcessHost(version=version),
         **more,  # type: ignore[arg-type]
     )
     server = launch(spec)
@@ -103,7 +104,11 @@ def test_the_real_python_backend_of(
     repository.add("mixed", "{ kind: KIND_GPU }, { kind: KIND_CPU }")
     if version == "2.33.0" and sys.version_info[:2] != (3, 8):
         with pytest.raises(NoStub, match=r"has stubs for Python 3\.8 only"):
-            launch(ServerSpec((repository.path,), HardwareRequest.parse("sim:2"), version=version))
+            launch(
+                ServerSpec(
+                    (repository.path,), HardwareRequest.parse("sim:2"), ProcessHost(version=version)
+                )
+            )
         return
     with serving(repository, version, arguments=arguments) as server:
         log = server.log.since()
@@ -121,7 +126,7 @@ def test_reloads_of(version: str, repository: RepositoryBuilder) -> None:
     config = repository.add("m", "{ kind: KIND_CPU count: 2 }")
     groups = {"m": ["m_0"]}
     with serving(
-        repository, version, stand_ins=OFFICIAL_BACKENDS, changed_by="this test"
+        repository, version, stand_ins=OFFICIAL_BACKENDS, model_control="explicit"
     ) as server:
         assert placements(told(server, groups)) == {"m": cpu(count=2)}
         assert ask(server, "load") == 200  # nothing has changed
@@ -145,7 +150,7 @@ def test_reloads_of(version: str, repository: RepositoryBuilder) -> None:
 def test_a_load_after_an_unload_of(version: str, repository: RepositoryBuilder) -> None:
     config = repository.add("m", "{ kind: KIND_CPU count: 2 }")
     with serving(
-        repository, version, stand_ins=OFFICIAL_BACKENDS, changed_by="this test"
+        repository, version, stand_ins=OFFICIAL_BACKENDS, model_control="explicit"
     ) as server:
         assert ask(server, "unload") == 200
         wait_for(server, "successfully unloaded 'm'")

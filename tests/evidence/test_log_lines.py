@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from pytest_triton.evidence.log_lines import refusals
 from pytest_triton.evidence.log_messages import unquoted
+from pytest_triton.options.hosts import ProcessHost
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.placement.refusal import Reason, classify
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
@@ -111,7 +112,7 @@ def test_every_refusal_is_found_in_the_log_of(release: str, tmp_path: Path) -> N
         ServerSpec(
             (repository.path, second.path),
             HardwareRequest.parse("none"),
-            version=release,
+            ProcessHost(version=release),
             stand_ins=OFFICIAL_BACKENDS,
         )
     )

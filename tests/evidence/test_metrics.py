@@ -26,6 +26,7 @@ from pytest_triton.evidence.metrics import (
     what_is_wrong,
 )
 from pytest_triton.inference.infer import infer
+from pytest_triton.options.hosts import AttachedHost, ContainerHost, ProcessHost
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.placement.instances import NOTHING, Placement, cpu, gpu, on_model
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
@@ -291,7 +292,7 @@ def test_ids_are_told_only_where_they_are_certain(
     spec = ServerSpec((), HardwareRequest.parse(gpus))
     assert gpu_ids(spec, frozenset(uuids)) == ids
     if not spec.hardware.simulated:  # CUDA has an order of its own in a container
-        assert gpu_ids(replace(spec, where="container"), frozenset(uuids)) == {}
+        assert gpu_ids(replace(spec, host=ContainerHost()), frozenset(uuids)) == {}
 
 
 # --- real servers ---------------------------------------------------------------------------------
@@ -300,8 +301,10 @@ def test_ids_are_told_only_where_they_are_certain(
 @contextmanager
 def serving(repository: Path, gpus: str, version: str | None = None) -> Iterator[ProcessServer]:
     hardware = HardwareRequest.parse(gpus)
-    spec = ServerSpec((repository,), hardware, version=version, stand_ins=OFFICIAL_BACKENDS)
-    server = launch(replace(spec, changed_by="test"))
+    spec = ServerSpec(
+        (repository,), hardware, ProcessHost(version=version), stand_ins=OFFICIAL_BACKENDS
+    )
+    server = launch(replace(spec, model_control="explicit"))
     try:
         server.wait_until_live()
         yield server
@@ -379,10 +382,10 @@ def test_servers_without_known_metrics(repository: RepositoryBuilder) -> None:
     with serving(repository.path, "none") as server:
         view = server.view
         assert labelled_gpus(read_metrics(view)) == frozenset()
-        attached = replace(view.spec, where="attached", url="grpc://127.0.0.1:8001")
+        attached = replace(view.spec, host=AttachedHost.at("grpc://127.0.0.1:8001"))
         with pytest.raises(NoMetrics, match="isn't known"):
             read_metrics(replace(view, spec=attached))
         with pytest.raises(NoMetrics, match="has no metrics"):
-            read_metrics(replace(view, metrics=""))
+            read_metrics(replace(view, endpoints=replace(view.endpoints, metrics="")))
         with pytest.raises(NoMetrics, match="with 4"):
-            read_metrics(replace(view, metrics=view.http))
+            read_metrics(replace(view, endpoints=replace(view.endpoints, metrics=view.http)))

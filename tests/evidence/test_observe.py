@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_triton.client.configs import resolved_configs
 from pytest_triton.client.http import HttpApi, ServerSilent
 from pytest_triton.evidence import observe as observe_module
 from pytest_triton.evidence.observe import observe, traits_of
-from pytest_triton.evidence.resolved_config import groups_of, grpc_model_config, placement_of
+from pytest_triton.evidence.resolved_config import groups_of, placement_of
 from pytest_triton.evidence.usable_gpus import GpusMissing, real_hardware, usable_gpus
 from pytest_triton.placement.compare import Observed
 from pytest_triton.placement.hardware import HardwareRequest
@@ -211,8 +212,8 @@ def test_a_server_that_dies_in_between_is_silent(
 
 
 def test_a_model_that_is_gone_by_then(mortal: ProcessServer) -> None:
-    with pytest.raises(ServerSilent, match="did not tell the configuration of 'gone one'"):
-        grpc_model_config(mortal.grpc, "gone one")
+    with pytest.raises(ServerSilent, match="did not answer get_model_config"):
+        list(resolved_configs(mortal.view.endpoints, ["gone one"]))
 
 
 # The configuration as core resolved it

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from pytest_triton.client.address import BadUrl, Endpoint
+from pytest_triton.client.api import open_api
+from pytest_triton.client.endpoints import Endpoints
 from pytest_triton.client.grpc import grpc_client
 from pytest_triton.client.http import HttpApi
 from pytest_triton.client.native import NoSuchEndpoint, connect_grpc, connect_http
@@ -17,9 +19,10 @@ from pytest_triton.client.probe import NotReached
 from pytest_triton.client.tls import OPEN, Access, BadCredentials
 from pytest_triton.evidence.reported_gpus import told_gpus
 from pytest_triton.inference.infer import infer
+from pytest_triton.options.hosts import AttachedHost
 from pytest_triton.placement.hardware import OWN_GPUS, HardwareRequest
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
-from pytest_triton.servers.attached.server import AttachedServer, api_of, open_api
+from pytest_triton.servers.attached.server import AttachedServer
 from pytest_triton.servers.process.server import ProcessServer, launch
 from pytest_triton.servers.running_server import RunningServer
 from pytest_triton.servers.spec import ServerSpec
@@ -92,7 +95,7 @@ def mutual_deployment(
 
 
 def attached(url: str, access: Access = OPEN, timeout: float = 20.0) -> AttachedServer:
-    spec = ServerSpec((), OWN_GPUS, where="attached", url=url, access=access, timeout=timeout)
+    spec = ServerSpec((), OWN_GPUS, AttachedHost.at(url, access), timeout=timeout)
     server = AttachedServer(spec)
     server.wait_until_live()
     return server
@@ -134,7 +137,7 @@ def test_grpc_tells_what_http_tells(deployment: ProcessServer) -> None:
     answers = []
     for scheme in ("grpc", "http"):
         view = attached(f"{scheme}://{getattr(deployment, scheme)}").view
-        with api_of(view) as api:
+        with open_api(view.endpoints) as api:
             index = sorted(api.index(), key=lambda entry: entry["name"])
             config = api.model_config("pinned")
             groups = [(group["kind"], group.get("gpus")) for group in config["instance_group"]]
@@ -144,7 +147,7 @@ def test_grpc_tells_what_http_tells(deployment: ProcessServer) -> None:
     assert answers[0] == answers[1]
     assert answers[0][2:] == ([("KIND_GPU", [0, 1])], False)
     view = attached(f"grpc://{deployment.grpc}").view
-    with api_of(view) as api:
+    with open_api(view.endpoints) as api:
         assert api.model_config("with space")["instance_group"][0]["kind"] == "KIND_CPU"
 
 
@@ -152,7 +155,7 @@ def test_grpc_with_tls(tls_deployment: ProcessServer, certificates: Certificates
     url = f"grpcs://localhost:{port(tls_deployment.grpc)}"
     access = Access(ca=certificates.ca)
     server = attached(url, access)
-    with open_api(server.endpoint, access) as api:
+    with open_api(Endpoints.at(server.endpoint, access, "it")) as api:
         assert {entry["name"] for entry in api.index()} >= {"pinned", "cpu"}
     with grpc_client(server.endpoint.address, access) as client:
         assert infer("", "cpu", client=client)["Y"].shape == (1, 4)
@@ -177,7 +180,7 @@ def test_https_with_a_path_a_client_certificate_and_a_header(
         deployment.http, certificates=certificates, mutual=True, wants=TOKEN, path="/triton"
     ) as gate:
         server = attached(f"https://localhost:{gate}/triton/", full)
-        with open_api(server.endpoint, full) as api:
+        with open_api(Endpoints.at(server.endpoint, full, "it")) as api:
             assert api.model_config("cpu")["instance_group"][0]["count"] == 2
             assert len(api.index()) == 4
         error = not_reached(f"https://localhost:{gate}/triton", Access(certificates.ca))
@@ -208,15 +211,15 @@ def test_clients_are_connected_with_all_that_is_wanted(
     monkeypatch.setenv("DEPLOYMENT_TOKEN", TOKEN)
     full = Access(certificates.ca, certificates.client, certificates.client_key, HEADERS)
     view = view_of(f"grpcs://localhost:{port(mutual_deployment.grpc)}", full)
-    with connect_grpc(view) as client:
+    with connect_grpc(view.endpoints) as client:
         assert infer("", "cpu", client=client)["Y"].shape == (1, 4)
     with pytest.raises(NoSuchEndpoint, match="HTTP endpoint"):
-        connect_http(view)
-    with connect_grpc(deployment.view) as client:
+        connect_http(view.endpoints)
+    with connect_grpc(deployment.view.endpoints) as client:
         assert client.is_server_live()
     with grpc_gate(deployment.grpc, TOKEN) as gate:
         view = view_of(f"grpc://localhost:{gate}", full)
-        with connect_grpc(view) as client, api_of(view) as api:
+        with connect_grpc(view.endpoints) as client, open_api(view.endpoints) as api:
             assert client.is_server_live()
             assert api.live(view.name)
 
@@ -233,12 +236,12 @@ def test_the_http_client_is_connected_with_all_that_is_wanted(
         deployment.http, certificates=certificates, mutual=True, wants=TOKEN, path="/triton"
     ) as gate:
         view = view_of(f"https://localhost:{gate}/triton", full)
-        with connect_http(view) as client:
+        with connect_http(view.endpoints) as client:
             assert client.is_server_live()
             assert client.get_model_config("cpu")["name"] == "cpu"
         with pytest.raises(NoSuchEndpoint, match="gRPC endpoint"):
-            connect_grpc(view)
-    with connect_http(deployment.view) as client:
+            connect_grpc(view.endpoints)
+    with connect_http(deployment.view.endpoints) as client:
         assert infer("", "cpu", protocol="http", client=client)["Y"].shape == (1, 4)
 
 
@@ -420,7 +423,7 @@ def test_headers_over_an_unencrypted_way_are_noted(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("DEPLOYMENT_TOKEN", TOKEN)
     for url, noted in (("http://far", True), ("https://far", False), ("grpc://localhost", False)):
         access = Access(headers=HEADERS)
-        spec = ServerSpec((), OWN_GPUS, where="attached", url=url, access=access)
+        spec = ServerSpec((), OWN_GPUS, AttachedHost.at(url, access))
         notes = AttachedServer(spec).view.notes
         assert bool(notes) is noted
 
@@ -446,7 +449,7 @@ def test_the_gpus_that_a_server_tells(
         repository.add(name, f"{{ kind: KIND_GPU {more} }}")
     server = started(repository, gpus=gpus)
     try:
-        with api_of(attached(f"grpc://{server.grpc}").view) as api:
+        with open_api(attached(f"grpc://{server.grpc}").view.endpoints) as api:
             index = api.index()
             ready = [entry["name"] for entry in index if entry.get("state") == "READY"]
             reasons = [entry.get("reason", "") for entry in index]

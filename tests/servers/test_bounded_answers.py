@@ -17,6 +17,7 @@ from pytest_triton.client.grpc import GrpcApi
 from pytest_triton.client.http import HttpApi, ServerSilent
 from pytest_triton.client.probe import NotReached
 from pytest_triton.evidence.observe import observe, served_models
+from pytest_triton.options.hosts import AttachedHost
 from pytest_triton.placement.hardware import OWN_GPUS
 from pytest_triton.servers.attached.server import AttachedServer
 from pytest_triton.servers.spec import ServerSpec
@@ -41,7 +42,7 @@ def test_a_server_that_drips_meets_the_timeout(answer: Answer) -> None:
         with HttpApi(address, timeout=0.5) as api, pytest.raises(ServerSilent) as raised:
             api.index()
         assert isinstance(raised.value.__cause__, TimeoutError)
-        spec = ServerSpec((), OWN_GPUS, where="attached", url=f"http://{address}", timeout=0.5)
+        spec = ServerSpec((), OWN_GPUS, AttachedHost.at(f"http://{address}"), timeout=0.5)
         with pytest.raises(NotReached) as not_reached:
             AttachedServer(spec).wait_until_live()
     assert not_reached.value.cause == "timeout"
@@ -66,7 +67,7 @@ def test_the_timeout_holds_for_all_questions_of_a_start_together() -> None:
         connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
 
     with fake_server(slow) as address:
-        spec = ServerSpec((), OWN_GPUS, where="attached", url=f"http://{address}", timeout=1.0)
+        spec = ServerSpec((), OWN_GPUS, AttachedHost.at(f"http://{address}"), timeout=1.0)
         with pytest.raises(NotReached):
             AttachedServer(spec).wait_until_live()
     assert asked == [b"/v2", b"/v2", b"/v2/health/live"], "0.4 s each"
@@ -80,7 +81,7 @@ def test_an_index_of_a_hundred_thousand_models_is_read() -> None:
         connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
 
     with fake_server(answer) as address:
-        spec = ServerSpec((), OWN_GPUS, where="attached", url=f"http://{address}")
+        spec = ServerSpec((), OWN_GPUS, AttachedHost.at(f"http://{address}"))
         view = AttachedServer(spec).view
         assert len(served_models(view)) == 100_000
         assert len(observe(view, [f"model_{n}" for n in range(100_000)])) == 100_000

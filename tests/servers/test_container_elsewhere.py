@@ -10,9 +10,9 @@ import pytest
 
 from pytest_triton import ContainerOptions, TritonContainer
 from pytest_triton.client.http import HttpApi
-from pytest_triton.evidence.gpus_in_log import GpusMissing
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
 from pytest_triton.servers.container.engine import NoDocker
+from pytest_triton.servers.gpus_in_log import GpusMissing
 from pytest_triton.servers.process.releases import cache_dir
 from pytest_triton.servers.server_errors import ServerDied
 from support.builders import RepositoryBuilder

@@ -10,6 +10,7 @@ import pytest
 
 from pytest_triton.client.http import HttpApi
 from pytest_triton.ledger import read_ledger
+from pytest_triton.options.hosts import ContainerHost, Host, ProcessHost
 from pytest_triton.options.settings import ContainerOptions
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.rehearsal.completed_configs import as_json
@@ -24,6 +25,13 @@ from support.builders import RepositoryBuilder
 from support.docker_daemon import IMAGE, ours
 
 WHERE = ("process", "container")
+
+
+def host_at(where: str, mount: tuple[Path, ...] = ()) -> Host:
+    if where == "process":
+        return ProcessHost()
+    return ContainerHost(IMAGE, ContainerOptions(mount=mount))
+
 
 pytestmark = pytest.mark.usefixtures("docker_image")
 
@@ -41,10 +49,10 @@ def start(where: str, repository: RepositoryBuilder, folders_left: None) -> Iter
     """Start servers on the test's repository, without waiting; all are stopped at the end."""
     servers = []
 
-    def start(gpus: str = "none", **changes: object) -> Server:
+    def start(gpus: str = "none", *, mount: tuple[Path, ...] = (), **changes: object) -> Server:
         values = {"stand_ins": OFFICIAL_BACKENDS, **changes}
         hardware = HardwareRequest.parse(gpus)
-        spec = ServerSpec((repository.path,), hardware, where=where, image=IMAGE, **values)  # type: ignore[arg-type]
+        spec = ServerSpec((repository.path,), hardware, host_at(where, mount), **values)  # type: ignore[arg-type]
         servers.append(launch(spec))
         return servers[-1]
 
@@ -136,7 +144,7 @@ def test_gpus_can_go_and_come_while_it_runs(repository: RepositoryBuilder, live:
     from tritonclient.utils import InferenceServerException
 
     repository.add("pinned", "{ kind: KIND_GPU }")
-    server = live("sim:2", changed_by="this test", load=())
+    server = live("sim:2", model_control="explicit", load=())
     assert server.control_file is not None
     write_control(server.control_file, SimulatedGpus(0))
     with pytest.raises(InferenceServerException, match="no GPUs are available"):
@@ -149,9 +157,9 @@ def test_gpus_can_go_and_come_while_it_runs(repository: RepositoryBuilder, live:
 def test_only_what_is_to_be_loaded_is_loaded(repository: RepositoryBuilder, live: Live) -> None:
     repository.add("one", "{ kind: KIND_CPU }")
     repository.add("two", "{ kind: KIND_CPU }")
-    assert states(live(changed_by="me", load=("two",)))["two"] == "READY"
-    assert states(live(changed_by="me", load=("two",))).get("one", "") == ""
-    assert states(live(changed_by="me")) == {"one": "READY", "two": "READY"}
+    assert states(live(model_control="explicit", load=("two",)))["two"] == "READY"
+    assert states(live(model_control="explicit", load=("two",))).get("one", "") == ""
+    assert states(live(model_control="explicit")) == {"one": "READY", "two": "READY"}
 
 
 def test_what_is_left_out_is_not_served(repository: RepositoryBuilder, live: Live) -> None:
@@ -174,7 +182,7 @@ def test_links_lead_where_they_lead_here(
     (repository.path / "chained").symlink_to(tmp_path / "hop")
     repository.add("version", "{ kind: KIND_CPU }")
     (repository.path / "version" / "2").symlink_to("../../store/version/1")
-    server = live(stand_ins=(), container=ContainerOptions(mount=(store.path,)))
+    server = live(stand_ins=(), mount=(store.path,))
     assert set(states(server).values()) == {"READY"}
     assert sorted(states(server)) == ["absolute", "chained", "relative", "version"]
     with HttpApi(server.http) as api:
@@ -243,8 +251,7 @@ def test_the_pool_has_both(repository: RepositoryBuilder, where: str, folders_le
             (repository.path,),
             HardwareRequest.parse(gpus),
             stand_ins=OFFICIAL_BACKENDS,
-            where=where,  # type: ignore[arg-type]
-            image=IMAGE,
+            host=host_at(where),
         )
         for gpus in ("none", "sim:1")
     ]

@@ -18,6 +18,7 @@ import pytest
 from pytest_triton import ContainerOptions, TritonContainer
 from pytest_triton.client.http import HttpApi
 from pytest_triton.errors import PytestTritonError
+from pytest_triton.options.hosts import ContainerHost
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.rehearsal.simulation import NATIVE_DIRECTORY, OFFICIAL_BACKENDS
 from pytest_triton.servers.container import never_shown
@@ -162,11 +163,9 @@ def start(docker_image: str, folders_left: None) -> Iterator[Start]:
         spec = ServerSpec(
             repositories,
             HardwareRequest.parse("none"),
-            where="container",
-            image=IMAGE,
+            ContainerHost(IMAGE, ContainerOptions(**options)),  # type: ignore[arg-type]
             stand_ins=OFFICIAL_BACKENDS,
             left_out=left_out,
-            container=ContainerOptions(**options),  # type: ignore[arg-type]
         )
         made.append(TritonContainer(repositories, _spec=spec))
         return made[-1].start()

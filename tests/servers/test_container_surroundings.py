@@ -47,9 +47,9 @@ def test_container_with_proxies_set_is_reached_without(
         for name in VARIABLES:
             monkeypatch.setenv(name, made.url)
         view = start(repository).view
-        with connect_grpc(view) as client:
+        with connect_grpc(view.endpoints) as client:
             assert client.is_server_live(client_timeout=10)
-        with connect_http(view) as http_client:
+        with connect_http(view.endpoints) as http_client:
             assert http_client.is_server_live()
         assert made.requests == []
 

@@ -29,6 +29,7 @@ from pytest_triton.inference.infer import (
     infer,
     read_signature,
 )
+from pytest_triton.options.hosts import ProcessHost
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.rehearsal.simulation import NATIVE_DIRECTORY, OFFICIAL_BACKENDS
 from pytest_triton.servers.launching import launch
@@ -382,7 +383,9 @@ def test_every_release_answers_and_refuses_in_words_that_are_known(
     repository: RepositoryBuilder, release: Release
 ) -> None:
     write(repository, ANSWERING, None)
-    server = running(repository, "sim:2", version=install(release).release.version)
+    server = running(
+        repository, "sim:2", host=ProcessHost(version=install(release).release.version)
+    )
     try:
         for model in ANSWERING.keys() - {"refused"}:
             assert infer(server.view.grpc, model).responses
@@ -504,7 +507,7 @@ def test_real_python_models(
     repository: RepositoryBuilder, python_with_numpy_1: Path, protocol: Protocol
 ) -> None:
     repository.add("python", "{ kind: KIND_CPU }")
-    server = running(repository, stand_ins=(), python=python_with_numpy_1)
+    server = running(repository, stand_ins=(), host=ProcessHost(python=python_with_numpy_1))
     try:
         result = infer(address(server.view, protocol), "python", protocol=protocol, batch_size=3)
         np.testing.assert_array_equal(result["Y"], result.inputs["X"])

@@ -13,6 +13,7 @@ from pytest_triton.client.channels import direct_channel_args, is_loopback
 from pytest_triton.client.inference import Client
 from pytest_triton.client.native import connect_grpc, connect_grpc_async, connect_http
 from pytest_triton.evidence.observe import observe
+from pytest_triton.options.hosts import AttachedHost
 from pytest_triton.placement.hardware import OWN_GPUS, HardwareRequest
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
 from pytest_triton.servers.attached.server import AttachedServer
@@ -48,7 +49,7 @@ def server(repository: RepositoryBuilder) -> Iterator[RunningServer]:
 
 
 async def _asked(server: RunningServer) -> bool:
-    async with connect_grpc_async(server) as client:
+    async with connect_grpc_async(server.endpoints) as client:
         return bool(await client.is_server_live(client_timeout=10))
 
 
@@ -57,12 +58,12 @@ def ask_async(server: RunningServer) -> bool:
 
 
 def ask_grpc(server: RunningServer) -> bool:
-    with connect_grpc(server) as client:
+    with connect_grpc(server.endpoints) as client:
         return bool(client.is_server_live(client_timeout=10))
 
 
 def ask_http(server: RunningServer) -> bool:
-    with connect_http(server) as client:
+    with connect_http(server.endpoints) as client:
         return bool(client.is_server_live())
 
 
@@ -87,7 +88,7 @@ def test_proxies_with_own_server_are_not_used(
 
 def test_proxies_with_attached_server_are_used(set_proxy: Proxy, server: RunningServer) -> None:
     url = f"grpc://{server.grpc}"
-    attached = AttachedServer(ServerSpec((), OWN_GPUS, where="attached", url=url))
+    attached = AttachedServer(ServerSpec((), OWN_GPUS, AttachedHost.at(url)))
     attached.wait_until_live()
     assert ask_grpc(attached.view)
     assert ask_async(attached.view)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_triton.options.hosts import ProcessHost
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
 from pytest_triton.servers.launch_arguments import library_directories
@@ -23,7 +24,7 @@ def log_of_start(repository: RepositoryBuilder, version: str, *arguments: str) -
     spec = ServerSpec(
         (repository.path,),
         hardware,
-        version=version,
+        ProcessHost(version=version),
         stand_ins=OFFICIAL_BACKENDS,
         arguments=arguments,
         timeout=60,

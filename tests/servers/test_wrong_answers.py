@@ -11,6 +11,7 @@ from pytest_triton.client.http import HttpApi, ServerSilent
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.evidence.observe import observe
 from pytest_triton.evidence.usable_gpus import told_by
+from pytest_triton.options.hosts import AttachedHost
 from pytest_triton.placement.hardware import OWN_GPUS
 from pytest_triton.servers.attached.server import AttachedServer
 from pytest_triton.servers.spec import ServerSpec
@@ -36,7 +37,7 @@ def answering(changed: dict[str, object]) -> Answer:
 
 def test_answers_of_the_right_types_are_taken() -> None:
     with fake_server(answering({})) as address:
-        spec = ServerSpec((), OWN_GPUS, where="attached", url=f"http://{address}", timeout=20)
+        spec = ServerSpec((), OWN_GPUS, AttachedHost.at(f"http://{address}"), timeout=20)
         server = AttachedServer(spec)
         server.wait_until_live()
         assert observe(server.view, ["m"])["m"].state == "READY"
@@ -73,7 +74,7 @@ def test_an_answer_of_the_wrong_types_is_an_error_that_names_server_and_answer(
     path: str, said: object
 ) -> None:
     with fake_server(answering({path: said})) as address:
-        spec = ServerSpec((), OWN_GPUS, where="attached", url=f"http://{address}", timeout=20)
+        spec = ServerSpec((), OWN_GPUS, AttachedHost.at(f"http://{address}"), timeout=20)
         server = AttachedServer(spec)
         with pytest.raises(PytestTritonError) as raised:
             _use(server)

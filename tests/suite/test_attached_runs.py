@@ -64,7 +64,7 @@ def deploy(models: RepositoryBuilder) -> Iterator[Deploy]:
                 HardwareRequest.parse(gpus),
                 stand_ins=OFFICIAL_BACKENDS,
                 arguments=arguments,
-                changed_by="its operator" if explicit else "",
+                model_control="explicit" if explicit else "none",
             )
         )
         started.append(server)
@@ -195,7 +195,7 @@ def test_what_was_deployed_is_not_what_the_repository_has(
 
 def test_a_model_that_nobody_loaded(pytester: pytest.Pytester, deploy: Deploy) -> None:
     server = deploy(explicit=True)
-    with connect_grpc(server.view) as client:
+    with connect_grpc(server.view.endpoints) as client:
         client.unload_model("small")
         result = check(pytester, f"grpc://{server.grpc}", "-k", "small")
     result.assert_outcomes(passed=3, failed=1, deselected=8)

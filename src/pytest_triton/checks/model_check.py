@@ -238,7 +238,7 @@ class ModelCheck:
             nowhere = unserved(self.model.name, predicted, hardware, self._checked, self._session)
         self._unproven = lacking
         advice = None
-        if self._checked.attached and not observed.ready and observed.refusal is None:
+        if not self._checked.is_ours and not observed.ready and observed.refusal is None:
             headline, advice = f"not loaded on this server ({observed.state})", _NOT_LOADED
             verdict = self._verdict = replace(verdict, ok=False, headline=headline)
         elif hardware.is_own and observed.refusal is not None and verdict.ok:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from pytest_triton.checks.placement_result import server_facts
 from pytest_triton.checks.release import THE_SERVER, release_of
 from pytest_triton.checks.result import CheckResult, ServerFacts
-from pytest_triton.client.tls import Access
 from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.errors import PytestTritonError, tells_all
 from pytest_triton.options.production_arguments import command_line, server_arguments
@@ -79,17 +78,17 @@ class NotForAttached(PytestTritonError):
 class CheckedDeployment:
     """A deployment that is to be checked: its repositories as they are on disk.
 
-    `backends` are those of the servers that check it. If it is checked on an `attached` one,
-    nothing can be held back from that: it serves what it serves. `own_backends` are names of the
-    user's own backends. `line` is the command line of its servers; `not_loaded` are the models
-    that it leaves out, which aren't in `repository`. `stated_release` is what is known before a
-    server runs; where it is only assumed, `ask_release` asks one.
+    `backends` are those of the servers that check it. From one that isn't `is_ours`, nothing can
+    be held back: it serves what it serves. `own_backends` are names of the user's own backends.
+    `line` is the command line of its servers; `not_loaded` are the models that it leaves out,
+    which aren't in `repository`. `stated_release` is what is known before a server runs; where it
+    is only assumed, `ask_release` asks one.
     """
 
     deployment: Deployment
     repository: Repository
     backends: Backends = "stand-in"
-    attached: bool = False
+    is_ours: bool = True
     own_backends: tuple[str, ...] = ()
     line: CommandLine = NO_ARGUMENTS
     not_loaded: tuple[str, ...] = ()
@@ -103,7 +102,7 @@ class CheckedDeployment:
         line: CommandLine = NO_ARGUMENTS,
         *,
         backends: Backends = "stand-in",
-        attached: bool = False,
+        is_ours: bool = True,
         own_backends: tuple[str, ...] = (),
         stated_release: ChosenRelease = NEWEST_KNOWN,
         ask_release: Callable[[CheckedDeployment], ChosenRelease | None] | None = None,
@@ -119,7 +118,7 @@ class CheckedDeployment:
                 deployment.paths, config_name=line.config_name, completes=line.completes
             ),
             backends,
-            attached,
+            is_ours,
             own_backends,
             line,
             stated_release=stated_release,
@@ -202,7 +201,7 @@ class CheckedDeployment:
         waits in vain for a model that has no file (seen with 2.51.0).
         """
         found: dict[str, str] = {}
-        if self.attached:
+        if not self.is_ours:
             return found
         for model in self.repository.models:
             if model.breaks_server and model.refusal is not None:
@@ -344,14 +343,14 @@ class TritonSession:
         settings = settings or self.settings
         if line is None:
             line = command_line(settings).without(("model-control-mode", "load-model"))
-        release = release_of(settings)
-        key = (deployment.paths, settings.backends, settings.is_attached, line, release)
+        release, is_ours = release_of(settings), settings.host.is_ours
+        key = (deployment.paths, settings.backends, is_ours, line, release)
         if key not in self._read:
             self._read[key] = CheckedDeployment.read(
                 deployment,
                 line,
                 backends=settings.backends,
-                attached=settings.is_attached,
+                is_ours=is_ours,
                 own_backends=settings.own_backends,
                 stated_release=release,
                 ask_release=self._release_of_server,
@@ -401,16 +400,18 @@ class TritonSession:
         Raises NotForAttached for what a running server can't be made into.
         """
         settings = settings or self.settings
-        if settings.is_attached:
+        host = settings.host
+        if not host.is_ours:
             return _attached_spec(checked, hardware, settings)
         if hardware.is_own:
             raise NotForAttached(
                 "gpus='own' are those of a running server, and this one is started by pytest",
                 cure="name the running server's URL, or other hardware",
             )
-        common = ServerSpec(
+        return ServerSpec(
             repositories=checked.deployment.paths,
             hardware=hardware,
+            host=host,
             timeout=settings.timeout,
             stand_ins=checked.stand_ins,
             completed=checked.completed_json,
@@ -420,18 +421,6 @@ class TritonSession:
             load=command_line(settings).loads if settings.load is None else settings.load,
             shadowed=checked.shadowed,
         )
-        if settings.server == "process":
-            return replace(
-                common, binary=settings.binary, version=settings.version, python=settings.python
-            )
-        if settings.server == "container":
-            return replace(
-                common,
-                where="container",
-                image=settings.image,
-                container=settings.container,
-            )
-        raise ValueError(f"a server is a process, a container or a URL, not {settings.server!r}")
 
     def run_of(self, checked: CheckedDeployment, hardware: HardwareRequest) -> str:
         """What a server with this hardware would be: a real run, a rehearsal; "" for none."""
@@ -614,7 +603,7 @@ def look(checked: CheckedDeployment, server: RunningServer, hardware: Hardware) 
         run=server.spec.run,
         observed=observe(server, [model.name for model in checked.repository.models]),
         predicted=checked.predicted.on(hardware, traits),
-        notes=_notes(checked, server) if server.spec.where == "attached" else (),
+        notes=() if server.spec.host.is_ours else _notes(checked, server),
     )
 
 
@@ -657,10 +646,8 @@ def _attached_spec(
     return ServerSpec(
         repositories=checked.deployment.paths,
         hardware=hardware,
+        host=settings.host,
         timeout=settings.timeout,
-        where="attached",
-        url=settings.server,
-        access=Access(settings.tls_ca, settings.tls_cert, settings.tls_key, settings.header),
     )
 
 

@@ -91,7 +91,7 @@ def _advice(predicted: Prediction, fewest: int | None, session: TritonSession) -
             f"So nothing was seen of it but refusals. No more than {MAX_SIMULATED_GPUS} GPUs can "
             f"be simulated; this shows it on a machine with {fewest}:"
         )
-    elif session.settings.is_attached:
+    elif not session.settings.host.is_ours:
         cause = (
             "So nobody can use it there, and a running server has the GPUs that it has. A "
             "rehearsal on other hardware shows it:"

@@ -36,13 +36,14 @@ class GrpcApi:
         headers: Mapping[str, str] | None = None,
         until: float = math.inf,
         hidden: Access = OPEN,
+        direct: bool = False,
     ) -> None:
         self.address = address
         self._timeout = timeout
         self._until = until
         self._hidden = hidden
         self._headers = _metadata(headers or {}) or None
-        self._client = grpc_client(address, access, most=LARGEST)
+        self._client = grpc_client(address, access, direct=direct, most=LARGEST)
 
     def __enter__(self) -> GrpcApi:
         return self

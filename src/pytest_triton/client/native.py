@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pytest_triton.client.address import Endpoint
+from pytest_triton.client.endpoints import Endpoints
 from pytest_triton.client.grpc import async_grpc_client, grpc_client
 from pytest_triton.client.tls import Access, Secret
 from pytest_triton.errors import PytestTritonError, tells_all
-from pytest_triton.servers.running_server import RunningServer
 
 if TYPE_CHECKING:
     from tritonclient.grpc import InferenceServerClient
@@ -24,30 +23,24 @@ class NoSuchEndpoint(PytestTritonError):
     """A client was asked for, for an endpoint whose address isn't known or can't be used."""
 
 
-def connect_grpc(server: RunningServer) -> InferenceServerClient:
+def connect_grpc(server: Endpoints) -> InferenceServerClient:
     """A gRPC client to close after use. Raises NoSuchEndpoint, BadCredentials."""
-    return grpc_client(*_grpc_endpoint(server), direct=_is_ours(server))
+    return grpc_client(*_grpc_endpoint(server), direct=server.direct)
 
 
-def connect_grpc_async(server: RunningServer) -> AsyncInferenceServerClient:
+def connect_grpc_async(server: Endpoints) -> AsyncInferenceServerClient:
     """A gRPC client of asyncio, to close after use. Raises NoSuchEndpoint, BadCredentials."""
-    return async_grpc_client(*_grpc_endpoint(server), direct=_is_ours(server))
+    return async_grpc_client(*_grpc_endpoint(server), direct=server.direct)
 
 
-def _is_ours(server: RunningServer) -> bool:
-    """Whether pytest started it: then it answered without a proxy. Others may be behind one."""
-    return server.spec.where != "attached"
-
-
-def _grpc_endpoint(server: RunningServer) -> tuple[str, Access | None, dict[str, Secret]]:
-    endpoint, access = _endpoint(server), server.spec.access
+def _grpc_endpoint(server: Endpoints) -> tuple[str, Access | None, dict[str, Secret]]:
     if not server.grpc:
         raise _unknown(server, "gRPC", "grpc://host:8001")
-    secure = endpoint is not None and endpoint.secure
-    return server.grpc, access if secure else None, access.header_values()
+    access = server.access
+    return server.grpc, access if server.secure else None, access.header_values()
 
 
-def connect_http(server: RunningServer, *, timeout: float = 60.0) -> HttpClient:
+def connect_http(server: Endpoints, *, timeout: float = 60.0) -> HttpClient:
     """An HTTP client to close after use. Raises NoSuchEndpoint, BadCredentials."""
     if not server.http:
         raise _unknown(server, "HTTP", "http://host:8000")
@@ -58,9 +51,9 @@ def connect_http(server: RunningServer, *, timeout: float = 60.0) -> HttpClient:
             f"tritonclient has no HTTP client here: {error}",
             cure="pip install 'tritonclient[http]'",
         ) from error
-    endpoint, access = _endpoint(server), server.spec.access
+    access = server.access
     more: dict[str, Any] = {}
-    if endpoint is not None and endpoint.secure:
+    if server.secure:
         more = {"ssl": True, "ssl_context_factory": lambda: _gevent_context(access)}
     client = InferenceServerClient(
         server.http, connection_timeout=timeout, network_timeout=timeout, **more
@@ -71,15 +64,9 @@ def connect_http(server: RunningServer, *, timeout: float = 60.0) -> HttpClient:
     return client
 
 
-def _endpoint(server: RunningServer) -> Endpoint | None:
-    if server.spec.where != "attached" or not server.spec.url:
-        return None
-    return Endpoint.parse(server.spec.url)
-
-
-def _unknown(server: RunningServer, protocol: str, url: str) -> NoSuchEndpoint:
+def _unknown(server: Endpoints, protocol: str, url: str) -> NoSuchEndpoint:
     return NoSuchEndpoint(
-        f"The {protocol} endpoint of {server.description} is not known.",
+        f"The {protocol} endpoint of {server.server} is not known.",
         cure=f"attach to it by that endpoint: --triton-server={url}",
     )
 

@@ -251,7 +251,7 @@ def gpu_ids(spec: ServerSpec, uuids: frozenset[str]) -> Mapping[str, int]:
     if spec.hardware.simulated:
         matches = ((uuid, _SIMULATED.fullmatch(uuid)) for uuid in uuids)
         return {uuid: int(match[1], 16) for uuid, match in matches if match is not None}
-    if spec.where == "process":
+    if spec.host.keeps_gpu_order:
         known = {}
         for number, given in enumerate(spec.hardware.uuids):
             meant = [one for one in uuids if one.lower().startswith(given.lower())]  # may be short
@@ -263,7 +263,7 @@ def gpu_ids(spec: ServerSpec, uuids: frozenset[str]) -> Mapping[str, int]:
 
 def read_metrics(server: RunningServer) -> str:
     """The server's metrics, as text. Raises NoMetrics."""
-    if server.spec.where == "attached":
+    if not server.spec.host.is_ours:
         raise NoMetrics(
             f"{server.description}: the address of its metrics isn't known",
             cure="let pytest-triton start the server (a process or a container)",

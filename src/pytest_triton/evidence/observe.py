@@ -15,20 +15,18 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from urllib.parse import quote
 
-from pytest_triton.client.batch import model_configs
-from pytest_triton.client.http import NotAddressable
+from pytest_triton.client.api import open_api
+from pytest_triton.client.configs import resolved_configs
 from pytest_triton.errors import tells_all
 from pytest_triton.evidence.instance_lines import InstanceLog, Told
 from pytest_triton.evidence.log_lines import all_refusals
-from pytest_triton.evidence.resolved_config import groups_of, grpc_model_config, placement_of
+from pytest_triton.evidence.resolved_config import groups_of, placement_of
 from pytest_triton.evidence.server_build import build_in_log, build_in_reasons
 from pytest_triton.placement.command_line import BadArguments, CommandLine
 from pytest_triton.placement.compare import ABSENT, READY, Observed, Testimony
 from pytest_triton.placement.predict import ResolvedGroup, ServerTraits
 from pytest_triton.placement.refusal import Refusal, classify
-from pytest_triton.servers.attached.server import Api, api_of
 from pytest_triton.servers.running_server import RunningServer
 
 __tracebackhide__ = tells_all
@@ -37,7 +35,6 @@ INDEX = "repository index"
 CONFIG = "resolved config"
 LOG = "server log"
 
-_MANY = 50  # models
 _UNLOADED = "unloaded"  # the index's reason for a model that nobody refused
 
 
@@ -47,14 +44,17 @@ def observe(server: RunningServer, models: Iterable[str]) -> Mapping[str, Observ
     Raises ServerSilent if it can't be asked.
     """
     names = tuple(models)
-    with api_of(server) as api:
+    with open_api(server.endpoints) as api:
         index: dict[str, dict[str, str]] = {}
         for entry in api.index():
             known = index.get(entry["name"])
             if known is None or entry.get("state") == READY:
                 index[entry["name"]] = entry
     ready = [name for name in names if index.get(name, {}).get("state") == READY]
-    groups = _resolved_groups(server, ready)
+    groups = {
+        name: None if config is None else groups_of(config)
+        for name, config in resolved_configs(server.endpoints, ready)
+    }
     log = server.log.since()  # read last, so that it holds all that the others tell of
     told = InstanceLog(log).told(
         {name: [group.name for group in groups[name] or ()] for name in ready} if log else {}
@@ -70,33 +70,8 @@ def observe(server: RunningServer, models: Iterable[str]) -> Mapping[str, Observ
 
 def served_models(server: RunningServer) -> tuple[str, ...]:
     """The names of all models in the server's repository index."""
-    with api_of(server) as api:
+    with open_api(server.endpoints) as api:
         return tuple(sorted({entry["name"] for entry in api.index()}))
-
-
-def _resolved_groups(
-    server: RunningServer, models: Sequence[str]
-) -> Mapping[str, tuple[ResolvedGroup, ...] | None]:
-    """The instance groups of READY models as core resolved them, None where it can't be asked."""
-    found: dict[str, tuple[ResolvedGroup, ...] | None] = {}
-    few = models
-    if len(models) >= _MANY and server.spec.where != "attached":  # whose way there may be TLS
-        few = [name for name in models if quote(name, safe="") != name]
-        many = [name for name in models if quote(name, safe="") == name]
-        found = {name: groups_of(config) for name, config in model_configs(server.http, many)}
-    with api_of(server) as api:
-        for name in few:
-            config = resolved_config(server, api, name)
-            found[name] = None if config is None else groups_of(config)
-    return found
-
-
-def resolved_config(server: RunningServer, api: Api, name: str) -> Mapping[str, object] | None:
-    """A READY model's config. None for a name that HTTP can't say, where gRPC isn't known."""
-    try:
-        return api.model_config(name)
-    except NotAddressable:
-        return grpc_model_config(server.grpc, name) if server.grpc else None
 
 
 def _ready(
@@ -164,11 +139,11 @@ def _confirmation(refusal: Refusal, logged: Sequence[str]) -> Testimony:
 
 def traits_of(server: RunningServer) -> ServerTraits:
     """What of this server Triton's rules depend on: its release, its build, its backends."""
-    with api_of(server) as api:
+    has_log = server.spec.host.log_is_readable
+    with open_api(server.endpoints) as api:
         version = str(api.metadata().get("version", ""))
-        attached = server.spec.where == "attached"
-        reasons = [entry.get("reason", "") for entry in api.index()] if attached else []
-    build = build_in_reasons(reasons) if attached else build_in_log(server.log.since())
+        reasons = [] if has_log else [entry.get("reason", "") for entry in api.index()]
+    build = build_in_log(server.log.since()) if has_log else build_in_reasons(reasons)
     traits = ServerTraits(version=_release(version), backends=server.backends)
     with contextlib.suppress(BadArguments):  # flags of another build, or of an unknown release
         traits = CommandLine.parse(server.spec.arguments).traits(traits)

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pytest_triton.client.grpc import grpc_client
-from pytest_triton.client.http import ServerSilent
 from pytest_triton.placement.instances import Kind, Placement, placed
 from pytest_triton.placement.predict import ResolvedGroup
 
@@ -35,25 +33,3 @@ def _group(group: Mapping[str, Any]) -> ResolvedGroup:
 def placement_of(groups: Iterable[ResolvedGroup]) -> Placement:
     """The placement that resolved groups describe."""
     return placed(*[each for group in groups for each in group.runs])
-
-
-def grpc_model_config(address: str, model: str) -> Mapping[str, Any]:
-    """The configuration of a READY model, as JSON, asked over gRPC at `host:port`.
-
-    Slower to begin with than HTTP, since grpc has to be imported; but it can say every name.
-    Raises ServerSilent.
-    """
-    from tritonclient.utils import InferenceServerException
-
-    client = grpc_client(address, direct=True)  # only servers of pytest's own are asked this way
-    try:
-        answer = client.get_model_config(model, as_json=True)
-    except InferenceServerException as error:
-        raise ServerSilent(
-            f"The server at {address} did not tell the configuration of {model!r}: {error}",
-            cure="check that the model is still loaded; the server's log may tell more",
-        ) from error
-    finally:
-        client.close()
-    config: Mapping[str, Any] = answer["config"]
-    return config

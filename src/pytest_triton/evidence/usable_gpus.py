@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pytest_triton.client.api import open_api
+from pytest_triton.client.configs import resolved_configs
 from pytest_triton.errors import tells_all
-from pytest_triton.evidence.gpus_in_log import GpusMissing as GpusMissing
-from pytest_triton.evidence.gpus_in_log import usable_gpus as usable_gpus
-from pytest_triton.evidence.observe import resolved_config
 from pytest_triton.evidence.reported_gpus import ToldGpus, told_gpus
 from pytest_triton.evidence.server_build import build_in_log
 from pytest_triton.placement.hardware import Gpu, Hardware
-from pytest_triton.servers.attached.server import api_of
+from pytest_triton.servers.gpus_in_log import GpusMissing as GpusMissing
+from pytest_triton.servers.gpus_in_log import usable_gpus as usable_gpus
 from pytest_triton.servers.running_server import RunningServer
 
 __tracebackhide__ = tells_all
@@ -27,21 +27,21 @@ _ENOUGH = (99, 0)  # core has already left out the GPUs that it finds too old
 def hardware_of(server: RunningServer) -> Hardware:
     """The GPUs that a server has. Raises GpusMissing if they aren't what was asked for."""
     known = server.spec.hardware.hardware()
-    if known is None or server.spec.where == "attached":
+    if known is None or not server.spec.host.log_is_readable:
         return real_hardware(server)
     return known
 
 
 def told_by(server: RunningServer) -> ToldGpus:
     """The GPUs of an attached server, as far as it tells. Raises ServerSilent."""
-    with api_of(server) as api:
+    with open_api(server.endpoints) as api:
         index = api.index()
-        ready = [entry["name"] for entry in index if entry.get("state") == "READY"]
-        found = told_gpus(entry.get("reason", "") for entry in index)
-        if found.exact:
-            return found
-        configs = [resolved_config(server, api, name) for name in ready]
-        return told_gpus((), [config for config in configs if config is not None])
+    found = told_gpus(entry.get("reason", "") for entry in index)
+    if found.exact:
+        return found
+    ready = [entry["name"] for entry in index if entry.get("state") == "READY"]
+    configs = [config for _, config in resolved_configs(server.endpoints, ready)]
+    return told_gpus((), [config for config in configs if config is not None])
 
 
 def real_hardware(server: RunningServer) -> Hardware:
@@ -49,7 +49,7 @@ def real_hardware(server: RunningServer) -> Hardware:
 
     Raises GpusMissing if it isn't what was asked for.
     """
-    if server.spec.where == "attached":
+    if not server.spec.host.log_is_readable:
         return _as_told(server)
     found = usable_gpus(server.log.since())
     asked = server.spec.hardware

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from pytest_triton.options.hosts import Host, host_type
 from pytest_triton.options.reading import ReadLayer, read_layer
 from pytest_triton.options.settings import (
     CONTAINER_OPTIONS,
@@ -57,9 +58,9 @@ def resolve(layers: Sequence[ReadLayer]) -> Settings:
     one that pytest starts) than the run has gets no hardware and backends from the run's options.
     """
     server = _server(layers)
-    is_attached = "://" in server
+    host = host_type(server)
     of_run = [read for read in layers if not read.layer.of_test]
-    differs = is_attached != ("://" in _server(of_run))
+    differs = host.is_ours != host_type(_server(of_run)).is_ours
     usable = [read for read in layers if read.layer.of_test] if differs else layers
     values: dict[str, Any] = {}
     sources: dict[str, Source] = {}
@@ -70,9 +71,10 @@ def resolve(layers: Sequence[ReadLayer]) -> Settings:
         sources[option.name] = "default" if found is None else found.layer.source
     values["server"] = server
     if values["backends"] == "auto":
-        values["backends"] = "real" if server != "process" or _real_gpus(usable) else "stand-in"
+        rehearses = host.may_rehearse and not _real_gpus(usable)
+        values["backends"] = "stand-in" if rehearses else "real"
     if sources["gpus"] == "default":
-        values["gpus"] = (OWN_GPUS,) if is_attached else _default_hardware(values["backends"])
+        values["gpus"] = _default_hardware(host, values["backends"])
     container = ContainerOptions(**{row.name: values.pop(row.name) for row in CONTAINER_OPTIONS})
     return Settings(
         sources=MappingProxyType(sources),
@@ -101,7 +103,9 @@ def _real_gpus(layers: Sequence[ReadLayer]) -> bool:
     return any(request.is_real for request in requests)
 
 
-def _default_hardware(backends: str) -> tuple[HardwareRequest, ...]:
+def _default_hardware(host: type[Host], backends: str) -> tuple[HardwareRequest, ...]:
+    if not host.is_ours:
+        return (OWN_GPUS,)
     specs = ["none"] if backends == "real" else ["none", "sim:2"]
     return tuple(HardwareRequest.parse(spec) for spec in specs)
 
@@ -130,7 +134,7 @@ def _check_server_args(settings: Settings) -> None:
 
 def _check_attached(settings: Settings) -> None:
     """What can't be said together with a running server's URL, and what needs one."""
-    if not settings.is_attached:
+    if host_type(settings.server).is_ours:
         if any(request.is_own for request in settings.gpus):
             raise OptionError(
                 "--triton-gpus=own: only a running server has GPUs of its own: name "

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_triton.audit import Ignored
+    from pytest_triton.options.hosts import Host
     from pytest_triton.options.values import Deployment, Expectation, Requirement
     from pytest_triton.placement.hardware import Hardware, HardwareRequest
     from pytest_triton.plan.sharding import Shard
@@ -359,9 +360,11 @@ class Settings:
     """The ini file names repositories too, and others are checked instead of them."""
 
     @property
-    def is_attached(self) -> bool:
-        """Whether the server is one that somebody else runs."""
-        return "://" in self.server
+    def host(self) -> Host:
+        """Where the servers run."""
+        from pytest_triton.options.hosts import host_of
+
+        return host_of(self)
 
 
 CONTAINER_OPTIONS = options_of(ContainerOptions)

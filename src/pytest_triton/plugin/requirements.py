@@ -16,6 +16,7 @@ import pytest
 from pytest_triton.arguments.checked import check, shown_value
 from pytest_triton.arguments.kinds import COUNT, SWITCH, optional
 from pytest_triton.errors import PytestTritonError
+from pytest_triton.options.hosts import ContainerHost
 from pytest_triton.options.values import OptionError
 from pytest_triton.plugin.session import fail, session_of
 
@@ -107,7 +108,7 @@ def _gpus(request: HardwareRequest, session: TritonSession) -> int:
 
 def _has(what: Required, settings: Settings) -> bool:
     if what == "container":
-        return settings.server == "container"
+        return isinstance(settings.host, ContainerHost)
     return settings.backends == "real"
 
 

@@ -63,7 +63,7 @@ def session_of(config: pytest.Config) -> TritonSession:
         except OptionError as error:
             raise pytest.UsageError(str(error)) from None
         worker = _worker_of(config)
-        if not (worker or settings.is_attached or config.option.collectonly):
+        if not (worker or not settings.host.is_ours or config.option.collectonly):
             with suppress(NoGuard):  # the first launch says so, if there is one
                 prepare()  # while the repositories are read
         session = TritonSession(settings, _pool_of(config), worker)
@@ -189,15 +189,16 @@ def _server_for(
     session = session_of(request.config)
     settings = settings_of_test(request.config, layers)
     checked = session.checked(deployment_of(settings), settings)
-    if settings.is_attached:
+    if not settings.host.is_ours:
         _check_attached(session, settings, own)
     settings = replace(settings, changes=own or settings.changes)
     check_arguments(settings.arguments, explicit=settings.changes)
     spec = session.spec(checked, hardware_of(request, settings), settings)
     if own:
-        spec = replace(spec, changed_by=f"{session.worker or 'main'}-{next(_numbers)}")
+        owner = f"{session.worker or 'main'}-{next(_numbers)}"
+        spec = replace(spec, owner=owner, model_control="explicit")
     elif settings.changes:
-        spec = replace(spec, changed_by=session.worker or "main")
+        spec = replace(spec, owner=session.worker or "main", model_control="explicit")
     known = {one.name for one in session.pool.handed_out()}
     running = session.pool.get(spec)
     session.hardware_of(running)  # raises if the server hasn't the GPUs that were asked for
@@ -231,7 +232,7 @@ def _check_attached(session: TritonSession, settings: Settings, own: bool) -> No
             )
     if not settings.changes:
         return
-    if not settings.allow_changes:
+    if not settings.host.may_change:
         raise NotForAttached(
             f"This test loads or unloads models (triton(changes=True)), and {server} that is only "
             "looked at.",

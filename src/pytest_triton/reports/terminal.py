@@ -34,7 +34,7 @@ def header(session: TritonSession, sources: bool) -> list[str]:
         where += f", ... ({len(settings.repo)} deployments)"
     on = (
         f"attached server at {settings.server}"
-        if settings.is_attached
+        if not settings.host.is_ours
         else f"{_run(settings)} on {_server(settings)}"
     )
     lines = [
@@ -83,12 +83,14 @@ def _run(settings: Settings) -> str:
 
 def _server(settings: Settings) -> str:
     from pytest_triton.errors import PytestTritonError
+    from pytest_triton.options.hosts import ContainerHost
     from pytest_triton.servers.container.image import OFFICIAL_IMAGE
     from pytest_triton.servers.process.discovery import find_tritonserver
     from pytest_triton.servers.process.server import describe
 
-    if settings.server == "container":
-        return f"tritonserver (container, {settings.image or OFFICIAL_IMAGE})"
+    host = settings.host
+    if isinstance(host, ContainerHost):
+        return f"tritonserver (container, {host.image or OFFICIAL_IMAGE})"
     try:
         return describe(find_tritonserver(settings.binary, settings.version))
     except PytestTritonError as error:

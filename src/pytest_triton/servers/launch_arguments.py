@@ -40,7 +40,7 @@ def arguments(
     command += [f"--model-repository={path}" for path in repositories]
     if backends is not None:
         command.append(f"--backend-directory={backends}")
-    if spec.changed_by:
+    if spec.model_control == "explicit":
         command.append("--model-control-mode=explicit")
         loaded = ["*"] if spec.load is None else spec.load
         command += [f"--load-model={model}" for model in loaded]

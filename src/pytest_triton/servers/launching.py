@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pytest_triton.options.hosts import AttachedHost, ContainerHost
 from pytest_triton.servers.folders import folder_errors
 from pytest_triton.servers.running_server import Server
 from pytest_triton.servers.spec import ServerSpec
@@ -16,11 +17,11 @@ def launch(spec: ServerSpec, say: Callable[[str], None] = lambda line: None) -> 
 
     Each way to have a server is imported when it is used: Docker's packages take a while.
     """
-    if spec.where == "container":
+    if isinstance(spec.host, ContainerHost):
         from pytest_triton.servers.container.server import ContainerServer
 
         return ContainerServer(spec, say)
-    if spec.where == "attached":
+    if isinstance(spec.host, AttachedHost):
         from pytest_triton.servers.attached.server import AttachedServer
 
         return AttachedServer(spec)

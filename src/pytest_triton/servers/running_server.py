@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from pytest_triton.client.endpoints import Endpoints
 from pytest_triton.servers.server_log import ServerLog
 from pytest_triton.servers.spec import ServerSpec
 
@@ -19,27 +20,42 @@ from pytest_triton.servers.spec import ServerSpec
 class RunningServer:
     """A server that answers.
 
-    `http`, `grpc` and `metrics` are addresses, `host:port`, or "" where it has none. `description`
-    says which server this is, for people: `tritonserver 2.51.0 (process, installed release)`.
-    `name` is its `--id`. `log_file` is None where the log can't be read (attached servers),
-    `control_file` where its GPUs aren't simulated. `backends` are those that it can load, None
-    if that isn't known. `notes` are worth telling: the image's digest, how the repository got
-    into the container. `image` and `image_digest` are a container's; an image that was never in a
-    registry has its id in place of a digest.
+    `name` is its `--id`, `endpoints` say where it answers. `log_file` is None where the log can't
+    be read (attached servers), `control_file` where its GPUs aren't simulated. `backends` are
+    those that it can load, None if that isn't known. `notes` are worth telling: the image's
+    digest, how the repository got into the container. `image` and `image_digest` are a
+    container's; an image that was never in a registry has its id in place of a digest.
     """
 
     spec: ServerSpec
     name: str
-    description: str
-    http: str
-    grpc: str
-    metrics: str
+    endpoints: Endpoints
     log_file: Path | None = None
     control_file: Path | None = None
     backends: frozenset[str] | None = None
     notes: tuple[str, ...] = ()
     image: str | None = None
     image_digest: str | None = None
+
+    @property
+    def description(self) -> str:
+        """Which server this is, for people: `tritonserver 2.51.0 (process, installed release)`."""
+        return self.endpoints.server
+
+    @property
+    def http(self) -> str:
+        """`host:port`; "" where it has no such endpoint, or none is known."""
+        return self.endpoints.http
+
+    @property
+    def grpc(self) -> str:
+        """`host:port`; "" where it has no such endpoint, or none is known."""
+        return self.endpoints.grpc
+
+    @property
+    def metrics(self) -> str:
+        """`host:port`; "" where it has no such endpoint, or none is known."""
+        return self.endpoints.metrics
 
     @property
     def log(self) -> ServerLog:

@@ -208,7 +208,7 @@ class RemotePool:
 
     def release(self, spec: ServerSpec) -> None:
         """A server of this worker's own may end. Shared ones stay: others may still use them."""
-        if spec.changed_by:
+        if spec.owner:
             self._got.pop(spec, None)
             self._ask("release", spec)
 

@@ -30,6 +30,7 @@ from pytest_triton.arguments.kinds import (
     optional,
     several,
 )
+from pytest_triton.client.api import Api, open_api
 from pytest_triton.errors import OptionError, PytestTritonError, tells_all
 from pytest_triton.placement.compare import READY, Observed, Testimony, Verdict, compare
 from pytest_triton.placement.declared import Declared
@@ -39,7 +40,6 @@ from pytest_triton.placement.predict import Prediction, predict_all
 from pytest_triton.placement.refusal import Refusal
 from pytest_triton.rehearsal.simulation import SimulatedGpus, write_control
 from pytest_triton.repository import Model
-from pytest_triton.servers.attached.server import api_of
 from pytest_triton.servers.launch_arguments import gpus_of
 from pytest_triton.testing.arguments import CONFIG, DIRECTORY, FILES, GROUPS, MODEL
 from pytest_triton.testing.gpu_faults import GpuLoss
@@ -55,7 +55,6 @@ if TYPE_CHECKING:
     from pytest_triton.inference.infer import Inference
     from pytest_triton.inference.signature import ModelSignature
     from pytest_triton.placement.hardware import Hardware
-    from pytest_triton.servers.attached.server import Api
     from pytest_triton.servers.running_server import RunningServer
 
 __tracebackhide__ = tells_all
@@ -275,7 +274,7 @@ class TritonServer:
         """tritonclient's own gRPC client, connected; closed at the end of the test."""
         from pytest_triton.client.native import connect_grpc
 
-        client = connect_grpc(self._running)
+        client = connect_grpc(self._running.endpoints)
         self._closing.append(client.close)
         return client
 
@@ -287,7 +286,7 @@ class TritonServer:
         """
         from pytest_triton.client.native import connect_http
 
-        client = connect_http(self._running)
+        client = connect_http(self._running.endpoints)
         self._closing.append(client.close)
         return client
 
@@ -295,7 +294,7 @@ class TritonServer:
         """A new asyncio gRPC client: `async with triton_server.async_client() as client:`."""
         from pytest_triton.client.native import connect_grpc_async
 
-        return connect_grpc_async(self._running)
+        return connect_grpc_async(self._running.endpoints)
 
     @checked(
         model=MODEL,
@@ -338,7 +337,7 @@ class TritonServer:
             if protocol == "grpc":
                 client = self.client
             elif protocol == "http":  # whose client is told its time when it is made
-                client = stack.enter_context(connect_http(self._running, timeout=timeout))
+                client = stack.enter_context(connect_http(self._running.endpoints, timeout=timeout))
             return infer(
                 self.http if protocol == "http" else self.grpc,
                 name,
@@ -427,7 +426,7 @@ class TritonServer:
         may be changed.
         """
         name = self._known(model)
-        if not self._running.spec.changed_by:
+        if not self._running.spec.is_changeable:
             return False
         if name not in self._was_ready:
             self.reload(name)
@@ -452,10 +451,10 @@ class TritonServer:
         self._must_be_mine()
         control = self._running.control_file
         if control is None:
-            attached = ", server='process'" if self._running.spec.where == "attached" else ""
+            elsewhere = "" if self._running.spec.host.is_ours else ", server='process'"
             raise PytestTritonError(
                 f"{self._running.spec.hardware.label}: only simulated GPUs can be taken away",
-                cure=f'mark the test triton(gpus="sim:2", changes=True{attached})',
+                cure=f'mark the test triton(gpus="sim:2", changes=True{elsewhere})',
             )
         if self._gpus_before is None:
             self._gpus_before = gpus_of(self._running.spec.hardware)
@@ -484,7 +483,7 @@ class TritonServer:
             self._unload(name)
         for name in self._dependents_last(loaded):
             self._load(name)
-        with api_of(self._running) as api:
+        with open_api(self._running.endpoints) as api:
             live = bool(api.live(self._running.name))
             ready = api.ready()
         after = {name: self.observed(name) for name in loaded}
@@ -594,7 +593,7 @@ class TritonServer:
         return name
 
     def _must_be_mine(self) -> None:
-        if not self._running.spec.changed_by:
+        if not self._running.spec.is_changeable:
             raise ServerNotYours(
                 "This server is shared with other tests, so that its models can't be loaded or "
                 "unloaded here.",
@@ -644,7 +643,7 @@ class TritonServer:
             if refusal is None:
                 from pytest_triton.placement.refusal import classify
 
-                access = self._running.spec.access
+                access = self._running.spec.host.access
                 words = access.hide(error.message() or str(error))
                 refusal = Refusal(classify(words), words, "load")
             return refusal
@@ -655,10 +654,10 @@ class TritonServer:
     def _check_sent(self, directory: Path) -> None:
         """Raise LinksLeadOut if links would send files to another machine, or into a container."""
         spec = self._running.spec
-        if spec.where != "process":
+        if not spec.host.has_our_files:
             from pytest_triton.servers.container.reach import check_sent
 
-            check_sent(directory, [*spec.repositories, *spec.container.mount])
+            check_sent(directory, [*spec.repositories, *spec.host.mounted])
 
     def _forget_config(self, name: str) -> None:
         """What is loaded next is what stands in the repository, where the model is from there."""
@@ -690,7 +689,7 @@ class TritonServer:
         if "explicit model load / unload is not allowed" in str(error):
             raise NotExplicit(
                 f"{self.description} loads and unloads no models when it is asked: "
-                f"{self._running.spec.access.hide(str(error))}",
+                f"{self._running.spec.host.access.hide(str(error))}",
                 cure="it has to run with --model-control-mode=explicit",
             ) from None
 
@@ -706,7 +705,7 @@ class TritonServer:
 
     @cached_property
     def _api(self) -> Api:
-        api = api_of(self._running)
+        api = open_api(self._running.endpoints)
         self._closing.append(api.close)
         return api
 
@@ -720,11 +719,11 @@ class TritonServer:
 
     def _outside(self, name: str) -> Observed:
         """A model from outside the repository, which is in no index."""
-        from pytest_triton.evidence.observe import resolved_config
+        from pytest_triton.client.configs import resolved_configs
         from pytest_triton.evidence.resolved_config import groups_of, placement_of
 
-        with api_of(self._running) as api:
-            groups = groups_of(resolved_config(self._running, api, name) or {})
+        ((_, config),) = resolved_configs(self._running.endpoints, [name])
+        groups = groups_of(config or {})
         placement = placement_of(groups)
         told = Testimony("resolved config", "high", "", placement=placement)
         return Observed.of(READY, [told], groups)

@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from pathlib import Path
-from typing import TypeAlias
 
-from pytest_triton.client.address import Endpoint
-from pytest_triton.client.grpc import GrpcApi
-from pytest_triton.client.http import HttpApi, NotAllowed, ServerSilent
+from pytest_triton.client.api import open_api
+from pytest_triton.client.endpoints import Endpoints
+from pytest_triton.client.http import NotAllowed, ServerSilent
 from pytest_triton.client.probe import NotReached, not_understood, reach
-from pytest_triton.client.tls import Access
-from pytest_triton.errors import PytestTritonError
+from pytest_triton.options.hosts import AttachedHost
 from pytest_triton.servers.running_server import RunningServer
 from pytest_triton.servers.server_log import ServerLog
 from pytest_triton.servers.spec import ServerSpec
 
-Api: TypeAlias = "HttpApi | GrpcApi"
 _ANSWER = 30.0  # seconds, at most, for one answer
 
 
 class AttachedServer:
-    """A server at `spec.url`. Nothing happens to it, whatever is called here.
+    """The server at an AttachedHost. Nothing happens to it, whatever is called here.
 
-    Raises BadUrl or BadCredentials when made, NotReached when waited for.
+    Raises BadCredentials when made, NotReached when waited for.
     """
 
     def __init__(self, spec: ServerSpec) -> None:
-        if not spec.url:
-            raise PytestTritonError(
-                "A server to attach to has no URL", cure="--triton-server=grpc://host:8001"
-            )
+        assert isinstance(spec.host, AttachedHost)
         self.spec = spec
-        self.endpoint = Endpoint.parse(spec.url)
-        self._access = spec.access
+        self.endpoint = spec.host.endpoint
+        self._access = spec.host.access
         self._access.header_values()  # now, so that a missing one is told before anything is asked
         self._view = self._seen_as("", "")
 
@@ -59,7 +52,7 @@ class AttachedServer:
         timeout = min(self.spec.timeout, _ANSWER)
         until = time.monotonic() + timeout
         reach(self.endpoint, self._access, timeout)
-        with open_api(self.endpoint, self._access, timeout=timeout, until=until) as api:
+        with open_api(self._view.endpoints, timeout=timeout, until=until) as api:
             try:
                 metadata = api.metadata()
             except NotAllowed as error:
@@ -95,13 +88,11 @@ class AttachedServer:
         endpoint = self.endpoint
         release = f" {version}" if version else ""
         unsafe = self._access.headers and not endpoint.secure and not endpoint.is_local
+        description = f"tritonserver{release} (attached, {endpoint})"
         return RunningServer(
             spec=self.spec,
             name=name,
-            description=f"tritonserver{release} (attached, {endpoint})",
-            http="" if endpoint.is_grpc else endpoint.address,
-            grpc=endpoint.address if endpoint.is_grpc else "",
-            metrics="",
+            endpoints=Endpoints.at(endpoint, self._access, description),
             notes=("headers are sent unencrypted",) if unsafe else (),
         )
 
@@ -132,37 +123,3 @@ class AttachedServer:
                 tried=(said,),
             )
         return not_understood(self.endpoint, self._access, timeout, said)
-
-
-def open_api(
-    endpoint: Endpoint, access: Access, *, timeout: float = 10.0, until: float = math.inf
-) -> Api:
-    """A connection for the plugin's own questions. Raises BadCredentials."""
-    headers = access.header_values()
-    if endpoint.is_grpc:
-        tls = access if endpoint.secure else None
-        return GrpcApi(
-            endpoint.address,
-            timeout=timeout,
-            access=tls,
-            headers=headers,
-            until=until,
-            hidden=access,
-        )
-    context = access.context("http/1.1") if endpoint.secure else None
-    return HttpApi(
-        endpoint.address,
-        timeout=timeout,
-        context=context,
-        headers=headers,
-        until=until,
-        access=access,
-    )
-
-
-def api_of(server: RunningServer, *, timeout: float = 10.0) -> Api:
-    """A connection to any server, over the protocol that it is known by."""
-    if server.spec.where == "attached" and server.spec.url:
-        endpoint = Endpoint.parse(server.spec.url)
-        return open_api(endpoint, server.spec.access, timeout=timeout)
-    return HttpApi(server.http, timeout=timeout)

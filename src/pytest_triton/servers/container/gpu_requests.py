@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from pytest_triton.evidence.gpus_in_log import GpusMissing, usable_gpus
 from pytest_triton.placement.hardware import HardwareRequest
+from pytest_triton.servers.gpus_in_log import GpusMissing, usable_gpus
 
 if TYPE_CHECKING:
     from docker.models.containers import Container

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from pytest_triton._version import __version__
+from pytest_triton.options.hosts import ContainerHost
 from pytest_triton.servers.container.reach import Shown, walk
 from pytest_triton.servers.process.releases import cache_dir
 from pytest_triton.servers.spec import ServerSpec
@@ -22,10 +23,10 @@ from pytest_triton.servers.spec import ServerSpec
 PREFIX = "pytest-triton-reuse-"
 
 
-def key_of(spec: ServerSpec, more: str) -> str:
+def key_of(spec: ServerSpec, host: ContainerHost, more: str) -> str:
     """Of all containers that serve this spec, whatever the files were; `more` counts too."""
-    container = replace(spec.container, pull="missing", pull_timeout=0.0)
-    same = replace(spec, timeout=0.0, container=container)
+    options = replace(host.options, pull="missing", pull_timeout=0.0)
+    same = replace(spec, timeout=0.0, host=replace(host, options=options))
     return _hash(repr(same), more)
 
 

@@ -33,8 +33,10 @@ from pytest_triton.arguments.kinds import (
     optional,
     several,
 )
+from pytest_triton.client.endpoints import Endpoints
 from pytest_triton.client.http import HttpApi
 from pytest_triton.errors import tells_all
+from pytest_triton.options.hosts import ContainerHost
 from pytest_triton.options.server_arguments import check_arguments, check_environment
 from pytest_triton.options.settings import ContainerOptions
 from pytest_triton.placement.hardware import HardwareRequest
@@ -143,12 +145,12 @@ class TritonContainer(DockerContainer):
             timeout=timeout,
             arguments=tuple(arguments),
             stand_ins=tuple(stand_ins),
-            where="container",
-            image=image,
-            container=options or ContainerOptions(),
+            host=ContainerHost(image, options or ContainerOptions()),
             environment=tuple((environment or {}).items()),
         )
-        name = self.spec.image or OFFICIAL_IMAGE
+        assert isinstance(self.spec.host, ContainerHost)
+        self._host = self.spec.host
+        name = self._host.image or OFFICIAL_IMAGE
         self._say = say
         self._guard: Guard | None = None
         self._may_exist = False  # the container: it has been asked for, and not been removed
@@ -222,10 +224,7 @@ class TritonContainer(DockerContainer):
         return RunningServer(
             spec=self.spec,
             name=str(self._name),
-            description=self.description,
-            http=self.http,
-            grpc=self.grpc,
-            metrics=self.metrics,
+            endpoints=Endpoints(self.description, self.http, self.grpc, self.metrics),
             log_file=self.log.path,
             control_file=control if self.spec.hardware.simulated else None,
             backends=self._backends,
@@ -358,9 +357,9 @@ class TritonContainer(DockerContainer):
             folders.make(self._private)
             folders.sweep_once()
         container_owners.remove_orphans(client)
-        self._image = get_image(client, self.image, self.spec.container, self._say)
+        self._image = get_image(client, self.image, self._host.options, self._say)
         _start_reaper(client)
-        if self.spec.container.reuse and not self.spec.changed_by:
+        if self._host.options.reuse and not self.spec.owner:
             self._launch_for_reuse(self._image)
         else:
             self._make({})
@@ -370,7 +369,7 @@ class TritonContainer(DockerContainer):
         """Take the container of an earlier session if it would be the same, else make one."""
         client = self.get_docker_client().client
         own_ways = repr((self.env, self.volumes, self.ports, self._kwargs, self._command))
-        key = container_reuse.key_of(self.spec, own_ways)
+        key = container_reuse.key_of(self.spec, self._host, own_ways)
         what = self._shown()
         name = container_reuse.PREFIX + container_reuse.signature_of(key, image.id, what)
         self.with_name(name)
@@ -426,7 +425,7 @@ class TritonContainer(DockerContainer):
 
     def _shown(self, *own: Path) -> Shown:
         """What the container is to see, besides what is its `own`."""
-        named = [*self.spec.repositories, *self.spec.container.mount]
+        named = [*self.spec.repositories, *self._host.options.mount]
         return shown(named, own=own, left_out=self.spec.left_out)
 
     def _rehearsal(self) -> tuple[Path | None, dict[str, str]]:
@@ -445,7 +444,7 @@ class TritonContainer(DockerContainer):
 
     def _create(self, what: Shown, settings: Mapping[str, Any]) -> str:
         """Make the container with its files, and say how those got into it."""
-        way = self.spec.container.transfer
+        way = self._host.options.transfer
         if way == "mount" or (way == "auto" and what.mountable):
             try:
                 self._create_with(settings, container_files.mounts(what))
@@ -480,7 +479,7 @@ class TritonContainer(DockerContainer):
         labels: Mapping[str, str],
     ) -> dict[str, Any]:
         """All that docker-py's `create` is told, but for the files."""
-        client, options = self.get_docker_client(), self.spec.container
+        client, options = self.get_docker_client(), self._host.options
         settings = restrictions(options, reads_others_files=what.needs_rights)
         settings["tmpfs"] = {**settings.get("tmpfs", {}), **getattr(self, "tmpfs", {})}
         settings["device_requests"] = container_gpus.device_requests(

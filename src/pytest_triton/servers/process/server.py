@@ -14,8 +14,10 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
+from pytest_triton.client.endpoints import Endpoints
 from pytest_triton.client.http import HttpApi
 from pytest_triton.errors import tells_all
+from pytest_triton.options.hosts import ProcessHost
 from pytest_triton.placement.command_line import BadArguments, CommandLine, read_version
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.servers import folders
@@ -100,13 +102,11 @@ class ProcessServer:
     def view(self) -> RunningServer:
         """For its users, in this process or another."""
         control = self.folder / command_line.CONTROL_FILE
+        metrics = "" if self._lacks_metrics else self.metrics
         return RunningServer(
             spec=self.spec,
             name=self.folder.name,
-            description=self.description,
-            http=self.http,
-            grpc=self.grpc,
-            metrics="" if self._lacks_metrics else self.metrics,
+            endpoints=Endpoints(self.description, self.http, self.grpc, metrics),
             log_file=self.log.path,
             control_file=control if self.spec.hardware.simulated else None,
             backends=self._backend_names,
@@ -212,7 +212,13 @@ class ProcessServer:
 
 def launch(spec: ServerSpec) -> ProcessServer:
     """Start a server and return at once. `PytestTritonError` says why when it can't be done."""
-    return ProcessServer(spec, find_tritonserver(spec.binary, spec.version))
+    host = _host(spec)
+    return ProcessServer(spec, find_tritonserver(host.binary, host.version))
+
+
+def _host(spec: ServerSpec) -> ProcessHost:
+    assert isinstance(spec.host, ProcessHost)
+    return spec.host
 
 
 def _check_flags(spec: ServerSpec, tritonserver: Tritonserver) -> None:
@@ -243,7 +249,7 @@ def _backends(
         libraries = [*map(str, tritonserver.library_dirs), os.environ.get("LD_LIBRARY_PATH", "")]
         added["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, libraries))
     else:
-        python = assemble_python_backend(tritonserver, spec.python, folder / "backends")
+        python = assemble_python_backend(tritonserver, _host(spec).python, folder / "backends")
         directory, added = python.directory, dict(python.environment)
         added["PYTHONDONTWRITEBYTECODE"] = "1"  # the repository is not ours to write to
         notes = (python.caveat,) if python.caveat else ()
