@@ -191,7 +191,7 @@ def test_a_dead_server_is_silent(mortal: ProcessServer) -> None:
     ("models", "words"),
     [
         (["good"], "gave no answer to GET /v2/models/good/config"),
-        (["good model"], "did not tell the configuration of 'good model'"),
+        (["good model"], "did not answer get_model_config of 'good model'"),
         (["good"] * 60, "gave no answer to GET /v2/models/good/config"),
     ],
     ids=["http", "grpc", "several connections"],
@@ -212,7 +212,7 @@ def test_a_server_that_dies_in_between_is_silent(
 
 
 def test_a_model_that_is_gone_by_then(mortal: ProcessServer) -> None:
-    with pytest.raises(ServerSilent, match="did not answer get_model_config"):
+    with pytest.raises(ServerSilent, match="did not answer get_model_config of 'gone one'"):
         list(resolved_configs(mortal.view.endpoints, ["gone one"]))
 
 

@@ -93,8 +93,9 @@ class GrpcApi:
             return self._hidden.hide_in(answer)
         except InferenceServerException as error:
             kind = NotAllowed if error.status() in _NOT_ALLOWED else ServerSilent
+            asked = " of ".join([method, *map(repr, arguments)])
             raise kind(
-                f"The server at {self.address} did not answer {method} over gRPC: "
+                f"The server at {self.address} did not answer {asked} over gRPC: "
                 f"{self._hidden.hide(str(error))}",
                 cure="give the credentials that it wants: --triton-header=Authorization=env:TOKEN"
                 if kind is NotAllowed
