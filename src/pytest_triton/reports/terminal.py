@@ -58,7 +58,7 @@ def _production_lines(session: TritonSession) -> list[str]:
         return []
     given = server_arguments(settings)
     lines = []
-    if not settings.is_attached:
+    if settings.host.is_ours:
         words = shlex.join(given.arguments) or "none left"
         lines.append(f"triton: production's arguments: {words}")
         if given.replaced:
