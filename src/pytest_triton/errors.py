@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pytest_triton.client.native import NoSuchEndpoint as NoSuchEndpoint
     from pytest_triton.client.tls import BadCredentials as BadCredentials
-    from pytest_triton.evidence.gpus_in_log import GpusMissing as GpusMissing
+    from pytest_triton.servers.gpus_in_log import GpusMissing as GpusMissing
     from pytest_triton.evidence.metrics import MetricsUnreadable as MetricsUnreadable
     from pytest_triton.evidence.metrics import NoMetrics as NoMetrics
     from pytest_triton.inference.arrays import NumpyMissing as NumpyMissing
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "client.native": ("NoSuchEndpoint",),
     "client.tls": ("BadCredentials",),
-    "evidence.gpus_in_log": ("GpusMissing",),
+    "servers.gpus_in_log": ("GpusMissing",),
     "evidence.metrics": ("MetricsUnreadable", "NoMetrics"),
     "inference.arrays": ("NumpyMissing", "WrongData"),
     "inference.data_files": ("DataBroken",),

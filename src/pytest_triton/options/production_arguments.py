@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from pytest_triton.options.hosts import ContainerHost
 from pytest_triton.options.server_arguments import ArgumentRefused, check_arguments
 from pytest_triton.options.settings import Settings
 from pytest_triton.placement.command_line import BadArguments, CommandLine
@@ -49,7 +50,7 @@ def server_arguments(settings: Settings) -> Adapted:
         return Adapted(settings.arguments, ())
     return adapted(
         command_line(settings),
-        in_container=settings.server == "container",
+        in_container=isinstance(settings.host, ContainerHost),
         explicit=settings.changes,
     )
 
