@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from pytest_triton.client.native import NoSuchEndpoint as NoSuchEndpoint
     from pytest_triton.client.tls import BadCredentials as BadCredentials
-    from pytest_triton.servers.gpus_in_log import GpusMissing as GpusMissing
     from pytest_triton.evidence.metrics import MetricsUnreadable as MetricsUnreadable
     from pytest_triton.evidence.metrics import NoMetrics as NoMetrics
     from pytest_triton.inference.arrays import NumpyMissing as NumpyMissing
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from pytest_triton.servers.container.engine import NoDocker as NoDocker
     from pytest_triton.servers.container.image import ImageUnavailable as ImageUnavailable
     from pytest_triton.servers.container.reach import LinksLeadOut as LinksLeadOut
+    from pytest_triton.servers.gpus_in_log import GpusMissing as GpusMissing
     from pytest_triton.servers.server_errors import ServerDied as ServerDied
     from pytest_triton.servers.server_errors import ServerNotLive as ServerNotLive
     from pytest_triton.servers.server_errors import ServerTimeout as ServerTimeout
