@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytest_triton.errors import PytestTritonError
+from pytest_triton.options.hosts import ContainerHost, ProcessHost
 from pytest_triton.options.settings import Settings
 from pytest_triton.placement.releases import (
     NEWEST_KNOWN,
@@ -24,25 +25,24 @@ def release_of(settings: Settings) -> ChosenRelease:
     """
     if settings.release is not None:
         return ChosenRelease(settings.release, f"--triton-release ({settings.sources['release']})")
-    if settings.is_attached:
-        return NEWEST_KNOWN
-    if settings.server == "container":
-        return _of_image(settings)
-    return _of_process(settings)
+    host = settings.host
+    if isinstance(host, ContainerHost):
+        return _of_image(host)
+    return _of_process(host) if isinstance(host, ProcessHost) else NEWEST_KNOWN
 
 
-def _of_image(settings: Settings) -> ChosenRelease:
+def _of_image(host: ContainerHost) -> ChosenRelease:
     from pytest_triton.servers.container.image import OFFICIAL_IMAGE
 
-    version = release_of_image(settings.image or OFFICIAL_IMAGE)
+    version = release_of_image(host.image or OFFICIAL_IMAGE)
     return NEWEST_KNOWN if version is None else ChosenRelease(version, "of the image, by its tag")
 
 
-def _of_process(settings: Settings) -> ChosenRelease:
+def _of_process(host: ProcessHost) -> ChosenRelease:
     from pytest_triton.servers.process.discovery import find_tritonserver
 
     try:
-        version = release_said(find_tritonserver(settings.binary, settings.version).version)
+        version = release_said(find_tritonserver(host.binary, host.version).version)
     except PytestTritonError:
         return NEWEST_KNOWN  # there is none to run, and who needs one says so
     return NEWEST_KNOWN if version is None else ChosenRelease(version, THE_SERVER)
