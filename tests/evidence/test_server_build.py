@@ -13,6 +13,7 @@ import pytest
 
 from pytest_triton.evidence.observe import traits_of
 from pytest_triton.evidence.server_build import ServerBuild, build_in_log, build_in_reasons
+from pytest_triton.options.hosts import ProcessHost
 from pytest_triton.placement.advice import cure_refusal
 from pytest_triton.placement.declared import Declared, DeclaredGroup
 from pytest_triton.placement.hardware import HardwareRequest, simulated_gpus
@@ -131,7 +132,7 @@ def test_build_is_read_from_a_real_server(
         ServerSpec(
             (repository.path,),
             hardware,
-            version=version,
+            ProcessHost(version=version),
             stand_ins=OFFICIAL_BACKENDS,
             arguments=arguments,
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_triton.checks.release import release_of
+from pytest_triton.options.hosts import ProcessHost
 from pytest_triton.options.resolving import read_settings
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.placement.releases import NEWEST_KNOWN, ChosenRelease, shown_release
@@ -151,7 +152,9 @@ def test_server_that_no_file_names_says_its_release_itself(
 def deployed(models: RepositoryBuilder) -> Iterator[ProcessServer]:
     hardware = HardwareRequest.parse("sim:2")
     server = launch(
-        ServerSpec((models.path,), hardware, version="2.51.0", stand_ins=OFFICIAL_BACKENDS)
+        ServerSpec(
+            (models.path,), hardware, ProcessHost(version="2.51.0"), stand_ins=OFFICIAL_BACKENDS
+        )
     )
     try:
         server.wait_until_live()
