@@ -46,17 +46,29 @@ def audit(
     if isinstance(target, int):
         target = Hardware(tuple(Gpu(id, _NEW_ENOUGH) for id in range(target)), simulated=False)
     audited = Audited(repository, target, server, own_backends, line, predicted)
+    return audit_models(audited, select=select, ignore=ignore, skip_reported=skip_reported)
+
+
+def audit_models(
+    audited: Audited,
+    *,
+    select: Sequence[str] = (),
+    ignore: Sequence[Ignored] = (),
+    skip_reported: bool = False,
+) -> tuple[Diagnostic, ...]:
+    """The same for models that are under audit already."""
     rules = [rule for rule in RULES if not (skip_reported and rule.reported_by)]
-    rules = [rule for rule in rules if not select or _selected(rule, select)]
+    rules = [rule for rule in rules if not select or selected(rule, select)]
     found = [
         finding
         for finding in _apply(rules, audited)
         if not any(one.covers(finding) for one in ignore)
     ]
-    return tuple(sorted(_without_commented(found, audited), key=_order))
+    return tuple(sorted(_without_commented(found, audited), key=order_of))
 
 
-def _selected(rule: Rule, select: Sequence[str]) -> bool:
+def selected(rule: Rule, select: Sequence[str]) -> bool:
+    """Whether ids, names or prefixes choose a rule."""
     return any(rule.id.startswith(code) or rule.name == code for code in select)
 
 
@@ -101,7 +113,8 @@ def _without_commented(findings: Sequence[Diagnostic], audited: Audited) -> Iter
             yield finding
 
 
-def _order(finding: Diagnostic) -> tuple[int, str, Path, int, int, str]:
+def order_of(finding: Diagnostic) -> tuple[int, str, Path, int, int, str]:
+    """What findings are sorted by: the worst first."""
     return (
         SEVERITIES.index(finding.severity),
         finding.model,

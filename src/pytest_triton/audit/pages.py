@@ -15,6 +15,7 @@ _THEMES = {
     "3": "Ensembles",
     "4": "Resources",
     "5": "Repository",
+    "6": "Deployments",
 }
 
 

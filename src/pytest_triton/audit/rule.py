@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from pytest_triton.diagnostics.diagnostic import Diagnostic, Severity
 
-Scope = Literal["model", "directory", "repository"]
-"""What a rule looks at: a model whose config is known, any directory of a repository, or all."""
+Scope = Literal["model", "directory", "repository", "deployment"]
+"""What a rule looks at: a model whose config is known, any directory of a repository, all of it, or
+a server of a deployment file."""
 
 Check = Callable[[Any], Iterator[Diagnostic]]
 

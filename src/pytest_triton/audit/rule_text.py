@@ -14,6 +14,7 @@ _SCOPES = {
     "model": "a model",
     "directory": "a directory of the repository",
     "repository": "the repository as a whole",
+    "deployment": "a server of a compose file or Kubernetes manifest (`--deployment`)",
 }
 _OPTIONS = {
     "--target": "the GPUs of production (`triton_target`). The rule finds nothing without it.",
@@ -43,6 +44,9 @@ _REFERENCES = (
     ("TRT523|TRT524|TRT527", f"{_CONFIGURATION}#custom-model-configuration"),
     ("TRT510|TRT512", f"{_GITHUB}/common/blob/main/protobuf/model_config.proto"),
     ("TRT5", f"{_GUIDE}/model_repository.md"),
+    ("TRT60", f"{_CONFIGURATION}#instance-groups"),
+    ("TRT625", f"{_GUIDE}/model_management.md#model-control-mode-poll"),
+    ("TRT6", f"{_GITHUB}/server/tree/main/deploy"),
 )
 _URL = re.compile(r"https?://[^\s)>`,]+")
 
@@ -107,7 +111,9 @@ def _example(example: Example) -> str:
         elif text.startswith("-> "):
             parts.append(f"{shown}, a link to `{text[3:]}`")
         else:
-            language = {"py": "python", "json": "json"}.get(name.rpartition(".")[2], "")
+            language = {"py": "python", "json": "json", "yaml": "yaml"}.get(
+                name.rpartition(".")[2], ""
+            )
             fence = f"```{language}\n{text.rstrip()}\n```"
             parts.append(fence if single else f"{shown}\n\n{fence}")
     if example.target is not None:

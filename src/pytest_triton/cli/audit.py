@@ -28,10 +28,12 @@ from pathlib import Path
 from typing import Any
 
 from pytest_triton.audit import RULES, Ignored, IgnoreError, audit, parse_ignored, parse_selected
+from pytest_triton.audit.auditing import audit_models, order_of
 from pytest_triton.audit.fixing import fixed_texts, write_text
 from pytest_triton.audit.rule_text import explanation
 from pytest_triton.audit.rules import KNOWN
 from pytest_triton.checks.run import CheckedDeployment, NotLoaded
+from pytest_triton.cli.deployed import add_deployments, read_deployed
 from pytest_triton.cli.server_options import (
     add_own_backends,
     add_release,
@@ -74,6 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_release(parser)
     add_own_backends(parser)
     add_server_args(parser)
+    add_deployments(parser)
     parser.add_argument(
         "--format",
         choices=("text", "json", "sarif", "github"),
@@ -115,8 +118,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.explain is not None:
         print(_explained(arguments.explain))
         return 0
-    if not arguments.repositories:
-        print("error: name a model repository", file=sys.stderr)
+    if not arguments.repositories and not arguments.deployment:
+        print("error: name a model repository, or a --deployment", file=sys.stderr)
         return 2
     try:
         arguments.server_args.check_known(arguments.release.version)
@@ -128,6 +131,15 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     findings, fixed = _audited(repositories, arguments)
+    unusable: list[PytestTritonError] = []
+    if arguments.deployment:
+        try:
+            more, unusable, checked = _deployed(arguments)
+        except PytestTritonError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        findings += more
+        repositories += checked
     if arguments.format == "text":
         print("\n".join(_text(findings, repositories, fixed, arguments)))
     elif arguments.format == "json":
@@ -140,13 +152,15 @@ def run(arguments: argparse.Namespace) -> int:
         for line in github_lines(findings):
             print(line)
     broken = [problem for one in repositories for problem in one.problems]
-    for problem in broken:
+    for problem in (*broken, *unusable):
         print(f"error: {problem}", file=sys.stderr)
     bad = (
         SEVERITIES[: SEVERITIES.index(arguments.fail_on) + 1]
         if arguments.fail_on in (SEVERITIES)
         else ()
     )
+    if unusable:
+        return 2
     return 1 if broken or any(finding.severity in bad for finding in findings) else 0
 
 
@@ -179,6 +193,28 @@ def _audited(
                 found = look(_read(repository.paths, arguments.server_args))
         findings += found
     return findings, fixed
+
+
+def _deployed(
+    arguments: argparse.Namespace,
+) -> tuple[list[Diagnostic], list[PytestTritonError], list[Repository]]:
+    """Findings about deployments and the models that they serve, each once; what can't be known,
+    and the repositories."""
+    from pytest_triton.audit.deployment_audit import audit_deployments
+
+    host = arguments.target.count if arguments.target is not None else None
+    deployed = read_deployed(
+        arguments.deployment, dict(arguments.deployment_repo), host, arguments.own_backend
+    )
+    select, ignore = tuple(arguments.select), arguments.ignore
+    found = list(audit_deployments(deployed.subjects, select=select, ignore=ignore))
+    audited = {id(one.models): one.models for one in deployed.subjects if one.models is not None}
+    for models in audited.values():
+        found += audit_models(models, select=select, ignore=ignore)
+    once = {(one.rule, one.place, one.message): one for one in found}
+    repositories = {models.repository.paths: models.repository for models in audited.values()}
+    findings = sorted(once.values(), key=order_of)
+    return findings, list(deployed.errors), [*repositories.values()]
 
 
 def _read(paths: Sequence[Path], line: CommandLine) -> Repository:

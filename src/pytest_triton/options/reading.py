@@ -156,6 +156,16 @@ def _text(text: str, start: Path) -> str:
     return text.strip()
 
 
+def read_mapping(text: str, start: Path) -> tuple[str, Path]:
+    """A container's directory and ours, of `/models=./models`. Raises OptionError."""
+    inside, equals, here = text.partition("=")
+    if not (equals and inside.startswith("/") and here):
+        raise OptionError(
+            "expected /PATH=DIR: a directory of the container, and where it is on this machine"
+        )
+    return inside.rstrip("/") or "/", _path(here, start)
+
+
 def _texts(value: object, start: Path) -> tuple[str, ...]:
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
         raise OptionError(f"expected a list of texts, not {_article(value)}")

@@ -28,7 +28,7 @@ def test_ids_and_names_are_unique_and_of_one_form() -> None:
     assert len({rule.id for rule in RULES}) == len(RULES)
     assert len({rule.name for rule in RULES}) == len(RULES)
     for rule in RULES:
-        assert re.fullmatch(r"TRT[1-5]\d\d", rule.id)
+        assert re.fullmatch(r"TRT[1-6]\d\d", rule.id)
         assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", rule.name)
         assert rule.summary.endswith(".")
         assert len(rule.documentation.split("\n\n")) > 1, "why it hurts, and how to mend it"

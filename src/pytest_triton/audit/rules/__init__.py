@@ -7,6 +7,7 @@ from types import ModuleType
 from pytest_triton.audit.rule import Rule
 from pytest_triton.audit.rules import (
     backends,
+    deployments,
     ensembles,
     placement,
     python_models,
@@ -42,6 +43,7 @@ RULES: tuple[Rule, ...] = tuple(
                 scheduling,
                 repository_rules,
                 unread,
+                deployments,
             )
             for rule in _rules_of(module)
         ),

@@ -1,0 +1,97 @@
+"""The options --deployment and --deployment-repo, for all commands that take deployment files."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_triton.audit.deployed import DeployedSubject
+from pytest_triton.audit.subject import Audited
+from pytest_triton.checks.run import CheckedDeployment
+from pytest_triton.deployment.deployed_server import DeployedServer
+from pytest_triton.deployment.reading import read_deployments
+from pytest_triton.deployment.repositories import repository_paths
+from pytest_triton.errors import PytestTritonError
+from pytest_triton.options.reading import read_mapping
+from pytest_triton.options.values import Deployment, OptionError
+from pytest_triton.placement.command_line import CommandLine
+from pytest_triton.placement.predict import ServerTraits
+from pytest_triton.placement.releases import release_of_image
+
+
+def add_deployments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--deployment",
+        action="append",
+        default=[],
+        metavar="FILE[::NAME]",
+        help="what production runs: a compose file, rendered Kubernetes manifests, or a folder of "
+        "them; NAME is one server in it (repeatable)",
+    )
+    parser.add_argument(
+        "--deployment-repo",
+        action="append",
+        default=[],
+        type=_mapping,
+        metavar="/PATH=DIR",
+        help="where a repository is that a deployment mounts from elsewhere (repeatable)",
+    )
+
+
+def _mapping(text: str) -> tuple[str, Path]:
+    try:
+        return read_mapping(text, Path.cwd())
+    except OptionError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """The servers of deployment files, and why the models of some of them aren't known."""
+
+    subjects: tuple[DeployedSubject, ...]
+    errors: tuple[PytestTritonError, ...]
+
+
+def read_deployed(
+    texts: Sequence[str],
+    mapped: Mapping[str, Path],
+    host: int | None,
+    own_backends: Sequence[str],
+) -> Deployed:
+    """Raises PytestTritonError for files that can't be read, or that start no Triton server."""
+    servers = [one for text in texts for one in read_deployments(text, Path.cwd())]
+    read: dict[tuple[tuple[Path, ...], CommandLine], CheckedDeployment] = {}
+    known: dict[tuple[object, ...], Audited] = {}
+    subjects: list[DeployedSubject] = []
+    errors: list[PytestTritonError] = []
+    for server in servers:
+        release = release_of_image(server.image)
+        models = None
+        if server.bad_arguments is None and not server.unknown:
+            try:
+                paths = repository_paths(server, mapped)
+                if (paths, server.line) not in read:
+                    deployment = Deployment(":".join(map(str, paths)), paths)
+                    read[paths, server.line] = CheckedDeployment.read(
+                        deployment, server.line, own_backends=tuple(own_backends)
+                    )
+                key = (paths, server.line, server.hardware(host), release)
+                if key not in known:
+                    checked = read[paths, server.line]
+                    known[key] = _audited(checked, server, host, own_backends)
+                models = known[key]
+            except PytestTritonError as error:
+                errors.append(error)
+        subjects.append(DeployedSubject(server, models, host, release))
+    return Deployed(tuple(subjects), tuple(errors))
+
+
+def _audited(
+    checked: CheckedDeployment, server: DeployedServer, host: int | None, own: Sequence[str]
+) -> Audited:
+    version = release_of_image(server.image)
+    traits = ServerTraits() if version is None else ServerTraits(version=version)
+    return Audited(checked.repository, server.hardware(host), traits, own, server.line)

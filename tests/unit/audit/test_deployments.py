@@ -1,0 +1,149 @@
+"""`audit --deployment`: what is wrong with a deployment, at its line of the YAML."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pytest_triton.__main__ import main
+
+PINNED = 'backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU gpus: [ 1 ] } ]\n'
+SERVICE = """services:
+  triton:
+    image: nvcr.io/nvidia/tritonserver:24.10-py3
+    command: tritonserver --model-repository=/models
+    volumes: [./models:/models]
+    healthcheck: { test: curl -f http://localhost:8000/v2/health/ready }
+    gpus: 1
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    model = tmp_path / "models" / "m"
+    (model / "1").mkdir(parents=True)
+    (model / "config.pbtxt").write_text(PINNED)
+    (tmp_path / "compose.yaml").write_text(SERVICE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def found(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, dict[str, object]]:
+    """The findings about deployments, by rule."""
+    main(["audit", "--deployment", "compose.yaml", "--format=json", *arguments])
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    return {one["rule"]: one for one in findings if one["rule"].startswith("TRT6")}
+
+
+def change(folder: Path, old: str, new: str) -> None:
+    text = (folder / "compose.yaml").read_text()
+    assert old in text
+    (folder / "compose.yaml").write_text(text.replace(old, new))
+
+
+def test_finding_stands_at_its_line_of_the_file(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["audit", "--deployment", "compose.yaml"]) == 1
+    shown = capsys.readouterr().out
+    assert "compose.yaml:7:5: TRT601 gpu-not-granted (error)" in shown
+    assert "triton: `m` is pinned to GPU 1, and Triton sees 1 GPU, so ids up to 0" in shown
+    change(folder, "gpus: 1", "gpus: 2")
+    assert list(found(capsys)) == ["TRT603"]
+
+
+def test_comment_in_the_file_suppresses_a_rule(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(folder, "gpus: 1", "gpus: 1  # triton: ignore TRT601")
+    assert "TRT601" not in found(capsys)
+    change(folder, "services:", "# triton: ignore-file TRT6\nservices:")
+    change(folder, "24.10-py3", "latest")
+    assert found(capsys) == {}
+
+
+def test_rules_are_selected_and_ignored_as_others(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(folder, "24.10-py3", "latest")
+    assert set(found(capsys)) == {"TRT601", "TRT621"}
+    assert set(found(capsys, "--select=TRT621")) == {"TRT621"}
+    assert set(found(capsys, "--ignore=TRT601: */compose.yaml")) == {"TRT621"}
+
+
+def test_repository_that_is_not_mounted_is_error_and_can_be_named(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(folder, "./models:/models", "claim:/models")
+    assert main(["audit", "--deployment", "compose.yaml"]) == 2
+    said = capsys.readouterr()
+    assert "compose.yaml:4:5: the repository /models isn't on this machine" in said.err
+    assert "deployment-repo=/models=DIR" in said.err
+    assert "TRT601" in found(capsys, "--deployment-repo=/models=models")
+
+
+def test_all_gpus_are_as_many_as_the_target_has(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(folder, "gpus: 1", "gpus: all")
+    assert found(capsys) == {}
+    assert "TRT601" in found(capsys, "--target=1")
+    assert "TRT603" in found(capsys, "--target=4")
+
+
+def test_release_of_the_image_decides_about_flags(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(folder, "/models\n", "/models --model-config-name=h100\n")
+    assert "TRT622" not in found(capsys)
+    change(folder, "24.10-py3", "24.04-py3")
+    message = str(found(capsys)["TRT622"]["message"])
+    assert "is known from release 2.46.0 on, and the image is 24.04-py3" in message
+    change(folder, "--model-config-name=h100", "--no-such")
+    assert "no tritonserver up to" in str(found(capsys)["TRT622"]["message"])
+
+
+def test_models_are_audited_for_what_the_deployment_loads(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = folder / "models" / "other"
+    (other / "1").mkdir(parents=True)
+    (other / "config.pbtxt").write_text('backend: "onnxruntime"\n')
+    main(["audit", "--deployment", "compose.yaml", "--format=json"])
+    about = {one["model"] for one in json.loads(capsys.readouterr().out)["findings"]}
+    assert about == {"", "m", "other"}
+    change(folder, "/models\n", "/models --model-control-mode=explicit --load-model=m\n")
+    main(["audit", "--deployment", "compose.yaml", "--format=json"])
+    about = {one["model"] for one in json.loads(capsys.readouterr().out)["findings"]}
+    assert about == {"", "m"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("services: {web: {image: nginx}}", "No Triton server is started by compose.yaml"),
+        ("a:\n\t- b", "compose.yaml:2:1: not YAML"),
+        ("kind: {{ .Values.x }}", "compose.yaml:1:7: this is a template"),
+    ],
+)
+def test_file_that_can_not_be_used_is_error_without_traceback(
+    folder: Path, capsys: pytest.CaptureFixture[str], text: str, words: str
+) -> None:
+    (folder / "compose.yaml").write_text(text)
+    assert main(["audit", "--deployment", "compose.yaml"]) == 2
+    said = capsys.readouterr()
+    assert words in said.err
+    assert "What to do:" in said.err
+
+
+def test_secrets_of_the_environment_are_not_shown(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(folder, "gpus: 1", "gpus: 1\n    environment: [TOKEN=hunter2, CUDA_VISIBLE_DEVICES=7]")
+    for format in ("text", "json", "sarif", "github"):
+        main(["audit", "--deployment", "compose.yaml", f"--format={format}"])
+        said = capsys.readouterr()
+        assert "TRT602" in said.out
+        assert "hunter2" not in said.out + said.err
