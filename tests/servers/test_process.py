@@ -193,7 +193,7 @@ def fake_server(spec: ServerSpec, tmp_path: Path, script: str) -> ProcessServer:
         ("echo 'No space left on device: /dev/shm'; exit 1", "no shared memory", "exit code 1"),
         ("echo 'Permission denied'; exit 1", "permission", ""),
         ("kill -KILL $$", "killed", "signal SIGKILL"),
-        ("kill -SEGV $$", "unknown", "signal SIGSEGV"),
+        ("kill -SEGV $$", "crash", "signal SIGSEGV"),
         ("exit 3", "unknown", "exit code 3"),
     ],
 )

@@ -28,6 +28,7 @@ from pytest_triton.placement.hardware import NO_GPU, HardwareRequest
 from pytest_triton.placement.instances import Kind
 from pytest_triton.placement.predict import ServerTraits, ample_gpus, predict
 from pytest_triton.placement.refusal import shown_reason
+from pytest_triton.placement.unserved import with_models
 from pytest_triton.repository.config_file import position_of
 from pytest_triton.repository.near_misses import CONFIG_MISNAMED
 from pytest_triton.repository.refusals import shown_problem
@@ -59,6 +60,11 @@ _NOT_LOADED = Advice(
 )
 
 
+_DIES = Advice(
+    "It was left out, so that the other models could be proven. A server that loads it in "
+    "production dies as well, with all its models: look for what is unusual in its config, such as "
+    "very large dims, counts or warm-up data, and correct that."
+)
 _OTHER_RELEASE = Advice(
     "Run it on a server of that release: an image with its tag (--triton-image), or its "
     "tritonserver (--triton-binary). If the server's release is the one in production, name that "
@@ -212,6 +218,10 @@ class ModelCheck:
             self._unproven = "not served"
             return self._nothing_to("place")
         seen = self._session.seen(self._checked, hardware)
+        if seen.died:
+            answer = self._died(seen, hardware)
+            if answer is not None:
+                return answer
         predicted = seen.predicted[self.model.name]
         observed = seen.observed[self.model.name]
         verdict = compare(declared, predicted, observed)
@@ -346,6 +356,33 @@ class ModelCheck:
         declared = _declaration(self._checked.declared[self.model.name])
         facts = [self._config_fact, ("declared", declared), *nowhere.facts]
         return _text(HEADLINE, facts, "", nowhere.advice, nowhere.more)
+
+    def _died(self, seen: Seen, hardware: HardwareRequest) -> Answer | None:
+        """A server dies of the model, or of one that it is made of; None if of neither."""
+        name = self.model.name
+        if name in seen.died:
+            self._unproven = "not served"
+            self._notes = tuple([note for note in seen.notes if not self._session.is_told(note)])
+            return _text(
+                "the server dies of it",
+                [
+                    self._config_fact,
+                    ("hardware", hardware.label),
+                    ("declared", _declaration(self._checked.declared[name])),
+                    ("server", f"{seen.server}, {seen.run}"),
+                    ("why", seen.died[name]),
+                ],
+                "",
+                _DIES,
+            )
+        for step in with_models(name, self._checked.declared):
+            model = next(one for one in self._checked.repository.models if one.name == step)
+            if step in seen.died and self._runs(model, "test_placement", hardware):
+                return self._reported(
+                    f"the server dies of its model {step}, see test_placement[{hardware.id}] of "
+                    f"{step}"
+                )
+        return None
 
     def _reported(self, reason: str) -> Reported:
         """Leave a failure to another check of this session, and note that."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from pytest_triton.checks.crash_search import SAME_AGAIN, find_culprits
+from pytest_triton.checks.parts import Parts, crash_note, died_texts
 from pytest_triton.checks.placement_result import server_facts
 from pytest_triton.checks.release import THE_SERVER, release_of
 from pytest_triton.checks.result import CheckResult, ServerFacts
@@ -46,6 +48,7 @@ from pytest_triton.repository.refusals import (
 )
 from pytest_triton.servers.pool import Pool, ServerPool
 from pytest_triton.servers.running_server import RunningServer
+from pytest_triton.servers.server_errors import ServerDied
 from pytest_triton.servers.spec import ServerSpec
 
 if TYPE_CHECKING:
@@ -271,7 +274,8 @@ class Seen:
 
     `facts` and `traits` are the server's, the latter its release and build; `run` says whether it
     is a real run or a rehearsal. `notes` are what else is worth telling of an attached one: its
-    GPUs, as far as it tells, and what else it serves.
+    GPUs, as far as it tells, and what else it serves. `died` are models that it wasn't given, since
+    it dies of them, with what was seen.
     """
 
     facts: ServerFacts
@@ -280,6 +284,7 @@ class Seen:
     observed: Mapping[str, Observed]
     predicted: Mapping[str, Prediction]
     notes: tuple[str, ...] = ()
+    died: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def server(self) -> str:
@@ -316,6 +321,7 @@ class TritonSession:
         self._hardware: dict[RunningServer, Hardware] = {}
         self._seen: dict[tuple[CheckedDeployment, HardwareRequest], Seen | PytestTritonError] = {}
         self._launched: set[CheckedDeployment] = set()
+        self._crashing: dict[CheckedDeployment, frozenset[str]] = {}
         self.keeps_servers = False
         self._predicted: dict[tuple[CheckedDeployment, ServerTraits], Everywhere | None] = {}
         self._runs: dict[tuple[CheckedDeployment, HardwareRequest], str] = {}
@@ -561,6 +567,51 @@ class TritonSession:
         return self._hardware[server]
 
     def _look(self, checked: CheckedDeployment, spec: ServerSpec) -> Seen:
+        try:
+            return self._look_once(checked, spec)
+        except ServerDied as error:
+            if error.cause != "crash":
+                raise
+            return self._look_without_culprits(checked, spec, error)
+
+    def _look_without_culprits(
+        self, checked: CheckedDeployment, spec: ServerSpec, error: ServerDied
+    ) -> Seen:
+        """What a server makes of the models but those of which it dies.
+
+        Raises the error of the first crash if no models can be found to leave out.
+        """
+        parts = Parts.of(spec, checked.repository.models)
+        known = self._crashing.get(checked, frozenset())
+        suspects = [name for name in parts.names if name not in known]
+
+        def lives(names: frozenset[str], attempt: int) -> bool:
+            part = parts.only(names, attempt + 1)
+            try:
+                self.pool.get(part)
+            except ServerDied as again:
+                if again.cause != "crash":
+                    raise
+                return False
+            self.pool.release(part)
+            return True
+
+        found = find_culprits(suspects, lives)
+        culprits = known | found.names
+        self._crashing[checked] = culprits
+        rest = frozenset(parts.names) - culprits
+        for attempt in range(SAME_AGAIN if rest else 0):
+            try:
+                seen = self._look_once(checked, parts.only(rest, attempt + 1))
+            except ServerDied as again:
+                if again.cause != "crash":
+                    raise
+                continue
+            notes = (*seen.notes, crash_note(spec, culprits, found))
+            return replace(seen, notes=notes, died=died_texts(found, known, error))
+        raise error
+
+    def _look_once(self, checked: CheckedDeployment, spec: ServerSpec) -> Seen:
         seen = self.look_at(checked, self.pool.get(spec))
         if spec.stand_ins and not self.keeps_servers:
             self.pool.release(spec)

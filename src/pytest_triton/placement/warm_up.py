@@ -27,6 +27,7 @@ INPUTS_LISTED: Version = (2, 44, 0)
 STRINGS_CHECKED: Version = (2, 47, 0)
 CORRELATION_CHECKED: Version = (2, 54, 0)
 
+_MOST_BYTES = 2**38  # of a sample's made-up data; no machine gives that much at once
 _REQUEST = "[request id: <id_unknown>] "
 _BATCH_NOTE = (
     "NOTE: Setting a non-zero max_batch_size in the model config requires a batch dimension to be "
@@ -86,6 +87,15 @@ def _data_flaws(
                 f"the sample's `{key}` has no data",
                 "Write zero_data: true, random_data: true, or input_data_file with a file in "
                 "warmup/.",
+            )
+        if given in ("zero_data", "random_data") and _byte_size(tensor) > _MOST_BYTES:
+            yield Diagnostic(
+                "crash",
+                "(no words: the server ends with signal 11)",
+                f"{keys[key]}.value.dims",
+                f"the sample's `{key}` takes {_byte_size(tensor):,} bytes of memory: Triton "
+                "crashes where that can't be had",
+                "Write dims of the size that requests have.",
             )
         if given != "input_data_file":
             continue

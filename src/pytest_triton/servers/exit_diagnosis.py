@@ -229,7 +229,16 @@ def cause_of_death(returncode: int, log: str) -> Cause:
             "somebody killed it, most often the system for want of memory",
             "look at the system's log (dmesg) for 'Out of memory'",
         )
+    if -returncode in _CRASHES:
+        return Cause(
+            "crash",
+            f"Triton itself crashed ({signal.Signals(-returncode).name})",
+            "look for the model that makes it crash: leave models out until the server lives",
+        )
     return _UNKNOWN
+
+
+_CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
 
 
 def describe_exit(returncode: int) -> str:

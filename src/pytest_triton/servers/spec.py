@@ -25,7 +25,8 @@ class ServerSpec:
     not see, for stand-ins stand for them. `environment` is added to the server's.
     `owner` names the tests that alone use it ("": it is shared), and `model_control` is
     Triton's mode: where that is explicit, its owner may load and unload models, and `load` are
-    loaded at the start (None: all).
+    loaded at the start (None: all). `attempt` tells servers apart that are equal else: one more
+    try after a crash.
     """
 
     repositories: tuple[Path, ...]
@@ -41,6 +42,7 @@ class ServerSpec:
     owner: str = ""
     model_control: ModelControl = "none"
     load: tuple[str, ...] | None = None
+    attempt: int = 0
 
     @property
     def is_changeable(self) -> bool:
