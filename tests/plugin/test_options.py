@@ -11,7 +11,13 @@ from pytest_triton.audit import Ignored
 from pytest_triton.options.option import Option
 from pytest_triton.options.resolving import read_settings
 from pytest_triton.options.settings import CONTAINER_OPTIONS, RUN_OPTIONS
-from pytest_triton.options.values import Deployment, Expectation, OptionError, Requirement
+from pytest_triton.options.values import (
+    Deployment,
+    DeploymentFile,
+    Expectation,
+    OptionError,
+    Requirement,
+)
 from pytest_triton.placement.hardware import HardwareRequest, target_hardware
 from pytest_triton.plan.sharding import Shard
 
@@ -50,6 +56,9 @@ VALUES: dict[str, tuple[str, Callable[[Path], object]]] = {
             ("--strict-readiness=false", "--load-model=a", "--model-control-mode=explicit"),
         ),
     ),
+    "deployment": ("c.yaml::t", lambda start: (DeploymentFile("c.yaml::t", start),)),
+    "deployment_repo": ("/models=m", lambda start: (("/models", start / "m"),)),
+    "on_gpu_loss": ("not-ready", lambda start: "not-ready"),
     "allow_changes": ("on", lambda start: True),
     "own_backends": ("ours", lambda start: ("ours",)),
     "target": ("2", lambda start: target_hardware("2")),

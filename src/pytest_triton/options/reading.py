@@ -23,11 +23,19 @@ from pytest_triton.options.settings import (
     RUN_OPTIONS,
     Backends,
     GpuDriver,
+    OnGpuLoss,
     Pull,
     Transfer,
 )
 from pytest_triton.options.sources import Layer
-from pytest_triton.options.values import Deployment, Expectation, Kind, OptionError, Requirement
+from pytest_triton.options.values import (
+    Deployment,
+    DeploymentFile,
+    Expectation,
+    Kind,
+    OptionError,
+    Requirement,
+)
 from pytest_triton.placement.hardware import Hardware, HardwareRequest, target_hardware
 from pytest_triton.placement.releases import NotARelease, read_release
 from pytest_triton.plan.sharding import Shard
@@ -164,6 +172,12 @@ def read_mapping(text: str, start: Path) -> tuple[str, Path]:
             "expected /PATH=DIR: a directory of the container, and where it is on this machine"
         )
     return inside.rstrip("/") or "/", _path(here, start)
+
+
+def _deployment_file(text: str, start: Path) -> DeploymentFile:
+    if not text.strip():
+        raise OptionError("expected a file, FILE::NAME or a folder, got nothing")
+    return DeploymentFile(text, start)
 
 
 def _texts(value: object, start: Path) -> tuple[str, ...]:
@@ -334,6 +348,9 @@ _READERS: Mapping[ValueType, _Reader] = {
     "text": _from_text(_text),
     "texts": _texts,
     "words": _from_text(_words),
+    "deployment_file": _from_text(_deployment_file, os.PathLike),
+    "mapping": _from_text(read_mapping),
+    "gpu_loss": _choice(OnGpuLoss),
     "variables": _variables,
     "hardware": _from_text(_hardware, int, HardwareRequest, expected="hardware such as 'sim:2'"),
     "backends": _choice(Backends),

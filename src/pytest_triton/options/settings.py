@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pytest_triton.audit import Ignored
     from pytest_triton.options.hosts import Host
-    from pytest_triton.options.values import Deployment, Expectation, Requirement
+    from pytest_triton.options.values import Deployment, DeploymentFile, Expectation, Requirement
     from pytest_triton.placement.hardware import Hardware, HardwareRequest
     from pytest_triton.plan.sharding import Shard
 
@@ -43,6 +43,7 @@ Backends = Literal["real", "stand-in", "auto"]
 GpuDriver = Literal["nvidia", "cdi"]
 Pull = Literal["missing", "always", "never"]
 Transfer = Literal["auto", "mount", "copy"]
+OnGpuLoss = Literal["stops", "not-ready", "degraded", "unnoticed"]
 
 
 @dataclass(frozen=True)
@@ -255,6 +256,26 @@ class Settings:
         "production's arguments for tritonserver, quoted as for a shell: what they load, and how, "
         "is checked; addresses and the like are replaced. Write it with '=' (repeatable)",
         repeatable=True,
+    )
+    deployment: tuple[DeploymentFile, ...] = option(
+        "deployment_file",
+        "FILE[::NAME]",
+        "what production runs: a compose file, rendered Kubernetes manifests, or a folder of them. "
+        "Each Triton server in it becomes a test (repeatable)",
+        repeatable=True,
+    )
+    deployment_repo: tuple[tuple[str, Path], ...] = option(
+        "mapping",
+        "/PATH=DIR",
+        "where a repository is that a deployment mounts from elsewhere (repeatable)",
+        repeatable=True,
+    )
+    on_gpu_loss: OnGpuLoss = option(
+        "gpu_loss",
+        "WHAT",
+        "what a deployed server must do at least when its GPUs are lost: stops, not-ready, "
+        "degraded, or unnoticed for anything (default: degraded)",
+        default="degraded",
     )
     arguments: tuple[str, ...] = option(
         "texts", "LIST", "arguments for tritonserver", default=(), scope="test"

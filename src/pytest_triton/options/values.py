@@ -24,6 +24,14 @@ class Deployment:
 
 
 @dataclass(frozen=True)
+class DeploymentFile:
+    """`FILE`, `DIR` or `FILE::NAME` of `--triton-deployment`; relative to `start`."""
+
+    text: str
+    start: Path
+
+
+@dataclass(frozen=True)
 class Expectation:
     """A line of `triton_expect`: models named by `pattern` declare exactly these kinds."""
 

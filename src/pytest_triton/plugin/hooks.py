@@ -43,6 +43,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_triton.plugin.repository_checks import RepositoryChecks
 
         config.pluginmanager.register(RepositoryChecks.of(config), "triton-repository-checks")
+    if is_given("deployment", config):
+        from pytest_triton.plugin.deployment_checks import DeploymentChecks
+
+        config.pluginmanager.register(DeploymentChecks.of(config), "triton-deployment-checks")
     if is_given("require", config):
         from pytest_triton.plugin.requirements import keep_promises
 

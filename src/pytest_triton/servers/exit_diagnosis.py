@@ -44,6 +44,15 @@ _CAUSES: tuple[tuple[str, Cause], ...] = (
         ),
     ),
     (
+        r"creating server: (?P<what>Internal - failed to load all models|"
+        r"[^\n]*load failed for model [^\n:]*)",
+        Cause(
+            "models not loaded",
+            "a model could not be loaded at the start, and the server ends for it: {what}",
+            "the log above has the reasons; --exit-on-error=false lets the server go on",
+        ),
+    ),
+    (
         r"unable to find '(?P<what>libtritoncache_\w+\.so' for cache\. Searched: [^\n\"]+)",
         Cause(
             "no cache",

@@ -1,0 +1,169 @@
+"""`--triton-deployment`: each server of a deployment file is a test, on the real core."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from support.builders import RepositoryBuilder
+
+pytestmark = pytest.mark.server
+
+assert yaml.__with_libyaml__ is not None  # imported here, since its C part can be loaded once only
+
+SERVICE = """services:
+  triton:
+    image: nvcr.io/nvidia/tritonserver:24.10-py3
+    command: tritonserver --model-repository=/models --http-port=80{ARGUMENTS}
+    volumes: [./models:/models]
+    healthcheck: {{ test: curl -f http://localhost/v2/health/ready, interval: 10s, retries: 3 }}
+    gpus: {GPUS}
+"""
+KINDS = {
+    "pinned": "{ kind: KIND_GPU }",
+    "second": "{ kind: KIND_GPU gpus: [ 1 ] }",
+    "cpu": "{ kind: KIND_CPU }",
+    "nothing": "",
+}
+
+
+def run(pytester: pytest.Pytester, *arguments: str | Path) -> pytest.RunResult:
+    return pytester.runpytest("-p", "no:cacheprovider", "-p", "no:randomly", *arguments)
+
+
+def deploy(pytester: pytest.Pytester, *models: str, gpus: int = 1, arguments: str = "") -> None:
+    repository = RepositoryBuilder(pytester.path / "models")
+    for name in models:
+        repository.add(name, KINDS[name], backend="onnxruntime")
+    more = f" {arguments}" if arguments else ""
+    text = SERVICE.format(ARGUMENTS=more, GPUS=gpus)
+    (pytester.path / "compose.yaml").write_text(text)
+
+
+def row(result: pytest.RunResult) -> list[str]:
+    """The cells of the one row of the table of deployments."""
+    (found,) = [line for line in result.outlines if line.startswith("triton  ")]
+    return [cell.strip() for cell in found.split("   ") if cell.strip()]
+
+
+@pytest.mark.parametrize(
+    ("models", "arguments", "lost", "who"),
+    [
+        (("pinned", "cpu"), "", "stops", "the container ends with an exit code; nobody"),
+        (("pinned",), "--exit-on-error=false", "not ready", "unhealthy 30 s after"),
+        (
+            ("pinned", "nothing"),
+            "--exit-on-error=false --strict-readiness=false",
+            "degraded",
+            "nobody",
+        ),
+        (("cpu",), "", "unaffected", ""),
+    ],
+)
+def test_deployment_passes_whose_lost_gpus_are_noticed(
+    pytester: pytest.Pytester,
+    folders_left: None,
+    models: tuple[str, ...],
+    arguments: str,
+    lost: str,
+    who: str,
+) -> None:
+    deploy(pytester, *models, arguments=arguments)
+    result = run(pytester, "--triton-deployment=compose.yaml", "-v")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["compose.yaml::triton::test_deployment PASSED*"])
+    text = " ".join(" ".join(row(result)).split())
+    assert "1 GPU unaffected" in text
+    assert lost in text
+    shown = " ".join(result.stdout.str().split())
+    assert all(word in shown for word in who.split())
+
+
+def test_lost_gpu_that_nobody_notices_is_failure_with_fix(pytester: pytest.Pytester) -> None:
+    deploy(pytester, "nothing", "cpu", gpus=2)
+    result = run(pytester, "--triton-deployment=compose.yaml")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "When its GPUs are lost, triton comes up READY on the CPU, unnoticed.",
+            "  on the CPU: nothing",
+            "  noticed by: nobody",
+            "  What to do: declare instance_group*KIND_GPU*",
+        ]
+    )
+    allowed = run(pytester, "--triton-deployment=compose.yaml", "--triton-allow-fallback=nothing")
+    allowed.assert_outcomes(passed=1)
+    config = pytester.path / "models" / "nothing" / "config.pbtxt"
+    config.write_text(config.read_text() + "instance_group [ { kind: KIND_GPU } ]\n")
+    run(pytester, "--triton-deployment=compose.yaml").assert_outcomes(passed=1)
+
+
+def test_more_can_be_demanded_of_a_lost_gpu(pytester: pytest.Pytester) -> None:
+    deploy(pytester, "pinned", arguments="--exit-on-error=false")
+    run(
+        pytester, "--triton-deployment=compose.yaml", "--triton-on-gpu-loss=not-ready"
+    ).assert_outcomes(passed=1)
+    pytester.makeini(
+        "[pytest]\ntriton_deployment = compose.yaml::triton\ntriton_on_gpu_loss = stops\n"
+    )
+    result = run(pytester)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["*triton is not ready, and triton_on_gpu_loss is stops.", "*leave out --exit-on-error*"]
+    )
+
+
+def test_deployment_that_does_not_come_up_is_failure(pytester: pytest.Pytester) -> None:
+    deploy(pytester, "second", "cpu")
+    result = run(pytester, "--triton-deployment=compose.yaml")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["triton doesn't come up on its own hardware (1 GPU (simulated)): the server stops."]
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("services: {web: {image: nginx}}", "No Triton server is started by compose.yaml"),
+        ("a:\n\t- b", "compose.yaml:2:1: not YAML"),
+    ],
+)
+def test_file_that_can_not_be_used_is_usage_error(
+    pytester: pytest.Pytester, text: str, words: str
+) -> None:
+    (pytester.path / "compose.yaml").write_text(text)
+    result = run(pytester, "--triton-deployment=compose.yaml")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert words in result.stderr.str()
+    assert "Traceback" not in result.stderr.str()
+
+
+def test_repository_elsewhere_is_failure_and_can_be_named(pytester: pytest.Pytester) -> None:
+    deploy(pytester, "pinned")
+    file = pytester.path / "compose.yaml"
+    file.write_text(file.read_text().replace("./models:", "claim:"))
+    result = run(pytester, "--triton-deployment=compose.yaml")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*compose.yaml:4:5: the repository /models isn't on this*"])
+    run(
+        pytester, "--triton-deployment=compose.yaml", "--triton-deployment-repo=/models=models"
+    ).assert_outcomes(passed=1)
+
+
+def test_deployments_and_repositories_are_checked_in_one_run(pytester: pytest.Pytester) -> None:
+    deploy(pytester, "pinned")
+    (pytester.path / "deploy").mkdir()
+    other = SERVICE.format(ARGUMENTS="", GPUS=1).replace("./models", "../models")
+    (pytester.path / "deploy" / "b.yaml").write_text(other.replace("  triton:", "  other:"))
+    result = run(
+        pytester,
+        "--triton-repo=models",
+        "--triton-deployment=compose.yaml",
+        "--triton-deployment=deploy",
+    )
+    result.assert_outcomes(passed=7)
+    one = run(pytester, "--triton-deployment=deploy", "deploy/b.yaml::other::test_deployment")
+    one.assert_outcomes(passed=1)
