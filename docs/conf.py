@@ -16,7 +16,7 @@ copyright = author
 version = release = __version__
 
 extensions = ["myst_parser", "generated"]
-exclude_patterns = ["_ext"]
+exclude_patterns = ["_ext", "errors.md"]  # the latter is part of reference/exceptions.md
 source_suffix = {".md": "markdown"}
 root_doc = "index"
 smartquotes = False  # texts are shown as the program has them
