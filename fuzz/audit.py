@@ -108,7 +108,7 @@ def seeds() -> Path:
     folder = ROOT / "seeds"
     folder.mkdir()
     for rule in RULES:
-        for number, example in enumerate((rule.failing, rule.mended)):
+        for number, example in enumerate((rule.failing, rule.fixed)):
             (folder / f"{rule.id}-{number}").write_bytes(seed(example))
     return folder
 

@@ -28,7 +28,7 @@ def test_there_is_something_to_run() -> None:
 
 
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
-def test_a_python_block_of_the_readme(example: pytest.Pytester, number: int) -> None:
+def test_python_block_of_the_readme(example: pytest.Pytester, number: int) -> None:
     block = BLOCKS[number]
     imports = "import pytest\nfrom pytest_triton import *\n"
     if "def test_" in block:
@@ -45,7 +45,7 @@ def test_a_python_block_of_the_readme(example: pytest.Pytester, number: int) -> 
 
 
 @pytest.mark.parametrize("way", [(), ("-n2",)], ids=["alone", "workers"])
-def test_the_example_project(example: pytest.Pytester, way: tuple[str, ...]) -> None:
+def test_example_project(example: pytest.Pytester, way: tuple[str, ...]) -> None:
     result = example.runpytest_subprocess("--triton-repo=models", *way)
     assert result.ret == 0
     outcomes = result.parseoutcomes()
@@ -53,7 +53,7 @@ def test_the_example_project(example: pytest.Pytester, way: tuple[str, ...]) -> 
     assert outcomes["passed"] > 40
 
 
-def test_the_broken_models_fail_and_nothing_else(example: pytest.Pytester) -> None:
+def test_broken_models_fail_and_nothing_else(example: pytest.Pytester) -> None:
     broken = {path.name for path in (example.path / "broken_models").iterdir()}
     (command,) = re.findall(
         r"-m pytest (--triton-repo=broken_models.*?)`", (ROOT / "README.md").read_text()

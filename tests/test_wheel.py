@@ -25,7 +25,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(folder.glob("*.whl"))
 
 
-def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     modules = {str(path.relative_to(ROOT / "src")) for path in (ROOT / "src").rglob("*.py")}
     assert modules <= names
@@ -40,7 +40,7 @@ def test_one_wheel_serves_every_python(wheel: Path) -> None:
     assert "-py3-none-linux_" in wheel.name
 
 
-def test_the_entry_point_and_the_metadata(wheel: Path) -> None:
+def test_entry_point_and_the_metadata(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
     folder = next(name.split("/")[0] for name in archive.namelist() if ".dist-info/" in name)
     assert (

@@ -18,7 +18,7 @@ from pytest_triton.errors import PytestTritonError
 COMMANDS = {
     "install": "fetch a real tritonserver into a cache of yours",
     "predict": "show what would run where on given hardware, without a server",
-    "audit": "find every risk that a reader of the configs can see, without a server",
+    "audit": "find every risk that can be seen in the configs, without a server",
     "plan": "show the jobs that a repository needs to be proven",
     "merge": "put the jobs' ledgers together; fail if anything is unproven",
     "diff": "show which placements changed between two ledgers, and why",
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="What pytest-triton does besides tests.",
         epilog="commands:\n"
         + "\n".join(f"  {name:10}{text}" for name, text in COMMANDS.items())
-        + f"\n\n`{PROGRAM} COMMAND --help` tells more.",
+        + f"\n\n`{PROGRAM} COMMAND --help` says more.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="store_true", help="show the version and exit")

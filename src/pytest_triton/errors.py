@@ -1,10 +1,10 @@
 """Errors that users see: each says what happened, what was tried and what to do.
 
 Every error this package raises on purpose is a `PytestTritonError`. One subclass stands for
-one cause, so that callers can tell causes apart without reading texts. Classes that only one
+one cause, so that callers can distinguish causes without reading texts. Classes that only one
 module raises live in that module; those that a project may meet can be imported from here:
 
-    from pytest_triton.errors import ServerDied
+    from pytest_triton.errors import ServerExited
 
 `docs/errors.md` has the tree, with the fields of each.
 """
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from pytest_triton.servers.container.image import ImageUnavailable as ImageUnavailable
     from pytest_triton.servers.container.reach import LinksLeadOut as LinksLeadOut
     from pytest_triton.servers.gpus_in_log import GpusMissing as GpusMissing
-    from pytest_triton.servers.server_errors import ServerDied as ServerDied
+    from pytest_triton.servers.server_errors import ServerExited as ServerExited
     from pytest_triton.servers.server_errors import ServerNotLive as ServerNotLive
     from pytest_triton.servers.server_errors import ServerTimeout as ServerTimeout
     from pytest_triton.testing.server import ModelNotPlaced as ModelNotPlaced
@@ -74,7 +74,7 @@ _HOMES = {
     "servers.container.engine": ("ContainerRefused", "NoDocker"),
     "servers.container.image": ("ImageUnavailable",),
     "servers.container.reach": ("LinksLeadOut",),
-    "servers.server_errors": ("ServerDied", "ServerNotLive", "ServerTimeout"),
+    "servers.server_errors": ("ServerExited", "ServerNotLive", "ServerTimeout"),
     "testing.server": (
         "ModelNotPlaced",
         "ModelRefused",
@@ -96,25 +96,25 @@ def __getattr__(name: str) -> object:
 
 
 class PytestTritonError(Exception):
-    """Something went wrong, in words for the person who has to mend it.
+    """Something went wrong, for the person who has to fix it.
 
     `what` is one sentence on what happened, `tried` the steps that were taken (in order),
-    `cure` what to do now. `str(error)` shows all three, over several lines.
+    `fix` what to do now. `str(error)` shows all three, over several lines.
     """
 
-    def __init__(self, what: str, *, tried: Sequence[str] = (), cure: str = "") -> None:
+    def __init__(self, what: str, *, tried: Sequence[str] = (), fix: str = "") -> None:
         super().__init__(what)
         self.what = what
         self.tried = tuple(tried)
-        self.cure = cure
+        self.fix = fix
 
     def __str__(self) -> str:
         lines = [self.what]
         if self.tried:
             lines.append("Tried:")
             lines += [f"  - {step}" for step in self.tried]
-        if self.cure:
-            lines.append(f"What to do: {self.cure}")
+        if self.fix:
+            lines.append(f"What to do: {self.fix}")
         return shown("\n".join(lines))
 
 
@@ -124,12 +124,12 @@ class OptionError(PytestTritonError):
     `secret`: the value may be a credential, so that nothing repeats it.
     """
 
-    def __init__(self, what: str, *, cure: str = "", secret: bool = False) -> None:
-        super().__init__(what, cure=cure)
+    def __init__(self, what: str, *, fix: str = "", secret: bool = False) -> None:
+        super().__init__(what, fix=fix)
         self.secret = secret
 
 
-def tells_all(excinfo: pytest.ExceptionInfo[Any]) -> bool:
+def says_all(excinfo: pytest.ExceptionInfo[Any]) -> bool:
     """Whether a traceback needs no frames of ours: the error's text says what there is to say.
 
     Modules that users call set `__tracebackhide__` to this.

@@ -21,7 +21,7 @@ def _browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def browser(_browser: Browser) -> Browser:
     """The session's browser, as wide as a laptop's screen, in light colours."""
     _browser.look(width=1300)
-    _browser.complaints.clear()
+    _browser.errors.clear()
     return _browser
 
 

@@ -32,10 +32,10 @@ ORDER = ["legacy", "ranker", "lost", "cleanup", "detector", "llm", "spellcheck",
 def test_nothing_but_the_file_is_asked_for(browser: Browser, show: Show) -> None:
     page = show(ledgers.one_of_everything())
     assert browser.requests == [page.as_uri()]
-    assert browser.complaints == []
+    assert browser.errors == []
 
 
-def test_the_order_is_worst_first(browser: Browser, show: Show) -> None:
+def test_order_is_worst_first(browser: Browser, show: Show) -> None:
     show(ledgers.one_of_everything())
     assert browser.eval(NAMES) == ORDER
     browser.eval("document.querySelector('#order').value = 'name'")
@@ -43,7 +43,7 @@ def test_the_order_is_worst_first(browser: Browser, show: Show) -> None:
     assert browser.eval(NAMES) == sorted(ORDER)
 
 
-def test_a_click_tells_the_story_of_a_model(browser: Browser, show: Show) -> None:
+def test_click_reports_the_story_of_a_model(browser: Browser, show: Show) -> None:
     show(ledgers.one_of_everything())
     assert browser.eval(f"{STORY}.hidden")
     browser.click(cell("ranker", 6))
@@ -57,7 +57,7 @@ def test_a_click_tells_the_story_of_a_model(browser: Browser, show: Show) -> Non
         "driver 550.54.15",
         "0: NVIDIA L4 GPU-5d0d0a1e",
         "failed to load 'ranker' version 1: Internal: CUDA",
-        "has kind KIND_GPU but no GPUs are available",  # Triton's words, on the other hardware
+        "has kind KIND_GPU but no GPUs are available",  # Triton's text, on the other hardware
         "commit 8f2c1ab0c9d8",
     ):
         assert part in text, part
@@ -88,7 +88,7 @@ def test_first_screen_says_what_is_wrong_and_where(
     assert browser.eval("document.documentElement.scrollWidth") <= width
 
 
-def test_a_failed_check_is_in_the_story_in_full(browser: Browser, show: Show) -> None:
+def test_failed_check_is_in_the_story_in_full(browser: Browser, show: Show) -> None:
     show(ledgers.one_of_everything())
     browser.click(cell("legacy", 3))
     first = browser.eval(f"{STORY}.querySelector('section').innerText")
@@ -128,7 +128,7 @@ def test_everything_by_keyboard(browser: Browser, show: Show) -> None:
     assert browser.eval(f"{focused}.textContent") == "legacy"
 
 
-def test_the_story_follows_the_arrows(browser: Browser, show: Show) -> None:
+def test_story_follows_the_arrows(browser: Browser, show: Show) -> None:
     show(ledgers.one_of_everything())
     browser.click(cell("legacy", 4))
     browser.eval("document.querySelector('[aria-selected]').focus()")
@@ -137,7 +137,7 @@ def test_the_story_follows_the_arrows(browser: Browser, show: Show) -> None:
     assert not browser.eval("document.activeElement.closest('#story')"), "one can walk on"
 
 
-def test_the_legend_filters(browser: Browser, show: Show) -> None:
+def test_legend_filters(browser: Browser, show: Show) -> None:
     show(ledgers.one_of_everything())
     browser.click(".legend button[data-k=failed]")
     assert browser.eval(NAMES) == ["legacy", "ranker"], "a failed check is a failure too"
@@ -170,7 +170,7 @@ def test_rehearsal_and_real_run_look_different(browser: Browser, show: Show) -> 
     assert fill(6).startswith("rgb")
 
 
-def test_a_story_has_an_address(browser: Browser, show: Show) -> None:
+def test_story_has_an_address(browser: Browser, show: Show) -> None:
     show(ledgers.one_of_everything(), "#model=detector&at=5")
     assert browser.eval(f"{STORY}.querySelector('h2').textContent") == "detector"
     browser.click(cell("lost", 4))
@@ -202,7 +202,7 @@ def test_hostile_texts_are_only_texts(browser: Browser, show: Show) -> None:
         assert "\u202e" not in browser.eval("document.body.textContent")
     assert browser.eval("window.hurt") is None
     assert browser.eval("document.querySelectorAll('img').length") == 0
-    assert browser.complaints == []
+    assert browser.errors == []
 
 
 def test_nothing_that_is_put_in_could_run(browser: Browser, show: Show) -> None:
@@ -214,7 +214,7 @@ def test_nothing_that_is_put_in_could_run(browser: Browser, show: Show) -> None:
     browser.wait_for("document.images[0].complete")
     assert browser.eval("window.hurt") is None
     browser.eval("void 0")
-    assert any("Content Security Policy" in one for one in browser.complaints)
+    assert any("Content Security Policy" in one for one in browser.errors)
 
 
 def test_dark_and_light(browser: Browser, show: Show) -> None:
@@ -263,7 +263,7 @@ def test_paper_has_the_table_and_no_controls(browser: Browser, show: Show) -> No
     assert browser.eval("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
 
 
-def test_a_narrow_screen_scrolls_the_table_only(browser: Browser, show: Show) -> None:
+def test_narrow_screen_scrolls_the_table_only(browser: Browser, show: Show) -> None:
     browser.look(width=380)
     show(ledgers.one_of_everything())
     assert browser.eval("document.documentElement.scrollWidth") <= 380
@@ -272,7 +272,7 @@ def test_a_narrow_screen_scrolls_the_table_only(browser: Browser, show: Show) ->
     assert browser.eval("document.documentElement.scrollWidth") <= 380
 
 
-def test_a_thousand_models(browser: Browser, show: Show) -> None:
+def test_thousand_models(browser: Browser, show: Show) -> None:
     show(ledgers.many(1000))
     assert browser.eval("document.querySelector('#count').textContent") == "1,000 models"
     colours = browser.eval(

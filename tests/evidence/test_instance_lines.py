@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_triton.evidence.instance_lines import InstanceLog, Told
+from pytest_triton.evidence.instance_lines import InstanceLog, ReportedInstances
 from pytest_triton.options.hosts import ProcessHost
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.placement.instances import NOTHING, Placement, cpu, gpu, on_model
@@ -50,11 +50,13 @@ def serving(repository: RepositoryBuilder, version: str, **more: object) -> Iter
         server.stop()
 
 
-def told(server: ProcessServer, groups: Mapping[str, list[str]]) -> Mapping[str, Told]:
-    return InstanceLog(server.log.since()).told(groups)
+def reported(
+    server: ProcessServer, groups: Mapping[str, list[str]]
+) -> Mapping[str, ReportedInstances]:
+    return InstanceLog(server.log.since()).reported(groups)
 
 
-def placements(found: Mapping[str, Told]) -> dict[str, Placement | None]:
+def placements(found: Mapping[str, ReportedInstances]) -> dict[str, Placement | None]:
     return {model: one.placement for model, one in found.items()}
 
 
@@ -82,7 +84,7 @@ def test_stand_ins_of(version: str, repository: RepositoryBuilder) -> None:
         "refused": ["refused_0"],
     }
     with serving(repository, version, stand_ins=OFFICIAL_BACKENDS) as server:
-        assert placements(told(server, groups)) == {
+        assert placements(reported(server, groups)) == {
             "mixed": gpu(0, count=2) + gpu(1, count=2) + cpu(count=3),
             "und": gpu(0) + gpu(1),
             "on model": on_model(),
@@ -98,7 +100,7 @@ def test_stand_ins_of(version: str, repository: RepositoryBuilder) -> None:
 @pytest.mark.server
 @pytest.mark.parametrize("arguments", [(), ("--log-verbose=1",)], ids=["", "verbose"])
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_real_python_backend_of(
+def test_real_python_backend_of(
     version: str, arguments: tuple[str, ...], repository: RepositoryBuilder
 ) -> None:
     repository.add("mixed", "{ kind: KIND_GPU }, { kind: KIND_CPU }")
@@ -114,10 +116,10 @@ def test_the_real_python_backend_of(
         log = server.log.since()
     expected = gpu(0) + gpu(1) + cpu()
     groups = {"mixed": ["mixed_0", "mixed_1"]}
-    assert placements(InstanceLog(log).told(groups)) == {"mixed": expected}
-    if arguments:  # the lines of the shared backend base alone tell the same
+    assert placements(InstanceLog(log).reported(groups)) == {"mixed": expected}
+    if arguments:  # the lines of the shared backend base alone say the same
         without = "\n".join(line for line in log.splitlines() if "InstanceInitialize" not in line)
-        assert placements(InstanceLog(without).told(groups)) == {"mixed": expected}
+        assert placements(InstanceLog(without).reported(groups)) == {"mixed": expected}
 
 
 @pytest.mark.server
@@ -128,36 +130,38 @@ def test_reloads_of(version: str, repository: RepositoryBuilder) -> None:
     with serving(
         repository, version, stand_ins=OFFICIAL_BACKENDS, model_control="explicit"
     ) as server:
-        assert placements(told(server, groups)) == {"m": cpu(count=2)}
+        assert placements(reported(server, groups)) == {"m": cpu(count=2)}
         assert ask(server, "load") == 200  # nothing has changed
-        assert placements(told(server, groups)) == {"m": cpu(count=2)}
+        assert placements(reported(server, groups)) == {"m": cpu(count=2)}
 
         change(config, "count: 2", "count: 3")
         assert ask(server, "load") == 200
-        now = told(server, groups)["m"]
+        now = reported(server, groups)["m"]
         if now.placement is None:
-            assert "maybe in place" in now.words
+            assert "maybe in place" in now.text
         else:
             assert now.placement == cpu(count=3)
 
         change(config, "KIND_CPU", "KIND_GPU gpus: [ 9 ]")
         assert ask(server, "load") == 400  # refused; the old instances serve on
-        assert told(server, groups)["m"].placement in (None, cpu(count=3))
+        assert reported(server, groups)["m"].placement in (None, cpu(count=3))
 
 
 @pytest.mark.server
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_load_after_an_unload_of(version: str, repository: RepositoryBuilder) -> None:
+def test_load_after_an_unload_of(version: str, repository: RepositoryBuilder) -> None:
     config = repository.add("m", "{ kind: KIND_CPU count: 2 }")
     with serving(
         repository, version, stand_ins=OFFICIAL_BACKENDS, model_control="explicit"
     ) as server:
         assert ask(server, "unload") == 200
         wait_for(server, "successfully unloaded 'm'")
-        assert placements(told(server, {"m": ["m_0"]})) == {"m": None}
+        assert placements(reported(server, {"m": ["m_0"]})) == {"m": None}
         change(config, "KIND_CPU", "KIND_GPU")
         assert ask(server, "load") == 200
-        assert placements(told(server, {"m": ["m_0"]})) == {"m": gpu(0, count=2) + gpu(1, count=2)}
+        assert placements(reported(server, {"m": ["m_0"]})) == {
+            "m": gpu(0, count=2) + gpu(1, count=2)
+        }
 
 
 def ask(server: ProcessServer, verb: str) -> int:
@@ -174,10 +178,10 @@ def change(config: Path, old: str, new: str) -> None:
     config.write_text(config.read_text().replace(old, new))
 
 
-def wait_for(server: ProcessServer, words: str) -> None:
+def wait_for(server: ProcessServer, message: str) -> None:
     deadline = time.monotonic() + 20
-    while words not in server.log.since():
-        assert time.monotonic() < deadline, f"the log never said {words!r}"
+    while message not in server.log.since():
+        assert time.monotonic() < deadline, f"the log never said {message!r}"
         time.sleep(0.01)
 
 
@@ -241,41 +245,41 @@ BY_HAND = {
 
 @pytest.mark.parametrize(("lines", "placement"), BY_HAND.values(), ids=BY_HAND)
 def test_written_by_hand(lines: str, placement: Placement | None) -> None:
-    found = InstanceLog(LOADED.format(lines)).told({"m": ["m_0", "m_1"]})
+    found = InstanceLog(LOADED.format(lines)).reported({"m": ["m_0", "m_1"]})
     assert placements(found) == {"m": placement}
-    assert found["m"].words
+    assert found["m"].text
 
 
 def test_written_by_hand_an_ensemble_has_a_load_and_no_instance() -> None:
-    assert placements(InstanceLog(LOADED.format("")).told({"m": []})) == {"m": NOTHING}
+    assert placements(InstanceLog(LOADED.format("")).reported({"m": []})) == {"m": NOTHING}
 
 
-def test_models_whose_instances_have_one_name_are_not_told_apart() -> None:
+def test_models_whose_instances_have_one_name_are_not_distinguished() -> None:
     """`a`'s second group is called as undeclared `a_1`'s only one."""
     both = line(INITIALIZE + "a_1_0 (CPU device 0)") * 2
     log = LOADED.format(both).replace("'m'", "'a'").replace("m:1", "a:1")
     log += LOADED.format("").replace("'m'", "'a_1'").replace("m:1", "a_1:1")
-    found = InstanceLog(log).told({"a": ["a_0", "a_1"], "a_1": ["a_1"], "m": []})
-    assert found["a"] == Told(None, "a_1_0 is an instance of a and of a_1")
+    found = InstanceLog(log).reported({"a": ["a_0", "a_1"], "a_1": ["a_1"], "m": []})
+    assert found["a"] == ReportedInstances(None, "a_1_0 is an instance of a and of a_1")
     assert found["m"].placement is None, "it was never loaded"
 
 
-def test_a_load_that_goes_on_tells_nothing_yet() -> None:
+def test_load_that_goes_on_reports_nothing_yet() -> None:
     log = LOADED.format(line(INITIALIZE + "m_0_0 (CPU device 0)"))
     again = log + f'{HEAD}"loading: m:1"\n'
-    assert InstanceLog(again).told({"m": ["m_0"]})["m"].placement is None
+    assert InstanceLog(again).reported({"m": ["m_0"]})["m"].placement is None
 
 
-def test_a_version_that_failed_makes_the_load_no_proof() -> None:
+def test_version_that_failed_makes_the_load_no_proof() -> None:
     lines = f'{HEAD}"loading: m:2"\n' + line(INITIALIZE + "m_0_0 (CPU device 0)")
     lines += "E0601 10:00:00.000009 1 a.cc:1] \"failed to load 'm' version 2: Internal: no\"\n"
-    assert InstanceLog(LOADED.format(lines)).told({"m": ["m_0"]})["m"].placement is None
+    assert InstanceLog(LOADED.format(lines)).reported({"m": ["m_0"]})["m"].placement is None
 
 
 @given(st.text(), st.text())
 def test_no_log_is_too_odd(log: str, name: str) -> None:
-    InstanceLog(log).told({name: [name]})
-    InstanceLog(LOADED.format(line(INITIALIZE + log))).told({"m": [name], name: ["m"]})
+    InstanceLog(log).reported({name: [name]})
+    InstanceLog(LOADED.format(line(INITIALIZE + log))).reported({"m": [name], name: ["m"]})
 
 
 @given(
@@ -285,4 +289,4 @@ def test_no_log_is_too_odd(log: str, name: str) -> None:
 def test_every_name_is_found(name: str, where: tuple[str, Placement]) -> None:
     text, placement = where
     log = LOADED.format(line(f"{INITIALIZE}{name}_0 ({text})"))
-    assert placements(InstanceLog(log).told({"m": [name]})) == {"m": placement}
+    assert placements(InstanceLog(log).reported({"m": [name]})) == {"m": placement}

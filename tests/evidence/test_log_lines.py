@@ -1,4 +1,4 @@
-"""Triton's words about refused models, found in the logs that five real releases write.
+"""Triton's text about refused models, found in the logs that five real releases write.
 
 Releases that can't be had as a process write in other formats still; samples of these are written
 by hand, after Triton's sources and release notes, and say so in their names.
@@ -75,7 +75,7 @@ def write_models(repository: RepositoryBuilder, second: RepositoryBuilder) -> No
     shutil.rmtree(repository.path / "no_version" / "1")
 
 
-# model -> the class of its refusal, and words of Triton that all five releases have
+# model -> the class of its refusal, and a text of Triton that all five releases have
 EXPECTED: dict[str, tuple[Reason, str]] = {
     "typo": ("config", '2:38: Message type "inference.ModelInstanceGroup" has no field named'),
     "typ'o": ("config", "models/typ'o/config.pbtxt: Error parsing text-format"),
@@ -123,8 +123,8 @@ def test_every_refusal_is_found_in_the_log_of(release: str, tmp_path: Path) -> N
         server.stop()
     found = refusals(log)
     assert found.keys() == EXPECTED.keys()
-    for model, (reason, words) in EXPECTED.items():
-        assert words in found[model], model
+    for model, (reason, expected_text) in EXPECTED.items():
+        assert expected_text in found[model], model
         assert classify(found[model]) == reason, found[model]
         assert "\n" not in found[model].replace("line\nbreak", ""), "text of other lines"
 
@@ -184,13 +184,13 @@ def test_written_by_hand_with_the_parser_logging_through_abseil() -> None:
     }
 
 
-def test_the_last_words_count() -> None:
+def test_last_refusal_of_a_log_counts() -> None:
     first = f"E0401 10:00:00.000002 1 a.cc:1] failed to load 'm' version 1: {NO_GPU}\n"
     then = first.replace(NO_GPU, "Internal: another")
     assert refusals(first + then) == {"m": "Internal: another"}
 
 
-def test_the_parsers_words_go_to_the_next_model_only() -> None:
+def test_text_of_the_parser_goes_to_the_next_model_only() -> None:
     parser = (
         "[libprotobuf ERROR x.cc:1] Error parsing text-format inference.ModelConfig: 1:1: bad\n"
     )
@@ -201,7 +201,7 @@ def test_the_parsers_words_go_to_the_next_model_only() -> None:
     assert refusals(log) == {"a": "something else", "b": "failed to read text proto"}
 
 
-def test_what_a_model_prints_is_no_witness() -> None:
+def test_output_of_a_model_is_no_evidence() -> None:
     log = (
         "failed to load model 'm': printed by a model\n"
         f"W0401 10:00:00.000002 1 a.cc:1] {POLL}\n"

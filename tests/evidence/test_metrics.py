@@ -1,4 +1,4 @@
-"""The metrics as a witness: the parser, where inferences ran, and what real servers count."""
+"""The metrics as evidence: the parser, where inferences ran, and what real servers count."""
 
 from __future__ import annotations
 
@@ -172,22 +172,22 @@ def test_what_rose_in_between(
 @pytest.mark.parametrize(
     "after", [TEXT.replace("} 5", "} 1"), TEXT.replace('model="m"', 'model="n"')]
 )
-def test_a_reload_in_between_is_noticed(after: str) -> None:
+def test_reload_in_between_is_noticed(after: str) -> None:
     with pytest.raises(MetricsUnreadable, match="for m became fewer"):
         devices_that_ran(TEXT, after, "m")
 
 
-def test_its_words() -> None:
+def test_text_of_a_count() -> None:
     ids = {"GPU-b": 0, "GPU-a": 1}
-    told = Ran("m", {"GPU-a": 4, "GPU-b": 0}, 0).testimony(ids)
-    assert (told.words, told.trust) == ("4 inferences, GPU 0: 0 · GPU 1: 4", "high")
-    told = Ran("m", {"GPU-b": 1, "GPU-a": 4}, 2).testimony({})
-    assert (told.words, told.trust) == (
+    reported = Ran("m", {"GPU-a": 4, "GPU-b": 0}, 0).observation(ids)
+    assert (reported.text, reported.trust) == ("4 inferences, GPU 0: 0 · GPU 1: 4", "high")
+    reported = Ran("m", {"GPU-b": 1, "GPU-a": 4}, 2).observation({})
+    assert (reported.text, reported.trust) == (
         "7 inferences, GPU-a: 4 · GPU-b: 1 · on no GPU: 2",
         "medium",
     )
-    assert Ran("m", {}, 1).testimony({}).words == "1 inference, on no GPU: 1"
-    assert Ran("m", {}, 0).testimony({}).words == "0 inferences, on no GPU: 0"
+    assert Ran("m", {}, 1).observation({}).text == "1 inference, on no GPU: 1"
+    assert Ran("m", {}, 0).observation({}).text == "0 inferences, on no GPU: 0"
 
 
 # --- as wanted? -----------------------------------------------------------------------------------
@@ -253,7 +253,7 @@ def test_passive_instances_never_run(ids: dict[str, int]) -> None:
     st.integers(0, 3),
     st.booleans(),
 )
-def test_a_claim_holds_only_if_each_device_ran_and_no_other(
+def test_claim_holds_only_if_each_device_ran_and_no_other(
     devices: set[int], off_gpus: Placement, by_gpu: dict[int, int], elsewhere: int, known: bool
 ) -> None:
     wanted = Placement([one for device in devices for one in gpu(device)]) + off_gpus
@@ -286,7 +286,7 @@ def test_a_claim_holds_only_if_each_device_ran_and_no_other(
         ("0,1", {"GPU-a", "GPU-b"}, {}),
     ],
 )
-def test_ids_are_told_only_where_they_are_certain(
+def test_ids_are_reported_only_where_they_are_certain(
     gpus: str, uuids: set[str], ids: dict[str, int]
 ) -> None:
     spec = ServerSpec((), HardwareRequest.parse(gpus))
@@ -368,7 +368,7 @@ def test_what_servers_count(repository: RepositoryBuilder, release: str) -> None
 
 
 @pytest.mark.server
-def test_a_release_without_metrics(repository: RepositoryBuilder) -> None:
+def test_release_without_metrics(repository: RepositoryBuilder) -> None:
     need_release("2.33.0")
     with (
         serving(repository.path, "none", "2.33.0") as server,

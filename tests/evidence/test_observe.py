@@ -1,4 +1,4 @@
-"""What is observed of a real, rehearsed server: placements, refusals, its GPUs, and its death."""
+"""What is observed of a real, rehearsed server: placements, refusals, its GPUs, and its exit."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_placements(server: ProcessServer) -> None:
     seen = observe(server.view, expected)
     assert {name: one.placement for name, one in seen.items()} == expected
     assert {one.state for one in seen.values()} == {"READY"}
-    assert {one.witnesses for one in seen.values()} == {
+    assert {one.sources for one in seen.values()} == {
         ("repository index", "resolved config", "server log")
     }
     assert {one.proof for one in seen.values()} == {"proven"}
@@ -113,18 +113,18 @@ def test_refusals(model: str, server: ProcessServer) -> None:
     assert seen.refusal is not None
     reason, stage = seen.refusal.reason, seen.refusal.stage
     assert (seen.state, reason, stage) == REFUSED[model]
-    assert seen.witnesses == ("repository index", "server log")
+    assert seen.sources == ("repository index", "server log")
     assert seen.proof == "proven"
     assert (seen.placement, seen.ready) == (NOTHING, False)
     assert seen.refusal.text
 
 
 @pytest.mark.parametrize("model", ["nowhere", ""])
-def test_a_model_that_nothing_tells_of_has_no_witness(model: str, server: ProcessServer) -> None:
+def test_model_that_nothing_reports_has_no_evidence(model: str, server: ProcessServer) -> None:
     found = observe(server.view, [model])[model]
-    assert replace(found, testimonies=()) == Observed(NOTHING, None, "absent", ())
+    assert replace(found, observations=()) == Observed(NOTHING, None, "absent", ())
     assert found.proof == "not proven"
-    assert [str(one) for one in found.testimonies] == [
+    assert [str(one) for one in found.observations] == [
         "repository index, high trust: absent (not in it)"
     ]
 
@@ -162,7 +162,7 @@ def test_release_numbers(text: str, release: tuple[int, int, int]) -> None:
     assert observe_module._release(text) == release
 
 
-# A server that dies
+# A server that exits
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def kill(server: ProcessServer) -> None:
     wait_until(lambda: not server.running, "the server has ended")
 
 
-def test_a_dead_server_is_silent(mortal: ProcessServer) -> None:
+def test_dead_server_is_silent(mortal: ProcessServer) -> None:
     kill(mortal)
     with pytest.raises(ServerSilent, match="gave no answer to POST /v2/repository/index"):
         observe(mortal.view, ["good"])
@@ -188,7 +188,7 @@ def test_a_dead_server_is_silent(mortal: ProcessServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("models", "words"),
+    ("models", "message"),
     [
         (["good"], "gave no answer to GET /v2/models/good/config"),
         (["good model"], "did not answer get_model_config of 'good model'"),
@@ -196,22 +196,22 @@ def test_a_dead_server_is_silent(mortal: ProcessServer) -> None:
     ],
     ids=["http", "grpc", "several connections"],
 )
-def test_a_server_that_dies_in_between_is_silent(
-    models: list[str], words: str, mortal: ProcessServer, monkeypatch: pytest.MonkeyPatch
+def test_server_that_exits_in_between_is_silent(
+    models: list[str], message: str, mortal: ProcessServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index: Callable[[HttpApi], list[dict[str, str]]] = HttpApi.index
 
-    def index_and_die(api: HttpApi) -> list[dict[str, str]]:
+    def index_and_exit(api: HttpApi) -> list[dict[str, str]]:
         answer = index(api)
         kill(mortal)
         return answer
 
-    monkeypatch.setattr(HttpApi, "index", index_and_die)
-    with pytest.raises(ServerSilent, match=words):
+    monkeypatch.setattr(HttpApi, "index", index_and_exit)
+    with pytest.raises(ServerSilent, match=message):
         observe(mortal.view, models)
 
 
-def test_a_model_that_is_gone_by_then(mortal: ProcessServer) -> None:
+def test_model_that_is_gone_by_then(mortal: ProcessServer) -> None:
     with pytest.raises(ServerSilent, match="did not answer get_model_config of 'gone one'"):
         list(resolved_configs(mortal.view.endpoints, ["gone one"]))
 
@@ -255,12 +255,12 @@ def _as_text(drawn: list[dict[str, Any]]) -> list[Mapping[str, Any]]:
     ]
 
 
-def test_an_ensembles_config_has_no_groups() -> None:
+def test_ensembles_config_has_no_groups() -> None:
     assert groups_of({"name": "ensemble"}) == ()
     assert placement_of(()) == NOTHING
 
 
-# The GPUs that the server itself tells of
+# The GPUs that the server itself reports
 
 
 @pytest.fixture
@@ -301,7 +301,7 @@ def test_gpus_that_were_asked_for_are_believed_when_the_server_has_them(
 
 
 @pytest.mark.parametrize(
-    ("there", "asked", "words"),
+    ("there", "asked", "message"),
     [
         ("none", "all", "all GPUs asked for, but .* can use no GPUs."),
         ("sim:0", "1", "1 GPU asked for, but .* can use no GPUs."),
@@ -311,9 +311,9 @@ def test_gpus_that_were_asked_for_are_believed_when_the_server_has_them(
     ],
 )
 def test_gpus_that_are_missing(
-    there: str, asked: str, words: str, log_on: Callable[[str], SimpleNamespace]
+    there: str, asked: str, message: str, log_on: Callable[[str], SimpleNamespace]
 ) -> None:
     server = log_on(there)
     server.spec = replace(server.spec, hardware=HardwareRequest.parse(asked))
-    with pytest.raises(GpusMissing, match=words):
+    with pytest.raises(GpusMissing, match=message):
         real_hardware(server)  # type: ignore[arg-type]

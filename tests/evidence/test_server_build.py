@@ -14,7 +14,7 @@ import pytest
 from pytest_triton.evidence.observe import traits_of
 from pytest_triton.evidence.server_build import ServerBuild, build_in_log, build_in_reasons
 from pytest_triton.options.hosts import ProcessHost
-from pytest_triton.placement.advice import cure_refusal
+from pytest_triton.placement.advice import advise_on_refusal
 from pytest_triton.placement.declared import Declared, DeclaredGroup
 from pytest_triton.placement.hardware import HardwareRequest, simulated_gpus
 from pytest_triton.placement.predict import ServerTraits, predict
@@ -99,7 +99,7 @@ def test_predictions_and_advice_follow_the_build(log: str, reason: str) -> None:
     refusal = predict(PINNED, hardware, server=traits).refusal
     assert refusal is not None
     assert refusal.reason == reason
-    advice = cure_refusal(PINNED, refusal, hardware, traits)
+    advice = advise_on_refusal(PINNED, refusal, hardware, traits)
     assert ("7.5" if reason == "no-gpu" else "built without GPU support") in advice.cause
 
 
@@ -108,7 +108,7 @@ def test_advice_for_a_backend_without_gpu_support_is_another_server() -> None:
         "backend-cpu-only",
         "Internal: onnx runtime error 1: CUDA execution provider is not enabled in this build.",
     )
-    advice = cure_refusal(PINNED, refusal, simulated_gpus(2), ServerTraits())
+    advice = advise_on_refusal(PINNED, refusal, simulated_gpus(2), ServerTraits())
     assert "onnxruntime backend of this server is built without GPU" in advice.cause
     assert not advice.lines
 

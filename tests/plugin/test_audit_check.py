@@ -16,7 +16,7 @@ def run(pytester: pytest.Pytester, repository: RepositoryBuilder, *more: str) ->
     )
 
 
-def test_an_error_fails_with_place_mend_and_the_way_to_ignore_it(
+def test_error_fails_with_place_fix_and_the_way_to_ignore_it(
     pytester: pytest.Pytester, repository: RepositoryBuilder
 ) -> None:
     config = repository.add("vino", "{ count: 2 }", backend="openvino")
@@ -36,7 +36,7 @@ def test_an_error_fails_with_place_mend_and_the_way_to_ignore_it(
     run(pytester, repository).assert_outcomes(passed=1)
 
 
-def test_what_other_checks_tell_is_not_told_twice(
+def test_what_other_checks_report_is_not_reported_twice(
     pytester: pytest.Pytester, repository: RepositoryBuilder
 ) -> None:
     repository.add("undeclared")
@@ -44,7 +44,7 @@ def test_what_other_checks_tell_is_not_told_twice(
     run(pytester, repository).assert_outcomes(passed=2)
 
 
-def test_a_config_that_cannot_be_read_is_not_passed_over(
+def test_config_that_cannot_be_read_is_not_passed_over(
     pytester: pytest.Pytester, repository: RepositoryBuilder
 ) -> None:
     repository.add_config("broken", "backend: python")
@@ -60,19 +60,19 @@ def test_warnings_and_notes_pass_and_reach_the_reports(
     repository.add("calm", "{ kind: KIND_GPU }")
     run(pytester, repository, "--junitxml=report.xml").assert_outcomes(passed=2)
     cases = {
-        told["triton_model"]: told.get("triton_audit")
-        for told in (
+        reported["triton_model"]: reported.get("triton_audit")
+        for reported in (
             {p.get("name"): p.get("value") for p in case.iter("property")}
             for case in ElementTree.parse(pytester.path / "report.xml").iter("testcase")
         )
     }
-    told = cases.pop("twice")
-    assert told is not None
-    assert told.startswith(f"{config}:5:46: TRT109 gpu-twice (warning): GPU 0 is listed twice")
+    reported = cases.pop("twice")
+    assert reported is not None
+    assert reported.startswith(f"{config}:5:46: TRT109 gpu-twice (warning): GPU 0 is listed twice")
     assert cases == {"calm": None}
 
 
-def test_an_allowed_fallback_holds_for_variants_too(
+def test_allowed_fallback_holds_for_variants_too(
     pytester: pytest.Pytester, repository: RepositoryBuilder
 ) -> None:
     config = repository.add("small", "{ kind: KIND_GPU }")

@@ -27,7 +27,7 @@ def _here(repository: RepositoryBuilder, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.usefixtures("_here")
-def test_text_shows_the_place_and_the_lines_that_mend(
+def test_text_shows_the_place_and_the_lines_that_fix(
     repository: RepositoryBuilder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     repository.add("good", "{ kind: KIND_GPU }")
@@ -63,7 +63,7 @@ def test_exit_codes(repository: RepositoryBuilder, tmp_path: Path) -> None:
             audit(repository.path, *wrong)
 
 
-def test_a_target_is_a_count_or_simulated(
+def test_target_is_a_count_or_simulated(
     repository: RepositoryBuilder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     repository.add("second", "{ kind: KIND_GPU gpus: [ 1 ] }")
@@ -94,9 +94,9 @@ def test_json(repository: RepositoryBuilder, capsys: pytest.CaptureFixture[str])
                 "line": 5,
                 "column": 37,
                 "message": "a KIND_MODEL group lists gpus: the whole model is refused",
-                "mend": "instance_group [\n  {\n    kind: KIND_MODEL\n  }\n]",
+                "fix": "instance_group [\n  {\n    kind: KIND_MODEL\n  }\n]",
                 "fixable": True,
-                "told_by": "test_config",
+                "reported_by": "test_config",
             }
         ],
         "counts": {"error": 1, "warning": 0, "note": 0},
@@ -121,16 +121,16 @@ def test_sarif(repository: RepositoryBuilder, capsys: pytest.CaptureFixture[str]
         assert rule["helpUri"].endswith(f"/rules/{rule['id']}.html")
         assert "\nUse instead\n" in rule["help"]["text"]
         assert "## Use instead\n" in rule["help"]["markdown"]
-    told = {result["ruleId"]: result for result in run["results"]}
-    assert set(told) == {"TRT101", "TRT112", "TRT507"}
+    reported = {result["ruleId"]: result for result in run["results"]}
+    assert set(reported) == {"TRT101", "TRT112", "TRT507"}
     for result in run["results"]:
         assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
         assert result["level"] in ("error", "warning", "note")
-    place = _location(told["TRT101"])
+    place = _location(reported["TRT101"])
     assert place["artifactLocation"]["uri"] == "models/a%20b%25%C3%BC/config.pbtxt"
     assert unquote(place["artifactLocation"]["uri"]) == "models/a b%ü/config.pbtxt"
     assert place["region"] == {"startLine": 1, "startColumn": 1}
-    assert "region" not in _location(told["TRT507"]), "a directory has no lines"
+    assert "region" not in _location(reported["TRT507"]), "a directory has no lines"
 
 
 def _location(result: Any) -> Any:
@@ -151,7 +151,7 @@ def test_annotations_for_github(
     assert "%0A  {%0A    kind: KIND_GPU" in line
 
 
-def test_fix_mends_what_is_safe_and_keeps_the_rest(
+def test_fix_changes_what_is_safe_and_keeps_the_rest(
     repository: RepositoryBuilder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = (
@@ -172,7 +172,7 @@ def test_fix_mends_what_is_safe_and_keeps_the_rest(
     assert config.read_bytes().decode() == fixed, "nothing is left to fix"
 
 
-def test_a_file_stands_for_its_repository_as_for_pre_commit(
+def test_file_stands_for_its_repository_as_for_pre_commit(
     repository: RepositoryBuilder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     configs = [repository.add("a"), repository.add("b")]

@@ -71,7 +71,7 @@ def _squeezed(line: str) -> str:
     return re.sub(r" {3,}", "   ", line.strip())
 
 
-def test_a_fallback_is_explained_with_the_lines_that_mend_it(
+def test_fallback_is_explained_with_the_lines_that_fix_it(
     pytester: pytest.Pytester, repository: RepositoryBuilder
 ) -> None:
     config = repository.add("legacy", "{ count: 2 }", backend="onnxruntime")
@@ -93,7 +93,7 @@ def test_a_fallback_is_explained_with_the_lines_that_mend_it(
     run(pytester, f"--triton-repo={repository.path}").assert_outcomes(passed=5)
 
 
-def test_a_backend_that_refuses_the_cpu_cannot_fall_back(
+def test_backend_that_refuses_the_cpu_cannot_fall_back(
     pytester: pytest.Pytester, repository: RepositoryBuilder
 ) -> None:
     repository.add("plan", backend="tensorrt")
@@ -102,7 +102,7 @@ def test_a_backend_that_refuses_the_cpu_cannot_fall_back(
     result.stdout.fnmatch_lines(["plan *nothing *refused: backend takes GPU only *GPU 0 · GPU 1"])
 
 
-def test_a_fallback_that_is_allowed_by_name_passes_and_is_still_shown(
+def test_fallback_that_is_allowed_by_name_passes_and_is_still_shown(
     pytester: pytest.Pytester, repository: RepositoryBuilder
 ) -> None:
     repository.add("tokenizer_en")
@@ -139,7 +139,7 @@ def test_expectations(
         result.stdout.fnmatch_lines(["is expected to declare *", "*(triton_expect: fraud_[*])"])
 
 
-def test_a_config_that_cannot_be_parsed_is_one_failure_and_stops_nobody(
+def test_config_that_cannot_be_parsed_is_one_failure_and_stops_nobody(
     pytester: pytest.Pytester, repository: RepositoryBuilder
 ) -> None:
     repository.add("good", "{ kind: KIND_CPU }")
@@ -171,7 +171,7 @@ def test_a_config_that_cannot_be_parsed_is_one_failure_and_stops_nobody(
     }
 
 
-def test_the_mended_config_of_a_broken_ensemble_step_mends_the_ensemble(
+def test_fixed_config_of_a_broken_ensemble_step_fixes_the_ensemble(
     pytester: pytest.Pytester, repository: RepositoryBuilder
 ) -> None:
     repository.add("step", "{ kind: KIND_GPU }")
@@ -197,19 +197,23 @@ def test_results_reach_junit_with_what_was_declared_predicted_and_observed(
         case.get("name"): {p.get("name"): p.get("value") for p in case.iter("property")}
         for case in ElementTree.parse(pytester.path / "report.xml").iter("testcase")
     }
-    told = cases["test_placement[sim-2]"]
-    assert told["triton_model"] == "pinned"
-    assert told["triton_hardware"] == "2 GPUs (simulated)"
-    assert (told["triton_declared"], told["triton_predicted"], told["triton_observed"]) == (
+    reported = cases["test_placement[sim-2]"]
+    assert reported["triton_model"] == "pinned"
+    assert reported["triton_hardware"] == "2 GPUs (simulated)"
+    assert (
+        reported["triton_declared"],
+        reported["triton_predicted"],
+        reported["triton_observed"],
+    ) == (
         "GPU",
         "GPU 0 · GPU 1",
         "GPU 0 · GPU 1",
     )
-    assert told["triton_run"] == "rehearsal (simulated GPUs, stand-in backends)"
+    assert reported["triton_run"] == "rehearsal (simulated GPUs, stand-in backends)"
 
 
 @pytest.mark.real_python
-def test_a_failing_placement_shows_what_the_server_wrote_about_the_model(
+def test_failing_placement_shows_what_the_server_wrote_about_the_model(
     pytester: pytest.Pytester, repository: RepositoryBuilder
 ) -> None:
     config = repository.add("moody", "{ kind: KIND_CPU }")
@@ -227,7 +231,7 @@ def test_a_failing_placement_shows_what_the_server_wrote_about_the_model(
         [
             "refused: other, though it was predicted to run on CPU",
             "  hardware   no GPU",
-            "  observed   refused: other  (witnesses: repository index, server log)",
+            "  observed   refused: other  (evidence: repository index, server log)",
             "  server     tritonserver *, real run",
             "  Triton     *RuntimeError: not today*",
             "*triton server log (no GPU)*",
@@ -239,7 +243,7 @@ def test_a_failing_placement_shows_what_the_server_wrote_about_the_model(
 
 
 @pytest.mark.real_python
-def test_a_backend_that_the_server_does_not_have_is_told(
+def test_backend_that_the_server_does_not_have_is_reported(
     pytester: pytest.Pytester, repository: RepositoryBuilder
 ) -> None:
     repository.add("odd", "{ kind: KIND_CPU }", backend="fil")
@@ -256,7 +260,7 @@ def test_a_backend_that_the_server_does_not_have_is_told(
 
 
 @pytest.mark.parametrize(("name", "close"), [("pyhton", "python"), ("onnxruntme", "onnxruntime")])
-def test_a_misspelt_backend_does_not_pass_a_rehearsal(
+def test_misspelt_backend_does_not_pass_a_rehearsal(
     pytester: pytest.Pytester, repository: RepositoryBuilder, name: str, close: str
 ) -> None:
     repository.add("odd", "{ kind: KIND_CPU }", backend=name)
@@ -268,7 +272,7 @@ def test_a_misspelt_backend_does_not_pass_a_rehearsal(
     result.stdout.fnmatch_lines([f"*Triton has no backend `{name}`", f'*Write backend: "{close}".'])
 
 
-def test_an_ensemble_that_never_loads_is_told(
+def test_ensemble_that_never_loads_is_reported(
     pytester: pytest.Pytester, repository: RepositoryBuilder
 ) -> None:
     repository.add_config(
@@ -285,7 +289,7 @@ def test_an_ensemble_that_never_loads_is_told(
     result.stdout.fnmatch_lines(["Triton refuses this model on any hardware", "*not_there*"])
 
 
-def test_a_rehearsal_needs_no_weights(
+def test_rehearsal_needs_no_weights(
     pytester: pytest.Pytester, repository: RepositoryBuilder
 ) -> None:
     pinned = "{ kind: KIND_GPU }"

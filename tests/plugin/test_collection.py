@@ -50,15 +50,13 @@ def test_node_ids(pytester: pytest.Pytester, models: RepositoryBuilder) -> None:
 
 
 @pytest.mark.parametrize("selected", [ALL[4], ALL[5]])
-def test_a_node_id_selects_that_test(
+def test_node_id_selects_that_test(
     pytester: pytest.Pytester, models: RepositoryBuilder, selected: str
 ) -> None:
     assert collect(pytester, "--triton-repo=models", selected) == [selected]
 
 
-def test_a_directory_selects_its_models(
-    pytester: pytest.Pytester, models: RepositoryBuilder
-) -> None:
+def test_directory_selects_its_models(pytester: pytest.Pytester, models: RepositoryBuilder) -> None:
     assert collect(pytester, "--triton-repo=models", "models/b") == ALL[5:]
 
 
@@ -111,7 +109,7 @@ def test_repositories_outside_rootdir_have_ids_of_their_own(
     assert collect(pytester, *arguments, selected) == [selected]
 
 
-def test_a_model_without_config_hangs_on_its_model_file(
+def test_model_without_config_hangs_on_its_model_file(
     pytester: pytest.Pytester, models: RepositoryBuilder
 ) -> None:
     (models.path / "c" / "1").mkdir(parents=True)
@@ -142,13 +140,13 @@ def test_what_a_plugin_makes_of_one_models_checks_the_others_get_too(
     assert [id for id in collect(pytester, *arguments) if "test_config" in id] == twice
     result = pytester.runpytest(*arguments, "-s", "-p", "no:randomly")
     result.assert_outcomes(passed=16)
-    told = [line[line.index("time ") :] for line in result.outlines if "test_config" in line]
-    assert told == [f"time {time} of {id}" for id, time in zip(twice, "1212", strict=True)]
+    reported = [line[line.index("time ") :] for line in result.outlines if "test_config" in line]
+    assert reported == [f"time {time} of {id}" for id, time in zip(twice, "1212", strict=True)]
 
 
 @pytest.mark.parametrize("copies", ["on", "off"])
 @pytest.mark.parametrize("owner", ["a", "b"])
-def test_a_models_own_conftest_is_for_its_checks_only(
+def test_models_own_conftest_is_for_its_checks_only(
     pytester: pytest.Pytester, models: RepositoryBuilder, owner: str, copies: str
 ) -> None:
     (models.path / owner / "conftest.py").write_text(
@@ -159,12 +157,12 @@ def test_a_models_own_conftest_is_for_its_checks_only(
     arguments = ("--triton-repo=models", "--triton-gpus=none", f"--triton-copy-checks={copies}")
     result = pytester.runpytest(*arguments, "-s", "-p", "no:randomly")
     result.assert_outcomes(passed=8)
-    told = [line.partition("own of ")[2] for line in result.outlines if "own of " in line]
+    reported = [line.partition("own of ")[2] for line in result.outlines if "own of " in line]
     checks = [id for id in ALL if f"models/{owner}/" in id and "sim-2" not in id]
-    assert told == checks
+    assert reported == checks
 
 
-def test_a_fixture_added_to_one_check_is_not_added_to_others(
+def test_fixture_added_to_one_check_is_not_added_to_others(
     pytester: pytest.Pytester, models: RepositoryBuilder
 ) -> None:
     models.add("c", "{ kind: KIND_CPU }")
@@ -185,11 +183,11 @@ def test_a_fixture_added_to_one_check_is_not_added_to_others(
     arguments = ("--triton-repo=models", "--triton-copy-checks=on")
     result = pytester.runpytest(*arguments, "-s", "-p", "no:randomly")
     result.assert_outcomes(passed=15)
-    told = [line.partition("extra for ")[2] for line in result.outlines if "extra for " in line]
-    assert told == [id for id in ALL if "models/b/" in id]
+    reported = [line.partition("extra for ")[2] for line in result.outlines if "extra for " in line]
+    assert reported == [id for id in ALL if "models/b/" in id]
 
 
-def test_a_hook_is_asked_about_each_model_in_a_small_repository(
+def test_hook_is_asked_about_each_model_in_a_small_repository(
     pytester: pytest.Pytester, models: RepositoryBuilder
 ) -> None:
     pytester.makeconftest(
@@ -262,7 +260,7 @@ def test_what_breaks_the_whole_repository_is_a_failure_and_stops_nobody(
     result.stdout.fnmatch_lines(["models/gone: is a link to nowhere, which leads nowhere*"])
 
 
-def test_a_repository_in_an_ignored_directory_is_not_lost_silently(
+def test_repository_in_an_ignored_directory_is_not_lost_silently(
     pytester: pytest.Pytester,
 ) -> None:
     RepositoryBuilder(pytester.path / "build" / "models").add("a", "{ kind: KIND_CPU }")
@@ -323,7 +321,7 @@ def test_many_deployments_run_with_few_servers(pytester: pytest.Pytester) -> Non
         ("--triton-repo=empty", "*empty is empty"),
     ],
 )
-def test_a_repository_that_is_none_is_a_usage_error(
+def test_repository_that_is_none_is_a_usage_error(
     pytester: pytest.Pytester, models: RepositoryBuilder, argument: str, message: str
 ) -> None:
     pytester.mkdir("empty")
@@ -333,7 +331,7 @@ def test_a_repository_that_is_none_is_a_usage_error(
     result.stderr.fnmatch_lines(["What to do: *"])
 
 
-def test_the_same_repository_twice_is_a_usage_error(
+def test_same_repository_twice_is_a_usage_error(
     pytester: pytest.Pytester, models: RepositoryBuilder
 ) -> None:
     result = pytester.runpytest("--triton-repo=models", "--triton-repo=./models:other")
@@ -342,7 +340,7 @@ def test_the_same_repository_twice_is_a_usage_error(
 
 
 @pytest.mark.parametrize("option", ["--triton-allow-fallback=nobody", "--triton-expect=nobody:gpu"])
-def test_a_pattern_that_fits_no_model_is_an_error(
+def test_pattern_that_fits_no_model_is_an_error(
     pytester: pytest.Pytester, models: RepositoryBuilder, option: str
 ) -> None:
     result = pytester.runpytest("--triton-repo=models", option)
@@ -376,7 +374,7 @@ def test_patterns_for_other_repositories_do_not_count(
     assert collect(pytester, "--triton-repo=models") == ALL
 
 
-def test_the_space_form_that_moves_rootdir_is_warned_about(
+def test_space_form_that_moves_rootdir_is_warned_about(
     pytester: pytest.Pytester, tmp_path: Path
 ) -> None:
     RepositoryBuilder(tmp_path / "store").add("a", "{ kind: KIND_CPU }")

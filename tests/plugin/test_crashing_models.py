@@ -1,4 +1,4 @@
-"""Models of which a real server dies at its start, though nothing in their configs says so."""
+"""Models that a real server crashes on at its start, though nothing in their configs says so."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_warm_up_data_that_no_machine_has_is_predicted_to_crash(tmp_path: Path) 
 
 
 @pytest.mark.server
-def test_model_of_which_the_server_dies_is_found_and_the_others_are_proven(
+def test_model_of_which_the_server_exits_is_found_and_the_others_are_proven(
     pytester: pytest.Pytester, models: RepositoryBuilder
 ) -> None:
     models.add_config("greedy", greedy(2**36))
@@ -69,9 +69,9 @@ def test_model_of_which_the_server_dies_is_found_and_the_others_are_proven(
     result.stdout.fnmatch_lines(
         [
             "*greedy::test_placement[[]no-gpu[]]*",
-            "the server dies of it",
+            "the server crashes on it",
             "  why *ended with signal SIGSEGV*",
-            "*no GPU: the server died at its start; it lives without greedy (*",
+            "*no GPU: the server exited at its start; it lives without greedy (*",
         ]
     )
 
@@ -100,9 +100,9 @@ def test_crash_by_chance_costs_a_start_and_no_verdict(
         seen = session.seen(checked, settings.gpus[0])
     finally:
         session.close()
-    assert not seen.died
+    assert not seen.crashed
     assert [str(one.refusal) for one in seen.observed.values()] == ["refused: no GPU"] * 6
     assert seen.notes == (
-        "no GPU: the server died at its start, and with the same models it lived at another: a "
+        "no GPU: the server exited at its start, and with the same models it lived at another: a "
         "crash by chance",
     )

@@ -78,7 +78,7 @@ def test_workers_send_what_tests_of_ones_own_say_of_names_that_are_not_utf8(
     assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
 
 
-def test_names_that_are_not_utf8_are_told_apart_with_workers(pytester: pytest.Pytester) -> None:
+def test_names_that_are_not_utf8_are_distinguished_with_workers(pytester: pytest.Pytester) -> None:
     repository = RepositoryBuilder(pytester.path / "models")
     for name in (os.fsdecode(b"broken\xff"), "broken\\udcff"):
         repository.add(name)
@@ -95,7 +95,7 @@ def test_names_that_are_not_utf8_are_told_apart_with_workers(pytester: pytest.Py
     assert sorted(set(rows)) == [r"broken\udcff", r"broken\x5cudcff"]
 
 
-def test_an_argument_that_is_not_utf8_is_an_error_with_workers(pytester: pytest.Pytester) -> None:
+def test_argument_that_is_not_utf8_is_an_error_with_workers(pytester: pytest.Pytester) -> None:
     name = os.fsdecode(b"models\xff")
     RepositoryBuilder(pytester.path / name).add("m")
     result = pytester.runpytest_subprocess(f"--triton-repo={name}", "-n2")

@@ -109,7 +109,7 @@ def test_xdist_writes_the_same(pytester: pytest.Pytester, models: RepositoryBuil
     assert job.exit_status == 1
 
 
-def test_a_run_that_stops_at_a_failure_says_what_it_proved(
+def test_run_that_stops_at_a_failure_says_what_it_proved(
     pytester: pytest.Pytester, models: RepositoryBuilder
 ) -> None:
     run(pytester, "--triton-repo=models", "-x")
@@ -118,7 +118,7 @@ def test_a_run_that_stops_at_a_failure_says_what_it_proved(
     assert ledger.jobs[0].exit_status == 1
 
 
-def test_a_killed_run_leaves_what_it_proved(pytester: pytest.Pytester) -> None:
+def test_killed_run_leaves_what_it_proved(pytester: pytest.Pytester) -> None:
     RepositoryBuilder(pytester.path / "models").add("first", "{ kind: KIND_CPU }")
     pytester.makepyfile(
         test_kill="import os, signal, time\n"
@@ -157,7 +157,7 @@ def test_runs_of_one_job_are_folded(pytester: pytest.Pytester, models: Repositor
     assert len(ledger.jobs) == 3
 
 
-def test_a_server_that_never_answers_proves_nothing(
+def test_server_that_never_answers_proves_nothing(
     pytester: pytest.Pytester, models: RepositoryBuilder
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -175,7 +175,7 @@ def test_a_server_that_never_answers_proves_nothing(
     assert the(ledger, "mixed", "none").headline.startswith("no server to ask")
 
 
-def test_a_file_that_is_no_ledger_is_not_overwritten(
+def test_file_that_is_no_ledger_is_not_overwritten(
     pytester: pytest.Pytester, models: RepositoryBuilder
 ) -> None:
     path = pytester.path / "l.json"
@@ -186,7 +186,7 @@ def test_a_file_that_is_no_ledger_is_not_overwritten(
     assert path.read_text() == '{"mine": 1}'
 
 
-def test_a_ledger_of_everything_fulfils_the_plan(
+def test_ledger_of_everything_fulfils_the_plan(
     pytester: pytest.Pytester,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -201,7 +201,7 @@ def test_a_ledger_of_everything_fulfils_the_plan(
     assert main(["merge", "l.json", "--repo", "models", "--rehearsals", "everywhere"]) == 0
 
 
-def test_an_upgrade_from_one_real_release_to_another(
+def test_upgrade_from_one_real_release_to_another(
     pytester: pytest.Pytester,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,

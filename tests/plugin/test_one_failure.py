@@ -41,7 +41,7 @@ def run(
 
 @pytest.mark.parametrize("workers", [[], ["-n2"]], ids=["alone", "workers"])
 @pytest.mark.parametrize("order", [None, 1, 2])
-def test_a_broken_config_is_one_failure_in_any_order(
+def test_broken_config_is_one_failure_in_any_order(
     pytester: pytest.Pytester, models: RepositoryBuilder, order: int | None, workers: list[str]
 ) -> None:
     if order is not None:
@@ -90,7 +90,7 @@ def test_last_failed_runs_test_config_alone(
     run(pytester, models, NONE, "--lf").assert_outcomes(failed=1)
 
 
-def test_a_test_config_that_is_skipped_while_it_runs_fails_the_session(
+def test_test_config_that_is_skipped_while_it_runs_fails_the_session(
     pytester: pytest.Pytester,
 ) -> None:
     models = RepositoryBuilder(pytester.path / "models")  # where conftest.py is seen
@@ -107,7 +107,7 @@ def test_a_test_config_that_is_skipped_while_it_runs_fails_the_session(
     result.stdout.fnmatch_lines(["*A check was skipped (*see test_config*did not fail*"])
 
 
-def test_an_ensemble_of_a_broken_model_is_left_to_that_model(
+def test_ensemble_of_a_broken_model_is_left_to_that_model(
     pytester: pytest.Pytester, models: RepositoryBuilder
 ) -> None:
     models.add_config("chain", ENSEMBLE)
@@ -141,7 +141,7 @@ def test_what_is_skipped_is_proven_by_no_ledger(
     merged.stdout.fnmatch_lines(["*typo*never proven*"])
 
 
-def test_a_config_that_only_triton_refuses_is_one_failure(
+def test_config_that_only_triton_refuses_is_one_failure(
     pytester: pytest.Pytester, repository: RepositoryBuilder
 ) -> None:
     """A field that releases newer than the server's know."""

@@ -109,7 +109,7 @@ def test_each_option_from_each_source(
     assert settings.sources[option.name] == {"TOML": "ini file"}.get(source, source)
 
 
-def test_a_native_table_of_pytest_9(pytester: pytest.Pytester) -> None:
+def test_native_table_of_pytest_9(pytester: pytest.Pytester) -> None:
     """`[tool.pytest]`; older versions of pytest don't look there, and nothing is read then."""
     pytester.makepyprojecttoml("[tool.pytest]\ntriton_repo = ['models']\ntriton_timeout = '7'\n")
     settings = read_settings(pytester.parseconfig(), {})
@@ -118,7 +118,7 @@ def test_a_native_table_of_pytest_9(pytester: pytest.Pytester) -> None:
     assert settings.timeout == (7 if known else 120)
 
 
-def test_the_command_line_beats_the_ini_file_which_beats_the_environment(
+def test_command_line_beats_the_ini_file_which_beats_the_environment(
     pytester: pytest.Pytester,
 ) -> None:
     pytester.makeini("[pytest]\ntriton_timeout = 2\ntriton_allow_fallback =\n")
@@ -170,7 +170,7 @@ def test_repeatable_options_collect_in_order(pytester: pytest.Pytester) -> None:
         ("--triton-release=22.12", "rules are known from release 2.33.0 (23.04) on"),
     ],
 )
-def test_a_value_that_cannot_be_is_named_with_its_source(
+def test_value_that_cannot_be_is_named_with_its_source(
     pytester: pytest.Pytester, argument: str, message: str
 ) -> None:
     with pytest.raises(OptionError) as raised:
@@ -192,7 +192,7 @@ def test_malformed_values_end_the_run_as_usage_errors(
     help_result.stdout.fnmatch_lines(["*--triton-gpus=SPEC*"])
 
 
-def test_an_environment_that_is_no_shell_words(pytester: pytest.Pytester) -> None:
+def test_environment_that_is_no_shell_words(pytester: pytest.Pytester) -> None:
     with pytest.raises(OptionError, match=r"PYTEST_TRITON_GPUS=none 'sim:2.*shell words"):
         read_settings(pytester.parseconfig(), {"PYTEST_TRITON_GPUS": "none 'sim:2"})
 

@@ -98,7 +98,7 @@ def test_only_models_that_production_loads_are_checked(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         ("--model-control-mode=explicit --load-model=nope", "no model is called so"),
         ("--model-control-mode=explicit", "loads no model at the start"),
@@ -108,12 +108,12 @@ def test_only_models_that_production_loads_are_checked(
     ],
 )
 def test_arguments_that_can_not_work_are_usage_errors(
-    pytester: pytest.Pytester, repository: RepositoryBuilder, arguments: str, words: str
+    pytester: pytest.Pytester, repository: RepositoryBuilder, arguments: str, message: str
 ) -> None:
     repository.add("a", "{ kind: KIND_CPU }")
     result = run(pytester, f"--triton-repo={repository.path}", f"--triton-server-args={arguments}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert words in result.stderr.str()
+    assert message in result.stderr.str()
     assert "Traceback" not in result.stderr.str()
 
 

@@ -37,7 +37,7 @@ def big(repository: RepositoryBuilder) -> RepositoryBuilder:
 
 
 @pytest.mark.parametrize("hardware", [["sim:1"], ["none", "sim:2"], ["sim:2", "none", "sim:4"]])
-def test_a_pinned_model_ready_nowhere_fails_once_with_the_options_that_show_it(
+def test_pinned_model_ready_nowhere_fails_once_with_the_options_that_show_it(
     pytester: pytest.Pytester, big: RepositoryBuilder, hardware: list[str]
 ) -> None:
     result = run(pytester, big, "-k", "placement", *gpus(*hardware))
@@ -56,13 +56,13 @@ def test_a_pinned_model_ready_nowhere_fails_once_with_the_options_that_show_it(
     shown.assert_outcomes(passed=5)
 
 
-def test_a_pinned_model_without_any_gpu_in_the_run_passes(
+def test_pinned_model_without_any_gpu_in_the_run_passes(
     pytester: pytest.Pytester, big: RepositoryBuilder
 ) -> None:
     run(pytester, big, *gpus("none")).assert_outcomes(passed=4)
 
 
-def test_a_gpu_model_on_gpus_that_are_too_old_fails(
+def test_gpu_model_on_gpus_that_are_too_old_fails(
     pytester: pytest.Pytester, repository: RepositoryBuilder
 ) -> None:
     repository.add("pinned", "{ kind: KIND_GPU }", backend="onnxruntime")
@@ -71,7 +71,7 @@ def test_a_gpu_model_on_gpus_that_are_too_old_fails(
     result.stdout.fnmatch_lines(["  needs *a GPU", "    --triton-gpus=none --triton-gpus=sim:2"])
 
 
-def test_a_model_for_the_cpu_only_fails_in_a_run_with_gpus_only(
+def test_model_for_the_cpu_only_fails_in_a_run_with_gpus_only(
     pytester: pytest.Pytester, repository: RepositoryBuilder
 ) -> None:
     repository.add("vino", "{ count: 1 }", backend="openvino")
@@ -81,7 +81,7 @@ def test_a_model_for_the_cpu_only_fails_in_a_run_with_gpus_only(
 
 
 @pytest.mark.parametrize("workers", [[], ["-n2"]], ids=["alone", "workers"])
-def test_an_ensemble_of_a_model_ready_nowhere_is_skipped_and_not_proven(
+def test_ensemble_of_a_model_ready_nowhere_is_skipped_and_not_proven(
     pytester: pytest.Pytester, big: RepositoryBuilder, workers: list[str]
 ) -> None:
     big.add_config("chain", ENSEMBLE)
@@ -95,7 +95,7 @@ def test_an_ensemble_of_a_model_ready_nowhere_is_skipped_and_not_proven(
     }
 
 
-def test_an_ensemble_alone_fails_for_its_model(
+def test_ensemble_alone_fails_for_its_model(
     pytester: pytest.Pytester, big: RepositoryBuilder
 ) -> None:
     big.add_config("chain", ENSEMBLE)
@@ -104,7 +104,7 @@ def test_an_ensemble_alone_fails_for_its_model(
     result.stdout.fnmatch_lines(["  needs *GPU 6, so 7 GPUs"])
 
 
-def test_a_model_refused_on_any_hardware_fails_in_test_config_only(
+def test_model_refused_on_any_hardware_fails_in_test_config_only(
     pytester: pytest.Pytester, repository: RepositoryBuilder
 ) -> None:
     repository.add("never", "{ kind: KIND_CPU gpus: [ 6 ] }")

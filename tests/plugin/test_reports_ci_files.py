@@ -190,14 +190,14 @@ def _lint(*command: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_files_fit_their_schemas() -> None:
+def test_files_fit_their_schemas() -> None:
     schema = "check_jsonschema", "--builtin-schema"
     _lint(*schema, "vendor.github-workflows", str(CI / "github-actions.yml"))
     gitlab = [str(CI / "gitlab-ci.yml"), str(CI / "gitlab-prove.yml")]
     _lint(*schema, "vendor.gitlab-ci", "--data-transform", "gitlab-ci", *gitlab)
 
 
-def test_the_workflow_is_safe(tmp_path: Path) -> None:
+def test_workflow_is_safe(tmp_path: Path) -> None:
     """zizmor: unpinned actions, injected expressions, too many permissions, kept credentials."""
     workflow = tmp_path / ".github/workflows/triton.yml"
     workflow.parent.mkdir(parents=True)

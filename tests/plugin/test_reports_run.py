@@ -70,7 +70,7 @@ def test_on_github_annotations_and_summary_come_by_themselves(
     assert text.count("## ❌") == 1, "once, not by each worker"
 
 
-def test_github_can_be_told_to_be_silent(
+def test_github_report_can_be_turned_off(
     run: Run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     summary = pytester.path / "summary.md"
@@ -89,7 +89,7 @@ def test_elsewhere_nothing_is_written_unasked(run: Run, pytester: pytest.Pyteste
     assert [line for line in asked.outlines if line.startswith("::error")]
 
 
-def test_a_report_that_cannot_be_written_fails_the_run(run: Run, pytester: pytest.Pytester) -> None:
+def test_report_that_cannot_be_written_fails_the_run(run: Run, pytester: pytest.Pytester) -> None:
     (pytester.path / "file").write_text("")
     result = run("-k", "detector", "--triton-html=file/r.html")
     assert _failures(result) == 0
@@ -103,7 +103,7 @@ def test_nothing_is_left_behind(run: Run, pytester: pytest.Pytester, folders_lef
     assert not list(pytester.path.glob("*.json"))
 
 
-def test_a_report_does_not_need_a_ledger_and_goes_with_one(
+def test_report_does_not_need_a_ledger_and_goes_with_one(
     run: Run, pytester: pytest.Pytester
 ) -> None:
     run("--triton-html=r.html", "--triton-ledger=l.json")
@@ -116,13 +116,13 @@ def test_junit_says_of_each_test_what_it_is_about(
     run: Run, pytester: pytest.Pytester, more: list[str]
 ) -> None:
     run("--junit-xml=junit.xml", *more)
-    told = _properties(pytester.path / "junit.xml")
+    reported = _properties(pytester.path / "junit.xml")
     placements = {
         (of["triton_model"], of["triton_hardware"]): of
-        for of in told.values()
+        for of in reported.values()
         if "triton_hardware" in of
     }
-    assert all("triton_model" in of and "triton_repository" in of for of in told.values())
+    assert all("triton_model" in of and "triton_repository" in of for of in reported.values())
     assert len(placements) == 4
     detector = placements["detector", "no GPU"]
     assert detector["triton_declared"] == "GPU"

@@ -38,7 +38,7 @@ def models(pytester: pytest.Pytester) -> RepositoryBuilder:
 
 @pytest.fixture
 def nameless(tmp_path: Path) -> Path:
-    """A tritonserver without a file that tells its version."""
+    """A tritonserver without a file that says its version."""
     found = find_tritonserver(version="2.51.0")
     root = tmp_path / "unnamed" / "tritonserver"
     (root / "bin").mkdir(parents=True)

@@ -50,7 +50,7 @@ def test_shards_share_all_models(pytester: pytest.Pytester, workers: str) -> Non
 
 @pytest.mark.usefixtures("_models")
 @pytest.mark.parametrize("workers", ["-n0", "-n2"])
-def test_an_empty_shard_passes_and_says_so(pytester: pytest.Pytester, workers: str) -> None:
+def test_empty_shard_passes_and_says_so(pytester: pytest.Pytester, workers: str) -> None:
     empty = next(n for n in range(1, 101) if not any(Shard(n, 100).holds(one) for one in NAMES))
     result = run(pytester, workers, f"--triton-shard={empty}/100", "--triton-ledger=l.json")
     assert result.ret == 0
@@ -60,7 +60,7 @@ def test_an_empty_shard_passes_and_says_so(pytester: pytest.Pytester, workers: s
 
 
 @pytest.mark.usefixtures("_models")
-def test_a_selection_that_matches_nothing_is_no_empty_shard(pytester: pytest.Pytester) -> None:
+def test_selection_that_matches_nothing_is_no_empty_shard(pytester: pytest.Pytester) -> None:
     number = next(n for n in (1, 2) if Shard(n, 2).holds("a"))
     assert run(pytester, f"--triton-shard={number}/2", "-k", "typo").ret == 5
 
@@ -73,7 +73,7 @@ def test_tests_that_are_not_about_a_model_stay(pytester: pytest.Pytester) -> Non
 
 
 @pytest.mark.usefixtures("_models")
-def test_a_shard_that_cannot_be_is_refused(pytester: pytest.Pytester) -> None:
+def test_shard_that_cannot_be_is_refused(pytester: pytest.Pytester) -> None:
     result = run(pytester, "--triton-shard=3/2")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*--triton-shard=3/2 (command line): expected K/N*"])

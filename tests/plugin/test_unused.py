@@ -23,7 +23,7 @@ HEAVY = (
 )
 
 
-def test_an_unrelated_run_imports_nothing_and_says_nothing(pytester: pytest.Pytester) -> None:
+def test_unrelated_run_imports_nothing_and_says_nothing(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         f"""
         import sys
@@ -103,7 +103,7 @@ def test_without_a_tritonserver_all_that_needs_none_works(
             "models/typo/config.pbtxt::test_config FAILED*",
             "no server to ask",
             "*python -m pytest_triton install*",
-            "no server to ask: No tritonserver was found on this machine. (told in full above)",
+            "no server to ask: No tritonserver was found on this machine. (reported in full above)",
             "pinned *GPU *not proven*not proven*",
         ]
     )

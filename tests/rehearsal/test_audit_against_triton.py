@@ -46,7 +46,7 @@ FAILING = {
     "TRT402": {4: "GPU 0 x4, GPU 1 x4, GPU 2 x4, GPU 3 x4"},
     "TRT520": {0: "CPU"},
 }
-MENDED = {
+FIXED = {
     "TRT101": {0: "no GPUs are available", 2: "GPU 0, GPU 1"},
     "TRT103": {0: "invalid or unsupported gpu id 0", 1: "GPU 0"},
     "TRT109": {1: "GPU 0 x2"},
@@ -74,7 +74,7 @@ def outcome(server: BareServer, model: str) -> str:
 def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All examples as one repository; the tensors that a rehearsal needs are added."""
     root = tmp_path_factory.mktemp("examples")
-    for kind, table in (("failing", FAILING), ("mended", MENDED)):
+    for kind, table in (("failing", FAILING), ("fixed", FIXED)):
         for id in table:
             example = getattr(rule_named(id), kind)
             files = {name.replace("m/", f"{kind}_{id}/", 1): t for name, t in example.files.items()}
@@ -94,7 +94,7 @@ def servers(examples: Path) -> Iterator[dict[int, BareServer]]:
 
 CASES = [
     (kind, id, gpus, expected)
-    for kind, table in (("failing", FAILING), ("mended", MENDED))
+    for kind, table in (("failing", FAILING), ("fixed", FIXED))
     for id, outcomes in table.items()
     for gpus, expected in outcomes.items()
 ]
@@ -115,16 +115,16 @@ def test_what_becomes_of_the_examples(
 def test_ensembles(tmp_path: Path, id: str) -> None:
     rule = rule_named(id)
     ensemble = "a" if id == "TRT303" else "chain"
-    for example, ready in ((rule.failing, False), (rule.mended, True)):
+    for example, ready in ((rule.failing, False), (rule.fixed, True)):
         [root] = write_files(tmp_path / str(ready), example.files)
         with bare_server(root, SimulatedGpus(2)) as server:
             assert outcome(server, ensemble) == ("" if ready else "not polled")
 
 
-def test_a_request_to_a_model_with_passive_instances_only_ends_the_server(tmp_path: Path) -> None:
+def test_request_to_a_model_with_passive_instances_only_ends_the_server(tmp_path: Path) -> None:
     inputs = [{"name": "X", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}]
     rule = rule_named("TRT115")
-    [root] = write_files(tmp_path, {n: _with_tensors(n, t) for n, t in rule.mended.files.items()})
+    [root] = write_files(tmp_path, {n: _with_tensors(n, t) for n, t in rule.fixed.files.items()})
     with bare_server(root, SimulatedGpus(2)) as server:
         assert server.infer("m", inputs)["outputs"]
     (root / "m" / "config.pbtxt").write_text(rule.failing.files["m/config.pbtxt"] + TENSORS)

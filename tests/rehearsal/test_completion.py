@@ -270,13 +270,13 @@ def test_models_of_backends_that_complete_nothing_are_left_alone() -> None:
     assert completions(models, frozenset()) == {}
 
 
-def test_an_unknown_model_is_the_ensembles_refusal(serve: Serve) -> None:
+def test_unknown_model_is_the_ensembles_refusal(serve: Serve) -> None:
     found = serve({"e": ensemble(ENDS, ("gone", *ONE_STEP)), "m": ONNX})
     assert found["m"] == "READY"
     assert "gone" in found["e"]
 
 
-def test_the_stand_in_is_handed_what_was_completed(tmp_path: Path) -> None:
+def test_stand_in_is_handed_what_was_completed(tmp_path: Path) -> None:
     found = completed(CASES["batches"])
     variables = write_completions(tmp_path / "completions", as_json(found))
     (folder,) = variables.values()

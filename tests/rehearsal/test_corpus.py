@@ -29,7 +29,7 @@ def rehearsal() -> Iterator[TritonSession]:
     session.close()
 
 
-def test_the_own_corpus_is_placed_as_written_down(rehearsal: TritonSession) -> None:
+def test_own_corpus_is_placed_as_written_down(rehearsal: TritonSession) -> None:
     assert observed_placements(rehearsal) == PLACEMENTS.read_text().splitlines()
 
 
@@ -37,7 +37,7 @@ def test_all_models_are_placed_as_predicted(rehearsal: TritonSession) -> None:
     wrong = []
     served = 0
     for checked in rehearsal.deployments:
-        assert checked.held_back == {}
+        assert checked.excluded == {}
         for model in checked.repository.models:
             if model.refusal is not None:
                 continue

@@ -115,7 +115,7 @@ def test_layouts_and_constants(cuda: int, tmp_path: Path) -> None:
         (13, "cudaErrorInsufficientDriver == 35", "cudaErrorInsufficientDriver == 36"),
     ],
 )
-def test_a_wrong_number_is_found(cuda: int, right: str, wrong: str, tmp_path: Path) -> None:
+def test_wrong_number_is_found(cuda: int, right: str, wrong: str, tmp_path: Path) -> None:
     source = assertions(cuda)
     assert right in source
     done = compiled(cuda, source.replace(right, wrong), tmp_path)
@@ -123,7 +123,7 @@ def test_a_wrong_number_is_found(cuda: int, right: str, wrong: str, tmp_path: Pa
     assert "static assertion failed" in done.stderr
 
 
-def test_the_two_layouts_differ_where_the_headers_do(tmp_path: Path) -> None:
+def test_two_layouts_differ_where_the_headers_do(tmp_path: Path) -> None:
     """CUDA 12's numbers must not pass for CUDA 13's."""
     assert compiled(13, assertions(12), tmp_path).returncode != 0
 

@@ -71,26 +71,26 @@ def expected_line(document: dict[str, Any]) -> str:
     return line + (" flag" if document["flag"] else "")
 
 
-words = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 numbers = st.integers(-(2**63), 2**63 - 1)
 anything = st.recursive(
-    st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | words,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
+    st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=8,
 )
 documents = st.builds(
     lambda before, known, after: {**before, **known, **after},
-    st.dictionaries(words.map(lambda w: "before " + w), anything, max_size=3),
+    st.dictionaries(texts.map(lambda w: "before " + w), anything, max_size=3),
     st.fixed_dictionaries(
         {
-            "name": words,
+            "name": texts,
             "count": numbers,
             "dims": st.lists(numbers, max_size=5),
             "flag": st.booleans(),
         },
         optional={"outer": st.just({"x": [{"name": "not this"}], "name": "inner"})},
     ),
-    st.dictionaries(words.map(lambda w: "after " + w), anything, max_size=3),
+    st.dictionaries(texts.map(lambda w: "after " + w), anything, max_size=3),
 )
 layouts = st.sampled_from([{"indent": None}, {"indent": 2}, {"separators": (",", ":")}])
 
@@ -166,7 +166,7 @@ def test_simulated_gpus_under_sanitizers(programs: Path, tmp_path: Path) -> None
 # ---- both in a real server --------------------------------------------------------------------
 
 
-def test_a_real_server_under_sanitizers(
+def test_real_server_under_sanitizers(
     hook: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Loads, places, answers and unloads with instrumented libraries: no finding.

@@ -32,7 +32,7 @@ SEED = 20240
 
 
 # GPUs and their compute capability; 6.0 is the least that these releases take.
-HARDWARES = ((0, (8, 0)), (1, (6, 0)), (2, (8, 0)), (3, (5, 2)), (4, (12, 1)))
+HARDWARE = ((0, (8, 0)), (1, (6, 0)), (2, (8, 0)), (3, (5, 2)), (4, (12, 1)))
 
 
 def tritonserver_of(version: str) -> Path:
@@ -51,9 +51,9 @@ def check(version: str, models_of_each: int, seed: int, scratch: Path) -> Counte
     )
     said: Counter[str] = Counter()
     wrong: list[str] = []
-    drawn = bulk_cases(models_of_each * len(HARDWARES), seed)
-    for index, (gpus, capability) in enumerate(HARDWARES):
-        models = named(drawn[index :: len(HARDWARES)])
+    drawn = bulk_cases(models_of_each * len(HARDWARE), seed)
+    for index, (gpus, capability) in enumerate(HARDWARE):
+        models = named(drawn[index :: len(HARDWARE)])
         here = scratch / f"{version}-{gpus}"
         write_repository(here / "repository", models)
         declared = {
@@ -70,10 +70,10 @@ def check(version: str, models_of_each: int, seed: int, scratch: Path) -> Counte
             STAND_INS,
             here,
         )
-        newest = version == "2.51.0"  # older words differ, the classes don't
+        newest = version == "2.51.0"  # older texts differ, the classes don't
         wrong += [
             f"{gpus} GPUs of {capability}: {text}"
-            for text in disagreements(models, predictions, outcomes, words=newest)
+            for text in disagreements(models, predictions, outcomes, with_text=newest)
         ]
     shown = "\n\n".join(wrong[:5])
     assert not wrong, f"{len(wrong)} of {said.total()} disagree, the first of them:\n\n{shown}"

@@ -61,7 +61,7 @@ def compare_models(
     predictions = predicted(repository, traits)
     outcomes = _ask(repository, models, version, scratch, arguments)
     said = Counter(
-        "ready" if one.ready else classify(one.words) or "nothing" for one in outcomes.values()
+        "ready" if one.ready else classify(one.text) or "nothing" for one in outcomes.values()
     )
     wrong = []
     for name, drawn in models.items():
@@ -116,14 +116,14 @@ def _difference(prediction: Prediction, outcome: CoreOutcome, name: str) -> str:
         return ""
     if refusal.stage != outcome.stage:
         return "stage"
-    ours, cores = _plain(refusal.text), _plain(outcome.words)
+    ours, cores = _plain(refusal.text), _plain(outcome.text)
     if ours == cores or cores in {_plain(text) for text in alternatives(prediction)}:
         return ""
-    return "reason" if refusal.reason != classify(outcome.words) else "words"
+    return "reason" if refusal.reason != classify(outcome.text) else "text"
 
 
 def alternatives(prediction: Prediction) -> list[str]:
-    """Other words that core may say as well: a hash table decides which of several comes first."""
+    """Other texts that core may have as well: a hash table decides which of several comes first."""
     declared = prediction.declared
     found = [flaw.triton for flaw in declared.flaws if flaw.reason == "ensemble"]
     found += [f"{flaw.code}: {flaw.triton}" for flaw in declared.instance_flaws]
@@ -164,7 +164,7 @@ def test_family_is_refused_as_predicted(
 @pytest.mark.parametrize(
     ("family", "arguments"), [(rate_conflicts, LIMITED[:1]), (rate_limits, LIMITED)]
 )
-def test_the_rate_limiter_refuses_as_predicted(
+def test_rate_limiter_refuses_as_predicted(
     family: Family, arguments: tuple[str, ...], tmp_path: Path
 ) -> None:
     traits = replace(TRAITS, rate_limits=RateLimits.of_arguments(arguments))

@@ -158,7 +158,7 @@ def test_each_gpu_can_have_its_own_compute_capability(cuda: Cuda) -> None:
 
 
 @pytest.mark.parametrize("text", BAD_CONTROL.values(), ids=BAD_CONTROL.keys())
-def test_a_bad_control_file_is_an_error_and_is_said(
+def test_bad_control_file_is_an_error_and_is_reported(
     cuda: Cuda, capfd: pytest.CaptureFixture[str], text: str
 ) -> None:
     cuda.control.write_text(text)
@@ -172,7 +172,7 @@ def test_a_bad_control_file_is_an_error_and_is_said(
     assert cuda.count() == (SUCCESS, 1)
 
 
-def test_a_missing_control_file_is_an_error(
+def test_missing_control_file_is_an_error(
     cuda: Cuda, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cuda.control.unlink()
@@ -341,7 +341,7 @@ assert calls.cudaIpcOpenMemHandle(ctypes.byref(address), wrong, 1) == {INVALID_V
     assert cuda.calls.cudaIpcGetMemHandle(handle, ctypes.c_void_p(address)) == INVALID_VALUE
 
 
-def test_host_functions_run_and_events_tell_time(cuda: Cuda) -> None:
+def test_host_functions_run_and_events_report_time(cuda: Cuda) -> None:
     stream, start, end = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_void_p()
     calls = cuda.calls
     assert calls.cudaStreamCreateWithPriority(ctypes.byref(stream), 1, -2) == SUCCESS
@@ -405,7 +405,7 @@ def test_values_out_of_range_are_refused(bad: dict[str, object]) -> None:
         SimulatedGpus(**bad)  # type: ignore[arg-type]
 
 
-def test_the_environment_keeps_what_was_preloaded(tmp_path: Path) -> None:
+def test_environment_keeps_what_was_preloaded(tmp_path: Path) -> None:
     ours = str(library(GPUS_LIBRARY))
     found = environment(tmp_path / "gpus", {"LD_PRELOAD": "/a.so /b.so"})
     assert found["LD_PRELOAD"] == f"/a.so:/b.so:{ours}"
@@ -414,7 +414,7 @@ def test_the_environment_keeps_what_was_preloaded(tmp_path: Path) -> None:
     assert environment(tmp_path, {})["LD_PRELOAD"] == ours
 
 
-def test_a_missing_library_names_the_cure() -> None:
+def test_missing_library_names_the_fix() -> None:
     with pytest.raises(NativeLibraryMissing) as caught:
         library("libnowhere.so")
     text = str(caught.value)
@@ -558,18 +558,18 @@ def test_gpus_below_the_minimum_are_dropped(declarations: Path) -> None:
 def test_another_cuda_error_refuses_every_model(declarations: Path) -> None:
     with bare_server(declarations, SimulatedGpus(2, fault="unknown")) as server:
         found = {model: server.placement(model) for model in OUTCOMES}
-    words = "unable to get number of CUDA devices: unknown error"
-    assert {model for model, text in found.items() if words in text} == set(OUTCOMES)
+    message = "unable to get number of CUDA devices: unknown error"
+    assert {model for model, text in found.items() if message in text} == set(OUTCOMES)
 
 
-def test_a_bad_control_file_refuses_every_model(declarations: Path, tmp_path: Path) -> None:
+def test_bad_control_file_refuses_every_model(declarations: Path, tmp_path: Path) -> None:
     control = tmp_path / "gpus"
     control.write_text("count=two\n")
     with bare_server(declarations, control=control) as server:
         found = {model: server.placement(model) for model in OUTCOMES}
         assert f"pytest-triton: simulated GPUs: control file {control}: line 1" in server.log
-    words = "line 1 is not understood: count=two"
-    assert {model for model, text in found.items() if words in text} == set(OUTCOMES)
+    message = "line 1 is not understood: count=two"
+    assert {model for model, text in found.items() if message in text} == set(OUTCOMES)
 
 
 def test_gpus_can_be_taken_away_and_given_back(declarations: Path) -> None:

@@ -116,11 +116,11 @@ def test_mixed_groups_that_a_backend_refuses_do_not_crash_the_server(tmp_path: P
         index = server.read_index()
     assert len(index) == 400
     for name, entry in index.items():
-        words = ONLY_GPU if name.startswith("tensorrt") else ONLY_CPU
-        assert words.format(name) in entry["reason"]
+        message = ONLY_GPU if name.startswith("tensorrt") else ONLY_CPU
+        assert message.format(name) in entry["reason"]
 
 
-def test_a_model_that_completes_nothing_keeps_its_config(tmp_path: Path) -> None:
+def test_model_that_completes_nothing_keeps_its_config(tmp_path: Path) -> None:
     """A config with inputs and outputs is served as it was written."""
     write_model(
         tmp_path,
@@ -294,7 +294,7 @@ def test_only_what_is_asked_for_is_answered(serving: BareServer) -> None:
     assert shapes(answer) == {"a": [1, 5], "fixed": [1, 7]}
 
 
-def test_the_input_of_the_same_name_goes_before_the_first(serving: BareServer) -> None:
+def test_input_of_the_same_name_goes_before_the_first(serving: BareServer) -> None:
     answer = serving.infer("unbatched", [tensor("a", [4, 2]), tensor("b", [9, 8])])
     assert shapes(answer) == {"b": [9, 8], "other": [4, 2]}
 
@@ -304,13 +304,13 @@ def test_reshape(serving: BareServer) -> None:
     assert shapes(answer) == {"y": [3, 1], "z": [3, 2, 3]}
 
 
-def test_an_optional_input_may_be_absent(serving: BareServer) -> None:
+def test_optional_input_may_be_absent(serving: BareServer) -> None:
     assert shapes(serving.infer("optional", [tensor("w", [4])])) == {"y": [4]}
     both = [tensor("w", [4]), tensor("x", [2])]
     assert shapes(serving.infer("optional", both)) == {"y": [2]}
 
 
-def test_an_output_that_cannot_be_allocated_is_an_error_answer(serving: BareServer) -> None:
+def test_output_that_cannot_be_allocated_is_an_error_answer(serving: BareServer) -> None:
     assert "output 'y' is too large" in serving.infer("huge", [tensor("x", [1])])["error"]
     assert shapes(serving.infer("unbatched", [tensor("a", [1, 2]), tensor("b", [1, 1])]))
 
@@ -325,7 +325,7 @@ def test_sequences(serving: BareServer) -> None:
         assert shapes(answer) == {"y": [1, 4]}
 
 
-def test_a_decoupled_model_answers_once_and_finally(serving: BareServer) -> None:
+def test_decoupled_model_answers_once_and_finally(serving: BareServer) -> None:
     from tritonclient import grpc
 
     answers: list[Any] = []

@@ -17,7 +17,7 @@ from pytest_triton.client.http import HttpApi
 from pytest_triton.client.native import NoSuchEndpoint, connect_grpc, connect_http
 from pytest_triton.client.probe import NotReached
 from pytest_triton.client.tls import OPEN, Access, BadCredentials
-from pytest_triton.evidence.reported_gpus import told_gpus
+from pytest_triton.evidence.reported_gpus import reported_gpus
 from pytest_triton.inference.infer import infer
 from pytest_triton.options.hosts import AttachedHost
 from pytest_triton.placement.hardware import OWN_GPUS, HardwareRequest
@@ -105,7 +105,7 @@ def not_reached(url: str, access: Access = OPEN, timeout: float = 20.0) -> NotRe
     with pytest.raises(NotReached) as caught:
         attached(url, access, timeout)
     assert str(caught.value).startswith(url), "which server it is about"
-    assert caught.value.cure
+    assert caught.value.fix
     return caught.value
 
 
@@ -117,7 +117,7 @@ def port(address: str) -> str:
 
 
 @pytest.mark.parametrize("scheme", ["grpc", "http"])
-def test_a_running_server_is_asked_and_left_running(deployment: ProcessServer, scheme: str) -> None:
+def test_running_server_is_asked_and_left_running(deployment: ProcessServer, scheme: str) -> None:
     at = getattr(deployment, scheme)
     server = attached(f"{scheme}://{at}")
     assert f"(attached, {scheme}://{at})" in server.view.description
@@ -133,7 +133,7 @@ def test_a_running_server_is_asked_and_left_running(deployment: ProcessServer, s
         assert api.live(deployment.folder.name)
 
 
-def test_grpc_tells_what_http_tells(deployment: ProcessServer) -> None:
+def test_grpc_reports_what_http_reports(deployment: ProcessServer) -> None:
     answers = []
     for scheme in ("grpc", "http"):
         view = attached(f"{scheme}://{getattr(deployment, scheme)}").view
@@ -168,7 +168,7 @@ def test_grpc_with_a_client_certificate(
     attached(url, Access(certificates.ca, certificates.client, certificates.client_key))
     error = not_reached(url, Access(certificates.ca))
     assert error.cause == "tls", error
-    assert "--triton-tls-cert" in error.cure
+    assert "--triton-tls-cert" in error.fix
 
 
 def test_https_with_a_path_a_client_certificate_and_a_header(
@@ -185,7 +185,7 @@ def test_https_with_a_path_a_client_certificate_and_a_header(
             assert len(api.index()) == 4
         error = not_reached(f"https://localhost:{gate}/triton", Access(certificates.ca))
         assert error.cause == "tls"
-        assert "client certificate" in error.cure
+        assert "client certificate" in error.fix
         assert not_reached(f"https://localhost:{gate}", full).cause == "not Triton"
 
 
@@ -227,7 +227,7 @@ def test_clients_are_connected_with_all_that_is_wanted(
 @pytest.mark.skipif(
     importlib.util.find_spec("geventhttpclient") is None, reason="needs tritonclient[http]"
 )
-def test_the_http_client_is_connected_with_all_that_is_wanted(
+def test_http_client_is_connected_with_all_that_is_wanted(
     deployment: ProcessServer, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DEPLOYMENT_TOKEN", TOKEN)
@@ -248,20 +248,20 @@ def test_the_http_client_is_connected_with_all_that_is_wanted(
 # ---- what doesn't, and why ---------------------------------------------------------------------
 
 
-def test_a_name_that_nobody_has() -> None:
+def test_name_that_nobody_has() -> None:
     for scheme in ("grpc", "https"):
         for host in ("no-such-host.invalid", "two..dots"):
             assert not_reached(f"{scheme}://{host}:8001").cause == "dns"
 
 
-def test_a_port_on_which_nothing_listens() -> None:
+def test_port_on_which_nothing_listens() -> None:
     with silent_port() as closed:
         pass
     for scheme in ("grpc", "grpcs", "http", "https"):
         assert not_reached(f"{scheme}://127.0.0.1:{closed}").cause == "refused"
 
 
-def test_a_port_that_never_answers() -> None:
+def test_port_that_never_answers() -> None:
     with silent_port() as silent:
         for scheme in ("grpc", "grpcs", "http", "https"):
             error = not_reached(f"{scheme}://127.0.0.1:{silent}", timeout=0.3)
@@ -269,7 +269,7 @@ def test_a_port_that_never_answers() -> None:
             assert "0.3 s" in error.what
 
 
-def test_the_wrong_protocol(
+def test_wrong_protocol(
     deployment: ProcessServer, tls_deployment: ProcessServer, certificates: Certificates
 ) -> None:
     access = Access(certificates.ca)
@@ -284,7 +284,7 @@ def test_the_wrong_protocol(
             for asked in ports.keys() - {spoken}:
                 error = not_reached(f"{asked}://localhost:{at}", access)
                 assert error.cause == "protocol", f"{asked} at a {spoken} port: {error}"
-                assert error.cure == f"--triton-server={spoken}://localhost:{at}"
+                assert error.fix == f"--triton-server={spoken}://localhost:{at}"
 
 
 def test_certificates_that_are_not_trusted(
@@ -326,13 +326,13 @@ def test_who_may_not_come_in_over_grpc(
     assert "wrong-secret" not in str(error), "though the gate repeated it"
 
 
-def test_a_server_that_is_no_triton(deployment: ProcessServer) -> None:
+def test_server_that_is_no_triton(deployment: ProcessServer) -> None:
     assert not_reached(f"http://{deployment.http}/elsewhere").cause == "not Triton"
     with http_gate("127.0.0.1:9", path="/nothing") as gate:
         assert not_reached(f"http://localhost:{gate}").cause == "not Triton"
 
 
-def test_a_server_that_went_away(models: RepositoryBuilder) -> None:
+def test_server_that_went_away(models: RepositoryBuilder) -> None:
     running = started(models)
     server = attached(f"grpc://{running.grpc}")
     running.stop()
@@ -428,11 +428,11 @@ def test_headers_over_an_unencrypted_way_are_noted(monkeypatch: pytest.MonkeyPat
         assert bool(notes) is noted
 
 
-# ---- hardware, as far as it is told -------------------------------------------------------------
+# ---- hardware, as far as it is reported ----------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("gpus", "models", "told"),
+    ("gpus", "models", "reported"),
     [
         ("sim:2", {"missing": "gpus: [ 7 ]"}, ((0, 1), True)),
         ("none", {"missing": "gpus: [ 7 ]"}, ((), True)),
@@ -441,8 +441,8 @@ def test_headers_over_an_unencrypted_way_are_noted(monkeypatch: pytest.MonkeyPat
         ("sim:3", {}, ((), False)),
     ],
 )
-def test_the_gpus_that_a_server_tells(
-    repository: RepositoryBuilder, gpus: str, models: dict[str, str], told: tuple[object, bool]
+def test_gpus_that_a_server_reports(
+    repository: RepositoryBuilder, gpus: str, models: dict[str, str], reported: tuple[object, bool]
 ) -> None:
     repository.add("cpu", "{ kind: KIND_CPU }")
     for name, more in models.items():
@@ -453,9 +453,9 @@ def test_the_gpus_that_a_server_tells(
             index = api.index()
             ready = [entry["name"] for entry in index if entry.get("state") == "READY"]
             reasons = [entry.get("reason", "") for entry in index]
-            found = told_gpus(reasons, [api.model_config(name) for name in ready])
+            found = reported_gpus(reasons, [api.model_config(name) for name in ready])
     finally:
         server.stop()
-    assert (found.gpus, found.exact) == told, [str(found), reasons]
+    assert (found.gpus, found.exact) == reported, [str(found), reasons]
     assert found.hardware.at_least is not found.exact
     assert tuple(gpu.index for gpu in found.hardware.gpus) == found.gpus

@@ -37,7 +37,7 @@ from support.fake_servers import (
 
 
 @pytest.mark.parametrize("answer", [drips_body, drips_headers, drips_chunks, is_silent])
-def test_a_server_that_drips_meets_the_timeout(answer: Answer) -> None:
+def test_server_that_drips_meets_the_timeout(answer: Answer) -> None:
     with fake_server(answer) as address:
         with HttpApi(address, timeout=0.5) as api, pytest.raises(ServerSilent) as raised:
             api.index()
@@ -50,14 +50,14 @@ def test_a_server_that_drips_meets_the_timeout(answer: Answer) -> None:
 
 
 @pytest.mark.parametrize("answer", [never_ends, claims_much, chunks_without_end])
-def test_a_body_without_end_is_refused(answer: Answer) -> None:
+def test_body_without_end_is_refused(answer: Answer) -> None:
     with fake_server(answer) as address, HttpApi(address) as api:
         with pytest.raises(ServerSilent, match=f"larger than {LARGEST >> 20} MB"):
             api.index()
         assert api.live("x") is None
 
 
-def test_the_timeout_holds_for_all_questions_of_a_start_together() -> None:
+def test_timeout_holds_for_all_questions_of_a_start_together() -> None:
     asked: list[bytes] = []
 
     def slow(connection: socket.socket, request: bytes) -> None:
@@ -73,7 +73,7 @@ def test_the_timeout_holds_for_all_questions_of_a_start_together() -> None:
     assert asked == [b"/v2", b"/v2", b"/v2/health/live"], "0.4 s each"
 
 
-def test_an_index_of_a_hundred_thousand_models_is_read() -> None:
+def test_index_of_a_hundred_thousand_models_is_read() -> None:
     index = [{"name": f"model_{n}", "version": "1", "state": "UNAVAILABLE"} for n in range(100_000)]
     body = json.dumps(index).encode()
 
@@ -87,7 +87,7 @@ def test_an_index_of_a_hundred_thousand_models_is_read() -> None:
         assert len(observe(view, [f"model_{n}" for n in range(100_000)])) == 100_000
 
 
-def test_an_answer_over_grpc_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answer_over_grpc_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server is a fake: a real one with an index of 64 MB takes minutes to start."""
     names = [f"model_{number}" for number in range(2000)]
     monkeypatch.setattr(grpc_module, "LARGEST", 20_000)
@@ -99,7 +99,7 @@ def test_an_answer_over_grpc_that_is_too_large_is_refused(monkeypatch: pytest.Mo
         assert api.ready() is True
 
 
-def test_the_limit_over_grpc_is_that_of_http() -> None:
+def test_limit_over_grpc_is_that_of_http() -> None:
     """A reason of one model is enough: 64 MB."""
     with (
         fake_grpc_server(["m"], reason="x" * LARGEST) as address,

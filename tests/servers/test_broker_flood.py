@@ -1,4 +1,4 @@
-"""Strangers at the broker: they hold no connection for long, and end nothing."""
+"""Unknown clients at the broker: they hold no connection for long, and end nothing."""
 
 from __future__ import annotations
 
@@ -47,24 +47,24 @@ def test_hundreds_of_idle_connections_end_nothing(
     with contextlib.ExitStack() as held:
         for _ in range(400):
             held.enter_context(connect(invited.invitation))
-        wait_until(lambda: len(invited._strangers) <= 64, "the oldest to be dropped")
+        wait_until(lambda: len(invited._unverified) <= 64, "the oldest to be dropped")
         assert open_files() - before < 400 + 3 * 64
         worker = RemotePool(invited.invitation, "gw0")
         worker._ask("done", None)
         worker.close()
-    wait_until(lambda: not invited._strangers, "their end")
+    wait_until(lambda: not invited._unverified, "their end")
 
 
-def test_a_connection_without_the_key_is_ended_after_a_while(
+def test_connection_without_the_key_is_ended_after_a_while(
     invited: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(broker, "_HANDSHAKE", 0.3)
-    with connect(invited.invitation) as stranger:
+    with connect(invited.invitation) as client:
         received = b"x"
         while received:  # the challenge, and then the end
-            stranger.sendall(b"\0")  # a byte now and then does not help
-            received = stranger.recv(1 << 10)
-    assert invited._strangers == {}
+            client.sendall(b"\0")  # a byte now and then does not help
+            received = client.recv(1 << 10)
+    assert invited._unverified == {}
 
 
 def test_accepting_goes_on_after_too_many_open_files(invited: Broker) -> None:

@@ -19,7 +19,7 @@ from pytest_triton.servers.container import shared_files as container_files
 from pytest_triton.servers.container.engine import ContainerRefused, NoDocker
 from pytest_triton.servers.container.image import ImageUnavailable
 from pytest_triton.servers.container.reach import InTheWay, shown
-from pytest_triton.servers.server_errors import ServerDied
+from pytest_triton.servers.server_errors import ServerExited
 from support.builders import RepositoryBuilder
 from support.docker_daemon import IMAGE, ours
 
@@ -56,7 +56,7 @@ def attributes(triton: TritonContainer) -> Any:
     return container.attrs
 
 
-def test_a_published_port_is_preferred_though_it_answers_a_moment_later(
+def test_published_port_is_preferred_though_it_answers_a_moment_later(
     repository: RepositoryBuilder, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As pytest in a container of its own sees it; the moment is made up."""
@@ -97,7 +97,7 @@ def test_it_is_a_container_of_testcontainers(repository: RepositoryBuilder, make
     assert ours() == []
 
 
-def test_the_image_and_how_files_got_in_are_told(repository: RepositoryBuilder, make: Make) -> None:
+def test_image_and_how_files_got_in_are_reported(repository: RepositoryBuilder, make: Make) -> None:
     repository.add("cpu", "{ kind: KIND_CPU }")
     with make() as triton:
         image, files = triton.view.notes
@@ -194,7 +194,7 @@ def test_what_else_models_need_can_be_shown(
         assert triton.exec(["cat", str(weights / "w")]).output == b"42"
 
 
-def test_a_path_that_containers_need_themselves_is_not_shown() -> None:
+def test_path_that_containers_need_themselves_is_not_shown() -> None:
     with pytest.raises(InTheWay, match="the container needs its own /usr"):
         shown([Path("/usr")])
 
@@ -202,19 +202,19 @@ def test_a_path_that_containers_need_themselves_is_not_shown() -> None:
 # --- failures ------------------------------------------------------------------------------------
 
 
-def test_a_dead_container_ends_the_waiting_with_its_last_words(
+def test_dead_container_ends_the_waiting_with_its_last_text(
     repository: RepositoryBuilder, make: Make
 ) -> None:
     repository.add("cpu", "{ kind: KIND_CPU }")
     triton = make()
     triton.start()
     triton.get_wrapped_container().kill()
-    with pytest.raises(ServerDied, match="signal SIGKILL") as raised:
+    with pytest.raises(ServerExited, match="signal SIGKILL") as raised:
         triton.check_alive()
     assert raised.value.cause == "killed"
     assert "Started HTTPService" in str(raised.value)
     triton.get_wrapped_container().remove()
-    with pytest.raises(ServerDied, match="somebody removed the container"):
+    with pytest.raises(ServerExited, match="somebody removed the container"):
         triton.check_alive()
 
 
@@ -226,12 +226,12 @@ def test_a_dead_container_ends_the_waiting_with_its_last_words(
         ({"image": "pytest-triton/base:bookworm"}, "no tritonserver"),
     ],
 )
-def test_a_start_that_fails_names_its_cause_and_leaves_nothing(
+def test_start_that_fails_names_its_cause_and_leaves_nothing(
     repository: RepositoryBuilder, make: Make, changes: dict[str, Any], cause: str
 ) -> None:
     repository.add("cpu", "{ kind: KIND_CPU }")
     triton = make(**changes)
-    with pytest.raises(ServerDied) as raised:
+    with pytest.raises(ServerExited) as raised:
         triton.start()
     assert raised.value.cause == cause
     assert "What to do:" in str(raised.value)
@@ -239,17 +239,17 @@ def test_a_start_that_fails_names_its_cause_and_leaves_nothing(
     assert not triton.folder.exists()
 
 
-def test_a_port_that_is_taken_is_told(repository: RepositoryBuilder, make: Make) -> None:
+def test_port_that_is_taken_is_reported(repository: RepositoryBuilder, make: Make) -> None:
     repository.add("cpu", "{ kind: KIND_CPU }")
     with make() as first:
         taken = int(first.http.rpartition(":")[2])
         second = make().with_bind_ports(8000, taken)
-        with pytest.raises(ServerDied) as raised:
+        with pytest.raises(ServerExited) as raised:
             second.start()
     assert raised.value.cause == "port taken"
 
 
-def test_a_mount_that_is_refused_is_told(
+def test_mount_that_is_refused_is_reported(
     repository: RepositoryBuilder, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repository.add("cpu", "{ kind: KIND_CPU }")
@@ -270,7 +270,7 @@ def test_without_docker_the_error_says_what_to_do(
     assert "--triton-server=process" in str(raised.value)
 
 
-def test_an_image_that_is_not_there_is_told_without_a_fetch(
+def test_image_that_is_not_there_is_reported_without_a_fetch(
     repository: RepositoryBuilder, make: Make
 ) -> None:
     with pytest.raises(ImageUnavailable, match="is not to be fetched"):

@@ -85,7 +85,7 @@ def test_nothing_is_left_when_its_owner_is_ended(
     wait_until(lambda: ours() == [] and folders() == [], "the container's removal", 30)
 
 
-def test_the_next_start_removes_what_even_the_guard_could_not(
+def test_next_start_removes_what_even_the_guard_could_not(
     owner: tuple[subprocess.Popen[str], int], repository: RepositoryBuilder
 ) -> None:
     process, guard = owner
@@ -188,7 +188,7 @@ def test_containers_of_others_are_not_touched(
         client.close()
 
 
-def test_a_container_of_an_image_made_of_ours_is_not_touched(
+def test_container_of_an_image_made_of_ours_is_not_touched(
     repository: RepositoryBuilder, tmp_path: Path
 ) -> None:
     """It inherits all labels of ours, of which the owner is dead by then."""
@@ -220,7 +220,7 @@ def test_a_container_of_an_image_made_of_ours_is_not_touched(
         client.close()
 
 
-def test_a_folder_is_deleted_only_if_this_plugin_made_it(tmp_path: Path) -> None:
+def test_folder_is_deleted_only_if_this_plugin_made_it(tmp_path: Path) -> None:
     client = docker.from_env()
     living, temporary = made_folder(), Path(os.environ["TMPDIR"])
     dead = f"{this_host()}\n1 1 boot\n"
@@ -254,7 +254,7 @@ def test_a_folder_is_deleted_only_if_this_plugin_made_it(tmp_path: Path) -> None
         assert server_folders.remove_owned(living)
 
 
-def test_a_guard_removes_no_container_that_has_only_the_name() -> None:
+def test_guard_removes_no_container_that_has_only_the_name() -> None:
     client = docker.from_env()
     made = client.containers.create(IMAGE, "true", name="taken", labels={SESSION: "another"})
     try:
@@ -268,7 +268,7 @@ def test_a_guard_removes_no_container_that_has_only_the_name() -> None:
         client.close()
 
 
-def test_an_id_that_another_process_has_now_is_not_the_owner() -> None:
+def test_id_that_another_process_has_now_is_not_the_owner() -> None:
     mine = container_owners.labels("x", Path("/x"))
     assert not container_owners.is_orphan(mine)
     pid, start, boot = mine[OWNER].split()
@@ -284,7 +284,7 @@ def test_an_id_that_another_process_has_now_is_not_the_owner() -> None:
 def reused(
     repository: RepositoryBuilder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., str]]:
-    """Start a container that may be reused, end it, and tell the id of what ran."""
+    """Start a container that may be reused, end it, and return the id of what ran."""
     monkeypatch.setenv("PYTEST_TRITON_CACHE", str(tmp_path / "cache"))
     repository.add("pinned", "{ kind: KIND_GPU }")
 
@@ -307,7 +307,7 @@ def reused(
     assert list((tmp_path / "cache" / "containers").glob("pytest-triton-*")) == []
 
 
-def test_a_kept_container_is_used_again_until_something_differs(
+def test_kept_container_is_used_again_until_something_differs(
     reused: Callable[..., str], repository: RepositoryBuilder
 ) -> None:
     first = reused()
@@ -320,18 +320,18 @@ def test_a_kept_container_is_used_again_until_something_differs(
     assert len(ours()) == 2, "what is out of date is removed"
 
 
-def test_a_kept_container_that_has_died_is_made_anew(reused: Callable[..., str]) -> None:
+def test_kept_container_that_has_exited_is_made_anew(reused: Callable[..., str]) -> None:
     first = reused()
     subprocess.run(["docker", "kill", first], check=True, capture_output=True)
     assert reused() != first
     assert len(ours()) == 1
 
 
-def test_a_start_that_fails_is_not_kept(
+def test_start_that_fails_is_not_kept(
     reused: Callable[..., str], repository: RepositoryBuilder
 ) -> None:
-    from pytest_triton.servers.server_errors import ServerDied
+    from pytest_triton.servers.server_errors import ServerExited
 
-    with pytest.raises(ServerDied):
+    with pytest.raises(ServerExited):
         reused(arguments=["--frobnicate"])
     assert ours() == []

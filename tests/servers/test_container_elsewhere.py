@@ -14,7 +14,7 @@ from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
 from pytest_triton.servers.container.engine import NoDocker
 from pytest_triton.servers.gpus_in_log import GpusMissing
 from pytest_triton.servers.process.releases import cache_dir
-from pytest_triton.servers.server_errors import ServerDied
+from pytest_triton.servers.server_errors import ServerExited
 from support.builders import RepositoryBuilder
 from support.docker_daemon import IMAGE, OtherDaemon
 from support.foreign_gpus import FOREIGN_VARIABLE, foreign_gpus
@@ -70,7 +70,7 @@ def asking(
     )
 
 
-def test_a_repository_that_the_daemon_does_not_see_is_copied(
+def test_repository_that_the_daemon_does_not_see_is_copied(
     repository: RepositoryBuilder,
 ) -> None:
     repository.add("cpu", "{ kind: KIND_CPU }")
@@ -82,18 +82,18 @@ def test_a_repository_that_the_daemon_does_not_see_is_copied(
         assert "copied" in triton.view.notes[1]
 
 
-def test_without_a_toolkit_the_lack_is_told(
+def test_without_a_toolkit_the_lack_is_reported(
     repository: RepositoryBuilder, daemon: OtherDaemon
 ) -> None:
     daemon.start(nvidia=False)
     repository.add("pinned", "{ kind: KIND_GPU }")
     for driver in ("nvidia", "cdi"):
-        with pytest.raises(ServerDied, match="could not select device driver") as raised:
+        with pytest.raises(ServerExited, match="could not select device driver") as raised:
             asking(repository, {}, "2", driver).start()
         assert raised.value.cause == "no NVIDIA toolkit"
 
 
-def test_a_restart_of_the_daemon_is_a_death_that_is_told(
+def test_restart_of_the_daemon_is_an_exit_that_is_reported(
     repository: RepositoryBuilder, daemon: OtherDaemon
 ) -> None:
     repository.add("cpu", "{ kind: KIND_CPU }")
@@ -104,14 +104,14 @@ def test_a_restart_of_the_daemon_is_a_death_that_is_told(
         with pytest.raises(NoDocker):
             triton.check_alive()
         daemon.start()
-        with pytest.raises(ServerDied, match=r"ended with|is gone"):
+        with pytest.raises(ServerExited, match=r"ended with|is gone"):
             triton.check_alive()
     finally:
         triton.stop()
     assert _all_containers() == ""
 
 
-def test_the_daemon_gone_for_good_leaves_the_rest_to_the_guard(
+def test_daemon_gone_for_good_leaves_the_rest_to_the_guard(
     repository: RepositoryBuilder, daemon: OtherDaemon
 ) -> None:
     repository.add("cpu", "{ kind: KIND_CPU }")

@@ -127,7 +127,7 @@ def client(registry: Registry) -> Iterator[docker.DockerClient]:
     made.close()
 
 
-def test_a_missing_image_is_fetched_with_progress_and_known_by_its_digest(
+def test_missing_image_is_fetched_with_progress_and_known_by_its_digest(
     registry: Registry, client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(container_image, "_STEP", 0.0)
@@ -146,14 +146,14 @@ def test_a_missing_image_is_fetched_with_progress_and_known_by_its_digest(
     assert said
 
 
-def test_a_fetch_that_stalls_ends_in_time(registry: Registry, client: docker.DockerClient) -> None:
+def test_fetch_that_stalls_ends_in_time(registry: Registry, client: docker.DockerClient) -> None:
     registry.stalls = True
     with pytest.raises(ImageUnavailable, match="could not be fetched in 1 s") as raised:
         get_image(client, registry.image, ContainerOptions(pull_timeout=1), lambda line: None)
     assert "--triton-pull-timeout" in str(raised.value)
 
 
-def test_a_private_image_is_fetched_with_dockers_own_credentials(
+def test_private_image_is_fetched_with_dockers_own_credentials(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry.private = True
@@ -169,12 +169,12 @@ def test_a_private_image_is_fetched_with_dockers_own_credentials(
             else:
                 with pytest.raises(ImageUnavailable, match="docker login") as raised:
                     get_image(client, registry.image, ContainerOptions(), print)
-                assert host in raised.value.cure
+                assert host in raised.value.fix
         finally:
             client.close()
 
 
-def test_a_name_that_the_registry_does_not_know_is_told(
+def test_name_that_the_registry_does_not_know_is_reported(
     registry: Registry, client: docker.DockerClient
 ) -> None:
     name = registry.image.replace("triton:1", "tryton:1")
@@ -182,7 +182,7 @@ def test_a_name_that_the_registry_does_not_know_is_told(
         get_image(client, name, ContainerOptions(), lambda line: None)
 
 
-def test_a_run_of_pytest_shows_the_fetch_while_it_goes_on(
+def test_run_of_pytest_shows_the_fetch_while_it_goes_on(
     registry: Registry,
     client: docker.DockerClient,
     pytester: pytest.Pytester,

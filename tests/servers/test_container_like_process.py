@@ -19,7 +19,7 @@ from pytest_triton.repository import model_config_type
 from pytest_triton.servers.launching import launch
 from pytest_triton.servers.pool import ServerPool
 from pytest_triton.servers.running_server import RunningServer, Server
-from pytest_triton.servers.server_errors import ServerDied, ServerNotLive, ServerTimeout
+from pytest_triton.servers.server_errors import ServerExited, ServerNotLive, ServerTimeout
 from pytest_triton.servers.spec import ServerSpec
 from support.builders import RepositoryBuilder
 from support.docker_daemon import IMAGE, ours
@@ -115,7 +115,7 @@ def test_it_answers_on_the_loopback_and_is_gone_after_its_end(
         assert api.live(view.name) is None
 
 
-def test_a_real_python_model_answers(repository: RepositoryBuilder, live: Live) -> None:
+def test_real_python_model_answers(repository: RepositoryBuilder, live: Live) -> None:
     import numpy
     import tritonclient.grpc
 
@@ -212,18 +212,16 @@ def test_arguments_and_variables_reach_the_server(
     assert states(live(stand_ins=())) == {"cpu": "UNAVAILABLE"}
 
 
-def test_an_unknown_flag_ends_the_waiting_at_once(
-    repository: RepositoryBuilder, start: Start
-) -> None:
+def test_unknown_flag_ends_the_waiting_at_once(repository: RepositoryBuilder, start: Start) -> None:
     repository.add("cpu", "{ kind: KIND_CPU }")
     server = start(arguments=("--frobnicate",))
-    with pytest.raises(ServerDied, match="exit code 1") as raised:
+    with pytest.raises(ServerExited, match="exit code 1") as raised:
         server.wait_until_live()
     assert raised.value.cause == "unknown flag"
     assert "unrecognized option '--frobnicate'" in str(raised.value), "the log's last lines"
 
 
-def test_a_repository_that_has_gone_is_told_at_once(
+def test_repository_that_has_gone_is_reported_at_once(
     repository: RepositoryBuilder, start: Start
 ) -> None:
     repository.path.rmdir()
@@ -233,7 +231,7 @@ def test_a_repository_that_has_gone_is_told_at_once(
     assert "failed to stat file" in str(raised.value)
 
 
-def test_a_start_that_takes_too_long_shows_how_far_it_is(
+def test_start_that_takes_too_long_shows_how_far_it_is(
     repository: RepositoryBuilder, start: Start
 ) -> None:
     repository.add("slow", "{ kind: KIND_CPU }")
@@ -244,7 +242,7 @@ def test_a_start_that_takes_too_long_shows_how_far_it_is(
     assert "loading: slow:1" in str(raised.value)
 
 
-def test_the_pool_has_both(repository: RepositoryBuilder, where: str, folders_left: None) -> None:
+def test_pool_has_both(repository: RepositoryBuilder, where: str, folders_left: None) -> None:
     repository.add("pinned", "{ kind: KIND_GPU }")
     specs = [
         ServerSpec(
@@ -295,7 +293,7 @@ def _timeless(text: str) -> str:
 
 
 @pytest.mark.parametrize("backends", ["stand-in", "real"])
-def test_the_same_repository_gets_the_same_verdicts(
+def test_same_repository_gets_the_same_verdicts(
     pytester: pytest.Pytester, repository: RepositoryBuilder, backends: str, folders_left: None
 ) -> None:
     repository.add("pinned", "{ kind: KIND_GPU }")
@@ -320,7 +318,7 @@ def test_the_same_repository_gets_the_same_verdicts(
     assert ours() == []
 
 
-def test_a_container_that_is_named_has_real_backends_and_the_header_tells_it(
+def test_container_that_is_named_has_real_backends_and_the_header_reports_it(
     pytester: pytest.Pytester, repository: RepositoryBuilder, folders_left: None
 ) -> None:
     repository.add("cpu", "{ kind: KIND_CPU }")
@@ -330,7 +328,7 @@ def test_a_container_that_is_named_has_real_backends_and_the_header_tells_it(
     result.stdout.fnmatch_lines([header])
 
 
-def test_the_ledger_names_the_image(
+def test_ledger_names_the_image(
     pytester: pytest.Pytester, repository: RepositoryBuilder, folders_left: None
 ) -> None:
     repository.add("cpu", "{ kind: KIND_CPU }")

@@ -294,8 +294,8 @@ def test_special_files_among_the_files_are_refused(
     with pytest.raises(LinksLeadOut) as raised:
         shown([models, named])
     assert f"\n  {special} (a {kind})\n" in str(raised.value)
-    assert "remove" in raised.value.cure
-    assert "--triton-mount" not in raised.value.cure
+    assert "remove" in raised.value.fix
+    assert "--triton-mount" not in raised.value.fix
 
 
 @pytest.mark.parametrize("path", ["/run/docker.sock", "/var/run", "/proc/1", "/sys/fs", "/dev/shm"])
@@ -327,13 +327,13 @@ def test_secrets_that_lie_elsewhere_by_a_link_are_never_shown(home: Path, tmp_pa
         shown([tmp_path / "keys"])
 
 
-def test_a_home_named_as_a_whole_is_refused_for_its_secrets(home: Path) -> None:
+def test_home_named_as_a_whole_is_refused_for_its_secrets(home: Path) -> None:
     text = refused(home)
     for name in (".ssh", ".aws", ".docker", ".kube", ".netrc", ".config"):
         assert f"\n  {home / name} (private: {name} of a home directory)\n" in text
 
 
-def test_a_link_out_is_shown_once_its_target_is_named(outside: Path, tmp_path: Path) -> None:
+def test_link_out_is_shown_once_its_target_is_named(outside: Path, tmp_path: Path) -> None:
     models = tmp_path / "models"
     RepositoryBuilder(models).add("a", "{ kind: KIND_CPU }")
     (models / "a/link").symlink_to(outside / "deep/file")
@@ -353,7 +353,7 @@ def test_links_of_models_that_are_left_out_are_not_followed(outside: Path, tmp_p
     assert what.paths == ((tmp_path / "models", tmp_path / "models"),)
 
 
-def test_a_thousand_links_by_another_path_need_one_mount(tmp_path: Path) -> None:
+def test_thousand_links_by_another_path_need_one_mount(tmp_path: Path) -> None:
     real = tmp_path / "real"
     RepositoryBuilder(real).add("a", "{ kind: KIND_CPU }")
     for number in range(1000):
@@ -421,7 +421,7 @@ def test_files_that_are_sent_come_from_the_directory_or_what_was_named(
     ]
 
 
-def test_a_very_deep_folder_is_copied_without_recursion(tmp_path: Path) -> None:
+def test_very_deep_folder_is_copied_without_recursion(tmp_path: Path) -> None:
     RepositoryBuilder(tmp_path / "models").add("a", "{ kind: KIND_CPU }")
     subprocess.run(
         [sys.executable, "-c", "import os\nfor _ in range(1500): os.mkdir('d'); os.chdir('d')"],

@@ -76,7 +76,7 @@ def test_predicted_is_observed(repository: Path, tmp_path: Path) -> None:
         (checked,) = session.deployments
         served = [model for model in checked.repository.models if model.refusal is None]
         assert served
-        assert checked.held_back == {}
+        assert checked.excluded == {}
         seen = session.seen(checked, NO_GPU)
         verdicts = {
             model.name: compare(

@@ -53,14 +53,14 @@ def shouts_later(connection: socket.socket, request: bytes) -> None:
         (shouts_later, "the answer is larger than 64 MB"),
     ],
 )
-def test_a_daemon_without_a_proper_answer_meets_the_timeout(
+def test_daemon_without_a_proper_answer_meets_the_timeout(
     folders_left: None, monkeypatch: pytest.MonkeyPatch, answer: Answer, said: str
 ) -> None:
     with fake_server(answer) as address:
         monkeypatch.setenv("DOCKER_HOST", f"tcp://{address}")
         with pytest.raises(NoDocker, match=said) as raised:
             TritonContainer("models", timeout=1.5 if "larger" not in said else 30).start()
-    assert ("raise --triton-timeout" in raised.value.cure) is ("larger" not in said)
+    assert ("raise --triton-timeout" in raised.value.fix) is ("larger" not in said)
 
 
 def test_all_answers_to_a_start_have_one_deadline_together(
@@ -103,7 +103,7 @@ def test_what_a_late_call_raises_is_raised_and_what_it_returns_is_returned() -> 
     assert within(5, lambda: time.sleep(0.01)) is None
 
 
-def test_a_context_that_is_not_there_is_an_error(
+def test_context_that_is_not_there_is_an_error(
     folders_left: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DOCKER_HOST", raising=False)
@@ -115,7 +115,7 @@ def test_a_context_that_is_not_there_is_an_error(
 
 
 @pytest.mark.parametrize("config", ['{"proxies": 5}', '{"proxies": {"default": []}}'])
-def test_a_config_of_docker_that_is_of_the_wrong_types_is_an_error(
+def test_config_of_docker_that_is_of_the_wrong_types_is_an_error(
     folders_left: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, config: str
 ) -> None:
     (tmp_path / "config.json").write_text(config)

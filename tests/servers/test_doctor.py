@@ -1,4 +1,4 @@
-"""What the doctor finds: each fault is made, and told with its name and cure.
+"""What the doctor finds: each fault is made, and reported with its name and fix.
 
 The command runs as users run it, in a process of its own. Docker daemons and nvidia-smi are
 programs of the tests: what they say is what the real ones say in that state.
@@ -79,7 +79,7 @@ def doctor(tmp_path: Path) -> Doctor:
 # --- a tritonserver process --------------------------------------------------------------------
 
 
-def test_a_machine_that_has_an_installed_release_can_rehearse(doctor: Doctor) -> None:
+def test_machine_that_has_an_installed_release_can_rehearse(doctor: Doctor) -> None:
     found = doctor()
     assert found.code == 0
     assert found.possible("rehearsal")
@@ -95,11 +95,11 @@ def test_no_tritonserver_and_no_docker(doctor: Doctor, tmp_path: Path) -> None:
     assert found.json["unmet"] == ["rehearsal or container"]
     server = found.finding("tritonserver")
     assert server["status"] == "missing"
-    assert "pytest_triton install" in server["cure"]
+    assert "pytest_triton install" in server["fix"]
     assert found.finding("python backend")["status"] == "missing"
 
 
-def test_a_tritonserver_without_its_libraries(doctor: Doctor, tmp_path: Path) -> None:
+def test_tritonserver_without_its_libraries(doctor: Doctor, tmp_path: Path) -> None:
     shutil.copy(find_tritonserver().binary, tmp_path / "bin/tritonserver")
     found = doctor()
     server = found.finding("tritonserver")
@@ -109,13 +109,13 @@ def test_a_tritonserver_without_its_libraries(doctor: Doctor, tmp_path: Path) ->
     assert not found.possible("rehearsal")
 
 
-def test_a_program_that_is_no_tritonserver(doctor: Doctor, tmp_path: Path) -> None:
+def test_program_that_is_no_tritonserver(doctor: Doctor, tmp_path: Path) -> None:
     shutil.copy("/bin/false", tmp_path / "bin/tritonserver")
     assert "doesn't start" in doctor().finding("tritonserver")["text"]
 
 
 @pytest.mark.parametrize("release", ["2.33.0", "2.36.0", "2.39.0", "2.42.0", "2.51.0"])
-def test_every_release_is_found_by_its_version_and_tells_its_cuda(
+def test_every_release_is_found_by_its_version_and_reports_its_cuda(
     doctor: Doctor, release: str
 ) -> None:
     need_release(release)
@@ -133,16 +133,16 @@ def test_missing_rehearsal_libraries(
     monkeypatch.setattr(simulation, "NATIVE_DIRECTORY", tmp_path)
     monkeypatch.setenv("DOCKER_HOST", NO_DAEMON)
     assert main(["doctor", "--json"]) == 1
-    told = json.loads(capsys.readouterr().out)
-    assert told["abilities"]["rehearsal"]["lacks"] == ["rehearsal libraries"]
-    assert told["abilities"]["real-backends"]["possible"]
+    reported = json.loads(capsys.readouterr().out)
+    assert reported["abilities"]["rehearsal"]["lacks"] == ["rehearsal libraries"]
+    assert reported["abilities"]["real-backends"]["possible"]
 
 
 def test_python_that_is_none(doctor: Doctor) -> None:
     found = doctor("--python", "/bin/false")
     backend = found.finding("python backend")
     assert backend["status"] == "missing"
-    assert "--triton-python" in backend["cure"]
+    assert "--triton-python" in backend["fix"]
     assert found.possible("rehearsal")
     assert not found.possible("real-backends")
 
@@ -157,7 +157,7 @@ def test_python_that_never_answers(doctor: Doctor, tmp_path: Path) -> None:
 def test_shared_memory_that_is_not_there(tmp_path: Path) -> None:
     found = process.examine_shared_memory(tmp_path / "shm")
     assert found.status == "missing"
-    assert "--shm-size" in found.cure
+    assert "--shm-size" in found.fix
 
 
 def test_little_shared_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_no_nvidia_smi(doctor: Doctor) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "code", "told"),
+    ("said", "code", "reported"),
     [
         (MISMATCH, 18, "the driver was updated"),
         (NOT_LOADED, 9, "driver is not loaded"),
@@ -230,15 +230,15 @@ def test_no_nvidia_smi(doctor: Doctor) -> None:
     ],
 )
 def test_nvidia_smi_that_fails(
-    doctor: Doctor, tmp_path: Path, said: str, code: int, told: str
+    doctor: Doctor, tmp_path: Path, said: str, code: int, reported: str
 ) -> None:
     _smi(tmp_path / "bin", said, code)
     found = doctor("--require=gpus")
     assert found.code == 1
     gpu = found.finding("GPUs")
-    assert told in gpu["text"]
+    assert reported in gpu["text"]
     assert "says nothing" in gpu["text"], "that Triton falls back in silence"
-    assert gpu["cure"]
+    assert gpu["fix"]
     assert found.possible("rehearsal")
 
 
@@ -260,17 +260,17 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def test_a_driver_too_old_for_the_server(doctor: Doctor, tmp_path: Path) -> None:
+def test_driver_too_old_for_the_server(doctor: Doctor, tmp_path: Path) -> None:
     _smi(tmp_path / "bin", TWO_H100.replace("550.54.15", "470.82.01"))
     found = doctor()
     driver = found.finding("driver")
     assert driver["status"] == "missing"
     assert "470.82.01 is too old" in driver["text"]
-    assert "525" in driver["cure"]
+    assert "525" in driver["fix"]
     assert found.json["abilities"]["gpus"]["lacks"] == ["driver"]
 
 
-def test_an_old_nvidia_smi_that_knows_no_compute_capability(doctor: Doctor, tmp_path: Path) -> None:
+def test_old_nvidia_smi_that_knows_no_compute_capability(doctor: Doctor, tmp_path: Path) -> None:
     rows = tmp_path / "bin/rows"
     rows.write_text("0, GPU-1, Tesla T4, 470.82.01, 15109\n")
     _program(
@@ -281,7 +281,7 @@ def test_an_old_nvidia_smi_that_knows_no_compute_capability(doctor: Doctor, tmp_
     assert doctor().finding("GPUs")["facts"]["gpus"][0]["name"] == "Tesla T4"
 
 
-def test_a_card_too_old_for_triton_does_not_count(doctor: Doctor, tmp_path: Path) -> None:
+def test_card_too_old_for_triton_does_not_count(doctor: Doctor, tmp_path: Path) -> None:
     _smi(tmp_path / "bin", TWO_H100 + "2, GPU-2, Tesla K80, 550.54.15, 11441, 3.7\n")
     found = doctor()
     assert found.json["gpus"] == 2
@@ -304,7 +304,7 @@ def test_warnings_between_the_rows_are_no_gpus(tmp_path: Path) -> None:
     assert [gpu.index for gpu in found] == [0, 1]
 
 
-def test_a_program_that_cannot_be_started() -> None:
+def test_program_that_cannot_be_started() -> None:
     assert "can't be started" in ask(["/nonexistent/program"], 1, {}).flaw
 
 
@@ -368,18 +368,18 @@ def daemon() -> Iterator[Daemon]:
     daemon.close()
 
 
-def test_a_container_without_gpus(doctor: Doctor, daemon: Daemon) -> None:
+def test_container_without_gpus(doctor: Doctor, daemon: Daemon) -> None:
     daemon.image = {"Id": "sha256:1", "Size": 2_500_000_000, "Config": {"Env": []}}
     found = doctor("--require=container", DOCKER_HOST=daemon.host)
     assert found.code == 0
     assert found.finding("Docker")["text"].startswith("daemon 28.2.2")
     assert "2.5 GB" in found.finding("image")["text"]
     assert found.finding("NVIDIA toolkit")["status"] == "missing"
-    assert "nvidia-container-toolkit" in found.finding("NVIDIA toolkit")["cure"]
+    assert "nvidia-container-toolkit" in found.finding("NVIDIA toolkit")["fix"]
     assert not found.possible("container-gpus")
 
 
-def test_a_container_is_enough_where_no_tritonserver_is(
+def test_container_is_enough_where_no_tritonserver_is(
     doctor: Doctor, daemon: Daemon, tmp_path: Path
 ) -> None:
     found = doctor(DOCKER_HOST=daemon.host, PYTEST_TRITON_CACHE=str(tmp_path / "empty"))
@@ -396,7 +396,7 @@ def test_gpus_in_containers(doctor: Doctor, daemon: Daemon, tmp_path: Path) -> N
     assert "CUDA 12.6" in found.finding("driver for image")["text"]
 
 
-def test_a_driver_too_old_for_the_image(doctor: Doctor, daemon: Daemon, tmp_path: Path) -> None:
+def test_driver_too_old_for_the_image(doctor: Doctor, daemon: Daemon, tmp_path: Path) -> None:
     _smi(tmp_path / "bin", TWO_H100)
     daemon.info["Runtimes"] = {"nvidia": {}}
     daemon.image = {"Size": 1, "Config": {"Env": ["CUDA_VERSION=13.0.0.044"]}}
@@ -411,7 +411,7 @@ def test_nvidia_as_the_default_runtime_is_a_warning(doctor: Doctor, daemon: Daem
     assert doctor(DOCKER_HOST=daemon.host).finding("NVIDIA toolkit")["status"] == "warning"
 
 
-def test_the_hook_of_the_toolkit_is_enough_for_a_local_daemon(tmp_path: Path) -> None:
+def test_hook_of_the_toolkit_is_enough_for_a_local_daemon(tmp_path: Path) -> None:
     local = containers.DockerDaemon("unix:///var/run/docker.sock", True, INFO)
     environ = {"PATH": str(tmp_path)}
     assert containers.examine_toolkit(local, environ, more="").status == "missing"
@@ -441,7 +441,7 @@ def test_no_room_for_the_image(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     found = containers.examine_image(IMAGE, local)
     assert found.status == "missing"
-    assert "docker system prune" in found.cure
+    assert "docker system prune" in found.fix
     lacks = abilities([Finding("Docker", "ok", ""), found])
     assert next(one for one in lacks if one.name == "container").lacks == ("image",)
 
@@ -455,12 +455,12 @@ def test_no_room_for_the_image(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         ("example.org/mine:1", None),
     ],
 )
-def test_the_cuda_of_an_image_that_is_not_there(image: str, cuda: tuple[int, int] | None) -> None:
+def test_cuda_of_an_image_that_is_not_there(image: str, cuda: tuple[int, int] | None) -> None:
     assert containers.cuda_of_image(image, None) == cuda
 
 
 @pytest.mark.parametrize(
-    ("host", "told"),
+    ("host", "reported"),
     [
         (NO_DAEMON, "connection refused"),
         ("unix:///nonexistent/docker.sock", "no such socket"),
@@ -468,38 +468,36 @@ def test_the_cuda_of_an_image_that_is_not_there(image: str, cuda: tuple[int, int
         ("bogus", "port is required"),
     ],
 )
-def test_no_docker_daemon(doctor: Doctor, host: str, told: str) -> None:
+def test_no_docker_daemon(doctor: Doctor, host: str, reported: str) -> None:
     found = doctor("--require=container", DOCKER_HOST=host)
     assert found.code == 1
     docker = found.finding("Docker")
-    assert (docker["status"], told in docker["text"]) == ("missing", True), docker
-    assert docker["cure"]
+    assert (docker["status"], reported in docker["text"]) == ("missing", True), docker
+    assert docker["fix"]
     assert found.possible("rehearsal")
 
 
-def test_a_daemon_that_hangs(doctor: Doctor) -> None:
+def test_daemon_that_hangs(doctor: Doctor) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
         found = doctor("--timeout", "0.5", DOCKER_HOST=host)
     assert "no answer within 0.5 s" in found.finding("Docker")["text"]
 
 
-def test_a_daemon_that_nobody_is_let_to() -> None:
+def test_daemon_that_nobody_is_let_to() -> None:
     error = ConnectionError("Connection aborted.", PermissionError(13, "Permission denied"))
     found = containers.unreachable("unix:///var/run/docker.sock", error, 1)
-    assert "usermod -aG docker" in found.cure
+    assert "usermod -aG docker" in found.fix
 
 
-def test_a_daemon_for_windows_containers(doctor: Doctor, daemon: Daemon) -> None:
+def test_daemon_for_windows_containers(doctor: Doctor, daemon: Daemon) -> None:
     daemon.info["OSType"] = "windows"
     found = doctor(DOCKER_HOST=daemon.host)
     assert "for Linux" in found.finding("Docker")["text"]
     assert not found.possible("container")
 
 
-def test_the_daemon_of_dockers_current_context(
-    doctor: Doctor, daemon: Daemon, tmp_path: Path
-) -> None:
+def test_daemon_of_dockers_current_context(doctor: Doctor, daemon: Daemon, tmp_path: Path) -> None:
     config = tmp_path / "docker-config"
     name = hashlib.sha256(b"other").hexdigest()
     meta = config / "contexts/meta" / name
@@ -516,7 +514,7 @@ def test_the_daemon_of_dockers_current_context(
 # --- the command -------------------------------------------------------------------------------
 
 
-def test_the_text_names_every_finding_and_cure(
+def test_text_names_every_finding_and_fix(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", NO_DAEMON)
@@ -524,7 +522,7 @@ def test_the_text_names_every_finding_and_cure(
     out = " ".join(capsys.readouterr().out.split())
     assert "rehearsal yes a real tritonserver" in out
     assert "container no Triton in a container: lacks Docker" in out
-    assert "cure: start Docker" in out
+    assert "fix: start Docker" in out
 
 
 def test_what_is_not_met_is_named_with_its_reason(
@@ -538,7 +536,7 @@ def test_what_is_not_met_is_named_with_its_reason(
 
 
 @pytest.mark.parametrize("arguments", [["--require=luck"], ["--timeout=0"], ["--require=gpus=0"]])
-def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_is_an_error(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["doctor", *arguments])
     assert ended.value.code == 2

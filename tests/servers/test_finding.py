@@ -130,7 +130,7 @@ def test_places_are_tried_in_order(
     with pytest.raises(TritonserverNotFound) as caught:
         find_tritonserver(environ=environ, opt=opt)
     text = str(caught.value)
-    for words in (
+    for message in (
         "PATH (1 folders): nothing",
         f"{opt / 'bin'}: nothing",
         str(releases.releases_dir(environ)),
@@ -139,11 +139,11 @@ def test_places_are_tried_in_order(
         "--triton-binary",
         "--triton-binary",
     ):
-        assert words in text
+        assert message in text
 
 
 @pytest.mark.parametrize("name", ["2.42.0", "24.01", "0.5.1", "v2.42.0"])
-def test_a_named_version_counts_alone(environ: dict[str, str], opt: Path, name: str) -> None:
+def test_named_version_counts_alone(environ: dict[str, str], opt: Path, name: str) -> None:
     make_program(Path(environ["PATH"], "tritonserver"))
     make_image_layout(opt, "2.60.0")
     make_installed(environ, releases.RELEASES[0])
@@ -153,26 +153,26 @@ def test_a_named_version_counts_alone(environ: dict[str, str], opt: Path, name: 
     assert "is of unknown version" in caught.value.tried[0]
     assert "is 2.60.0" in caught.value.tried[1]
     assert "is 2.51.0" in caught.value.tried[2]
-    assert "pytest_triton install 2.42.0" in caught.value.cure
+    assert "pytest_triton install 2.42.0" in caught.value.fix
     binary = make_installed(environ, releases.RELEASES[1])
     assert find_tritonserver(version=name, environ=environ, opt=opt).binary == binary
 
 
-def test_a_version_that_only_an_image_has(environ: dict[str, str], opt: Path) -> None:
+def test_version_that_only_an_image_has(environ: dict[str, str], opt: Path) -> None:
     with pytest.raises(TritonserverNotFound, match=r"2\.60\.0 can't be installed"):
         find_tritonserver(version="2.60.0", environ=environ, opt=opt)
     binary = make_image_layout(opt)
     assert find_tritonserver(version="2.60.0", environ=environ, opt=opt).binary == binary
 
 
-def test_a_named_binary_of_another_version(environ: dict[str, str], opt: Path) -> None:
+def test_named_binary_of_another_version(environ: dict[str, str], opt: Path) -> None:
     binary = make_image_layout(opt)
     assert find_tritonserver(binary, "2.60.0", environ=environ).version == "2.60.0"
     with pytest.raises(BadTritonserver, match=r"is tritonserver 2\.60\.0, but version 2\.42\.0"):
         find_tritonserver(binary, "2.42.0", environ=environ)
 
 
-def test_something_unusable_on_path_is_passed_over_and_told(
+def test_something_unusable_on_path_is_passed_over_and_reported(
     environ: dict[str, str], opt: Path
 ) -> None:
     script = make_program(Path(environ["PATH"], "tritonserver"), b"#!/bin/sh\n")
@@ -212,7 +212,7 @@ def other_machine() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("content", "mode", "words"),
+    ("content", "mode", "message"),
     [
         (None, 0, "does not exist"),
         (PROGRAM, 0o644, "is not executable"),
@@ -223,15 +223,15 @@ def other_machine() -> bytes:
     ],
 )
 def test_flaws_of_a_named_binary(
-    tmp_path: Path, content: bytes | None, mode: int, words: str
+    tmp_path: Path, content: bytes | None, mode: int, message: str
 ) -> None:
     path = tmp_path / "tritonserver"
     if content is not None:
         make_program(path, content, mode)
-    with pytest.raises(BadTritonserver, match=words) as caught:
+    with pytest.raises(BadTritonserver, match=message) as caught:
         find_tritonserver(path)
     assert str(path) in caught.value.what
-    assert "--triton-binary" in caught.value.cure
+    assert "--triton-binary" in caught.value.fix
 
 
 def test_more_flaws(tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ def test_libpython_of_a_stub(tmp_path: Path) -> None:
 
 
 @given(st.recursive(st.none() | st.text() | st.integers(), st.lists))
-def test_a_strange_manifest_only_means_that_the_version_is_unknown(
+def test_strange_manifest_only_means_that_the_version_is_unknown(
     tmp_path_factory: pytest.TempPathFactory, content: object
 ) -> None:
     folder = tmp_path_factory.mktemp("strange")
@@ -281,7 +281,7 @@ def newest() -> releases.InstalledRelease:
     return releases.install(releases.RELEASES[0])
 
 
-def test_the_real_release(newest: releases.InstalledRelease) -> None:
+def test_real_release(newest: releases.InstalledRelease) -> None:
     server = find_tritonserver(version=newest.release.version)
     assert server.version == newest.release.version
     assert {version for version, _ in server.stubs} == set(newest.release.stubs)

@@ -34,7 +34,7 @@ from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.rehearsal.simulation import NATIVE_DIRECTORY, OFFICIAL_BACKENDS
 from pytest_triton.servers.launching import launch
 from pytest_triton.servers.process.releases import RELEASES, Release, install
-from pytest_triton.servers.process.server import ServerDied
+from pytest_triton.servers.process.server import ServerExited
 from pytest_triton.servers.running_server import RunningServer, Server
 from pytest_triton.servers.spec import ServerSpec
 from support.builders import RepositoryBuilder
@@ -246,7 +246,7 @@ def test_given_arrays_and_lists_arrive_as_they_were_sent(
     assert result["STRING"].tolist() == [[b"\0\xff"], [b""]]
 
 
-def test_random_inputs_are_reproducible_and_the_seed_is_told(behaving: Server) -> None:
+def test_random_inputs_are_reproducible_and_the_seed_is_reported(behaving: Server) -> None:
     def asked(seed: int) -> Inference:
         return infer(behaving.view.grpc, "echo", seed=seed)
 
@@ -283,7 +283,7 @@ def test_test_data_of_the_model(behaving: Server, tmp_path: Path) -> None:
 
 @both_protocols
 @pytest.mark.parametrize("model", ["sequence", "text_sequence"])
-def test_a_sequence_of_several_requests(
+def test_sequence_of_several_requests(
     answering: RunningServer, model: str, protocol: Protocol
 ) -> None:
     of = 4711 if model == "sequence" else "mine"
@@ -293,13 +293,11 @@ def test_a_sequence_of_several_requests(
     with pytest.raises(InferenceFailed) as caught:
         infer(at, model, protocol=protocol, sequence_id=of, sequence_end=True)
     assert caught.value.reason == "sequence"
-    assert "START flag" in caught.value.words
+    assert "START flag" in caught.value.text
 
 
 @both_protocols
-def test_a_model_that_wants_texts_for_ids_is_given_one(
-    behaving: Server, protocol: Protocol
-) -> None:
+def test_model_that_wants_texts_for_ids_is_given_one(behaving: Server, protocol: Protocol) -> None:
     at = address(behaving.view, protocol)
     raw = [infer(at, "echo_raw_sequence", protocol=protocol)["ID"].tobytes() for _ in range(2)]
     ids = [one[4 : 4 + int.from_bytes(one[:4], "little")] for one in raw]  # as BYTES are encoded
@@ -356,30 +354,30 @@ def test_refusals_are_explained(
 ) -> None:
     with pytest.raises(InferenceFailed) as caught:
         infer(address(answering, protocol), model, protocol=protocol, **asked)
-    told = str(caught.value)
-    assert caught.value.reason == reason, told
-    assert caught.value.words in told
-    assert f"{protocol} to {address(answering, protocol)}" in told
-    assert "What to do:" in told
+    reported = str(caught.value)
+    assert caught.value.reason == reason, reported
+    assert caught.value.text in reported
+    assert f"{protocol} to {address(answering, protocol)}" in reported
+    assert "What to do:" in reported
     if model == "two" and "version" not in asked:
-        assert "takes    a FP32 [-1, 4]; b INT64 [-1, -1, 2] (batches of up to 8)" in told
+        assert "takes    a FP32 [-1, 4]; b INT64 [-1, -1, 2] (batches of up to 8)" in reported
     if reason == "missing-input":
-        assert "missing  b" in told
+        assert "missing  b" in reported
     if reason == "unknown-input":
-        assert "unknown  c" in told
+        assert "unknown  c" in reported
     if reason == "not-ready":
-        assert "invalid or unsupported gpu id 7" in told
+        assert "invalid or unsupported gpu id 7" in reported
 
 
 @both_protocols
-def test_an_output_that_cannot_be_read(behaving: Server, protocol: Protocol) -> None:
+def test_output_that_cannot_be_read(behaving: Server, protocol: Protocol) -> None:
     with pytest.raises(InferenceFailed, match=r"output 'ID' can't be read") as caught:
         infer(address(behaving.view, protocol), "echo_broken_text", protocol=protocol)
     assert caught.value.reason == "other"
 
 
 @pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.version)
-def test_every_release_answers_and_refuses_in_words_that_are_known(
+def test_every_release_answers_and_refuses_in_known_texts(
     repository: RepositoryBuilder, release: Release
 ) -> None:
     write(repository, ANSWERING, None)
@@ -392,12 +390,12 @@ def test_every_release_answers_and_refuses_in_words_that_are_known(
         for reason, model, asked in REFUSED.values():
             with pytest.raises(InferenceFailed) as caught:
                 infer(server.view.grpc, model, **asked)
-            assert caught.value.reason == reason, caught.value.words
+            assert caught.value.reason == reason, caught.value.text
     finally:
         server.stop()
 
 
-def test_an_inference_that_takes_too_long(behaving: Server) -> None:
+def test_inference_that_takes_too_long(behaving: Server) -> None:
     for model in ("hang", "hang_once"):
         with pytest.raises(InferenceFailed, match=r"within 0.3 s") as caught:
             infer(behaving.view.grpc, model, timeout=0.3)
@@ -405,17 +403,15 @@ def test_an_inference_that_takes_too_long(behaving: Server) -> None:
 
 
 @NEEDS_HTTP_CLIENT
-def test_an_inference_that_takes_too_long_over_http(behaving: Server) -> None:
+def test_inference_that_takes_too_long_over_http(behaving: Server) -> None:
     with pytest.raises(InferenceFailed, match=r"within 0.3 s") as caught:
         infer(behaving.view.http, "hang_once", timeout=0.3, protocol="http")
     assert caught.value.reason == "timeout"
 
 
 @pytest.mark.parametrize("model", ["crash", "crash_stream"])
-def test_an_inference_that_kills_the_server_shows_exit_and_log(
-    behaving: Server, model: str
-) -> None:
-    with pytest.raises(ServerDied, match=r"SIGABRT(.|\n)*Started GRPCInferenceService"):
+def test_inference_that_kills_the_server_shows_exit_and_log(behaving: Server, model: str) -> None:
+    with pytest.raises(ServerExited, match=r"SIGABRT(.|\n)*Started GRPCInferenceService"):
         infer(behaving.view.grpc, model, check_alive=behaving.check_alive)
     with pytest.raises(InferenceFailed) as caught:
         infer(behaving.view.grpc, model)
@@ -423,8 +419,8 @@ def test_an_inference_that_kills_the_server_shows_exit_and_log(
 
 
 @NEEDS_HTTP_CLIENT
-def test_an_inference_that_kills_the_server_over_http(behaving: Server) -> None:
-    with pytest.raises(ServerDied, match="SIGABRT"):
+def test_inference_that_kills_the_server_over_http(behaving: Server) -> None:
+    with pytest.raises(ServerExited, match="SIGABRT"):
         infer(behaving.view.http, "crash", protocol="http", check_alive=behaving.check_alive)
     with pytest.raises(InferenceFailed) as caught:
         infer(behaving.view.http, "crash", protocol="http")
@@ -445,7 +441,7 @@ def test_health_after_an_inference(
         check_healthy(address(behaving.view, protocol), "echo", protocol=protocol)
 
 
-def test_a_client_of_the_callers_is_used_and_left_open(answering: RunningServer) -> None:
+def test_client_of_the_callers_is_used_and_left_open(answering: RunningServer) -> None:
     from tritonclient.grpc import InferenceServerClient
 
     with InferenceServerClient(answering.grpc) as client:

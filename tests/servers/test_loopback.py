@@ -34,7 +34,7 @@ def in_network(setup: str, *command: str, cwd: Path) -> subprocess.CompletedProc
 
 
 @pytest.mark.parametrize(
-    ("setup", "what", "cure"),
+    ("setup", "what", "fix"),
     [
         (DOWN, "The loopback of this machine is down", "ip link set lo up"),
         (ONLY_IPV6, "has no 127.0.0.1", "ip addr add 127.0.0.1/8 dev lo"),
@@ -43,7 +43,7 @@ def in_network(setup: str, *command: str, cwd: Path) -> subprocess.CompletedProc
 )
 @pytest.mark.parametrize("workers", ["-n0", "-n2"])
 def test_run_without_loopback_fails_before_it_waits(
-    repository: RepositoryBuilder, setup: str, what: str, cure: str, workers: str
+    repository: RepositoryBuilder, setup: str, what: str, fix: str, workers: str
 ) -> None:
     repository.add("small", "{ kind: KIND_CPU }")
     done = in_network(
@@ -55,7 +55,7 @@ def test_run_without_loopback_fails_before_it_waits(
     said = done.stdout + done.stderr
     assert done.returncode != 0
     assert what in said
-    assert cure in said
+    assert fix in said
     assert "was not live after" not in said
     assert "Traceback" not in said
 
@@ -74,11 +74,11 @@ def test_loopback_of_this_machine_works() -> None:
         (errno.EMFILE, "can't connect to itself"),
     ],
 )
-def test_error_of_loopback_is_told_with_fix(number: int, what: str) -> None:
+def test_error_of_loopback_is_reported_with_fix(number: int, what: str) -> None:
     error = _no_loopback(OSError(number, os.strerror(number)))
     assert what in error.what
     assert os.strerror(number) in str(error)
-    assert error.cure
+    assert error.fix
 
 
 def test_run_without_loopback_leaves_other_tests_alone(pytester: pytest.Pytester) -> None:

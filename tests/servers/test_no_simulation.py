@@ -47,7 +47,7 @@ def by_hand(tmp_path: Path) -> dict[str, str]:
 
 @pytest.mark.real_python
 @pytest.mark.parametrize("gpus", ["none", "1", "all"])
-def test_a_process_with_the_simulation_in_its_environment_is_not_started(
+def test_process_with_the_simulation_in_its_environment_is_not_started(
     repository: RepositoryBuilder,
     folders_left: None,
     by_hand: dict[str, str],
@@ -62,7 +62,7 @@ def test_a_process_with_the_simulation_in_its_environment_is_not_started(
     assert f"LD_PRELOAD has {by_hand['LD_PRELOAD']}; {CONTROL_VARIABLE} is set" in str(raised.value)
 
 
-def test_a_running_server_with_the_simulation_is_recognized(
+def test_running_server_with_the_simulation_is_recognized(
     repository: RepositoryBuilder, folders_left: None
 ) -> None:
     repository.add("gpu", "{ kind: KIND_GPU }")
@@ -83,7 +83,7 @@ def test_a_running_server_with_the_simulation_is_recognized(
             server.stop()
 
 
-def test_a_process_for_real_gpus_is_looked_at_once_it_runs(
+def test_process_for_real_gpus_is_looked_at_once_it_runs(
     repository: RepositoryBuilder,
     folders_left: None,
     tmp_path: Path,
@@ -104,7 +104,7 @@ def test_a_process_for_real_gpus_is_looked_at_once_it_runs(
         server.stop()
 
 
-def test_a_library_under_another_name_is_recognized_in_a_running_process(
+def test_library_under_another_name_is_recognized_in_a_running_process(
     by_hand: dict[str, str],
 ) -> None:
     with subprocess.Popen(["sleep", "60"], env={"LD_PRELOAD": by_hand["LD_PRELOAD"]}) as process:
@@ -118,7 +118,7 @@ def test_a_library_under_another_name_is_recognized_in_a_running_process(
             process.kill()
 
 
-def test_a_container_with_the_simulation_is_recognized(
+def test_container_with_the_simulation_is_recognized(
     repository: RepositoryBuilder, docker_image: str, folders_left: None
 ) -> None:
     repository.add("gpu", "{ kind: KIND_GPU }")
@@ -134,7 +134,7 @@ def test_a_container_with_the_simulation_is_recognized(
         check_container(triton.get_wrapped_container())
 
 
-def test_a_container_is_not_given_the_simulation_as_real_hardware(
+def test_container_is_not_given_the_simulation_as_real_hardware(
     repository: RepositoryBuilder,
     docker_image: str,
     folders_left: None,
@@ -152,9 +152,9 @@ def test_other_preloads_are_nothing_to_refuse() -> None:
 
 @pytest.mark.parametrize(
     "part",
-    ["triton-fixtures", "triton-promises", "triton-repository-checks", "triton-suite-reports"],
+    ["triton-fixtures", "triton-requirements", "triton-repository-checks", "triton-suite-reports"],
 )
-def test_a_part_left_out_with_something_required_is_a_usage_error(
+def test_part_left_out_with_something_required_is_a_usage_error(
     pytester: pytest.Pytester, part: str
 ) -> None:
     RepositoryBuilder(pytester.path / "models").add("a", "{ kind: KIND_CPU }")

@@ -29,7 +29,7 @@ from pytest_triton.servers.process import server as process
 from pytest_triton.servers.process.discovery import Tritonserver
 from pytest_triton.servers.process.guard import Guard
 from pytest_triton.servers.process.guard_program import OWNER_FILE, remove_folder
-from pytest_triton.servers.process.server import ProcessServer, ServerDied
+from pytest_triton.servers.process.server import ProcessServer, ServerExited
 from pytest_triton.servers.spec import ServerSpec
 from support.builders import RepositoryBuilder
 from support.watching import wait_until
@@ -349,7 +349,7 @@ def test_server_that_cannot_be_executed_is_refused_with_the_cause(
 ) -> None:
     server = fake_server(repository, tmp_path, "#!/nowhere/interpreter\n")
     try:
-        with pytest.raises(ServerDied, match="could not be started: No such file") as raised:
+        with pytest.raises(ServerExited, match="could not be started: No such file") as raised:
             server.wait_until_live()
     finally:
         server.stop()

@@ -1,4 +1,4 @@
-"""The process server against the real tritonserver: it starts, dies loudly, and leaves nothing."""
+"""The process server against the real tritonserver: it starts, fails loudly, and leaves nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pytest_triton.servers.process import server as process
 from pytest_triton.servers.process.discovery import Tritonserver, find_tritonserver
 from pytest_triton.servers.process.server import (
     ProcessServer,
-    ServerDied,
+    ServerExited,
     ServerNotLive,
     ServerTimeout,
     launch,
@@ -58,7 +58,7 @@ def states(server: ProcessServer) -> dict[str, str]:
         return {entry["name"]: entry.get("state", "") for entry in api.index()}
 
 
-def test_a_started_server_answers_and_a_stopped_one_is_gone(
+def test_started_server_answers_and_a_stopped_one_is_gone(
     repository: RepositoryBuilder, start: Callable[..., ProcessServer]
 ) -> None:
     repository.add("cpu", "{ kind: KIND_CPU }")
@@ -75,7 +75,7 @@ def test_a_started_server_answers_and_a_stopped_one_is_gone(
 
 
 @pytest.mark.real_python
-def test_a_real_python_model_runs_and_its_stub_and_shared_memory_go_with_the_server(
+def test_real_python_model_runs_and_its_stub_and_shared_memory_go_with_the_server(
     repository: RepositoryBuilder, start: Callable[..., ProcessServer]
 ) -> None:
     repository.add("cpu", "{ kind: KIND_CPU }")
@@ -106,11 +106,11 @@ def test_what_is_left_out_is_not_served(
     assert states(start(left_out=(repository.path / "dangling",))) == {"good": "READY"}
 
 
-def test_an_unknown_flag_ends_the_waiting_at_once(repository: RepositoryBuilder) -> None:
+def test_unknown_flag_ends_the_waiting_at_once(repository: RepositoryBuilder) -> None:
     repository.add("cpu", "{ kind: KIND_CPU }")
     server = launch(spec_of(repository, arguments=("--frobnicate",)))
     try:
-        with pytest.raises(ServerDied) as raised:
+        with pytest.raises(ServerExited) as raised:
             server.wait_until_live()
     finally:
         server.stop()
@@ -121,7 +121,7 @@ def test_an_unknown_flag_ends_the_waiting_at_once(repository: RepositoryBuilder)
     assert "What to do:" in text
 
 
-def test_a_repository_that_has_gone_is_told_at_once(repository: RepositoryBuilder) -> None:
+def test_repository_that_has_gone_is_reported_at_once(repository: RepositoryBuilder) -> None:
     spec = spec_of(repository)
     repository.path.rmdir()
     server = launch(spec)
@@ -133,7 +133,7 @@ def test_a_repository_that_has_gone_is_told_at_once(repository: RepositoryBuilde
     assert "failed to stat file" in str(raised.value)
 
 
-def test_a_lost_race_for_a_port_is_run_again(
+def test_lost_race_for_a_port_is_run_again(
     repository: RepositoryBuilder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import socket
@@ -181,7 +181,7 @@ def fake_server(spec: ServerSpec, tmp_path: Path, script: str) -> ProcessServer:
 
 
 @pytest.mark.parametrize(
-    ("script", "cause", "words"),
+    ("script", "cause", "message"),
     [
         (
             "echo 'tritonserver: error while loading shared libraries: libfoo.so.1: cannot open' "
@@ -197,21 +197,21 @@ def fake_server(spec: ServerSpec, tmp_path: Path, script: str) -> ProcessServer:
         ("exit 3", "unknown", "exit code 3"),
     ],
 )
-def test_causes_of_death_are_named(
-    repository: RepositoryBuilder, tmp_path: Path, script: str, cause: str, words: str
+def test_causes_of_exit_are_named(
+    repository: RepositoryBuilder, tmp_path: Path, script: str, cause: str, message: str
 ) -> None:
     repository.add("cpu")
     server = fake_server(spec_of(repository), tmp_path, script)
     try:
-        with pytest.raises(ServerDied, match="What to do") as raised:
+        with pytest.raises(ServerExited, match="What to do") as raised:
             server.wait_until_live()
     finally:
         server.stop()
     assert raised.value.cause == cause
-    assert words in str(raised.value)
+    assert message in str(raised.value)
 
 
-def test_a_server_that_is_never_live_runs_out_of_time(
+def test_server_that_is_never_live_runs_out_of_time(
     repository: RepositoryBuilder, tmp_path: Path
 ) -> None:
     repository.add("cpu")
@@ -226,7 +226,7 @@ def test_a_server_that_is_never_live_runs_out_of_time(
     assert "loading, loading" in str(raised.value)
 
 
-def test_a_server_that_ignores_sigterm_is_killed(
+def test_server_that_ignores_sigterm_is_killed(
     repository: RepositoryBuilder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ProcessServer, "_grace", 0.3)
@@ -298,7 +298,7 @@ class Launched:
         return self.servers[-1]
 
 
-def test_the_pool_shares_remembers_and_limits(repository: RepositoryBuilder) -> None:
+def test_pool_shares_remembers_and_limits(repository: RepositoryBuilder) -> None:
     repository.add("cpu", "{ kind: KIND_CPU }")
     launched = Launched()
     pool = ServerPool(max_running=2, launch=launched)
@@ -315,7 +315,7 @@ def test_the_pool_shares_remembers_and_limits(repository: RepositoryBuilder) -> 
         bad = spec_of(repository, arguments=("--frobnicate",))
         errors = []
         for _ in range(2):
-            with pytest.raises(ServerDied) as raised:
+            with pytest.raises(ServerExited) as raised:
                 pool.get(bad)
             errors.append(raised.value)
         assert errors[0] is errors[1], "the failure is remembered"
@@ -324,7 +324,7 @@ def test_the_pool_shares_remembers_and_limits(repository: RepositoryBuilder) -> 
     assert pool.handed_out() == ()
 
 
-def test_a_server_started_ahead_is_kept_when_there_is_no_room(
+def test_server_started_ahead_is_kept_when_there_is_no_room(
     repository: RepositoryBuilder,
 ) -> None:
     repository.add("cpu", "{ kind: KIND_CPU }")
@@ -342,7 +342,7 @@ def test_a_server_started_ahead_is_kept_when_there_is_no_room(
         pool.close()
 
 
-def test_a_released_server_ends_and_is_started_anew(repository: RepositoryBuilder) -> None:
+def test_released_server_ends_and_is_started_anew(repository: RepositoryBuilder) -> None:
     repository.add("cpu", "{ kind: KIND_CPU }")
     launched = Launched()
     pool = ServerPool(max_running=1, launch=launched)
@@ -363,7 +363,7 @@ def test_a_released_server_ends_and_is_started_anew(repository: RepositoryBuilde
     assert not second.folder.exists()
 
 
-def test_a_server_that_dies_later_is_noticed(repository: RepositoryBuilder) -> None:
+def test_server_that_exits_later_is_noticed(repository: RepositoryBuilder) -> None:
     repository.add("cpu", "{ kind: KIND_CPU }")
     launched = Launched()
     pool = ServerPool(launch=launched)
@@ -372,15 +372,15 @@ def test_a_server_that_dies_later_is_noticed(repository: RepositoryBuilder) -> N
         (server,) = launched.servers
         os.kill(server.pid, signal.SIGKILL)
         wait_until(lambda: not server.running, "the server has ended")
-        with pytest.raises(ServerDied, match="killed"):
+        with pytest.raises(ServerExited, match="killed"):
             pool.get(spec_of(repository))
         pool.get(spec_of(repository))
-        assert len(launched.servers) == 2, "told of once, then replaced"
+        assert len(launched.servers) == 2, "reported once, then replaced"
     finally:
         pool.close()
 
 
-def test_a_server_in_use_makes_no_room(repository: RepositoryBuilder) -> None:
+def test_server_in_use_makes_no_room(repository: RepositoryBuilder) -> None:
     repository.add("cpu", "{ kind: KIND_CPU }")
     launched = Launched()
     pool = ServerPool(max_running=1, launch=launched)

@@ -126,5 +126,5 @@ def test_channel_args_of_own_servers_are_those_of_tritonclient_and_no_proxy(
         ("localhost.example:8001", False),
     ],
 )
-def test_is_loopback_of_address_is_told(address: str, expected: bool) -> None:
+def test_is_loopback_of_address_is_reported(address: str, expected: bool) -> None:
     assert is_loopback(address) is expected

@@ -230,7 +230,7 @@ def test_models_import_from_pythonpath_in_its_order(
 
 
 @pytest.mark.real_python
-def test_an_interpreter_of_another_name(
+def test_interpreter_of_another_name(
     newest: Tritonserver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     odd = tmp_path / "my-python"
@@ -257,7 +257,7 @@ def test_nothing_of_the_server_is_changed(newest: Tritonserver, tmp_path: Path) 
 
 
 @pytest.mark.real_python
-def test_the_environment_keeps_what_the_user_has(newest: Tritonserver, tmp_path: Path) -> None:
+def test_environment_keeps_what_the_user_has(newest: Tritonserver, tmp_path: Path) -> None:
     environ = {"PATH": "/mine/bin", "LD_LIBRARY_PATH": "/mine/lib", "OTHER": "x"}
     made = assemble_python_backend(newest, None, tmp_path, environ=environ).environment
     assert set(made) == {"PATH", "LD_LIBRARY_PATH"}
@@ -292,14 +292,14 @@ def fake_server(root: Path, stub: bytes, version: str | None = None) -> Tritonse
 RUNNING = "{}.{}".format(*sys.version_info[:2])
 
 
-def test_an_image_uses_its_own_python_unless_another_is_named(tmp_path: Path) -> None:
+def test_image_uses_its_own_python_unless_another_is_named(tmp_path: Path) -> None:
     image = fake_server(tmp_path / "image", b"\0libpython3.12.so.1.0\0")
     backend = assemble_python_backend(image, None, tmp_path / "into")
     assert backend == PythonBackend(directory=tmp_path / "image/backends")
     assert not (tmp_path / "into").exists()
 
 
-def test_a_wheel_with_a_lone_stub_is_no_image(tmp_path: Path) -> None:
+def test_wheel_with_a_lone_stub_is_no_image(tmp_path: Path) -> None:
     old = fake_server(tmp_path / "old", b"\0libpython3-a12cd27d.8.so.1.0\0")
     with pytest.raises(NoStub):
         assemble_python_backend(
@@ -319,7 +319,7 @@ def test_other_backends_come_along_and_the_stub_is_a_link(tmp_path: Path) -> Non
 
 
 @pytest.mark.real_python
-def test_a_stub_whose_own_libpython_is_near_becomes_a_copy(tmp_path: Path) -> None:
+def test_stub_whose_own_libpython_is_near_becomes_a_copy(tmp_path: Path) -> None:
     name = f"libpython3-419a3a08.{sys.version_info[1]}.so.1.0"
     server = fake_server(tmp_path / "server", f"\0{name}\0".encode(), RUNNING)
     (tmp_path / "server/lib").mkdir()
@@ -375,7 +375,7 @@ def fake_python(folder: Path, **answer: object) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("answer", "error", "words"),
+    ("answer", "error", "message"),
     [
         ({"libpython": None}, NoSharedLibrary, "apt install libpython3.12"),
         ({"numpy": None}, NoNumpy, "-m pip install numpy"),
@@ -386,26 +386,26 @@ def fake_python(folder: Path, **answer: object) -> Path:
     ],
 )
 def test_interpreters_that_do_not_fit(
-    tmp_path: Path, answer: dict[str, object], error: type[Exception], words: str
+    tmp_path: Path, answer: dict[str, object], error: type[Exception], message: str
 ) -> None:
     server = fake_server(tmp_path / "server", b"", "3.12")
     with pytest.raises(error) as caught:
         assemble_python_backend(server, fake_python(tmp_path, **answer), tmp_path / "into")
-    assert words in str(caught.value)
+    assert message in str(caught.value)
     assert not (tmp_path / "into").exists()
 
 
 @pytest.mark.real_python
-def test_a_real_interpreter_without_numpy(newest: Tritonserver, tmp_path: Path) -> None:
+def test_real_interpreter_without_numpy(newest: Tritonserver, tmp_path: Path) -> None:
     venv.create(tmp_path / "bare", symlinks=True)
     python = tmp_path / "bare/bin/python"
     with pytest.raises(NoNumpy) as caught:
         assemble_python_backend(newest, python, tmp_path / "into")
-    assert f"{python} -m pip install numpy" in caught.value.cure
+    assert f"{python} -m pip install numpy" in caught.value.fix
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "message"),
     [
         ("/nowhere/python3", "No such file"),
         ("no-such-python", "No such file"),
@@ -414,14 +414,14 @@ def test_a_real_interpreter_without_numpy(newest: Tritonserver, tmp_path: Path) 
         ("/bin/echo", "doesn't behave like a Python 3 (exit code 0)"),
     ],
 )
-def test_what_is_no_python(name: str, words: str) -> None:
+def test_what_is_no_python(name: str, message: str) -> None:
     with pytest.raises(BadInterpreter) as caught:
         inspect_interpreter(Path(name))
-    assert words in caught.value.what
-    assert "--triton-python" in caught.value.cure
+    assert message in caught.value.what
+    assert "--triton-python" in caught.value.fix
 
 
-def test_a_python_that_never_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_that_never_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(python_backend, "_PROBE_SECONDS", 0.1)
     silent = tmp_path / "python"
     silent.write_text("#!/bin/sh\nexec sleep 1000\n")
@@ -430,7 +430,7 @@ def test_a_python_that_never_answers(tmp_path: Path, monkeypatch: pytest.MonkeyP
         inspect_interpreter(silent)
 
 
-def test_the_interpreter_is_asked_once(tmp_path: Path) -> None:
+def test_interpreter_is_asked_once(tmp_path: Path) -> None:
     python = fake_python(tmp_path)
     first = inspect_interpreter(python)
     python.unlink()
@@ -444,7 +444,7 @@ def test_inspecting_the_running_interpreter() -> None:
     assert one.numpy == numpy.__version__
 
 
-def test_a_server_without_a_python_backend(tmp_path: Path) -> None:
+def test_server_without_a_python_backend(tmp_path: Path) -> None:
     server = fake_server(tmp_path / "server", b"", "3.12")
     (tmp_path / "server/backends/python/libtriton_python.so").unlink()
     for one in (server, Tritonserver(**{**vars(server), "backends": None})):

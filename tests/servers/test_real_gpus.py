@@ -48,7 +48,7 @@ def test_more_gpus_than_there_are_is_a_failure(
 
 
 @pytest.mark.ngc
-def test_a_container_with_real_gpus_gives_the_same(
+def test_container_with_real_gpus_gives_the_same(
     pytester: pytest.Pytester, models: RepositoryBuilder
 ) -> None:
     """Needs the NVIDIA Container Toolkit and the official image as well (or fetches it)."""
@@ -65,9 +65,7 @@ def test_a_container_with_real_gpus_gives_the_same(
 
 @pytest.mark.ngc
 @pytest.mark.parametrize("driver", ["nvidia", "cdi"])
-def test_an_official_image_in_a_container_gets_one_gpu(
-    models: RepositoryBuilder, driver: str
-) -> None:
+def test_official_image_in_a_container_gets_one_gpu(models: RepositoryBuilder, driver: str) -> None:
     from pytest_triton import ContainerOptions, TritonContainer
 
     options = ContainerOptions(gpu_driver=driver)  # type: ignore[arg-type]

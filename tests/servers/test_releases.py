@@ -127,7 +127,7 @@ def make_stand_in(tmp_path: Path) -> MakeStandIn:
     return make
 
 
-def test_the_table_is_newest_first_and_every_name_of_a_release_finds_it() -> None:
+def test_table_is_newest_first_and_every_name_of_a_release_finds_it() -> None:
     versions = [tuple(map(int, one.version.split("."))) for one in releases.RELEASES]
     assert versions == sorted(versions, reverse=True)
     assert releases.find_release() is releases.RELEASES[0]
@@ -141,7 +141,7 @@ def test_any_other_name_is_refused_with_the_known_ones(name: str) -> None:
     assume(name.strip().removeprefix("v") not in NAMES)
     with pytest.raises(releases.UnknownRelease) as caught:
         releases.find_release(name)
-    assert all(release.version in caught.value.cure for release in releases.RELEASES)
+    assert all(release.version in caught.value.fix for release in releases.RELEASES)
 
 
 FOLDERS = ["", releases.SERVER_DIR, releases.LIBRARY_DIR, "x.dist-info"]
@@ -230,7 +230,7 @@ def test_wheel_of_another_release_than_the_named(make_stand_in: MakeStandIn) -> 
 
 
 @given(data=st.data())
-def test_a_damaged_wheel_is_never_unpacked(
+def test_damaged_wheel_is_never_unpacked(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     good = b"PK\x03\x04" + bytes(range(256))
@@ -253,7 +253,7 @@ def test_a_damaged_wheel_is_never_unpacked(
 
 
 @pytest.mark.parametrize("members", [{"pytriton/__init__.py": b""}, {}])
-def test_a_wheel_without_a_server(make_stand_in: MakeStandIn, members: dict[str, bytes]) -> None:
+def test_wheel_without_a_server(make_stand_in: MakeStandIn, members: dict[str, bytes]) -> None:
     stand_in = make_stand_in(members=members)
     done = stand_in.run("--wheel", str(stand_in.wheel))
     assert done.returncode == 1
@@ -277,10 +277,10 @@ def test_what_is_no_wheel_is_refused(make_stand_in: MakeStandIn, tmp_path: Path,
     assert not stand_in.cache.exists()
 
 
-def test_a_wheel_from_the_index_with_another_hash_is_refused(make_stand_in: MakeStandIn) -> None:
+def test_wheel_from_the_index_with_another_hash_is_refused(make_stand_in: MakeStandIn) -> None:
     stand_in = make_stand_in()
     with zipfile.ZipFile(stand_in.wheel, "a") as archive:
-        archive.writestr("pytriton/tritonserver/bin/added", b"by a stranger")
+        archive.writestr("pytriton/tritonserver/bin/added", b"by somebody else")
     done = stand_in.run()
     assert done.returncode == 1
     assert stand_in.release.sha256 in done.stderr
@@ -288,7 +288,7 @@ def test_a_wheel_from_the_index_with_another_hash_is_refused(make_stand_in: Make
     assert stand_in.leftovers() == []
 
 
-def test_a_release_that_lost_a_file_is_installed_again(make_stand_in: MakeStandIn) -> None:
+def test_release_that_lost_a_file_is_installed_again(make_stand_in: MakeStandIn) -> None:
     stand_in = make_stand_in()
     assert stand_in.run().returncode == 0
     library = stand_in.target / "nvidia_pytriton.libs/libcudart.so"
@@ -302,7 +302,7 @@ def test_a_release_that_lost_a_file_is_installed_again(make_stand_in: MakeStandI
     assert stand_in.run("--list").stdout.split()[-1] == "no"
 
 
-def test_an_environment_without_pip_uses_the_one_that_python_brings(
+def test_environment_without_pip_uses_the_one_that_python_brings(
     make_stand_in: MakeStandIn, tmp_path: Path
 ) -> None:
     pytest.importorskip("ensurepip", reason="this Python comes without ensurepip")
@@ -328,8 +328,8 @@ def test_without_any_pip_it_says_what_was_tried_and_how_to_do_it_by_hand(
         releases.download(releases.RELEASES[0], tmp_path / "into")
     assert "No module named no_such_pip" in caught.value.tried[0]
     assert "No such file" in caught.value.tried[1]
-    assert "install --wheel FILE" in caught.value.cure
-    assert releases.RELEASES[0].wheel in caught.value.cure
+    assert "install --wheel FILE" in caught.value.fix
+    assert releases.RELEASES[0].wheel in caught.value.fix
 
 
 @pytest.mark.parametrize(
@@ -339,7 +339,7 @@ def test_without_any_pip_it_says_what_was_tried_and_how_to_do_it_by_hand(
         {"UV_DEFAULT_INDEX": "company=https://example.org/simple?a=b"},
     ],
 )
-def test_an_index_that_is_named_to_uv_holds_where_there_is_no_pip(
+def test_index_that_is_named_to_uv_holds_where_there_is_no_pip(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
 ) -> None:
     ways = [("pip of this environment", ["false"]), ("uv", ["true"])]
@@ -374,7 +374,7 @@ def test_no_network(make_stand_in: MakeStandIn) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_an_index_without_the_wheel(make_stand_in: MakeStandIn, tmp_path: Path) -> None:
+def test_index_without_the_wheel(make_stand_in: MakeStandIn, tmp_path: Path) -> None:
     stand_in = make_stand_in()
     (tmp_path / "empty").mkdir()
     done = stand_in.run(PIP_FIND_LINKS=str(tmp_path / "empty"))
@@ -384,7 +384,7 @@ def test_an_index_without_the_wheel(make_stand_in: MakeStandIn, tmp_path: Path) 
     assert stand_in.leftovers() == []
 
 
-def test_a_cache_that_cannot_be_made(make_stand_in: MakeStandIn) -> None:
+def test_cache_that_cannot_be_made(make_stand_in: MakeStandIn) -> None:
     stand_in = make_stand_in()
     done = stand_in.run(PYTEST_TRITON_CACHE=str(stand_in.wheel / "cache"))
     assert done.returncode == 1
@@ -392,7 +392,7 @@ def test_a_cache_that_cannot_be_made(make_stand_in: MakeStandIn) -> None:
     assert "PYTEST_TRITON_CACHE" in done.stderr
 
 
-def test_a_read_only_cache(make_stand_in: MakeStandIn) -> None:
+def test_read_only_cache(make_stand_in: MakeStandIn) -> None:
     stand_in = make_stand_in()
     cache = stand_in.cache
     cache.mkdir(mode=0o500)
@@ -403,7 +403,7 @@ def test_a_read_only_cache(make_stand_in: MakeStandIn) -> None:
     assert re.search("can't be written: (Permission denied|Operation not permitted)", done.stderr)
 
 
-def test_a_disk_that_takes_no_more(make_stand_in: MakeStandIn) -> None:
+def test_disk_that_takes_no_more(make_stand_in: MakeStandIn) -> None:
     stand_in = make_stand_in()
     limit = 20_000  # less than the library in the wheel: its writing fails half way
     done = subprocess.run(
@@ -420,18 +420,18 @@ def test_a_disk_that_takes_no_more(make_stand_in: MakeStandIn) -> None:
     assert stand_in.leftovers() == []
 
 
-def test_a_server_that_lacks_a_library_is_not_kept(make_stand_in: MakeStandIn) -> None:
-    words = "error while loading shared libraries: libfoo.so.1"
-    stand_in = make_stand_in(f"echo '{words}' >&2; exit 127")
+def test_server_that_lacks_a_library_is_not_kept(make_stand_in: MakeStandIn) -> None:
+    message = "error while loading shared libraries: libfoo.so.1"
+    stand_in = make_stand_in(f"echo '{message}' >&2; exit 127")
     done = stand_in.run()
     assert done.returncode == 1
-    assert words in done.stderr
+    assert message in done.stderr
     assert not stand_in.target.exists()
     assert stand_in.leftovers() == []
 
 
 @pytest.mark.parametrize(
-    ("attribute", "value", "words"),
+    ("attribute", "value", "message"),
     [
         ((sys, "platform"), "darwin", "for Linux"),
         ((platform, "machine"), lambda: "aarch64", "this machine is aarch64"),
@@ -445,13 +445,13 @@ def test_machines_that_cannot_run_it(
     tmp_path: Path,
     attribute: tuple[object, str],
     value: object,
-    words: str,
+    message: str,
 ) -> None:
     monkeypatch.setattr(*attribute, value)
-    with pytest.raises(releases.UnsupportedPlatform, match=words) as caught:
+    with pytest.raises(releases.UnsupportedPlatform, match=message) as caught:
         releases.install(releases.RELEASES[0], environ={"PYTEST_TRITON_CACHE": str(tmp_path / "c")})
-    assert "container" in caught.value.cure
-    assert ("install 2.33.0 instead" in caught.value.cure) == (words == "this system has 2.31")
+    assert "container" in caught.value.fix
+    assert ("install 2.33.0 instead" in caught.value.fix) == (message == "this system has 2.31")
     assert not (tmp_path / "c").exists()
 
 
@@ -564,7 +564,7 @@ def test_killed_in_the_middle(
     assert stand_in.run("--list").stdout.split()[-1] != "no"
 
 
-def test_the_newest_release_really_comes_from_the_index(tmp_path: Path) -> None:
+def test_newest_release_really_comes_from_the_index(tmp_path: Path) -> None:
     environ = dict(os.environ) | {"PYTEST_TRITON_CACHE": str(tmp_path)}
     release = releases.RELEASES[0]
     done = releases.install(release, environ=environ)

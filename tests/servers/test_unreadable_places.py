@@ -105,7 +105,7 @@ def test_missing_temporary_directory_is_error(
     monkeypatch.setattr(tempfile, "tempdir", "/nonexistent")
     with pytest.raises(FolderUnusable, match=r"No such file.*\(/nonexistent/") as caught:
         launch(spec(repository))
-    assert "TMPDIR" in caught.value.cure
+    assert "TMPDIR" in caught.value.fix
 
 
 FULL = """

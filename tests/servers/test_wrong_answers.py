@@ -10,7 +10,7 @@ import pytest
 from pytest_triton.client.http import HttpApi, ServerSilent
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.evidence.observe import observe
-from pytest_triton.evidence.usable_gpus import told_by
+from pytest_triton.evidence.usable_gpus import reported_by
 from pytest_triton.options.hosts import AttachedHost
 from pytest_triton.placement.hardware import OWN_GPUS
 from pytest_triton.servers.attached.server import AttachedServer
@@ -41,7 +41,7 @@ def test_answers_of_the_right_types_are_taken() -> None:
         server = AttachedServer(spec)
         server.wait_until_live()
         assert observe(server.view, ["m"])["m"].state == "READY"
-        assert told_by(server.view).gpus == (0,)
+        assert reported_by(server.view).gpus == (0,)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_answers_of_the_right_types_are_taken() -> None:
         ("/v2/models/m/config", b'{"a":' * 100_000 + b"1" + b"}" * 100_000),
     ],
 )
-def test_an_answer_of_the_wrong_types_is_an_error_that_names_server_and_answer(
+def test_answer_of_the_wrong_types_is_an_error_that_names_server_and_answer(
     path: str, said: object
 ) -> None:
     with fake_server(answering({path: said})) as address:
@@ -79,7 +79,7 @@ def test_an_answer_of_the_wrong_types_is_an_error_that_names_server_and_answer(
         with pytest.raises(PytestTritonError) as raised:
             _use(server)
         assert address in str(raised.value)
-        assert raised.value.cure
+        assert raised.value.fix
         with HttpApi(address) as api, pytest.raises(ServerSilent, match=f" {path} with "):
             {"/v2": api.metadata, "/v2/repository/index": api.index}.get(
                 path, lambda: api.model_config("m")

@@ -104,7 +104,7 @@ def everything(result: pytest.RunResult, project: pytest.Pytester) -> str:
 
 @pytest.mark.parametrize("scheme", ["grpc", "http"])
 @pytest.mark.parametrize("way", [(), ("-n2",)], ids=["alone", "workers"])
-def test_a_deployment_that_is_as_its_repository_says(
+def test_deployment_that_is_as_its_repository_says(
     pytester: pytest.Pytester, deploy: Deploy, scheme: str, way: tuple[str, ...]
 ) -> None:
     server = deploy()
@@ -121,12 +121,12 @@ def test_a_deployment_that_is_as_its_repository_says(
             "mixed * GPU + CPU * GPU 0 · GPU 1 · CPU",
             "pinned * GPU * GPU 0 · GPU 1",
             "small * CPU x2 * CPU x2",
-            f"*(attached, {url}) tells of: at least GPU 0, 1 (models run on them); its log *",
+            f"*(attached, {url}) reports: at least GPU 0, 1 (models run on them); its log *",
         ]
     )
 
 
-def test_a_deployment_that_lost_its_gpus(
+def test_deployment_that_lost_its_gpus(
     pytester: pytest.Pytester, models: RepositoryBuilder, deploy: Deploy
 ) -> None:
     models.add("free", backend="onnxruntime")
@@ -141,17 +141,17 @@ def test_a_deployment_that_lost_its_gpus(
             "*the server has no GPU, say so: --triton-gpus=none*",
             "free * nothing * CPU x2  <- fallback",
             "pinned * GPU * refused: no GPU  <- failed",
-            "*tells of: no GPU (as a refused model was told)*",
+            "*reports: no GPU (as Triton said of a refused model)*",
         ]
     )
     meant = check(pytester, url, "-k", "test_placement", "--triton-gpus=none")
     meant.assert_outcomes(passed=4, deselected=12)
     held = check(pytester, url, "-k", "test_placement", "--triton-gpus=2")
     held.assert_outcomes(failed=4, deselected=12)
-    held.stdout.fnmatch_lines(["2 GPUs expected, but tritonserver * tells of: no GPU (*"])
+    held.stdout.fnmatch_lines(["2 GPUs expected, but tritonserver * reports: no GPU (*"])
 
 
-def test_a_model_that_needs_more_gpus_than_the_deployment_has_fails(
+def test_model_that_needs_more_gpus_than_the_deployment_has_fails(
     pytester: pytest.Pytester, models: RepositoryBuilder, deploy: Deploy
 ) -> None:
     models.add("big", "{ kind: KIND_GPU gpus: [ 6 ] }", backend="onnxruntime")
@@ -181,9 +181,9 @@ def test_what_was_deployed_is_not_what_the_repository_has(
         [
             "runs on CPU x2 and on no GPU, though it was predicted to run on GPU 0 · GPU 1",
             "*hardware * the server's GPUs: at least 2 GPUs",
-            "*observed * CPU x2  (one witness: resolved config)",
+            "*observed * CPU x2  (one source: resolved config)",
             "not loaded on this server (absent)",
-            "*witness * repository index, high trust: absent (not in it)",
+            "*evidence * repository index, high trust: absent (not in it)",
             "The repository has this model, and the running server doesn't serve it: *",
             "mixed * GPU 0 · GPU 1 · CPU",
             "pinned * CPU x2  <- failed",
@@ -193,7 +193,7 @@ def test_what_was_deployed_is_not_what_the_repository_has(
     )
 
 
-def test_a_model_that_nobody_loaded(pytester: pytest.Pytester, deploy: Deploy) -> None:
+def test_model_that_nobody_loaded(pytester: pytest.Pytester, deploy: Deploy) -> None:
     server = deploy(explicit=True)
     with connect_grpc(server.view.endpoints) as client:
         client.unload_model("small")
@@ -210,7 +210,7 @@ def test_a_model_that_nobody_loaded(pytester: pytest.Pytester, deploy: Deploy) -
 @pytest.mark.parametrize(
     ("gpus", "passes"), [("2", True), ("1", False), ("none", False), ("own", True)]
 )
-def test_the_hardware_that_a_deployment_is_held_to(
+def test_hardware_that_a_deployment_is_held_to(
     pytester: pytest.Pytester, deploy: Deploy, gpus: str, passes: bool
 ) -> None:
     result = check(
@@ -236,7 +236,7 @@ def test_over_http_a_name_that_no_url_can_hold(
     result = check(pytester, f"http://{server.http}", "-k", "test_placement")
     result.assert_outcomes(passed=3, failed=1, deselected=12)
     result.stdout.fnmatch_lines(
-        ["not proven: ready, but there is no witness *", "*attach by grpc*"]
+        ["not proven: ready, but there is no evidence *", "*attach by grpc*"]
     )
     check(pytester, f"grpc://{server.grpc}", "-k", "test_placement").assert_outcomes(
         passed=4, deselected=12
@@ -408,7 +408,7 @@ def test_own_client(triton_server, triton_http_client):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["--triton-server=http://h:1/?token=pass-word-1"], "'http://h:1/?...' is not the URL"),
         (["--triton-server=http://h:1/#pass-word-1"], "'http://h:1/?...' is not the URL"),
@@ -424,12 +424,12 @@ def test_own_client(triton_server, triton_http_client):
     ],
 )
 def test_what_cannot_be_asked_for(
-    pytester: pytest.Pytester, models: RepositoryBuilder, arguments: list[str], words: str
+    pytester: pytest.Pytester, models: RepositoryBuilder, arguments: list[str], message: str
 ) -> None:
     result = pytester.runpytest_subprocess("--triton-repo=models", *arguments)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     shown = everything(result, pytester)
-    assert words in shown
+    assert message in shown
     assert "pass-word-1" not in shown
     assert "Traceback" not in shown
 
@@ -453,16 +453,14 @@ def test_reports_never_call_it_a_real_run_or_a_rehearsal(
 # --- a server that isn't there -------------------------------------------------------------------
 
 
-def test_a_dead_server_is_told_of_once(
-    pytester: pytest.Pytester, models: RepositoryBuilder
-) -> None:
+def test_dead_server_is_reported_once(pytester: pytest.Pytester, models: RepositoryBuilder) -> None:
     with silent_port() as closed:
         pass
     result = check(pytester, f"grpc://127.0.0.1:{closed}")
     result.assert_outcomes(passed=9, failed=3)
     shown, _, _ = result.stdout.str().partition("short test summary")  # in CI it repeats texts
-    assert shown.count("check that the server runs, the port") == 1, "the cure, once"
-    assert shown.count("(told in full above)") == 2
+    assert shown.count("check that the server runs, the port") == 1, "the fix, once"
+    assert shown.count("(reported in full above)") == 2
     result.stdout.fnmatch_lines([f"*grpc://127.0.0.1:{closed}: nothing listens on port {closed} *"])
     assert "Traceback" not in shown
 
@@ -502,7 +500,7 @@ def test_wrong(triton_server):
         )
 
 
-def test_needs_are_met_by_the_gpus_that_it_tells_of(
+def test_needs_are_met_by_the_gpus_that_it_reports(
     pytester: pytest.Pytester, deploy: Deploy
 ) -> None:
     code = """
@@ -516,12 +514,12 @@ def test_three(triton_server):
 """
     url = f"grpc://{deploy().grpc}"
     run(pytester, url, code).assert_outcomes(passed=1, skipped=1)
-    promised = run(pytester, url, code, "--triton-require=gpus=3")
-    promised.stderr.fnmatch_lines(["*promised 3 real GPUs*the server has 2 of them*"])
-    assert promised.ret == 1
+    required = run(pytester, url, code, "--triton-require=gpus=3")
+    required.stderr.fnmatch_lines(["*requires 3 real GPUs*the server has 2 of them*"])
+    assert required.ret == 1
 
 
-def test_a_marker_names_the_server(pytester: pytest.Pytester, deploy: Deploy) -> None:
+def test_marker_names_the_server(pytester: pytest.Pytester, deploy: Deploy) -> None:
     pytester.makeini("[pytest]\ntriton_repo = models\n")
     pytester.makepyfile(
         test_own=HEAD
@@ -540,7 +538,7 @@ def test_here(triton_server):
 
 
 @pytest.mark.parametrize(
-    ("code", "words"),
+    ("code", "message"),
     [
         (
             "@pytest.mark.triton(changes=True)\ndef test_it(triton_server): ...",
@@ -570,7 +568,7 @@ def test_here(triton_server):
     ],
 )
 def test_what_a_running_server_is_not_for(
-    pytester: pytest.Pytester, deploy: Deploy, code: str, words: str
+    pytester: pytest.Pytester, deploy: Deploy, code: str, message: str
 ) -> None:
     server = deploy(explicit=True)
     result = run(pytester, f"grpc://{server.grpc}", code)
@@ -579,7 +577,7 @@ def test_what_a_running_server_is_not_for(
     assert outcomes.get("failed", 0) + outcomes.get("errors", 0) == 1, shown
     from fnmatch import fnmatchcase
 
-    assert fnmatchcase(shown, f"*{words}*"), shown
+    assert fnmatchcase(shown, f"*{message}*"), shown
 
 
 CHANGING = """
@@ -663,9 +661,7 @@ def test_changes_of_a_server_that_takes_none(pytester: pytest.Pytester, deploy: 
     assert result.ret == 1
 
 
-def test_a_server_of_its_own_beside_a_running_one(
-    pytester: pytest.Pytester, deploy: Deploy
-) -> None:
+def test_server_of_its_own_beside_a_running_one(pytester: pytest.Pytester, deploy: Deploy) -> None:
     code = """
 @pytest.mark.triton(server="process")
 def test_own(triton_server):

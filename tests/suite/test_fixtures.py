@@ -33,7 +33,7 @@ def run(project: pytest.Pytester, code: str, *arguments: str) -> pytest.RunResul
     return project.runpytest_subprocess("test_own.py", *arguments)
 
 
-def test_the_three_tests_of_the_readme(project: pytest.Pytester) -> None:
+def test_three_tests_of_the_readme(project: pytest.Pytester) -> None:
     result = run(
         project,
         """
@@ -111,7 +111,7 @@ def test_claims_that_hold(project: pytest.Pytester, gpus: str, claim: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("gpus", "claim", "words"),
+    ("gpus", "claim", "message"),
     [
         (
             "none",
@@ -167,14 +167,14 @@ def test_claims_that_hold(project: pytest.Pytester, gpus: str, claim: str) -> No
     ],
 )
 def test_claims_that_do_not_hold(
-    project: pytest.Pytester, gpus: str, claim: str, words: str
+    project: pytest.Pytester, gpus: str, claim: str, message: str
 ) -> None:
     result = run(project, ASSERTIONS.format(gpus=gpus, claim=claim))
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines([f"*{words}"])
+    result.stdout.fnmatch_lines([f"*{message}"])
 
 
-def test_what_mends_it_is_told(project: pytest.Pytester) -> None:
+def test_fix_is_reported(project: pytest.Pytester) -> None:
     claim = "assert_no_fallback(triton_server)"
     result = run(project, ASSERTIONS.format(gpus="none", claim=claim))
     result.stdout.fnmatch_lines(
@@ -185,7 +185,7 @@ def test_what_mends_it_is_told(project: pytest.Pytester) -> None:
 # --- which server ---------------------------------------------------------------------------------
 
 
-def test_the_closest_marker_counts_argument_by_argument(project: pytest.Pytester) -> None:
+def test_closest_marker_counts_argument_by_argument(project: pytest.Pytester) -> None:
     result = run(
         project,
         """
@@ -209,7 +209,7 @@ def test_module(triton_server):
     result.assert_outcomes(passed=3)
 
 
-def test_a_test_without_gpus_runs_on_the_first_hardware(project: pytest.Pytester) -> None:
+def test_test_without_gpus_runs_on_the_first_hardware(project: pytest.Pytester) -> None:
     code = """
 def test_it(triton_server):
     print("hardware:", triton_server.hardware.label)
@@ -221,7 +221,7 @@ def test_it(triton_server):
     result.assert_outcomes(passed=1)
 
 
-def test_a_test_that_takes_the_hardware_runs_on_each(project: pytest.Pytester) -> None:
+def test_test_that_takes_the_hardware_runs_on_each(project: pytest.Pytester) -> None:
     code = """
 def test_all(triton_server, triton_hardware):
     assert triton_server.hardware.count == triton_hardware.count
@@ -235,7 +235,7 @@ def test_some(triton_server, triton_hardware):
     result.stdout.fnmatch_lines(["*test_all[[]no-gpu[]]*", "*test_some[[]sim-4[]]*"])
 
 
-def test_equal_wishes_share_a_server(project: pytest.Pytester) -> None:
+def test_equal_requests_share_a_server(project: pytest.Pytester) -> None:
     code = """
 seen = []
 
@@ -296,7 +296,7 @@ def test_it(gpu_server, cpu_server, triton_server):
 
 
 @pytest.mark.parametrize(
-    ("mark", "words"),
+    ("mark", "message"),
     [
         (
             "triton(gpu='none')",
@@ -324,11 +324,11 @@ def test_it(gpu_server, cpu_server, triton_server):
         ("triton_requires(gpu=2)", "*triton_requires*"),
     ],
 )
-def test_wrong_marks_are_usage_errors(project: pytest.Pytester, mark: str, words: str) -> None:
+def test_wrong_marks_are_usage_errors(project: pytest.Pytester, mark: str, message: str) -> None:
     code = f"@pytest.mark.{mark}\ndef test_it(triton_server):\n    pass\n"
     result = run(project, code)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: *{words}"])
+    result.stderr.fnmatch_lines([f"ERROR: *{message}"])
     result.stderr.no_fnmatch_line("*Traceback*")
 
 
@@ -352,7 +352,7 @@ def test_models_are_chosen(project: pytest.Pytester, chosen: str, names: set[str
     result.stdout.fnmatch_lines_random([f"*test_it[[]{name}[]] PASSED*" for name in names])
 
 
-def test_all_wrong_marks_are_told_at_once(project: pytest.Pytester) -> None:
+def test_all_wrong_marks_are_reported_at_once(project: pytest.Pytester) -> None:
     code = """
 @pytest.mark.triton(gpu="none")
 def test_one(triton_server):
@@ -373,7 +373,7 @@ def test_three(triton_server, triton_hardware):
     result.stderr.no_fnmatch_line("*Traceback*")
 
 
-def test_a_tests_own_parametrize_goes_first(project: pytest.Pytester) -> None:
+def test_tests_own_parametrize_goes_first(project: pytest.Pytester) -> None:
     code = """
 @pytest.mark.parametrize("triton_model", ["pinned", "nope"])
 def test_model(triton_model):
@@ -400,7 +400,7 @@ def test_it(triton_server):
 
 
 @pytest.mark.parametrize(
-    ("line", "words"),
+    ("line", "message"),
     [
         ('triton_server.infer("small", "ones")', "*'ones': neither 'random', 'zeros' or arrays*"),
         ('triton_server.infer("small", [1, 2])', "*[[]1, 2]: neither 'random', 'zeros' or arrays*"),
@@ -412,7 +412,7 @@ def test_it(triton_server):
         ('make_triton_server(gpu="none")', "*no argument gpu (did you mean gpus?)*"),
     ],
 )
-def test_wrong_arguments_in_a_test(project: pytest.Pytester, line: str, words: str) -> None:
+def test_wrong_arguments_in_a_test(project: pytest.Pytester, line: str, message: str) -> None:
     code = f"""
 @pytest.mark.triton(gpus="none", changes=True)
 def test_it(triton_server, make_triton_server):
@@ -420,11 +420,11 @@ def test_it(triton_server, make_triton_server):
 """
     result = run(project, code)
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines([words])
+    result.stdout.fnmatch_lines([message])
     result.stdout.no_fnmatch_line("*src/pytest_triton*:[0-9]*: *")
 
 
-def test_a_server_that_dies_in_a_test_is_told_and_replaced(
+def test_server_that_exits_in_a_test_is_reported_and_replaced(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
@@ -432,7 +432,7 @@ def test_a_server_that_dies_in_a_test_is_told_and_replaced(
 import os, signal
 from support.watching import command_lines
 
-def test_it_dies(triton_server):
+def test_server_exits(triton_server):
     known = f"--id={triton_server._running.name}"
     os.kill(min(pid for pid, line in command_lines().items() if known in line), signal.SIGKILL)
     triton_server.infer("small")
@@ -454,14 +454,14 @@ def test_models_that_match_nothing_fail(project: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*No model of models matches triton_models(name='zz[*]')*"])
 
 
-def test_a_suite_without_a_repository_is_told(pytester: pytest.Pytester) -> None:
+def test_suite_without_a_repository_is_reported(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_it(triton_server):\n    pass\n")
     result = pytester.runpytest_subprocess()
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*No model repository is named for this test.", "*triton(repo=*"])
 
 
-def test_a_repository_named_by_the_marker(project: pytest.Pytester) -> None:
+def test_repository_named_by_the_marker(project: pytest.Pytester) -> None:
     (project.path / "tox.ini").write_text("[pytest]\n")
     code = """
 @pytest.mark.triton(repo="models", gpus="none")
@@ -478,7 +478,7 @@ def test_typo(triton_server):
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
-def test_a_start_that_failed_is_told_to_each_test(project: pytest.Pytester) -> None:
+def test_start_that_failed_is_reported_to_each_test(project: pytest.Pytester) -> None:
     code = """
 pytestmark = pytest.mark.triton(arguments=["--frobnicate"])
 
@@ -555,32 +555,32 @@ def test_it_is_back(triton_server):
     run(project, code).assert_outcomes(passed=2)
 
 
-def test_a_model_from_outside_the_repository(project: pytest.Pytester) -> None:
+def test_model_from_outside_the_repository(project: pytest.Pytester) -> None:
     outside = RepositoryBuilder(project.path / "elsewhere")
-    outside.add("stranger", "{ kind: KIND_GPU gpus: [0] }", backend="onnxruntime")
+    outside.add("external", "{ kind: KIND_GPU gpus: [0] }", backend="onnxruntime")
     code = """
 pytestmark = pytest.mark.triton(gpus="sim:1", changes=True)
 
 def test_it(triton_server):
-    triton_server.load("stranger", directory="elsewhere/stranger")
-    assert triton_server.placement("stranger") == gpu(0)
-    assert triton_server.infer("stranger")["Y"].shape == (1, 4)
+    triton_server.load("external", directory="elsewhere/external")
+    assert triton_server.placement("external") == gpu(0)
+    assert triton_server.infer("external")["Y"].shape == (1, 4)
 
 def test_it_is_gone(triton_server):
-    assert not triton_server.client.is_model_ready("stranger")
+    assert not triton_server.client.is_model_ready("external")
     with pytest.raises(PytestTritonError, match="No model is called"):
-        triton_server.placement("stranger")
+        triton_server.placement("external")
 
 def test_nothing_there(triton_server):
     with pytest.raises(PytestTritonError, match="no/where can't be read: No such"):
-        triton_server.load("stranger", directory="no/where")
+        triton_server.load("external", directory="no/where")
     with pytest.raises(PytestTritonError, match="can't be read"):
         triton_server.load("small", config="backend: python")
 """
     run(project, code).assert_outcomes(passed=3)
 
 
-def test_a_shared_server_is_not_changed(project: pytest.Pytester) -> None:
+def test_shared_server_is_not_changed(project: pytest.Pytester) -> None:
     code = """
 def test_it(triton_server):
     triton_server.unload("small")
@@ -627,7 +627,7 @@ def test_they_are_back(triton_server):
     assert triton_server.placement("mixed") == gpu(0) + gpu(1) + cpu()
 
 @pytest.mark.triton(gpus="sim:2", changes=True)
-def test_a_cuda_error_refuses_all(triton_server):
+def test_cuda_error_refuses_all(triton_server):
     loss = triton_server.lose_gpus(keep=2, fault="unknown")
     assert set(loss.refused) == {"pinned", "mixed", "small", "free"}
 
@@ -683,7 +683,7 @@ def test_what_pytest_shows_of_it(project: pytest.Pytester) -> None:
         result.stdout.fnmatch_lines([f"{name} -- *"])
 
 
-def test_the_models_of_a_repository_are_read_where_they_are(
+def test_models_of_a_repository_are_read_where_they_are(
     project: pytest.Pytester, tmp_path: Path
 ) -> None:
     """A test below rootdir names the repository as seen from rootdir, wherever pytest starts."""

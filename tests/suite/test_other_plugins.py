@@ -59,7 +59,7 @@ def test_together(project: pytest.Pytester, way: tuple[str, ...]) -> None:
 
 
 @pytest.mark.skipif("rerunfailures" not in installed(), reason="scripts/matrix has it")
-def test_a_rerun_has_its_server_again(project: pytest.Pytester) -> None:
+def test_rerun_has_its_server_again(project: pytest.Pytester) -> None:
     project.makepyfile(
         test_own="""
 import pytest
@@ -95,7 +95,7 @@ async def test_it(triton_server):
 
 
 @pytest.mark.skipif("timeout" not in installed(), reason="scripts/matrix has it")
-def test_a_timeout_leaves_nothing_behind(project: pytest.Pytester) -> None:
+def test_timeout_leaves_nothing_behind(project: pytest.Pytester) -> None:
     project.makepyfile(
         test_own="""
 import time

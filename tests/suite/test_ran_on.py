@@ -100,7 +100,7 @@ def test_claims(project: pytest.Pytester, release: str) -> None:
     run(project, code).assert_outcomes(passed=21)
 
 
-def test_a_server_that_may_not_be_changed_proves_nothing_of_gpus(project: pytest.Pytester) -> None:
+def test_server_that_may_not_be_changed_proves_nothing_of_gpus(project: pytest.Pytester) -> None:
     """Its models were loaded at the start, so that "no label" says nothing, of the CPU neither."""
     result = run(
         project,
@@ -189,7 +189,7 @@ def test_none(triton_server):
     )
 
 
-def test_a_release_without_metrics_proves_nothing(project: pytest.Pytester) -> None:
+def test_release_without_metrics_proves_nothing(project: pytest.Pytester) -> None:
     need_release("2.33.0")
     code = """
 @pytest.mark.triton(gpus="none", version="2.33.0", backends="stand-in")

@@ -13,7 +13,7 @@ from pytest_triton.options.server_arguments import ArgumentRefused, check_argume
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
 from pytest_triton.servers.process.server import launch
-from pytest_triton.servers.server_errors import ServerDied
+from pytest_triton.servers.server_errors import ServerExited
 from pytest_triton.servers.spec import ServerSpec
 from support.builders import RepositoryBuilder
 
@@ -152,7 +152,7 @@ def test_argument_that_real_server_does_not_take_is_named_as_cause(
     repository: RepositoryBuilder, arguments: list[str], cause: str
 ) -> None:
     repository.add("cpu", "{ kind: KIND_CPU }")
-    with pytest.raises(ServerDied) as caught:
+    with pytest.raises(ServerExited) as caught:
         started(repository, arguments)
     assert caught.value.cause == cause
     assert "see the log" not in caught.value.what

@@ -112,7 +112,7 @@ def test_nothing_is_started_in_vain(
     assert starts() == []
 
 
-def test_the_bundled_checks_share_the_servers_too(
+def test_bundled_checks_share_the_servers_too(
     project: pytest.Pytester, starts: Callable[[], list[str]]
 ) -> None:
     result = project.runpytest_subprocess("--triton-repo=models", "models", "-n3")
@@ -120,7 +120,7 @@ def test_the_bundled_checks_share_the_servers_too(
     assert [line.split()[0] for line in starts()] == ["none", "sim:2"]
 
 
-def test_a_killed_worker_takes_no_server_along(
+def test_killed_worker_takes_no_server_along(
     project: pytest.Pytester, starts: Callable[[], list[str]]
 ) -> None:
     project.makepyfile(
@@ -142,7 +142,7 @@ def test_after(triton_server, number):
     assert [line.split()[0] for line in starts()] == ["none", "sim:2"]
 
 
-def test_a_failed_start_is_tried_once_and_told_to_all(
+def test_failed_start_is_tried_once_and_reported_to_all(
     project: pytest.Pytester, starts: Callable[[], list[str]]
 ) -> None:
     project.makepyfile(
@@ -233,7 +233,7 @@ pytest_triton.plugin.session.invite = lambda config, local: _invite(config, loca
     result.stdout.fnmatch_lines(["*on another machine than the controller*", "*--tx ssh=*"])
 
 
-def test_strangers_get_nothing_from_the_broker(tmp_path: Path) -> None:
+def test_externals_get_nothing_from_the_broker(tmp_path: Path) -> None:
     from multiprocessing import AuthenticationError
     from multiprocessing.connection import Client
 

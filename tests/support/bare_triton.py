@@ -28,20 +28,20 @@ START_SECONDS = 120.0
 @dataclass(frozen=True)
 class Verdict:
     """What a server said. `index` is None if it never served one, `returncode` None if it ran on
-    until it was told to stop."""
+    until it was asked to stop."""
 
     index: list[dict[str, Any]] | None
     log: str
     returncode: int | None
 
     def poll_failures(self) -> dict[str, str]:
-        """Model name -> Triton's words."""
+        """Model name -> Triton's text."""
         return dict(
             re.findall(r"Poll failed for model directory '(.*?)': (.*?)\"?$", self.log, re.M)
         )
 
     def load_failures(self) -> dict[str, str]:
-        """Model name -> Triton's words, for models that no version of was tried."""
+        """Model name -> Triton's text, for models that no version of was tried."""
         return dict(re.findall(r"failed to load model '(.*?)': (.*?)\"?$", self.log, re.M))
 
     def missing_backends(self) -> dict[str, str]:

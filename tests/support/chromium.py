@@ -39,11 +39,11 @@ def program() -> str | None:
 
 class Browser:
     """One page of a Chromium of its own. `requests` are the addresses that it asked for;
-    `complaints` what stood in its console, security violations included."""
+    `diagnostics` what stood in its console, security violations included."""
 
     def __init__(self, profile: Path) -> None:
         self.requests: list[str] = []
-        self.complaints: list[str] = []
+        self.errors: list[str] = []
         self._last = 0
         self._buffer = b""
         to_it, self._write = os.pipe()
@@ -111,9 +111,9 @@ class Browser:
         if event.get("method") == "Network.requestWillBeSent":
             self.requests.append(parameters["request"]["url"])
         elif event.get("method") == "Runtime.exceptionThrown":
-            self.complaints.append(json.dumps(parameters["exceptionDetails"]))
+            self.errors.append(json.dumps(parameters["exceptionDetails"]))
         elif event.get("method") == "Log.entryAdded":
-            self.complaints.append(parameters["entry"]["text"])
+            self.errors.append(parameters["entry"]["text"])
 
     def open(self, page: Path, fragment: str = "") -> None:
         """Show a file and wait until its script is done."""

@@ -45,7 +45,7 @@ def server_of_release(version: str) -> Path | None:
 
 @dataclass
 class CoreOutcome:
-    """What core did with one model: ready with groups and instances, or refused with words.
+    """What core did with one model: ready with groups and instances, or refused with a text.
 
     `versions` are those that are ready. `groups` are (name, kind, count, gpus) as ModelConfig
     shows them, `instances` counts (name, kind, device) as the backend was asked for them (kept
@@ -53,7 +53,7 @@ class CoreOutcome:
     """
 
     versions: set[int] = field(default_factory=set)
-    words: str = ""
+    text: str = ""
     stage: str = ""
     groups: list[tuple[str, str, int, tuple[int, ...]]] = field(default_factory=list)
     instances: Counter[tuple[str, str, int]] = field(default_factory=Counter)
@@ -111,7 +111,7 @@ def _read_index(server: BareServer, outcomes: dict[str, CoreOutcome]) -> None:
         if entry.get("state") == "READY":
             outcome.versions.add(int(entry["version"]))
         elif entry.get("reason"):
-            outcome.words, outcome.stage = entry["reason"], "load"
+            outcome.text, outcome.stage = entry["reason"], "load"
 
 
 def _read_configs(server: BareServer, outcomes: dict[str, CoreOutcome]) -> None:
@@ -152,7 +152,7 @@ def _read_log(log: str, outcomes: dict[str, CoreOutcome]) -> None:
                 instance = _unquoted(line, match[1]), match[3], int(match[4])
                 outcome.instances[instance] += 1
             continue
-        for pattern, name_at, words_at in (
+        for pattern, name_at, text_at in (
             (_POLL, 1, 2),
             (_FAILED, 1, 2),
             (_ENSEMBLE, 2, 1),
@@ -162,8 +162,8 @@ def _read_log(log: str, outcomes: dict[str, CoreOutcome]) -> None:
             match = pattern.search(line)
             if match is not None:
                 refused = outcomes.get(match[name_at])
-                if refused is not None and not refused.words and not refused.ready:
-                    refused.words, refused.stage = _unquoted(line, match[words_at]), "poll"
+                if refused is not None and not refused.text and not refused.ready:
+                    refused.text, refused.stage = _unquoted(line, match[text_at]), "poll"
                 break
 
 
@@ -179,17 +179,17 @@ def disagreements(
     predictions: Mapping[str, Prediction],
     outcomes: Mapping[str, CoreOutcome],
     *,
-    words: bool,
+    with_text: bool,
 ) -> Iterator[str]:
     """Where prediction and core differ, each with all that is needed to see why.
 
     Compared are outcome, reason class and stage; versions, groups and instances of ready models;
-    and Triton's very `words` where they are asked for (those on the version of an ensemble's step
-    always: they are the same in all releases).
+    and Triton's very text where that is asked for (that on the version of an ensemble's step
+    always: it is the same in all releases).
     """
     for name, case in models.items():
         predicted, outcome = predictions[name], outcomes[name]
-        what = _difference(predicted, outcome, words=words)
+        what = _difference(predicted, outcome, with_text=with_text)
         if what:
             yield (
                 f"{what} of {name}\npredicted: {predicted}\n  "
@@ -198,18 +198,18 @@ def disagreements(
             )
 
 
-def _difference(predicted: Prediction, outcome: CoreOutcome, *, words: bool) -> str:
+def _difference(predicted: Prediction, outcome: CoreOutcome, *, with_text: bool) -> str:
     refusal = predicted.refusal
     if (refusal is None) != outcome.ready:
         return "outcome"
     if refusal is not None:
-        if refusal.reason != classify(outcome.words):
+        if refusal.reason != classify(outcome.text):
             return "reason"
         if refusal.stage != outcome.stage:
             return "stage"
-        words = words or "required version" in refusal.text
-        if words and refusal.text != outcome.words:
-            return "words" if _culprits(refusal.text) == _culprits(outcome.words) else ""
+        with_text = with_text or "required version" in refusal.text
+        if with_text and refusal.text != outcome.text:
+            return "text" if _culprits(refusal.text) == _culprits(outcome.text) else ""
         return ""
     if set(predicted.declared.versions) != outcome.versions:
         return "versions"
@@ -224,6 +224,6 @@ def _difference(predicted: Prediction, outcome: CoreOutcome, *, words: bool) -> 
     return "instances" if instances != outcome.instances else ""
 
 
-def _culprits(words: str) -> list[str]:
+def _culprits(text: str) -> list[str]:
     """The steps that an ensemble is refused for: where several are broken, core names any."""
-    return re.findall(r"ensemble '.*?' depends on '(.*?)' ", words)
+    return re.findall(r"ensemble '.*?' depends on '(.*?)' ", text)

@@ -111,15 +111,15 @@ def check(
 CHECKS = ("test_config", "test_explicit_placement", "test_audit")
 
 
-def with_checks(*told: Entry) -> Ledger:
+def with_checks(*reported: Entry) -> Ledger:
     """These entries, and the other checks of their models, passed."""
-    models = dict.fromkeys((one.deployment, one.model, one.identity, one.job) for one in told)
+    models = dict.fromkeys((one.deployment, one.model, one.identity, one.job) for one in reported)
     passed = [
         check(test=test, deployment=deployment, model=model, config=identity, by=job)
         for deployment, model, identity, job in models
         for test in CHECKS
     ]
-    return ledger(*told, *passed)
+    return ledger(*reported, *passed)
 
 
 def changed(entry: Entry, **changes: Any) -> Entry:
@@ -136,8 +136,8 @@ def as_json(ledger: Ledger) -> dict[str, Any]:
     return found
 
 
-def ledger(*told: Entry) -> Ledger:
-    return Ledger(tuple(dict.fromkeys(one.job for one in told)), told)
+def ledger(*reported: Entry) -> Ledger:
+    return Ledger(tuple(dict.fromkeys(one.job for one in reported)), reported)
 
 
 # The last stands for a byte of a file's name that is no UTF-8. Other surrogates don't occur: JSON
@@ -218,7 +218,7 @@ _results = st.builds(
     predicted=st.none() | _outcomes,
     observed=st.none() | _outcomes,
     headline=texts,
-    proof=st.sampled_from([None, "proven", "one witness"]),
+    proof=st.sampled_from([None, "proven", "one source"]),
     evidence=st.lists(st.builds(Evidence, texts, texts), max_size=2).map(tuple),
     server=st.none() | _servers,
     unproven=st.sampled_from(["", "not served", "no server", "no backend"]),

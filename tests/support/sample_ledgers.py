@@ -217,7 +217,7 @@ def one_of_everything() -> Ledger:
             predicted=refused("lost"),
             verdict="not proven",
             server=None,
-            headline="no server to ask: the server died",
+            headline="no server to ask: the server exited",
             text="no server to ask\n\ntritonserver 2.51.0 ended with exit code 1",
             log=LOG,
         ),
@@ -241,7 +241,7 @@ def one_of_everything() -> Ledger:
 
 
 def all_proven() -> Ledger:
-    """Two models, rehearsed, with nothing to complain about."""
+    """Two models, rehearsed, with nothing wrong."""
     entries = (
         entry("detector", refused("detector")),
         entry("detector", ready("GPU 0 · GPU 1"), hardware=TWO),

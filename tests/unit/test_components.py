@@ -80,7 +80,7 @@ def test_missing_line_for_releases_names_their_command() -> None:
     )
 
 
-def test_a_test_without_the_marker_sees_no_server() -> None:
+def test_test_without_the_marker_sees_no_server() -> None:
     with pytest.raises(TritonserverNotFound):
         find_tritonserver(environ={**os.environ, "PATH": ""}, opt=TESTS)
 

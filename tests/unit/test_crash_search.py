@@ -1,4 +1,4 @@
-"""The search for the models of which a server dies; the servers here are functions."""
+"""The search for the models that a server crashes on; the servers here are functions."""
 
 from __future__ import annotations
 

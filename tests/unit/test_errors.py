@@ -59,7 +59,7 @@ def test_errors_fields_are_documented() -> None:
         own = set(inspect.signature(error.__init__).parameters) & set(_set_by(error))
         if error is PytestTritonError or "__init__" not in vars(error):
             continue
-        assert own - {"what", "tried", "cure"} <= set(re.findall(r"`(\w+)`", row[3])), error
+        assert own - {"what", "tried", "fix"} <= set(re.findall(r"`(\w+)`", row[3])), error
 
 
 def _set_by(error: type) -> list[str]:

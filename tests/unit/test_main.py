@@ -63,7 +63,7 @@ def test_without_a_command_it_shows_help() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["instal"], "install"),
         (["install", "--nonsense"], "--nonsense"),
@@ -71,14 +71,14 @@ def test_without_a_command_it_shows_help() -> None:
         (["install", "2.51.0", "2.42.0"], "unrecognized arguments: 2.42.0"),
     ],
 )
-def test_wrong_usage(arguments: list[str], words: str) -> None:
+def test_wrong_usage_is_an_error(arguments: list[str], message: str) -> None:
     done = run(*arguments)
     assert done.returncode == 2
-    assert words in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_an_error_is_told_without_a_traceback() -> None:
+def test_error_is_reported_without_a_traceback() -> None:
     done = run("install", "1.0")
     assert done.returncode == 1
     assert done.stdout == ""
@@ -118,9 +118,9 @@ class _Command(ModuleType):
     [
         (KeyboardInterrupt(), 130, "interrupted\n"),
         (
-            PytestTritonError("It broke.", tried=["a", "b"], cure="mend it."),
+            PytestTritonError("It broke.", tried=["a", "b"], fix="fix it."),
             1,
-            "error: It broke.\nTried:\n  - a\n  - b\nWhat to do: mend it.\n",
+            "error: It broke.\nTried:\n  - a\n  - b\nWhat to do: fix it.\n",
         ),
     ],
 )
@@ -137,7 +137,7 @@ def test_exit_codes(
     assert capsys.readouterr().err == said
 
 
-def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+def test_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(

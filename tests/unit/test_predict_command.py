@@ -106,11 +106,11 @@ no GPU: 1 ready (1 fallback to the CPU), 2 refused
 
 
 @pytest.mark.usefixtures("three_models")
-def test_an_ngc_release_is_understood(predict: Predict) -> None:
+def test_ngc_release_is_understood(predict: Predict) -> None:
     assert "for release 2.42.0 (24.01), --release;" in predict("models", "--release", "24.01").out
 
 
-def test_the_release_decides(repository: RepositoryBuilder, predict: Predict) -> None:
+def test_release_decides(repository: RepositoryBuilder, predict: Predict) -> None:
     repository.add("undeclared")
     assert "CPU  <- fallback" in predict("models", "--gpus", "0", "--release", "2.36.0").out
     old = predict("models", "--gpus", "0", "--release", "2.33.0")
@@ -121,7 +121,7 @@ def test_the_release_decides(repository: RepositoryBuilder, predict: Predict) ->
     )
 
 
-def test_broken_models_are_rows_and_told_below(
+def test_broken_models_are_rows_and_reported_below(
     repository: RepositoryBuilder, predict: Predict
 ) -> None:
     repository.add("good", "{ kind: KIND_CPU }")
@@ -175,7 +175,7 @@ def test_only_broken_models(repository: RepositoryBuilder, predict: Predict) -> 
     assert "typo    unreadable   refused: config" in said.out
 
 
-def test_an_unreadable_model_takes_its_ensemble_along(
+def test_unreadable_model_takes_its_ensemble_along(
     repository: RepositoryBuilder, predict: Predict
 ) -> None:
     repository.add_config("typo", TYPO)
@@ -217,7 +217,7 @@ models/both/config.pbtxt:3:32: step 0 names the model `typo`, which Triton doesn
     )
 
 
-def test_a_broken_repository_is_an_error(repository: RepositoryBuilder, predict: Predict) -> None:
+def test_broken_repository_is_an_error(repository: RepositoryBuilder, predict: Predict) -> None:
     repository.add("good", "{ kind: KIND_CPU }")
     (repository.path / "dangling").symlink_to("nowhere")
     said = predict("models")
@@ -416,14 +416,14 @@ def test_json_of_a_broken_model(repository: RepositoryBuilder, predict: Predict)
     assert said.code == 1
     assert found["unserved"] == [{"deployment": "models", "model": "typo", "ready_on": None}]
     model = found["deployments"][0]["models"][0]
-    words = f"failed to read text proto from {model['config']}"
+    message = f"failed to read text proto from {model['config']}"
     assert model["readable"] is False
     assert model["problems"] == [
         {
             "place": "models/typo/config.pbtxt:2:35",
             "message": "`gpu` is not a field of instance_group",
-            "cure": "Did you mean `gpus`?",
-            "triton": words,
+            "fix": "Did you mean `gpus`?",
+            "triton": message,
         }
     ]
     assert model["predictions"] == [
@@ -433,7 +433,7 @@ def test_json_of_a_broken_model(repository: RepositoryBuilder, predict: Predict)
             "placement": "",
             "instances": [],
             "fallback": False,
-            "refusal": {"reason": "config", "stage": "poll", "text": words},
+            "refusal": {"reason": "config", "stage": "poll", "text": message},
             "steps": [],
             "advice": None,
         }
@@ -461,7 +461,7 @@ def test_json_explains_the_one_model(predict: Predict) -> None:
 
 @pytest.mark.usefixtures("three_models")
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         ([], "the following arguments are required: DIR"),
         (["models", "--gpus"], "argument --gpus: expected at least one argument"),
@@ -481,16 +481,16 @@ def test_json_explains_the_one_model(predict: Predict) -> None:
         (["models:", "--gpus", "0"], "'models:' names no directory"),
     ],
 )
-def test_wrong_usage(arguments: list[str], words: str, predict: Predict) -> None:
+def test_wrong_usage_is_an_error(arguments: list[str], message: str, predict: Predict) -> None:
     said = predict(*arguments)
     assert said.code == 2
     assert said.out == ""
-    assert words in said.err
+    assert message in said.err
 
 
 @pytest.mark.usefixtures("three_models")
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["modles"], "error: There is no model repository modles\n"),
         (["models/ranker"], "error: models/ranker is a model, not a model repository\n"),
@@ -503,11 +503,11 @@ def test_wrong_usage(arguments: list[str], words: str, predict: Predict) -> None
         (["models", "--explain", "zzz"], "What to do: name one of these\n"),
     ],
 )
-def test_errors(arguments: list[str], words: str, predict: Predict) -> None:
+def test_errors(arguments: list[str], message: str, predict: Predict) -> None:
     said = predict(*arguments)
     assert said.code == 1
     assert said.out == ""
-    assert words in said.err
+    assert message in said.err
 
 
 def test_names_that_no_terminal_can_show(repository: RepositoryBuilder, predict: Predict) -> None:
@@ -515,7 +515,7 @@ def test_names_that_no_terminal_can_show(repository: RepositoryBuilder, predict:
     assert "two\\nlines   CPU        CPU" in predict("models").out
 
 
-def test_a_terminal_without_the_dot(repository: RepositoryBuilder) -> None:
+def test_terminal_without_the_dot(repository: RepositoryBuilder) -> None:
     repository.add("pinned", "{ kind: KIND_GPU }")
     done = subprocess.run(
         [sys.executable, "-m", "pytest_triton", "predict", str(repository.path)],
@@ -541,7 +541,7 @@ def test_no_server_and_no_pytest_is_needed(repository: RepositoryBuilder) -> Non
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_a_thousand_models(repository: RepositoryBuilder, predict: Predict) -> None:
+def test_thousand_models(repository: RepositoryBuilder, predict: Predict) -> None:
     kinds = ["{ kind: KIND_GPU }", "{ kind: KIND_CPU }", "", "{ count: 2 }"]
     for number in range(1000):
         directory = repository.path / f"model_{number:04}"

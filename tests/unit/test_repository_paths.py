@@ -32,7 +32,7 @@ def names(text: str, start: Path) -> list[str]:
         ([], "s3", ["s3"]),
     ],
 )
-def test_directories_of_text_are_told_apart(
+def test_directories_of_text_are_distinguished(
     tmp_path: Path, there: list[str], text: str, expected: list[str]
 ) -> None:
     for name in there:
@@ -47,7 +47,7 @@ def test_empty_name_is_refused(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "what", "cure"),
+    ("text", "what", "fix"),
     [
         ("s3://bucket/models", "in Amazon S3", "aws s3 sync s3://bucket/models models"),
         ("S3://bucket/models", "in Amazon S3", "aws s3 sync"),
@@ -62,13 +62,13 @@ def test_empty_name_is_refused(tmp_path: Path, text: str) -> None:
     ],
 )
 def test_url_is_refused_with_what_it_is_and_how_to_copy(
-    tmp_path: Path, text: str, what: str, cure: str
+    tmp_path: Path, text: str, what: str, fix: str
 ) -> None:
     (tmp_path / "a").mkdir()
     with pytest.raises(NoDirectories) as caught:
         repository_paths(text, tmp_path)
     assert what in caught.value.what
-    assert cure in caught.value.cure
+    assert fix in caught.value.fix
 
 
 @pytest.mark.parametrize("command", ["audit", "predict", "plan"])

@@ -18,7 +18,7 @@ from pytest_triton.options.server_arguments import (
 def refusal(*arguments: str, explicit: bool = False) -> str:
     with pytest.raises(ArgumentRefused) as caught:
         check_arguments(arguments, explicit=explicit)
-    assert caught.value.cure
+    assert caught.value.fix
     return str(caught.value)
 
 
@@ -112,7 +112,7 @@ def test_vertex_mode_is_refused() -> None:
         check_environment({"AIP_MODE": "PREDICTION"})
 
 
-def test_names_flag_of_arguments_is_told() -> None:
+def test_names_flag_of_arguments_is_reported() -> None:
     assert names_flag(["--cache-dir", "/x"], "cache-directory")
     assert names_flag(["--cache-directory=/x"], "cache-directory")
     assert not names_flag(["--cache-config=local,size=1"], "cache-directory")

@@ -29,13 +29,13 @@ from pytest_triton.text.tables import lay_out
         ("\u2028::error", "\\u2028::error"),
     ],
 )
-def test_a_text_is_shown_without_what_others_act_on(text: str, expected: str) -> None:
+def test_text_is_shown_without_what_others_act_on(text: str, expected: str) -> None:
     assert shown(text) == expected
     assert shown(expected) == expected
     assert expected in str(PytestTritonError(text))
 
 
-def test_a_table_has_no_line_that_is_a_command() -> None:
+def test_table_has_no_line_that_is_a_command() -> None:
     rows = [["model", "no GPU"], ["::error::x", "CPU"], ["", "::warning::y"]]
     lines = [line for row in lay_out(rows, 100) for line in row]
     assert lines[1].startswith("\\x3a:error")

@@ -15,7 +15,7 @@ ROWS = [
 ]
 
 
-def test_a_table_that_fits_has_one_line_a_row() -> None:
+def test_table_that_fits_has_one_line_a_row() -> None:
     assert lay_out(ROWS, 100) == [
         ["model    declared    no GPU                          4 GPUs"],
         ["ranker   GPU + CPU   refused: no GPU                 GPU 0 · GPU 1 x2 · CPU x2"],
@@ -43,7 +43,7 @@ def test_without_rows_there_are_no_lines() -> None:
 
 
 @pytest.mark.parametrize(("columns", "width"), [("60", 100), ("100", 100), ("170", 170)])
-def test_the_screen_is_never_taken_for_narrower_than_100(
+def test_screen_is_never_taken_for_narrower_than_100(
     columns: str, width: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)

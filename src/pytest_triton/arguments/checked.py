@@ -9,9 +9,9 @@ from functools import wraps
 from typing import Any, TypeVar, cast
 
 from pytest_triton.arguments.kinds import ArgumentKind
-from pytest_triton.errors import OptionError, tells_all
+from pytest_triton.errors import OptionError, says_all
 
-__tracebackhide__ = tells_all
+__tracebackhide__ = says_all
 
 SHOWN = 100  # characters of a value, in an error
 

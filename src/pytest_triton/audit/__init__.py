@@ -1,8 +1,8 @@
-"""Every risk that a reader of config.pbtxt can see, before any server starts.
+"""Every risk that config.pbtxt shows, before any server starts.
 
 Rules with stable ids, by theme: placement (TRT1..), backends (TRT2..), ensembles (TRT3..),
 resources (TRT4..), repository (TRT5..). Nothing here knows pytest or starts a server; files of the
-repository are read, never written (`fixing` writes where it is told to).
+repository are read, never written (`fixing` writes where it is asked to).
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def audit(
     line: CommandLine = NO_ARGUMENTS,
     predicted: PredictedModels | None = None,
 ) -> tuple[Diagnostic, ...]:
-    """What a reader can see is wrong, or risky, in a repository's models; the worst first.
+    """What is wrong, or risky, in a repository's models; the worst first.
 
     `target` is the hardware of production (a number of GPUs is enough); rules about it are silent
     without one. `select` are the ids, names or prefixes of the rules to apply, all if empty;

@@ -28,7 +28,7 @@ class DeployedSubject:
 
     `models` are those that it loads, None if its repository isn't known here. `host` is how many
     GPUs the machine has, None where nobody says. `release` is that of its image, None if the tag
-    doesn't tell.
+    doesn't say.
     """
 
     def __init__(

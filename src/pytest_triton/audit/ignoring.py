@@ -1,4 +1,4 @@
-"""Which findings nobody wants to hear of: by rule, by model, by path, by a comment in the config.
+"""Which findings are ignored: by rule, by model, by path, by a comment in the config.
 
 TRT102                        nowhere at all
 TRT101: tokenizer_*           for models whose name fits
@@ -64,7 +64,7 @@ def parse_selected(text: str, known: Sequence[tuple[str, str]]) -> tuple[str, ..
     """
     codes = tuple(code.strip() for code in re.split(r"[,\s]+", text.strip()) if code.strip())
     if not codes:
-        raise IgnoreError("no rule is named", cure="Name one, such as TRT101 or undeclared.")
+        raise IgnoreError("no rule is named", fix="Name one, such as TRT101 or undeclared.")
     resolved = []
     for code in codes:
         upper = code.upper()
@@ -75,7 +75,7 @@ def parse_selected(text: str, known: Sequence[tuple[str, str]]) -> tuple[str, ..
         else:
             raise IgnoreError(
                 f"there is no rule {code!r}",
-                cure="Name a rule (TRT101 or undeclared) or a group of them (TRT1).",
+                fix="Name a rule (TRT101 or undeclared) or a group of them (TRT1).",
             )
     return tuple(resolved)
 
@@ -90,7 +90,7 @@ def parse_ignored(text: str, known: Sequence[tuple[str, str]]) -> Ignored:
     if not wanted:
         raise IgnoreError(
             f"{text!r} names no model after the colon",
-            cure="Write RULE: PATTERN, such as TRT101: tokenizer_*, or the rule alone.",
+            fix="Write RULE: PATTERN, such as TRT101: tokenizer_*, or the rule alone.",
         )
     return Ignored(rules, wanted)
 

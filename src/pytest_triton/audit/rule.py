@@ -46,7 +46,7 @@ class Rule:
     scope: Scope
     reported_by: str
     failing: Example
-    mended: Example
+    fixed: Example
     since: str = "0.1.0"
     fixable: bool = False
     options: tuple[str, ...] = ()
@@ -72,7 +72,7 @@ def rule(
     severity: Severity,
     *,
     failing: str | Mapping[str, str],
-    mended: str | Mapping[str, str],
+    fixed: str | Mapping[str, str],
     target: int | None = None,
     release: str = "",
     scope: Scope = "model",
@@ -92,7 +92,7 @@ def rule(
             scope,
             reported_by,
             _example(failing, target, release),
-            _example(mended, target, release),
+            _example(fixed, target, release),
             since,
             fixable,
             (*(("--target",) if target is not None else ()), *options),

@@ -65,14 +65,16 @@ def page_url(rule: Rule) -> str:
 
 def sections(rule: Rule) -> Iterator[Section]:
     """All that is known of a rule, under ruff's headings."""
-    told = f" Of the bundled checks, `{rule.reported_by}` fails for it." if rule.reported_by else ""
+    reported = (
+        f" Of the bundled checks, `{rule.reported_by}` fails for it." if rule.reported_by else ""
+    )
     yield Section(
         "What it does",
-        f"{rule.summary}\n\nSeverity: {rule.severity}. About {_SCOPES[rule.scope]}.{told}",
+        f"{rule.summary}\n\nSeverity: {rule.severity}. About {_SCOPES[rule.scope]}.{reported}",
     )
     yield Section("Why is this bad?", rule.reason)
     yield Section("Example", _example(rule.failing))
-    yield Section("Use instead", _example(rule.mended))
+    yield Section("Use instead", _example(rule.fixed))
     yield Section(
         "Fixable",
         "Where it is safe, `--fix` makes this change." if rule.fixable else "No.",

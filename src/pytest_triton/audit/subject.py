@@ -66,7 +66,7 @@ class Subject:
 
     @property
     def is_known(self) -> bool:
-        """Whether the config could be read, and tells what runs the model."""
+        """Whether the config could be read, and says what runs the model."""
         return self.model.readable and bool(self.declared.backend or self.declared.is_ensemble)
 
     @property

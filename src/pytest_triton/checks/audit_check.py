@@ -21,7 +21,7 @@ _FALLBACKS = ("TRT101", "TRT102", "TRT524")
 def audit_findings(
     session: TritonSession, checked: CheckedDeployment, model: Model, *, fallback_allowed: bool
 ) -> list[Diagnostic]:
-    """The findings about a model that no other bundled check tells, the worst first.
+    """The findings about a model that no other bundled check reports, the worst first.
 
     Those about the repository as a whole come with its first model.
     """
@@ -42,5 +42,5 @@ def audit_text(finding: Diagnostic, start: Path) -> str:
         lines += ["", textwrap.indent(finding.lines, "    ")]
     if finding.model:
         lines += ["", f"More: python -m pytest_triton audit --explain {finding.rule}"]
-        lines += [f"If it is meant: a comment there, `# triton: ignore {finding.rule}`"]
+        lines += [f"To ignore it: a comment there, `# triton: ignore {finding.rule}`"]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""A server died of its models: which ones, found by giving servers parts of them.
+"""A server crashed on its models: which ones, found by giving servers parts of them.
 
 A crash may be by chance, as in core's race when it refuses models: then the same models live at
 another try. Else the models are tried in halves. Each start counts, and there is a limit.
@@ -51,7 +51,7 @@ class _Search:
         return False
 
     def search(self, names: Sequence[str]) -> None:
-        """Find the culprits among models of which a server died."""
+        """Find the culprits among models that a server crashed on."""
         if len(names) == 1 or self.starts >= MOST_STARTS:
             if self.starts >= MOST_STARTS and len(names) > 1:
                 self.certain = False
@@ -69,7 +69,7 @@ class _Search:
 
 
 def find_culprits(names: Sequence[str], lives: Lives) -> Culprits:
-    """The models of which a server died once, when it was given all of these.
+    """The models that a server crashed on once, when it was given all of these.
 
     None are found where it lives at another try.
     """

@@ -24,7 +24,7 @@ from pytest_triton.placement.hardware import NO_GPU, HardwareRequest
 from pytest_triton.placement.outcome import SERVICES, ServiceOutcome, service_outcome
 from pytest_triton.placement.predict import predict_all
 from pytest_triton.servers.process.discovery import find_tritonserver
-from pytest_triton.servers.server_errors import ServerDied
+from pytest_triton.servers.server_errors import ServerExited
 
 _NOT_LOADED = "models not loaded"  # the cause of an exit: exit_diagnosis
 _MOST_SIMULATED = 16
@@ -64,11 +64,11 @@ class DeploymentCheck:
             raise NotMounted(
                 f"{deployed.place('command')}: the arguments of tritonserver aren't known: "
                 f"{deployed.unknown}.",
-                cure="write them in the file as they are",
+                fix="write them in the file as they are",
             )
         if deployed.bad_arguments is not None:
             bad = deployed.bad_arguments
-            raise NotMounted(f"{deployed.place('command')}: {bad.what}", cure=bad.cure)
+            raise NotMounted(f"{deployed.place('command')}: {bad.what}", fix=bad.fix)
         paths = repository_paths(deployed, dict(self.session.settings.deployment_repo))
         text = ":".join(map(str, paths))
         return CheckedDeployment.read(
@@ -107,8 +107,8 @@ class DeploymentCheck:
         names = [model.name for model in self.checked.repository.models]
         try:
             running = self.session.pool.get(spec)
-        except ServerDied as death:
-            if death.cause != _NOT_LOADED:
+        except ServerExited as error:
+            if error.cause != _NOT_LOADED:
                 raise
             found = find_tritonserver(settings.binary, settings.version)
             traits = replace(self.checked.traits, version=read_version(found.version) or (2, 51, 0))

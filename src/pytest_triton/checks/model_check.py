@@ -18,8 +18,8 @@ from pytest_triton.checks.result import NO_HARDWARE, CheckResult, ConfigFacts, U
 from pytest_triton.checks.unserved import HEADLINE, Unserved, unserved
 from pytest_triton.placement.advice import (
     Advice,
-    cure,
-    cure_verdict,
+    advise,
+    advise_on_verdict,
     instance_group_lines,
 )
 from pytest_triton.placement.compare import Observed, Verdict, compare
@@ -55,14 +55,14 @@ _LACKING: dict[str, Unproven] = {
 _OF_GROUPS = ("cpu-with-gpus", "model-with-gpus", "gpu-id", "kind", "profile")
 _NOT_LOADED = Advice(
     "The repository has this model, and the running server doesn't serve it: it was not deployed, "
-    "not loaded, or could not be read (only the server's log tells). Deploy it and load it, or "
+    "not loaded, or could not be read (only the server's log says so). Deploy it and load it, or "
     "check the repository that the server really has."
 )
 
 
-_DIES = Advice(
+_CRASHES = Advice(
     "It was left out, so that the other models could be proven. A server that loads it in "
-    "production dies as well, with all its models: look for what is unusual in its config, such as "
+    "production ends as well, with all its models: look for what is unusual in its config, such as "
     "very large dims, counts or warm-up data, and correct that."
 )
 _OTHER_RELEASE = Advice(
@@ -80,7 +80,7 @@ class Reported:
 
 
 Answer = str | Reported
-"""The text of a failure, "" when there is nothing to complain about."""
+"""The text of a failure, "" when nothing is wrong."""
 
 
 class Runs(Protocol):
@@ -146,10 +146,10 @@ class ModelCheck:
                     *said,
                 ]
             )
-        if self.model.name in self._checked.held_back:
+        if self.model.name in self._checked.excluded:
             return _text(
                 "can't be served beside other models, so no server was given it",
-                [self._config_fact, ("why", self._checked.held_back[self.model.name])],
+                [self._config_fact, ("why", self._checked.excluded[self.model.name])],
                 "",
                 None,
             )
@@ -189,7 +189,7 @@ class ModelCheck:
                 ("2 GPUs", f"{on_gpus}"),
             ],
             on_cpu.refusal.text if on_cpu.refusal else "",
-            cure(declared, on_cpu),
+            advise(declared, on_cpu),
             [
                 f"Or, if this model may run on the CPU: triton_allow_fallback = {self.model.name}",
                 "(in pytest's ini file; patterns such as tokenizer_* are allowed).",
@@ -199,7 +199,7 @@ class ModelCheck:
         )
 
     def audit_failure(self) -> Answer:
-        """What the audit finds that no other check tells; what is less than an error is noted."""
+        """What the audit finds that no other check reports; what is less than an error is noted."""
         declared = self._checked.declared.get(self.model.name)
         if declared is None or not (declared.backend or declared.is_ensemble):
             return self._nothing_to("audit")
@@ -213,20 +213,20 @@ class ModelCheck:
     def placement_failure(self, hardware: HardwareRequest) -> Answer:
         """How what a server did differs from what Triton's rules say."""
         declared = self._checked.declared.get(self.model.name)
-        held_back = self._checked.held_back
-        if declared is None or self.model.refusal is not None or self.model.name in held_back:
+        excluded = self._checked.excluded
+        if declared is None or self.model.refusal is not None or self.model.name in excluded:
             self._unproven = "not served"
             return self._nothing_to("place")
         seen = self._session.seen(self._checked, hardware)
-        if seen.died:
-            answer = self._died(seen, hardware)
+        if seen.crashed:
+            answer = self._crashed(seen, hardware)
             if answer is not None:
                 return answer
         predicted = seen.predicted[self.model.name]
         observed = seen.observed[self.model.name]
         verdict = compare(declared, predicted, observed)
         self._seen, self._verdict = seen, verdict
-        self._notes = tuple([note for note in seen.notes if not self._session.is_told(note)])
+        self._notes = tuple([note for note in seen.notes if not self._session.was_reported(note)])
         lacking = self._lacking(observed)
         nowhere = None
         by_release = self._session.by_run_release(self._checked, seen, self.model.name)
@@ -238,7 +238,7 @@ class ModelCheck:
                     self._config_fact,
                     ("hardware", hardware.label),
                     ("predicted", f"{by_release}  (release {self._checked.release})"),
-                    ("observed", f"{observed}  ({observed.proof_in_words})"),
+                    ("observed", f"{observed}  ({observed.proof_text})"),
                     ("server", f"{seen.server}, {seen.run}"),
                 ],
                 observed.refusal.text if observed.refusal else "",
@@ -272,19 +272,19 @@ class ModelCheck:
                 ("hardware", label),
                 ("declared", _declaration(declared)),
                 ("predicted", str(predicted)),
-                ("observed", f"{observed}  ({observed.proof_in_words})"),
-                *(("witness", str(one)) for one in observed.testimonies),
+                ("observed", f"{observed}  ({observed.proof_text})"),
+                *(("evidence", str(one)) for one in observed.observations),
                 ("server", f"{seen.server}, {seen.run}"),
             ],
             observed.refusal.text if observed.refusal else "",
-            advice or cure_verdict(verdict) or cure(declared, predicted),
+            advice or advise_on_verdict(verdict) or advise(declared, predicted),
         )
 
     def no_answer(self, error: PytestTritonError) -> str:
         """Why no server could be asked: in full the first time, then in a line."""
         self._unproven = "no server"
-        if self._session.is_told(error):
-            return f"no server to ask: {error.what.splitlines()[0]} (told in full above)"
+        if self._session.was_reported(error):
+            return f"no server to ask: {error.what.splitlines()[0]} (reported in full above)"
         return f"no server to ask\n\n{error}"
 
     def result(self, test: str, hardware: HardwareRequest | None, *, failed: bool) -> CheckResult:
@@ -357,29 +357,31 @@ class ModelCheck:
         facts = [self._config_fact, ("declared", declared), *nowhere.facts]
         return _text(HEADLINE, facts, "", nowhere.advice, nowhere.more)
 
-    def _died(self, seen: Seen, hardware: HardwareRequest) -> Answer | None:
-        """A server dies of the model, or of one that it is made of; None if of neither."""
+    def _crashed(self, seen: Seen, hardware: HardwareRequest) -> Answer | None:
+        """A server crashes on the model, or a model that it is made of; None if of neither."""
         name = self.model.name
-        if name in seen.died:
+        if name in seen.crashed:
             self._unproven = "not served"
-            self._notes = tuple([note for note in seen.notes if not self._session.is_told(note)])
+            self._notes = tuple(
+                [note for note in seen.notes if not self._session.was_reported(note)]
+            )
             return _text(
-                "the server dies of it",
+                "the server crashes on it",
                 [
                     self._config_fact,
                     ("hardware", hardware.label),
                     ("declared", _declaration(self._checked.declared[name])),
                     ("server", f"{seen.server}, {seen.run}"),
-                    ("why", seen.died[name]),
+                    ("why", seen.crashed[name]),
                 ],
                 "",
-                _DIES,
+                _CRASHES,
             )
         for step in with_models(name, self._checked.declared):
             model = next(one for one in self._checked.repository.models if one.name == step)
-            if step in seen.died and self._runs(model, "test_placement", hardware):
+            if step in seen.crashed and self._runs(model, "test_placement", hardware):
                 return self._reported(
-                    f"the server dies of its model {step}, see test_placement[{hardware.id}] of "
+                    f"the server crashes on its model {step}, see test_placement[{hardware.id}] of "
                     f"{step}"
                 )
         return None
@@ -411,8 +413,8 @@ class ModelCheck:
                 what = "config is invalid"
             return self._reported(f"{what}, see test_config")
         problems = [str(one) for one in self.model.problems if one.refuses]
-        if self.model.name in self._checked.held_back and not problems:
-            problems = [self._checked.held_back[self.model.name]]
+        if self.model.name in self._checked.excluded and not problems:
+            problems = [self._checked.excluded[self.model.name]]
         first = f"nothing to {verb}, since Triton can't take the model as it is"
         return "\n\n".join([first, f"  config  {self._place}", *problems])
 

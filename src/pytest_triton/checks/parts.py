@@ -1,4 +1,4 @@
-"""A server that is given only some of its models, to find those of which it dies."""
+"""A server that is given only some of its models, to find those that it crashes on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pytest_triton.checks.crash_search import Culprits
 from pytest_triton.repository import Model
-from pytest_triton.servers.server_errors import ServerDied
+from pytest_triton.servers.server_errors import ServerExited
 from pytest_triton.servers.spec import ServerSpec
 
 _MOST_NAMES = 20
@@ -45,8 +45,8 @@ class Parts:
         )
 
 
-def died_texts(found: Culprits, known: Collection[str], error: ServerDied) -> Mapping[str, str]:
-    """Of each model of which the server dies: what was seen. `known` were found before."""
+def crash_texts(found: Culprits, known: Collection[str], error: ServerExited) -> Mapping[str, str]:
+    """Of each model that the server crashes on: what was seen. `known` were found before."""
     how = error.what.partition("\n")[0]
     texts = dict.fromkeys(known, how)
     for group in found.groups:
@@ -58,8 +58,8 @@ def died_texts(found: Culprits, known: Collection[str], error: ServerDied) -> Ma
 
 
 def crash_note(spec: ServerSpec, culprits: Collection[str], found: Culprits) -> str:
-    """What a run tells of it, in a line."""
-    what = f"{spec.hardware.label}: the server died at its start"
+    """What a run reports it, in a line."""
+    what = f"{spec.hardware.label}: the server exited at its start"
     if not culprits:
         return f"{what}, and with the same models it lived at another: a crash by chance"
     starts = f" ({found.starts} more starts)" if found.groups else ""

@@ -15,7 +15,7 @@ from pytest_triton.checks.result import (
 
 if TYPE_CHECKING:
     from pytest_triton.checks.run import Seen
-    from pytest_triton.placement.compare import Observed, Testimony, Verdict
+    from pytest_triton.placement.compare import Observation, Observed, Verdict
     from pytest_triton.placement.declared import Declared
     from pytest_triton.placement.hardware import Hardware, HardwareRequest
     from pytest_triton.placement.predict import Prediction, ServerTraits
@@ -48,7 +48,7 @@ def placement_fields(seen: Seen, verdict: Verdict) -> dict[str, Any]:
         "observed": _observed_outcome(observed, predicted),
         "headline": verdict.headline,
         "proof": observed.proof,
-        "evidence": tuple([Evidence(one.witness, _report(one)) for one in observed.testimonies]),
+        "evidence": tuple([Evidence(one.source, _report(one)) for one in observed.observations]),
         "server": seen.facts,
         "run": seen.run,
     }
@@ -78,10 +78,10 @@ def _observed_outcome(observed: Observed, prediction: Prediction) -> Outcome:
     )
 
 
-def _report(one: Testimony) -> str:
+def _report(one: Observation) -> str:
     """What a piece of evidence says in a few words, and its own where those are others."""
     says = one.says
-    return says if one.words in ("", says) else f"{says} ({one.words})"
+    return says if one.text in ("", says) else f"{says} ({one.text})"
 
 
 def server_facts(server: RunningServer, hardware: Hardware, traits: ServerTraits) -> ServerFacts:

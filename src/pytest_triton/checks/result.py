@@ -119,7 +119,7 @@ class Outcome(Struct, frozen=True, omit_defaults=True, gc=False):
     """What a model comes to on some hardware, predicted or observed.
 
     `placement` has the instances of a model that is served, `reason` (a class, as `no-gpu`) and
-    `text` (Triton's own words) are those of a refusal. `state` is the repository index's, empty in
+    `text` (Triton's own text) are those of a refusal. `state` is the repository index's, empty in
     a prediction. `fallback`: on the CPU only because there was no GPU.
     """
 
@@ -165,7 +165,7 @@ class CheckResult(Struct, frozen=True, omit_defaults=True, gc=False):
     `evidence` and `server` belong to test_placement, once a server was asked; `unproven` says why
     one was not, or why its answer proves nothing. `reported_elsewhere` names the check that a
     skipped one left its failure to. `findings` are the audit's, `notes` what else is
-    worth knowing about the server, each told once in a run.
+    worth knowing about the server, each reported once in a run.
 
     `identity` stands for all that decides about the model (`plan.identity`), `run` for what the
     server was, or would have been.

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_triton.checks.crash_search import SAME_AGAIN, find_culprits
-from pytest_triton.checks.parts import Parts, crash_note, died_texts
+from pytest_triton.checks.parts import Parts, crash_note, crash_texts
 from pytest_triton.checks.placement_result import server_facts
 from pytest_triton.checks.release import THE_SERVER, release_of
 from pytest_triton.checks.result import CheckResult, ServerFacts
 from pytest_triton.diagnostics.diagnostic import Diagnostic
-from pytest_triton.errors import PytestTritonError, tells_all
+from pytest_triton.errors import PytestTritonError, says_all
 from pytest_triton.options.production_arguments import command_line, server_arguments
 from pytest_triton.options.settings import Backends, Settings
 from pytest_triton.options.values import Deployment
@@ -48,14 +48,14 @@ from pytest_triton.repository.refusals import (
 )
 from pytest_triton.servers.pool import Pool, ServerPool
 from pytest_triton.servers.running_server import RunningServer
-from pytest_triton.servers.server_errors import ServerDied
+from pytest_triton.servers.server_errors import ServerExited
 from pytest_triton.servers.spec import ServerSpec
 
 if TYPE_CHECKING:
     from pytest_triton.diagnostics.diagnostic import Diagnostic
 
 
-__tracebackhide__ = tells_all
+__tracebackhide__ = says_all
 
 _MOST_NAMES = 20  # of models, in a note
 _MOST_INSTANCES = 2000  # of one model; more take a test server minutes or all memory
@@ -70,7 +70,7 @@ class NotLoaded(PytestTritonError):
 
 
 class NamesInNamespaces(PytestTritonError):
-    """A server serves several models of one name, which the plugin can't tell apart."""
+    """A server serves several models of one name, which the plugin can't distinguish."""
 
 
 class NotForAttached(PytestTritonError):
@@ -150,7 +150,7 @@ class CheckedDeployment:
 
     @cached_property
     def completed_json(self) -> tuple[tuple[str, str], ...]:
-        """What stand-ins are told of the configs that real backends would complete."""
+        """What stand-ins know of the configs that real backends would complete."""
         return as_json(self.predicted.completed) if self.stand_ins else ()
 
     @cached_property
@@ -197,7 +197,7 @@ class CheckedDeployment:
         return with_known_backends(traits, self.own_backends)
 
     @cached_property
-    def held_back(self) -> Mapping[str, str]:
+    def excluded(self) -> Mapping[str, str]:
         """Models that no server is given, since it would not serve the others either: name -> why.
 
         Triton crashes on some configs, hangs on some directories, and its real python backend
@@ -230,14 +230,14 @@ class CheckedDeployment:
         return found
 
     def refused_everywhere(self, model: str) -> Diagnostic | None:
-        """The refusal that no hardware mends, also that of an ensemble for its models' sake."""
+        """The refusal on any hardware, also that of an ensemble for its models' sake."""
         return self.predicted.refused(self.traits).get(model)
 
     @cached_property
     def left_out(self) -> tuple[Path, ...]:
         """What no server must see of the repositories."""
         models = self.repository.models
-        paths = [model.directory for model in models if model.name in self.held_back]
+        paths = [model.directory for model in models if model.name in self.excluded]
         paths += [problem.path for problem in self.repository.problems]
         return tuple(sorted(paths))
 
@@ -273,9 +273,9 @@ class Seen:
     """What one server made of a deployment, beside what was predicted of just that server.
 
     `facts` and `traits` are the server's, the latter its release and build; `run` says whether it
-    is a real run or a rehearsal. `notes` are what else is worth telling of an attached one: its
-    GPUs, as far as it tells, and what else it serves. `died` are models that it wasn't given, since
-    it dies of them, with what was seen.
+    is a real run or a rehearsal. `notes` are what else is worth a note on an attached one: the
+    GPUs that it reports, and what else it serves. `crashed` are models that it wasn't given, since
+    it crashes on them, with what was seen.
     """
 
     facts: ServerFacts
@@ -284,7 +284,7 @@ class Seen:
     observed: Mapping[str, Observed]
     predicted: Mapping[str, Prediction]
     notes: tuple[str, ...] = ()
-    died: Mapping[str, str] = field(default_factory=dict)
+    crashed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def server(self) -> str:
@@ -298,7 +298,7 @@ Everywhere = Mapping[HardwareRequest, Mapping[str, Prediction]]
 
 
 class PollRefusal(NamedTuple):
-    """Triton's words about a model that it did not even try to load."""
+    """Triton's text about a model that it did not even try to load."""
 
     server: str
     text: str
@@ -325,7 +325,7 @@ class TritonSession:
         self.keeps_servers = False
         self._predicted: dict[tuple[CheckedDeployment, ServerTraits], Everywhere | None] = {}
         self._runs: dict[tuple[CheckedDeployment, HardwareRequest], str] = {}
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self.about_models: dict[Path, CheckResult] = {}  # by the models' directories
 
     @cached_property
@@ -384,11 +384,11 @@ class TritonSession:
                 raise PatternUnused(
                     f"{option}: no model is called {pattern!r}",
                     tried=[f"the models that there are: {', '.join(names[:20])}"],
-                    cure="correct the pattern, or remove it if the model is gone",
+                    fix="correct the pattern, or remove it if the model is gone",
                 )
 
     def audited(self, checked: CheckedDeployment) -> Mapping[Path | None, Sequence[Diagnostic]]:
-        """What the audit finds that no other check tells, by the directory of the model it is
+        """What the audit finds that no other check reports, by the directory of the model it is
         about; under None what is about all of them. Audited at the first use.
         """
         if checked not in self._audited:
@@ -412,7 +412,7 @@ class TritonSession:
         if hardware.is_own:
             raise NotForAttached(
                 "gpus='own' are those of a running server, and this one is started by pytest",
-                cure="name the running server's URL, or other hardware",
+                fix="name the running server's URL, or other hardware",
             )
         return ServerSpec(
             repositories=checked.deployment.paths,
@@ -452,7 +452,7 @@ class TritonSession:
         """What a server with this hardware made of the deployment's models.
 
         The first call starts the servers for all hardware of the run, side by side. Raises the
-        PytestTritonError that kept the server from telling, at every call.
+        PytestTritonError that kept the server from answering, at every call.
         """
         key = (checked, hardware)
         if key not in self._seen:
@@ -540,10 +540,10 @@ class TritonSession:
         same = found.refusal is not None and found.refusal.reason == predicted.refusal.reason
         return None if same else found
 
-    def is_told(self, what: PytestTritonError | str) -> bool:
-        """Whether this error or text has been told before; asking tells it."""
-        known = str(what) in self._told
-        self._told.add(str(what))
+    def was_reported(self, what: PytestTritonError | str) -> bool:
+        """Whether this error or text was reported before; from now on it was."""
+        known = str(what) in self._reported
+        self._reported.add(str(what))
         return known
 
     def close(self) -> None:
@@ -569,15 +569,15 @@ class TritonSession:
     def _look(self, checked: CheckedDeployment, spec: ServerSpec) -> Seen:
         try:
             return self._look_once(checked, spec)
-        except ServerDied as error:
+        except ServerExited as error:
             if error.cause != "crash":
                 raise
             return self._look_without_culprits(checked, spec, error)
 
     def _look_without_culprits(
-        self, checked: CheckedDeployment, spec: ServerSpec, error: ServerDied
+        self, checked: CheckedDeployment, spec: ServerSpec, error: ServerExited
     ) -> Seen:
-        """What a server makes of the models but those of which it dies.
+        """What a server makes of the models but those that it crashes on.
 
         Raises the error of the first crash if no models can be found to leave out.
         """
@@ -589,7 +589,7 @@ class TritonSession:
             part = parts.only(names, attempt + 1)
             try:
                 self.pool.get(part)
-            except ServerDied as again:
+            except ServerExited as again:
                 if again.cause != "crash":
                     raise
                 return False
@@ -603,12 +603,12 @@ class TritonSession:
         for attempt in range(SAME_AGAIN if rest else 0):
             try:
                 seen = self._look_once(checked, parts.only(rest, attempt + 1))
-            except ServerDied as again:
+            except ServerExited as again:
                 if again.cause != "crash":
                     raise
                 continue
             notes = (*seen.notes, crash_note(spec, culprits, found))
-            return replace(seen, notes=notes, died=died_texts(found, known, error))
+            return replace(seen, notes=notes, crashed=crash_texts(found, known, error))
         raise error
 
     def _look_once(self, checked: CheckedDeployment, spec: ServerSpec) -> Seen:
@@ -644,7 +644,7 @@ def _audit(
 
 
 def look(checked: CheckedDeployment, server: RunningServer, hardware: Hardware) -> Seen:
-    """What a running server made of the deployment's models, by all witnesses."""
+    """What a running server made of the deployment's models, by all evidence."""
     from pytest_triton.evidence.observe import observe, traits_of
 
     traits = traits_of(server)
@@ -659,16 +659,16 @@ def look(checked: CheckedDeployment, server: RunningServer, hardware: Hardware) 
 
 
 def _notes(checked: CheckedDeployment, server: RunningServer) -> tuple[str, ...]:
-    """What else is worth telling of an attached server."""
+    """What else is worth reporting of an attached server."""
     from pytest_triton.evidence.observe import served_models
-    from pytest_triton.evidence.usable_gpus import told_by
+    from pytest_triton.evidence.usable_gpus import reported_by
 
     known = {model.name for model in checked.repository.models}
     others = [name for name in served_models(server) if name not in known]
     notes = [f"{server.description}: {note}" for note in server.notes]
     notes.append(
-        f"{server.description} tells of: {told_by(server)}; its log can't be read, so that one "
-        "witness tells where a model runs"
+        f"{server.description} reports: {reported_by(server)}; its log can't be read, so that one "
+        "source shows where a model runs"
     )
     if others:  # not a failure: other projects may deploy to the same server
         shown = ", ".join(others[:_MOST_NAMES]) + (", ..." if len(others) > _MOST_NAMES else "")
@@ -682,16 +682,16 @@ def _notes(checked: CheckedDeployment, server: RunningServer) -> tuple[str, ...]
 def _attached_spec(
     checked: CheckedDeployment, hardware: HardwareRequest, settings: Settings
 ) -> ServerSpec:
-    wish = ""
+    need = ""
     if not hardware.holds_attached:
-        wish = f"gpus={str(hardware)!r}"
+        need = f"gpus={str(hardware)!r}"
     elif checked.backends == "stand-in":
-        wish = "backends='stand-in'"
-    if wish:
+        need = "backends='stand-in'"
+    if need:
         raise NotForAttached(
-            f"This test wants {wish}, and the server at {settings.server} is a running one, which "
+            f"This test wants {need}, and the server at {settings.server} is a running one, which "
             "has what it has.",
-            cure="run this test without --triton-server, or give it a server of its own with "
+            fix="run this test without --triton-server, or give it a server of its own with "
             "server='process' (marker triton, make_triton_server)",
         )
     return ServerSpec(
@@ -717,12 +717,12 @@ def _broken_entry(problem: Diagnostic) -> Model:
 
 def _check_namespaces(checked: CheckedDeployment) -> None:
     counts = Counter(model.name for model in checked.repository.models)
-    twins = sorted(name for name, count in counts.items() if count > 1)
-    if twins:
+    twice = sorted(name for name, count in counts.items() if count > 1)
+    if twice:
         raise NamesInNamespaces(
-            f"With --model-namespacing tritonserver serves several models called {twins[0]}, and "
-            "pytest-triton tells models by their names.",
-            cure="check the repositories one by one, with a --triton-repo each",
+            f"With --model-namespacing tritonserver serves several models called {twice[0]}, and "
+            "pytest-triton knows models by their names.",
+            fix="check the repositories one by one, with a --triton-repo each",
         )
 
 
@@ -739,7 +739,7 @@ def _loaded_only(checked: CheckedDeployment, loads: Sequence[str]) -> CheckedDep
         raise NotLoaded(
             f"{what}.",
             tried=[f"the models that there are: {', '.join(names[:_MOST_NAMES])}"],
-            cure="correct the server's arguments"
+            fix="correct the server's arguments"
             if missing
             else "name the models that production loads (--load-model=NAME, * for all); what is "
             "loaded later, through the API, can't be known here",

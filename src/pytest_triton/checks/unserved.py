@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_triton.placement.advice import Advice, cure
+from pytest_triton.placement.advice import Advice, advise
 from pytest_triton.placement.hardware import MAX_SIMULATED_GPUS, HardwareRequest
 from pytest_triton.placement.unserved import (
     deciding,
@@ -47,7 +47,7 @@ def unserved(
 ) -> Unserved | None:
     """What is to be said of a model on the hardware that decides; None if all is well.
 
-    What no hardware mends is said by test_config; that an attached server has to serve everything,
+    What no hardware fixes is left to test_config; that an attached server has to serve everything,
     if it isn't said what it has, by its own check.
     """
     if predicted.ready or deciding(session.settings.gpus, predicted.server) != hardware:
@@ -84,7 +84,7 @@ def _is_ready(name: str, everywhere: Everywhere) -> bool:
 
 def _advice(predicted: Prediction, fewest: int | None, session: TritonSession) -> Advice | None:
     if fewest is None:
-        return cure(predicted.declared, predicted)
+        return advise(predicted.declared, predicted)
     options = options_for(fewest, session.settings.gpus)
     if fewest > MAX_SIMULATED_GPUS:
         cause = (

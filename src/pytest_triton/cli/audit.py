@@ -1,4 +1,4 @@
-"""`python -m pytest_triton audit`: what a reader of the configs can see, without a server.
+"""`python -m pytest_triton audit`: what can be seen in the configs, without a server.
 
 Exit codes: 0 if nothing is as bad as `--fail-on` says (errors by default); 1 if something is; 2 if
 a repository can't be read, or for wrong usage.
@@ -8,8 +8,8 @@ With `--format json` one object goes to standard output. Its keys are stable; ne
     format       1
     target       the number of GPUs of production, or null
     findings     the worst first: a list of {rule, name, severity, model, path, line, column,
-                 message, mend, fixable, told_by} (model: "" for what concerns the whole
-                 repository; line, column: from 1, or null; told_by: the bundled check of
+                 message, fix, fixable, reported_by} (model: "" for what concerns the whole
+                 repository; line, column: from 1, or null; reported_by: the bundled check of
                  --triton-repo that fails for the same cause, or "")
     counts       {error, warning, note}
     fixed        the paths that --fix has changed
@@ -57,7 +57,7 @@ _WIDTH = 92
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Look for every risk that a reader of the configs can see. No server is started and no "
+        "Look for every risk that can be seen in the configs. No server is started and no "
         "model is run. Exit code 1 if there is an error (see --fail-on), 2 if a repository can't "
         "be read."
     )
@@ -106,7 +106,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="error",
         help="the least severity that makes the exit code 1 (default: error)",
     )
-    parser.add_argument("--fix", action="store_true", help="mend what is safe to mend, in place")
+    parser.add_argument(
+        "--fix", action="store_true", help="apply the fixes that are safe, in place"
+    )
     parser.add_argument(
         "--explain", metavar="RULE", help="show the page of a rule, instead of an audit"
     )
@@ -290,7 +292,7 @@ def _explained(name: str) -> str:
             return explanation(rule, _WIDTH)
     raise UnknownRule(
         f"there is no rule {name!r}",
-        cure=f"the rules: {', '.join(rule.id for rule in RULES)}",
+        fix=f"the rules: {', '.join(rule.id for rule in RULES)}",
     )
 
 
@@ -306,7 +308,7 @@ def _text(
     for path in fixed:
         yield f"fixed: {shown_path(path)}"
     if arguments.fix and not fixed:
-        yield "nothing was fixed: --fix mends only what can change no placement"
+        yield "nothing was fixed: --fix changes only what can't change a placement"
     for finding in findings:
         who = f"{printable(finding.model)}: " if finding.model else ""
         yield f"{finding.place}: {finding.rule} {finding.name} ({finding.severity})"
@@ -320,7 +322,7 @@ def _text(
     fixable = sum(bool(finding.edits) for finding in findings)
     yield (
         f"{models} model{'s' if models != 1 else ''}: {counted or 'nothing found'}"
-        + (f"; {fixable} can be mended with --fix" if fixable else "")
+        + (f"; {fixable} can be fixed with --fix" if fixable else "")
         + f"; Triton {arguments.release}"
     )
 
@@ -352,9 +354,9 @@ def as_json(
                 "line": one.line,
                 "column": one.column,
                 "message": one.message,
-                "mend": one.lines,
+                "fix": one.lines,
                 "fixable": bool(one.edits),
-                "told_by": one.reported_by,
+                "reported_by": one.reported_by,
             }
             for one in findings
         ],

@@ -9,7 +9,7 @@ _ANSWER = 60.0  # seconds, for each answer of Docker
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Remove the containers that are kept for reuse, and those whose pytest has died. "
+        "Remove the containers that are kept for reuse, and those whose pytest has ended. "
         "Containers of a pytest that runs are left alone, and so are all that aren't "
         "pytest-triton's."
     )

@@ -76,21 +76,21 @@ def _text(found: Difference) -> Iterator[str]:
         if len(found.changes) > _MOST_ROWS:
             yield f"... and {len(found.changes) - _MOST_ROWS} more"
         yield ""
-        yield from _words(found)
+        yield from _reasons(found)
     plural = "s" if len(found.changes) != 1 else ""
     yield f"{len(found.changes)} placement{plural} changed, {found.same} did not"
 
 
-def _words(found: Difference) -> Iterator[str]:
-    """Triton's words on models that were served before and no longer are."""
-    told = [
+def _reasons(found: Difference) -> Iterator[str]:
+    """Triton's text on models that were served before and no longer are."""
+    reported = [
         f"  {printable(change.model)}, {_hardware(change)}: {printable(change.after.observed.text)}"
         for change in found.changes[:_MOST_ROWS]
         if change.after is not None and change.after.observed and change.after.observed.text
     ]
-    if told:
+    if reported:
         yield "Triton says:"
-        yield from told
+        yield from reported
         yield ""
 
 

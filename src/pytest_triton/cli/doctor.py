@@ -1,7 +1,7 @@
 """`python -m pytest_triton doctor`: what this machine can run, and why not.
 
 Exit codes: 0 if all that is required can run here; 1 if something of it can't (the output names
-it, with the cure); 2 for wrong usage. Without --require it is required that a model repository can
+it, with the fix); 2 for wrong usage. Without --require it is required that a model repository can
 be checked at all: by a rehearsal or in a container. Warnings never change the exit code.
 
 Nothing is changed, pulled or installed. The tritonserver that is found is started once with
@@ -14,7 +14,7 @@ With `--json` one object goes to standard output. Its keys are stable; new ones 
                {possible, what, lacks, limits} (lacks: the findings that are missing for it;
                limits: those with a warning)
     gpus       how many real GPUs a tritonserver could use
-    findings   a list: {name, status, text, cure, facts} (status: "ok", "warning" or "missing";
+    findings   a list: {name, status, text, fix, facts} (status: "ok", "warning" or "missing";
                facts: an object that depends on the finding)
     required   a list of texts
     unmet      those of them that this machine can't do
@@ -43,7 +43,7 @@ _MARKS = {"ok": "ok", "warning": "warning", "missing": "MISSING"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Show what this machine can run and why not, each with its cure: rehearsals, real "
+        "Show what this machine can run and why not, each with its fix: rehearsals, real "
         "backends, GPUs, containers. Nothing is changed. Exit code 0 if all that is required can "
         "run here, else 1."
     )
@@ -144,7 +144,7 @@ def as_json(
                 "name": one.name,
                 "status": one.status,
                 "text": one.text,
-                "cure": one.cure,
+                "fix": one.fix,
                 "facts": dict(one.facts),
             }
             for one in diagnosis.findings
@@ -176,8 +176,8 @@ def _text(diagnosis: Diagnosis) -> Iterator[str]:
 def _finding(finding: Finding, width: int) -> Iterator[str]:
     start = f"  {_MARKS[finding.status]:7}  {finding.name:{width}}  "
     yield from _wrapped(printable(finding.text), start)
-    if finding.cure:
-        yield from _wrapped(f"cure: {printable(finding.cure)}", " " * len(start))
+    if finding.fix:
+        yield from _wrapped(f"fix: {printable(finding.fix)}", " " * len(start))
 
 
 def _wrapped(text: str, start: str) -> list[str]:

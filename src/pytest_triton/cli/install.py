@@ -62,7 +62,7 @@ def _install(name: str | None, wheel: Path | None) -> int:
         if name is not None and held != release:
             raise ConflictingArguments(
                 f"{wheel} holds {held}, not the wanted {release.version}.",
-                cure=f"leave out {name}, or give the file {release.wheel}.",
+                fix=f"leave out {name}, or give the file {release.wheel}.",
             )
         release = held
     if found := releases.installed_release(release):

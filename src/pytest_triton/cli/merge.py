@@ -18,7 +18,7 @@ the old one.
 `--output` writes one ledger of all, which `report`, `diff` and `merge` take; `--html` and
 `--markdown` write the verdict for people. `--json` prints
 {format, ok, counts, cells, missing, failures, failed_runs, unknown, remarks, jobs}; a cell is
-{deployment, model, gpus, state, ok, words, note, job}, its state "real", "rehearsed", "failed",
+{deployment, model, gpus, state, ok, message, note, job}, its state "real", "rehearsed", "failed",
 "fallback", "other outcome", "other identity" or "never".
 """
 
@@ -119,7 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
             ]
         )
         if not ledger.jobs:
-            raise LedgerUnusable("The ledgers tell of no job.", cure="run the jobs again")
+            raise LedgerUnusable("The ledgers have no job.", fix="run the jobs again")
         if arguments.output is not None:
             write_ledger(arguments.output, ledger)
     except PytestTritonError as error:
@@ -160,7 +160,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     try:
         return needs_of(read_json(arguments.plan))
     except PlanUnusable as error:
-        raise PlanUnusable(f"{arguments.plan}: {error.what}", cure=error.cure) from None
+        raise PlanUnusable(f"{arguments.plan}: {error.what}", fix=error.fix) from None
 
 
 def _files(given: Sequence[Path]) -> list[Path]:
@@ -171,7 +171,7 @@ def _files(given: Sequence[Path]) -> list[Path]:
         if not inside:
             raise LedgerUnusable(
                 f"{path} holds no .json file.",
-                cure="check that the jobs wrote their ledgers and that these were fetched",
+                fix="check that the jobs wrote their ledgers and that these were fetched",
             )
         for one in inside:
             found.setdefault(os.path.realpath(one), one)
@@ -184,7 +184,7 @@ def _files(given: Sequence[Path]) -> list[Path]:
 def _text(found: Assessment, proof: Proof) -> Iterator[str]:
     yield from _table(found)
     yield ""
-    yield from (f"{number:5}  {words}" for number, words in proof.counts)
+    yield from (f"{number:5}  {label}" for number, label in proof.counts)
     yield from _listed("Failed besides:", map(_line, proof.failed))
     yield from _listed("Not proven besides:", map(_line, proof.missing))
     yield from _listed("Failed, though none of its tests did:", map(_line, proof.failed_runs))
@@ -220,8 +220,8 @@ def _table(found: Assessment) -> Iterator[str]:
     if len(shown) < len(rows):
         hidden = [row for row in rows.items() if row not in shown]
         bad_ones = sum(not all(cell.ok for cell in cells.values()) for _, cells in hidden)
-        words = f", {bad_ones} of them not proven" if bad_ones else ", all proven"
-        yield f"... and {len(hidden)} more models of {len(rows)}{words}"
+        label = f", {bad_ones} of them not proven" if bad_ones else ", all proven"
+        yield f"... and {len(hidden)} more models of {len(rows)}{label}"
 
 
 def _badness(row: tuple[object, dict[int, Cell]]) -> int:
@@ -265,7 +265,7 @@ def as_json(found: Assessment, proof: Proof, ledger: Ledger) -> dict[str, Any]:
                 "gpus": cell.need.gpus,
                 "state": cell.state,
                 "ok": cell.ok,
-                "words": str(cell),
+                "message": str(cell),
                 "note": cell.note,
                 "job": cell.entry.job.name if cell.entry is not None else None,
             }

@@ -1,6 +1,6 @@
 """`python -m pytest_triton predict`: what Triton's rules make of a repository, without a server.
 
-Exit codes: 0 if every model is ready on at least one of the hardwares asked about; 1 if one is
+Exit codes: 0 if every model is ready on at least one hardware asked about; 1 if one is
 ready on none of them, can't be read or isn't there (standard error says which); 2 for wrong usage.
 A fallback is no failure here: people ask in order to see it. pytest's test_explicit_placement
 fails for it.
@@ -13,8 +13,8 @@ With `--json` one object goes to standard output. Its keys are stable; new ones 
     hardware     a list, in the order of --gpus: {spec, label, gpus, ready, fallbacks, refused}
                  (gpus: how many there are; the others: how many models)
     deployments  a list: {text, paths, problems, not_loaded, models}
-      problems   what is wrong with the repositories themselves: a list of {place, message, cure,
-                 triton} (triton: its words, "" where not known)
+      problems   what is wrong with the repositories themselves: a list of {place, message, fix,
+                 triton} (triton: its text, "" where not known)
       not_loaded the models that --server-args leaves out
       models     a list: {name, repository, config, readable, declared, problems, predictions}
                  (repository, config: paths, config null if there is none; declared: "GPU + CPU x2")
@@ -25,7 +25,7 @@ With `--json` one object goes to standard output. Its keys are stable; new ones 
                      pytest_triton.placement.refusal.REASONS, stage "poll" or "load"); with
                      --explain also {steps, advice} (steps: a list of sentences, empty for a model
                      that can't be read; advice: null or {cause, lines})
-    unserved     the models that are ready on none of the hardwares: a list of {deployment, model,
+    unserved     the models that are ready on none of the hardware: a list of {deployment, model,
                  ready_on} (ready_on: the spec of hardware that would serve it, null if none would)
 
 With `--explain MODEL` only that model is in it.
@@ -55,7 +55,7 @@ from pytest_triton.cli.server_options import (
 )
 from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.errors import OptionError, PytestTritonError
-from pytest_triton.placement.advice import cure
+from pytest_triton.placement.advice import advise
 from pytest_triton.placement.declared import Declared
 from pytest_triton.placement.hardware import Gpu, GpuCount, Hardware, HardwareRequest
 from pytest_triton.placement.instances import NOTHING
@@ -103,7 +103,7 @@ class PredictedModel:
 
     @property
     def is_served(self) -> bool:
-        """Whether any of the hardwares serves it."""
+        """Whether any of the hardware serves it."""
         return any(prediction.ready for prediction in self.predictions)
 
     @property
@@ -135,7 +135,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Show where every model of a repository would run on given hardware, by Triton's rules. "
         "No server is started and no GPU is needed; Triton's backends are taken to be there. Exit "
-        "code 1 if a model is ready on none of the hardwares, or can't be read."
+        "code 1 if a model is ready on none of the hardware, or can't be read."
     )
     parser.add_argument(
         "repositories",
@@ -224,7 +224,7 @@ def _only(name: str, predicted: Sequence[PredictedDeployment]) -> list[Predicted
         raise UnknownModel(
             f"There is no model {name!r} in {', '.join(one.text for one in predicted)}",
             tried=[f"the models that there are: {', '.join(map(printable, names[:20]))}"],
-            cure=f"did you mean {printable(close[0])!r}?" if close else "name one of these",
+            fix=f"did you mean {printable(close[0])!r}?" if close else "name one of these",
         )
     return found
 
@@ -240,7 +240,7 @@ def _predict(
     models = []
     for model in checked.repository.models:
         if model.readable:
-            # of this very model: `checked` has one of each name, and there may be twins
+            # of this very model: `checked` has one of each name, and there may be duplicates
             declared = Declared.of(model.config).summary
             predictions = tuple(predictions[model.name] for predictions in everywhere)
         else:
@@ -326,10 +326,10 @@ def _overview(
         yield f"{one.label}: {counts.ready} ready ({fallbacks}), {counts.refused} refused"
     for deployment in predicted:
         for model in deployment.models:
-            yield from _told(model)
+            yield from _reported(model)
 
 
-def _told(model: PredictedModel) -> Iterator[str]:
+def _reported(model: PredictedModel) -> Iterator[str]:
     """What is wrong with a model, and the places in other configs that it contradicts."""
     for problem in model.problems:
         yield ""
@@ -356,7 +356,7 @@ def _explanation(
             yield ""
             yield f"{printable(one.model.name)}: {_place(one.model)}"
             yield f"declared: {one.declared}"
-            yield from _told(one)
+            yield from _reported(one)
             if one.model.readable:
                 for number, prediction in enumerate(one.predictions):
                     yield ""
@@ -383,7 +383,7 @@ def _steps(prediction: Prediction, others: Mapping[str, Prediction]) -> Iterator
     ]
     if models:
         yield from _wrapped(", ".join(models), "  Its models: ")
-    advice = cure(prediction.declared, prediction)
+    advice = advise(prediction.declared, prediction)
     if advice is not None:
         yield ""
         yield from _wrapped(advice.cause, "  ")
@@ -476,7 +476,7 @@ def _prediction(prediction: Prediction) -> Mapping[str, Any]:
 
 
 def _reasons(prediction: Prediction, readable: bool) -> Mapping[str, Any]:
-    advice = cure(prediction.declared, prediction) if readable else None
+    advice = advise(prediction.declared, prediction) if readable else None
     return {
         "steps": list(prediction.steps) if readable else [],
         "advice": advice and {"cause": advice.cause, "lines": advice.lines},
@@ -487,6 +487,6 @@ def _problem(problem: Diagnostic) -> Mapping[str, str]:
     return {
         "place": problem.place,
         "message": problem.message,
-        "cure": "\n".join(filter(None, (problem.fix, problem.lines))),
+        "fix": "\n".join(filter(None, (problem.fix, problem.lines))),
         "triton": problem.triton,
     }

@@ -38,18 +38,18 @@ class Endpoint:
         if "@" in url:
             raise BadUrl(
                 "The server's URL has a user or password in it.",
-                cure="leave it out; give credentials as headers that are read from the "
+                fix="leave it out; give credentials as headers that are read from the "
                 "environment: --triton-header=Authorization=env:TOKEN",
             )
         path = parts.path.rstrip("/")
         if scheme is None or not host or port == 0 or parts.query or parts.fragment:
             raise BadUrl(
                 f"{_without_query(url)!r} is not the URL of a Triton server.",
-                cure="grpc://host:8001, grpcs://host, http://host:8000 or https://host",
+                fix="grpc://host:8001, grpcs://host, http://host:8000 or https://host",
             )
         if path and scheme.startswith("grpc"):
             raise BadUrl(
-                f"{_without_query(url)!r}: gRPC knows no path.", cure=f"{scheme}://{parts.netloc}"
+                f"{_without_query(url)!r}: gRPC knows no path.", fix=f"{scheme}://{parts.netloc}"
             )
         return cls(scheme, host, port if port is not None else _PORTS[scheme], path)
 

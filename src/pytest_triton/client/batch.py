@@ -48,7 +48,7 @@ def model_configs(address: str, models: Sequence[str]) -> Iterator[tuple[str, Ma
     except (OSError, ValueError) as error:
         raise ServerSilent(
             f"The server at {address} gave no answer to GET {_path(asked)}: {error!r}",
-            cure="it may have died or be stuck; its log tells (shown in the report)",
+            fix="it may have ended or be stuck; see its log (shown in the report)",
         ) from error
 
 

@@ -97,9 +97,9 @@ class GrpcApi:
             raise kind(
                 f"The server at {self.address} did not answer {asked} over gRPC: "
                 f"{self._hidden.hide(str(error))}",
-                cure="give the credentials that it wants: --triton-header=Authorization=env:TOKEN"
+                fix="give the credentials that it wants: --triton-header=Authorization=env:TOKEN"
                 if kind is NotAllowed
-                else "it may have died or be stuck; its log tells",
+                else "it may have ended or be stuck; see its log",
             ) from error
 
 

@@ -17,13 +17,13 @@ from urllib.parse import quote
 from pytest_triton.client.answer_types import is_config, is_index, is_metadata
 from pytest_triton.client.bounded_http import BoundedConnection
 from pytest_triton.client.tls import OPEN, Access
-from pytest_triton.errors import PytestTritonError, tells_all
+from pytest_triton.errors import PytestTritonError, says_all
 
 if TYPE_CHECKING:
     import ssl
 
 
-__tracebackhide__ = tells_all
+__tracebackhide__ = says_all
 
 
 _QUOTED = 1 << 16  # bytes of an answer; only what they begin with is shown
@@ -114,7 +114,7 @@ class HttpApi:
         as it is, and a URL has no way to say a space, for instance.
         """
         if quote(model, safe="") != model:
-            raise NotAddressable(f"{model!r} can't stand in a URL", cure="ask over gRPC")
+            raise NotAddressable(f"{model!r} can't stand in a URL", fix="ask over gRPC")
         answer: dict[str, Any] = self._ask("GET", f"/v2/models/{model}/config", is_config)
         return answer
 
@@ -129,7 +129,7 @@ class HttpApi:
             raise ServerSilent(
                 f"The server at {self.address} gave no answer to {method} {path}: "
                 f"{self._access.hide(repr(error))}",
-                cure="it may have died or be stuck; its log tells (shown in the report)",
+                fix="it may have ended or be stuck; see its log (shown in the report)",
             ) from error
         try:
             answer = self._access.hide_in(json.loads(body))
@@ -138,19 +138,19 @@ class HttpApi:
         if status in (401, 403):
             raise NotAllowed(
                 f"The server at {self.address} answered {method} {path} with status {status}.",
-                cure="give the credentials that it wants: --triton-header=Authorization=env:TOKEN",
+                fix="give the credentials that it wants: --triton-header=Authorization=env:TOKEN",
             )
         if status != 200 or answer is None:
             raise ServerSilent(
                 f"The server at {self.address} answered {method} {path} with status {status}: "
                 f"{self._access.hide(body[:_QUOTED].decode(errors='replace'))[:300]}",
-                cure="check that this is a Triton server and that the model is still loaded",
+                fix="check that this is a Triton server and that the model is still loaded",
             )
         if not is_right(answer):
             raise ServerSilent(
                 f"The server at {self.address} answered {method} {path} with JSON that is not "
                 f"Triton's: {self._access.hide(body[:_QUOTED].decode(errors='replace'))[:300]}",
-                cure="check that this is a Triton server, and no proxy answers in its place",
+                fix="check that this is a Triton server, and no proxy answers in its place",
             )
         return answer
 

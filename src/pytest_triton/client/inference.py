@@ -8,14 +8,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_triton.client.channels import direct_channel_args, is_loopback
-from pytest_triton.errors import PytestTritonError, tells_all
+from pytest_triton.errors import PytestTritonError, says_all
 from pytest_triton.inference.arrays import NumpyMissing, triton_type
 
 if TYPE_CHECKING:
     from pytest_triton.inference.arrays import Array
     from pytest_triton.inference.signature import ModelSignature
 
-__tracebackhide__ = tells_all
+__tracebackhide__ = says_all
 
 Protocol = Literal["grpc", "http"]
 
@@ -160,7 +160,7 @@ class Client:
         )
 
     def _ask(self, call: Callable[..., Any], *arguments: object, **named: Any) -> Any:
-        """A call with headers, in time: HTTP's client was told its time when it was made."""
+        """A call with headers, in time: HTTP's client got its time limit when it was made."""
         if self.protocol == "grpc":
             named["client_timeout"] = self.timeout
         return self._say(call, *arguments, headers=self.headers, **named)
@@ -191,14 +191,14 @@ def client_module(protocol: Protocol) -> ModuleType:
 
     if protocol not in ("grpc", "http"):
         raise PytestTritonError(
-            f"{protocol!r} is not a protocol", cure="protocol='grpc' or protocol='http'"
+            f"{protocol!r} is not a protocol", fix="protocol='grpc' or protocol='http'"
         )
     try:
         return importlib.import_module(f"tritonclient.{protocol}")
     except (ImportError, RuntimeError) as error:
         raise NumpyMissing(
             f"tritonclient's {protocol} client can't be imported: {error}",
-            cure=f"pip install 'tritonclient[{protocol}]'",
+            fix=f"pip install 'tritonclient[{protocol}]'",
         ) from error
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_triton.client.endpoints import Endpoints
 from pytest_triton.client.grpc import async_grpc_client, grpc_client
 from pytest_triton.client.tls import Access, Secret
-from pytest_triton.errors import PytestTritonError, tells_all
+from pytest_triton.errors import PytestTritonError, says_all
 
 if TYPE_CHECKING:
     from tritonclient.grpc import InferenceServerClient
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tritonclient.http import InferenceServerClient as HttpClient
 
 
-__tracebackhide__ = tells_all
+__tracebackhide__ = says_all
 
 
 class NoSuchEndpoint(PytestTritonError):
@@ -49,7 +49,7 @@ def connect_http(server: Endpoints, *, timeout: float = 60.0) -> HttpClient:
     except (ImportError, RuntimeError) as error:
         raise NoSuchEndpoint(
             f"tritonclient has no HTTP client here: {error}",
-            cure="pip install 'tritonclient[http]'",
+            fix="pip install 'tritonclient[http]'",
         ) from error
     access = server.access
     more: dict[str, Any] = {}
@@ -67,7 +67,7 @@ def connect_http(server: Endpoints, *, timeout: float = 60.0) -> HttpClient:
 def _unknown(server: Endpoints, protocol: str, url: str) -> NoSuchEndpoint:
     return NoSuchEndpoint(
         f"The {protocol} endpoint of {server.server} is not known.",
-        cure=f"attach to it by that endpoint: --triton-server={url}",
+        fix=f"attach to it by that endpoint: --triton-server={url}",
     )
 
 

@@ -22,8 +22,8 @@ class NotReached(PytestTritonError):
     The causes: dns, refused, timeout, tls, protocol, not allowed, not Triton, not live, no answer.
     """
 
-    def __init__(self, what: str, *, cause: str, cure: str, tried: tuple[str, ...] = ()) -> None:
-        super().__init__(what, cure=cure, tried=tried)
+    def __init__(self, what: str, *, cause: str, fix: str, tried: tuple[str, ...] = ()) -> None:
+        super().__init__(what, fix=fix, tried=tried)
         self.cause = cause
 
 
@@ -41,26 +41,26 @@ def reach(endpoint: Endpoint, access: Access, timeout: float) -> None:
         raise NotReached(
             f"{endpoint}: the name {endpoint.host} can't be resolved ({said}).",
             cause="dns",
-            cure="correct the name, or check the DNS and VPN of this machine",
+            fix="correct the name, or check the DNS and VPN of this machine",
         ) from error
     except ConnectionRefusedError as error:
         raise NotReached(
             f"{endpoint}: nothing listens on port {endpoint.port} of {endpoint.host}.",
             cause="refused",
-            cure="check that the server runs, the port (Triton's are 8000 for HTTP and 8001 for "
+            fix="check that the server runs, the port (Triton's are 8000 for HTTP and 8001 for "
             "gRPC), and that the port is published or forwarded",
         ) from error
     except TimeoutError as error:
         raise NotReached(
             f"{endpoint}: no connection within {timeout:g} s.",
             cause="timeout",
-            cure="check the address and firewalls; raise --triton-timeout if the way is that long",
+            fix="check the address and firewalls; raise --triton-timeout if the way is that long",
         ) from error
     except ssl.SSLCertVerificationError as error:
         raise NotReached(
             f"{endpoint}: the server's certificate isn't trusted: {error.verify_message}.",
             cause="tls",
-            cure="name the authority that signed it (--triton-tls-ca=FILE), and use the host's "
+            fix="name the authority that signed it (--triton-tls-ca=FILE), and use the host's "
             "name as the certificate has it",
         ) from error
     except OSError as error:
@@ -68,7 +68,7 @@ def reach(endpoint: Endpoint, access: Access, timeout: float) -> None:
 
 
 def not_understood(endpoint: Endpoint, access: Access, timeout: float, said: str) -> NotReached:
-    """The error for a port that is open and gave no proper answer: told by what it speaks."""
+    """The error for a port that is open and gave no proper answer, by what it speaks."""
     timeout = min(timeout, _ALERT)  # there was no proper answer: this only says why
     spoken = schemes_spoken(endpoint, access, timeout)
     if spoken and endpoint.scheme not in spoken:
@@ -77,7 +77,7 @@ def not_understood(endpoint: Endpoint, access: Access, timeout: float, said: str
             f"{endpoint}: port {endpoint.port} speaks {' and '.join(spoken)}, not "
             f"{endpoint.scheme}.",
             cause="protocol",
-            cure=f"--triton-server={others}",
+            fix=f"--triton-server={others}",
             tried=(said,),
         )
     may_want_one = endpoint.secure and not spoken and access.certificate is None
@@ -85,12 +85,12 @@ def not_understood(endpoint: Endpoint, access: Access, timeout: float, said: str
         return NotReached(
             f"{endpoint}: the server refused the TLS connection: {said}",
             cause="tls",
-            cure="it may want a client certificate: --triton-tls-cert=FILE, --triton-tls-key=FILE",
+            fix="it may want a client certificate: --triton-tls-cert=FILE, --triton-tls-key=FILE",
         )
     return NotReached(
         f"{endpoint}: no proper answer: {said}",
         cause="tls" if "ssl" in said.lower() or "certificate" in said.lower() else "no answer",
-        cure="check that a Triton server listens there; its log or its proxy's may tell more",
+        fix="check that a Triton server listens there; its log or its proxy's may say more",
     )
 
 

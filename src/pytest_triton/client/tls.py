@@ -57,7 +57,7 @@ class Access:
                 state = "isn't set" if not value else "has characters that a header can't have"
                 raise BadCredentials(
                     f"The environment variable {variable}, for the header {header}, {state}.",
-                    cure=f"export {variable}, with the whole value, such as 'Bearer ...'",
+                    fix=f"export {variable}, with the whole value, such as 'Bearer ...'",
                 )
             values[header] = Secret(value)
         return values
@@ -80,7 +80,7 @@ class Access:
         if self.certificate is None:
             if self.key is not None:
                 raise BadCredentials(
-                    f"There is a key ({self.key}) without a certificate", cure="name both"
+                    f"There is a key ({self.key}) without a certificate", fix="name both"
                 )
             return
         try:
@@ -159,5 +159,5 @@ def _no_password() -> str:
 def _unusable(what: str, file: Path | None, error: Exception) -> BadCredentials:
     return BadCredentials(
         f"{what} {file} can't be used: {getattr(error, 'strerror', None) or error}",
-        cure="name a readable PEM file",
+        fix="name a readable PEM file",
     )

@@ -28,7 +28,7 @@ def compose_servers(
 ) -> Iterator[DeployedServer]:
     """The Triton servers among the services. Raises BadYaml for what can't be resolved here."""
     if document.get("include") is not None:
-        raise BadYaml(f"{document.place_of('include')}: `include` isn't read here.", cure=_RESOLVE)
+        raise BadYaml(f"{document.place_of('include')}: `include` isn't read here.", fix=_RESOLVE)
     services = document.get("services")
     if services is None or services.kind != "map":
         return
@@ -72,7 +72,7 @@ class _Service:
                 return None
             found = Found(unknown="the image's own command isn't known here")
         if node.get("extends") is not None:
-            raise BadYaml(f"{node.place_of('extends')}: `extends` isn't read here.", cure=_RESOLVE)
+            raise BadYaml(f"{node.place_of('extends')}: `extends` isn't read here.", fix=_RESOLVE)
         environment.update(found.sets)
         grant, grant_place = self._grant(environment)
         places = {
@@ -114,7 +114,7 @@ class _Service:
             raise BadYaml(
                 f"{node.place}: ${{{error.name}}} has no value here, neither in the environment "
                 f"nor in {self._path.parent / '.env'}.",
-                cure=f"set {error.name}, or write a default: ${{{error.name}:-VALUE}}",
+                fix=f"set {error.name}, or write a default: ${{{error.name}:-VALUE}}",
             ) from None
 
     def _text(self, *path: str) -> str:
@@ -131,7 +131,7 @@ class _Service:
             return shlex.split(self._filled(node))
         except ValueError as error:
             raise BadYaml(
-                f"{node.place}: not readable as shell words ({error})", cure="correct the quotes"
+                f"{node.place}: not readable as shell words ({error})", fix="correct the quotes"
             ) from None
 
     def _command(self, built: Built) -> list[str]:

@@ -35,7 +35,7 @@ def read_deployments(
                 "services of compose files and containers of Kubernetes manifests whose command "
                 "is tritonserver, or whose image is"
             ],
-            cure="name the compose file or the rendered manifest that starts it",
+            fix="name the compose file or the rendered manifest that starts it",
         )
     chosen = [server for server in found if not wanted or wanted == server.name]
     if not chosen:
@@ -44,7 +44,7 @@ def read_deployments(
         raise NoTriton(
             f"There is no Triton server {wanted!r} in {name}.",
             tried=[f"the Triton servers in it: {', '.join(names)}"],
-            cure=f"did you mean {close[0]}?" if close else "name one of these",
+            fix=f"did you mean {close[0]}?" if close else "name one of these",
         )
     return tuple(chosen)
 

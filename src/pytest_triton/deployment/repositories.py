@@ -20,7 +20,7 @@ def repository_paths(deployed: DeployedServer, mapped: Mapping[str, Path]) -> tu
     if not named:
         raise NotMounted(
             f"{deployed.place('command')}: tritonserver is given no --model-repository, and ends.",
-            cure="name the repository in the command",
+            fix="name the repository in the command",
         )
     found = []
     for name in named:
@@ -30,7 +30,7 @@ def repository_paths(deployed: DeployedServer, mapped: Mapping[str, Path]) -> tu
             raise NotMounted(
                 f"{deployed.place('command')}: the repository {name} isn't on this machine: "
                 f"{where}.",
-                cure=f"say which directory it is: --triton-deployment-repo={name}=DIR "
+                fix=f"say which directory it is: --triton-deployment-repo={name}=DIR "
                 f"(--deployment-repo of the commands)",
             )
         found.append(path)

@@ -83,18 +83,18 @@ def read_yaml(path: Path) -> tuple[str, tuple[Node, ...]]:
             data = file.read(SIZE_LIMIT + 1)
     except OSError as error:
         raise BadYaml(
-            f"{path} can't be read: {error.strerror}", cure="name a file that is there"
+            f"{path} can't be read: {error.strerror}", fix="name a file that is there"
         ) from None
     if len(data) > SIZE_LIMIT:
         raise BadYaml(
             f"{path} has more than {SIZE_LIMIT >> 20} MB, which no deployment file has.",
-            cure="name the compose file or manifest itself",
+            fix="name the compose file or manifest itself",
         )
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise BadYaml(f"{path}:{line}: not UTF-8", cure="save the file as UTF-8") from None
+        raise BadYaml(f"{path}:{line}: not UTF-8", fix="save the file as UTF-8") from None
     return text, parse_yaml(text, path)
 
 
@@ -110,7 +110,7 @@ def parse_yaml(text: str, path: Path) -> tuple[Node, ...]:
         _no_yaml(path, text, error)
     except RecursionError:
         raise BadYaml(
-            f"{path}: nested too deep to be read", cure="is this the right file?"
+            f"{path}: nested too deep to be read", fix="is this the right file?"
         ) from None
 
 
@@ -122,10 +122,10 @@ def _no_yaml(path: Path, text: str, error: Any) -> NoReturn:
         _not_rendered(template)
     problem = getattr(error, "problem", None) or str(error).splitlines()[0]
     source = text.splitlines()[line - 1] if line <= len(text.splitlines()) else ""
-    cure = "correct the file; `yamllint` shows more"
+    fix = "correct the file; `yamllint` shows more"
     if "\t" in source[: max(column, 1) + 1]:
-        cure = "YAML takes no tabs for indentation: write spaces"
-    raise BadYaml(f"{path}:{line}:{column}: not YAML: {problem}", cure=cure)
+        fix = "YAML takes no tabs for indentation: write spaces"
+    raise BadYaml(f"{path}:{line}:{column}: not YAML: {problem}", fix=fix)
 
 
 def _template_place(text: str, path: Path) -> Place | None:
@@ -139,7 +139,7 @@ def _template_place(text: str, path: Path) -> Place | None:
 def _not_rendered(place: Place) -> NoReturn:
     raise BadYaml(
         f"{place}: this is a template, and what it makes is what is deployed.",
-        cure="render it first, and name the result: helm template NAME CHART > rendered.yaml, or "
+        fix="render it first, and name the result: helm template NAME CHART > rendered.yaml, or "
         "kustomize build DIR > rendered.yaml",
     )
 
@@ -163,7 +163,7 @@ class _Converter:
             return self._done[key]
         place = self._place(node)
         if key in self._open:
-            raise BadYaml(f"{place}: an alias that means itself", cure="remove the alias")
+            raise BadYaml(f"{place}: an alias that means itself", fix="remove the alias")
         self._open.add(key)
         size = 1
         if node.id == "mapping":
@@ -178,7 +178,7 @@ class _Converter:
         if size > _MOST_NODES:
             raise BadYaml(
                 f"{place}: more than {_MOST_NODES:,} values once all aliases are followed",
-                cure="write out what the aliases stand for, or remove them",
+                fix="write out what the aliases stand for, or remove them",
             )
         self._open.discard(key)
         self._done[key] = (made, size)
@@ -195,7 +195,7 @@ class _Converter:
                 template = _template_place(self._text, self._path)
                 if template is not None:
                     _not_rendered(template)
-                raise BadYaml(f"{where}: a key must be a text", cure="quote it, or correct it")
+                raise BadYaml(f"{where}: a key must be a text", fix="quote it, or correct it")
             value, count = self._convert(value_node)
             size += count + 1
             name = str(key_node.value)
@@ -205,7 +205,7 @@ class _Converter:
             if name in entries:
                 raise BadYaml(
                     f"{where}: `{name}` stands here again; line {keys[name].line} has it already",
-                    cure="keep one of them: of two, tools keep the last one, or refuse the file",
+                    fix="keep one of them: of two, tools keep the last one, or refuse the file",
                 )
             entries[name], keys[name] = value, where
         for other in merged:

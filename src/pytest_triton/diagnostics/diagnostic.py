@@ -56,7 +56,7 @@ class Diagnostic:
     field; the file is added where the model's directory is known. `also` are places in other
     models' configs that contradict this one.
 
-    For people: `message` is what is wrong, in our words, `details` more lines about it, `fix` what
+    For people: `message` is what is wrong, `details` more lines about it, `fix` what
     to do, `lines` those of config.pbtxt that do it, `edits` changes of the file at `path` that are
     safe to apply unseen.
 

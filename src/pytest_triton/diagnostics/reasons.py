@@ -17,7 +17,7 @@ Reason = Literal[
     "backend-missing",  # the backend's library isn't in the backend directory
     "backend-load",  # the library is there and can't be loaded (its own libraries, say)
     "agent-missing",  # the server has no repository agent of the name that the config wants
-    "no-backend",  # neither config nor files tell which backend the model is for
+    "no-backend",  # neither config nor files say which backend the model is for
     "no-config",  # no config.pbtxt, and the backend completes none
     "config",  # the config can't be read or contradicts itself
     "name",  # `name` differs from the directory's
@@ -30,8 +30,8 @@ Reason = Literal[
     "gpu-memory",  # no GPU memory left, or more used than the server allows
     "shared-memory",  # /dev/shm is too small, full or not writable (python models)
     "rate-limit",  # rate limiter resources, with --rate-limit=execution_count only
-    "crash",  # Triton itself dies of this config, and takes all its other models along
-    "other",  # anything else; read Triton's words
+    "crash",  # Triton itself crashes on this config, and takes all its other models along
+    "other",  # anything else; read Triton's text
 ]
 
 REASONS: tuple[Reason, ...] = get_args(Reason)

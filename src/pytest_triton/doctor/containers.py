@@ -169,32 +169,32 @@ def examine_toolkit(
 
 def examine_cdi(daemon: DockerDaemon) -> Finding:
     """The other way to give a container GPUs: named devices (CDI), written down in a file."""
-    told = daemon.info.get("CDISpecDirs")
-    facts: dict[str, object] = {"folders": told}
-    cure = (
+    reported = daemon.info.get("CDISpecDirs")
+    facts: dict[str, object] = {"folders": reported}
+    fix = (
         "only needed where --gpus doesn't work: `nvidia-ctk cdi generate "
         "--output=/etc/cdi/nvidia.yaml`"
     )
     devices = daemon.info.get("DiscoveredDevices") or ()
     if any("nvidia.com/gpu" in str(device) for device in devices):
         return Finding("CDI", "ok", "Docker knows devices nvidia.com/gpu", facts=facts)
-    if told is not None and not told:
+    if reported is not None and not reported:
         return Finding(
             "CDI",
             "warning",
             "off in this Docker",
-            f"{cure}, and features.cdi in /etc/docker/daemon.json",
+            f"{fix}, and features.cdi in /etc/docker/daemon.json",
             facts,
         )
     if not daemon.local:
-        return Finding("CDI", "warning", f"can't be seen from here ({daemon.host})", cure, facts)
-    for folder in told or _CDI_FOLDERS:
+        return Finding("CDI", "warning", f"can't be seen from here ({daemon.host})", fix, facts)
+    for folder in reported or _CDI_FOLDERS:
         for file in sorted(Path(folder).glob("*")):
             try:
                 if file.suffix in (".json", ".yaml", ".yml") and _CDI_KIND.search(
                     file.read_bytes()
                 ):
-                    if told is None:
+                    if reported is None:
                         return Finding(
                             "CDI",
                             "warning",
@@ -206,8 +206,8 @@ def examine_cdi(daemon: DockerDaemon) -> Finding:
                     return Finding("CDI", "ok", f"{file} describes nvidia.com/gpu", facts=facts)
             except OSError:
                 continue
-    where = ", ".join(told or _CDI_FOLDERS)
-    return Finding("CDI", "warning", f"no file in {where} describes nvidia.com/gpu", cure, facts)
+    where = ", ".join(reported or _CDI_FOLDERS)
+    return Finding("CDI", "warning", f"no file in {where} describes nvidia.com/gpu", fix, facts)
 
 
 def examine_image(image: str, daemon: DockerDaemon) -> Finding:
@@ -244,7 +244,7 @@ def examine_image(image: str, daemon: DockerDaemon) -> Finding:
 
 def cuda_of_image(image: str, daemon: DockerDaemon | None) -> tuple[int, int] | None:
     """The CUDA in an image, by its environment (CUDA_VERSION), or of the official image by its
-    tag; None if neither tells."""
+    tag; None if neither says so."""
     inspected = daemon.image if daemon is not None else None
     for variable in ((inspected or {}).get("Config") or {}).get("Env") or ():
         if match := re.fullmatch(r"CUDA_VERSION=(\d+)\.(\d+).*", variable):

@@ -1,4 +1,4 @@
-"""The GPUs of this machine as NVIDIA's driver tells of them, and whether Triton would see them."""
+"""The GPUs of this machine as NVIDIA's driver reports them, and whether Triton would see them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SILENT = (
 
 @dataclass(frozen=True)
 class RealGpu:
-    """A GPU by nvidia-smi. `memory_mib` is None where it isn't told, as is `capability`."""
+    """A GPU by nvidia-smi. `memory_mib` is None where it isn't reported, as is `capability`."""
 
     index: int
     uuid: str
@@ -111,30 +111,30 @@ def _gpus_in(answer: Answer) -> tuple[RealGpu, ...]:
 def _failure(program: str, answer: Answer) -> Finding:
     """Why nvidia-smi names no GPU, from what it says."""
     said = answer.text.strip().splitlines()
-    words = " ".join(" ".join(said[:3]).split()) or "no output"
-    cure = "mend the driver (`dmesg | grep -i nvrm` has its messages), or have the machine rebooted"
+    message = " ".join(" ".join(said[:3]).split()) or "no output"
+    fix = "fix the driver (`dmesg | grep -i nvrm` has its messages), or have the machine rebooted"
     if answer.flaw:
         text = f"{program} {answer.flaw}: the driver hangs"
     elif "Driver/library version mismatch" in answer.text:
-        text = f"the driver was updated while the old one is loaded. {program}: {words}"
-        cure = "reboot, or unload the old kernel modules (rmmod nvidia_uvm nvidia_drm nvidia)"
+        text = f"the driver was updated while the old one is loaded. {program}: {message}"
+        fix = "reboot, or unload the old kernel modules (rmmod nvidia_uvm nvidia_drm nvidia)"
     elif "couldn't communicate with the NVIDIA driver" in answer.text:
-        text = f"NVIDIA's driver is not loaded. {program}: {words}"
-        cure = (
+        text = f"NVIDIA's driver is not loaded. {program}: {message}"
+        fix = (
             "load it (modprobe nvidia); after an update of the kernel, reinstall it. In a "
             "container: docker run --gpus all"
         )
     elif "No devices were found" in answer.text:
-        text = f"the driver finds no GPU. {program}: {words}"
-        cure = "look for the card (lspci -d 10de:) and at the driver's messages (dmesg)"
+        text = f"the driver finds no GPU. {program}: {message}"
+        fix = "look for the card (lspci -d 10de:) and at the driver's messages (dmesg)"
     elif "GPU is lost" in answer.text or "Unable to determine the device handle" in answer.text:
-        text = f"a GPU is lost. {program}: {words}"
-        cure = "reboot the machine; if it comes back, look for Xid errors in dmesg"
+        text = f"a GPU is lost. {program}: {message}"
+        fix = "reboot the machine; if it comes back, look for Xid errors in dmesg"
     elif answer.code == 0:
-        text = f"{program} names no GPU: {words}"
+        text = f"{program} names no GPU: {message}"
     else:
-        text = f"{program} failed with {answer.code}: {words}"
-    return Finding("GPUs", "missing", f"{text}. {_SILENT}", cure, {"said": answer.text[-2000:]})
+        text = f"{program} failed with {answer.code}: {message}"
+    return Finding("GPUs", "missing", f"{text}. {_SILENT}", fix, {"said": answer.text[-2000:]})
 
 
 def examine_driver(
@@ -164,7 +164,7 @@ def examine_driver(
             f"{_SILENT}",
             f"update the driver to {least} or newer, or use an older Triton. Data-centre GPUs may "
             "do with the compatibility package in NVIDIA's images: a run with "
-            "--triton-gpus=all --triton-require=gpus tells",
+            "--triton-gpus=all --triton-require=gpus shows it",
             facts,
         )
     text = f"driver {driver} is new enough for {needed_by} (CUDA {shown})"

@@ -28,28 +28,28 @@ def examine_tritonserver(
     try:
         server = find_tritonserver(binary, version, environ=environ)
     except PytestTritonError as error:
-        return _missing("tritonserver", error, _cure_of_absence(error)), None
+        return _missing("tritonserver", error, _fix_of_absence(error)), None
     libraries = [*map(str, server.library_dirs), environ.get("LD_LIBRARY_PATH", "")]
     env = {**environ, "LD_LIBRARY_PATH": os.pathsep.join(filter(None, libraries))}
     answer = ask([str(server.binary), "--help"], seconds, env)
     where = {"binary": str(server.binary), "version": server.version, "origin": server.origin}
     if "--model-repository" not in answer.text:  # its --help ends with 1, or with 0
         why = answer.flaw or f"--help ended with {answer.code}: {answer.last_line}"
-        cure = (
+        fix = (
             "install the library that is named there with your system's packages, or fetch another "
             "server: python -m pytest_triton install."
         )
         text = f"{server} at {server.binary} doesn't start: {why}"
-        return Finding("tritonserver", "missing", text, cure, where), None
+        return Finding("tritonserver", "missing", text, fix, where), None
     return Finding("tritonserver", "ok", f"{server}, {server.binary}", facts=where), server
 
 
-def _cure_of_absence(error: PytestTritonError) -> str:
+def _fix_of_absence(error: PytestTritonError) -> str:
     try:
         releases.check_platform(releases.RELEASES[0])
     except releases.UnsupportedPlatform as unsupported:
-        return f"{unsupported.what} {unsupported.cure}"
-    return error.cure
+        return f"{unsupported.what} {unsupported.fix}"
+    return error.fix
 
 
 def examine_libraries() -> Finding:
@@ -58,7 +58,7 @@ def examine_libraries() -> Finding:
         for name in (GPUS_LIBRARY, BACKEND_LIBRARY):
             library(name)
     except PytestTritonError as error:
-        return _missing("rehearsal libraries", error, error.cure)
+        return _missing("rehearsal libraries", error, error.fix)
     return Finding("rehearsal libraries", "ok", "simulated GPUs and stand-in backends are built")
 
 
@@ -73,7 +73,7 @@ def examine_python_backend(
         with folders.temporary() as folder:
             backend = assemble_python_backend(server, python, folder, environ=environ)
     except PytestTritonError as error:
-        return _missing(name, error, error.cure)
+        return _missing(name, error, error.fix)
     except OSError as error:
         return Finding(
             name,
@@ -84,28 +84,28 @@ def examine_python_backend(
     interpreter = str(backend.interpreter or "the server's own Python")
     facts = {"interpreter": interpreter}
     if backend.caveat is not None:
-        what, _, cure = backend.caveat.partition(" For inference ")
-        return Finding(name, "warning", what, f"for inference {cure}", facts)
+        what, _, fix = backend.caveat.partition(" For inference ")
+        return Finding(name, "warning", what, f"for inference {fix}", facts)
     return Finding(name, "ok", f"python models run on {interpreter}", facts=facts)
 
 
 def examine_shared_memory(folder: Path = SHARED_MEMORY) -> Finding:
     """Room for the python backend, which hands tensors to its models in shared memory."""
     name = "shared memory"
-    cure = "mount it larger; in a container of CI: docker run --shm-size=1g (or --ipc=host)"
+    fix = "mount it larger; in a container of CI: docker run --shm-size=1g (or --ipc=host)"
     try:
         stat = os.statvfs(folder)
     except OSError as error:
         return Finding(
-            name, "missing", f"{folder}: {error.strerror}", "python models need it: " + cure
+            name, "missing", f"{folder}: {error.strerror}", "python models need it: " + fix
         )
     free = stat.f_bavail * stat.f_frsize
     facts = {"free_bytes": free}
     if not os.access(folder, os.W_OK):
-        return Finding(name, "missing", f"{folder} can't be written", cure, facts)
+        return Finding(name, "missing", f"{folder} can't be written", fix, facts)
     text = f"{free / 1e6:.0f} MB free in {folder}"
     if free < _LEAST_SHARED_MEMORY:
-        return Finding(name, "warning", f"{text}: little for real python models", cure, facts)
+        return Finding(name, "warning", f"{text}: little for real python models", fix, facts)
     return Finding(name, "ok", text, facts=facts)
 
 
@@ -118,6 +118,6 @@ def cuda_of(server: Tritonserver | None) -> tuple[int, int] | None:
     return None
 
 
-def _missing(name: str, error: PytestTritonError, cure: str) -> Finding:
+def _missing(name: str, error: PytestTritonError, fix: str) -> Finding:
     facts = {"tried": list(error.tried)} if error.tried else {}
-    return Finding(name, "missing", " ".join(error.what.split()), cure, facts)
+    return Finding(name, "missing", " ".join(error.what.split()), fix, facts)

@@ -13,12 +13,12 @@ needs it can't run here."""
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. `cure` is "" for what is ok; `facts` are for programs."""
+    """One thing that was looked at. `fix` is "" for what is ok; `facts` are for programs."""
 
     name: str
     status: Status
     text: str
-    cure: str = ""
+    fix: str = ""
     facts: Mapping[str, object] = field(default_factory=dict, hash=False)
 
     @property

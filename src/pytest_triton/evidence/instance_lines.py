@@ -1,12 +1,12 @@
-"""Witness: the log lines that backends write when they make an instance.
+"""Evidence: the log lines that backends write when they make an instance.
 
     TRITONBACKEND_ModelInstanceInitialize: <instance> (GPU device 0)     by most backends
     TRITONBACKEND_ModelInstanceInitialize: <instance> (CPU)              by openvino, for one
     Creating instance <instance> on GPU 0 (8.0) using artifact '...'     with --log-verbose=1
 
-A backend writes its line when it is told to make the instance, before it has done so; it tells what
-core told the backend, independently of the configuration that core shows. Trust it less than that:
-wording and presence are each backend's own affair (pytorch dropped its line in r26.05).
+A backend writes its line when it is asked to make the instance, before it has done so; it says what
+core gave the backend, independently of the configuration that core shows. Trust it less than that:
+wording and presence are up to each backend (pytorch dropped its line in r26.05).
 
 The lines name instances, not models, and a model may be loaded more than once, so they are read
 together with the lines on loading (`model_lifecycle.cc`):
@@ -45,11 +45,11 @@ _EVENT = re.compile(
 _VERSION = re.compile(r"^\| *server_version *\| *(\d+)\.(\d+)\.(\d+)", re.MULTILINE)
 _NUMBER = re.compile(r"_\d+\Z")
 _KINDS: Mapping[str, Kind] = {"GPU": "GPU", "CPU": "CPU", "MODEL": "MODEL"}
-_SHOWN = 8  # instances in words
+_SHOWN = 8  # instances as text
 
 
 class InstanceLine(NamedTuple):
-    """One instance that a backend was told to make: the how-manieth message, its name, where.
+    """One instance that a backend was asked to make: the number of its message, its name, where.
 
     `device` is None where a GPU's line doesn't name it, and for instances on no GPU.
     """
@@ -60,11 +60,11 @@ class InstanceLine(NamedTuple):
     device: int | None
 
 
-class Told(NamedTuple):
-    """What the lines say of one model: its placement, or None and why they don't tell."""
+class ReportedInstances(NamedTuple):
+    """What the lines say of one model: its placement, or None and why they don't say."""
 
     placement: Placement | None
-    words: str
+    text: str
 
 
 @dataclass(eq=False)
@@ -127,36 +127,42 @@ class InstanceLog:
             if not self._read(at, message.text) and message.more:
                 self._read(at, message.whole)  # a name with a line break
 
-    def told(self, groups: Mapping[str, Iterable[str]]) -> Mapping[str, Told]:
-        """What the log tells of each READY model.
+    def reported(self, groups: Mapping[str, Iterable[str]]) -> Mapping[str, ReportedInstances]:
+        """What the log reports of each READY model.
 
-        `groups` are the names of each one's instance groups, as core resolved them: the lines tell
+        `groups` are the names of each one's instance groups, as core resolved them: the lines say
         only instances, whose names begin with their group's.
         """
         owners: dict[str, list[str]] = {}
         for model, names in groups.items():
             for name in set(names):
                 owners.setdefault(name, []).append(model)
-        return {model: self._told(model, set(names), owners) for model, names in groups.items()}
+        return {model: self._reported(model, set(names), owners) for model, names in groups.items()}
 
-    def _told(self, model: str, names: set[str], owners: Mapping[str, list[str]]) -> Told:
+    def _reported(
+        self, model: str, names: set[str], owners: Mapping[str, list[str]]
+    ) -> ReportedInstances:
         life = self._lives.get(model)
         if life is None or life.served is None:
-            return Told(None, "nothing about a load that succeeded")
+            return ReportedInstances(None, "nothing about a load that succeeded")
         if life.last is not None and not life.last.over:
-            return Told(None, "a load that has not ended")
+            return ReportedInstances(None, "a load that has not ended")
         if life.served.old_versions:  # in place, only new instances have a line
-            return Told(None, "nothing certain: it was loaded over itself, maybe in place")
+            return ReportedInstances(
+                None, "nothing certain: it was loaded over itself, maybe in place"
+            )
         lines = self._of(self._initialized, life.served, names)
         lines = lines or self._of(self._created, life.served, names)
         for line in lines:
             others = {other for key in self._groups(line.instance) for other in owners.get(key, ())}
             if len(others) > 1:
-                return Told(None, f"{line.instance} is an instance of {_listed(others)}")
+                return ReportedInstances(
+                    None, f"{line.instance} is an instance of {_listed(others)}"
+                )
         if names and not lines:
-            return Told(None, "nothing about its instances")
+            return ReportedInstances(None, "nothing about its instances")
         if any(line.kind == "GPU" and line.device is None for line in lines):
-            return Told(None, "no device ids")
+            return ReportedInstances(None, "no device ids")
         return _placement(lines, len(life.served.versions))
 
     def _of(
@@ -176,7 +182,7 @@ class InstanceLog:
             yield instance  # before 2.37 a group's only instance had the group's name
 
     def _read(self, at: int, text: str) -> bool:
-        """Take in a message; False if it isn't one of those that tell something here."""
+        """Take in a message; False if it isn't one of those that say something here."""
         if text.startswith(_INITIALIZE):
             found = _INITIALIZED.match(text, len(_INITIALIZE))
             if found is not None:
@@ -220,10 +226,12 @@ class InstanceLog:
         return self._lives.setdefault(model, _Life())
 
 
-def _placement(lines: Sequence[InstanceLine], versions: int) -> Told:
+def _placement(lines: Sequence[InstanceLine], versions: int) -> ReportedInstances:
     counted = Counter((line.kind, line.device) for line in lines)
     if any(count % versions for count in counted.values()):
-        return Told(None, f"{len(lines)} instances of {versions} versions, not the same of each")
+        return ReportedInstances(
+            None, f"{len(lines)} instances of {versions} versions, not the same of each"
+        )
     placement = placed(
         *[(kind, device, count // versions) for (kind, device), count in counted.items()]
     )
@@ -232,7 +240,9 @@ def _placement(lines: Sequence[InstanceLine], versions: int) -> Told:
         for line in lines[:_SHOWN]
     )
     more = len(lines) - _SHOWN
-    return Told(placement, f"{names}, and {more} more" if more > 0 else names or "no instances")
+    return ReportedInstances(
+        placement, f"{names}, and {more} more" if more > 0 else names or "no instances"
+    )
 
 
 def _listed(models: Iterable[str]) -> str:

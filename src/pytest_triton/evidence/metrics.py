@@ -1,11 +1,11 @@
-"""Witness: the metrics, which count inferences by the GPU whose instances ran them.
+"""Evidence: the metrics, which count inferences by the GPU whose instances ran them.
 
     nv_inference_count{gpu_uuid="GPU-...",model="ranker",version="1"} 5
     nv_inference_count{model="ranker",version="1"} 3
 
 Core labels what a GPU instance ran with the UUID of the device that it made the instance for;
-what other instances ran (KIND_CPU, KIND_MODEL) has no such label. So the metrics tell which
-instances did the work, and not what a backend does with the device that it was told.
+what other instances ran (KIND_CPU, KIND_MODEL) has no such label. So the metrics say which
+instances did the work, and not what a backend does with the device that it was given.
 
 Only a model that was loaded after the server's start has labels: at the start core doesn't know
 the GPUs' UUIDs yet, and counts all that such a model runs without one, wherever it runs. A label
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from pytest_triton.client.bounded_http import BoundedConnection
 from pytest_triton.errors import PytestTritonError
-from pytest_triton.placement.compare import Testimony, Trust
+from pytest_triton.placement.compare import Observation, Trust
 from pytest_triton.placement.instances import Placement
 from pytest_triton.servers.running_server import RunningServer
 from pytest_triton.servers.spec import ServerSpec
@@ -80,7 +80,7 @@ class Ran:
         """The UUIDs of the GPUs that ran something."""
         return frozenset(uuid for uuid, count in self.by_gpu.items() if count)
 
-    def testimony(self, ids: Mapping[str, int]) -> Testimony:
+    def observation(self, ids: Mapping[str, int]) -> Observation:
         """For people. `ids` are the GPUs' numbers, as far as they are known.
 
         Core's own word for GPUs; the rest is known to be on no GPU, and no more than that.
@@ -90,7 +90,7 @@ class Ran:
         parts += [f"on no GPU: {self.elsewhere}"] if self.elsewhere or not parts else []
         plural = "" if self.total == 1 else "s"
         trust: Trust = "medium" if self.elsewhere else "high"
-        return Testimony(METRICS, trust, f"{self.total} inference{plural}, {' · '.join(parts)}")
+        return Observation(METRICS, trust, f"{self.total} inference{plural}, {' · '.join(parts)}")
 
 
 def devices_that_ran(before: str, after: str, model: str) -> Ran:
@@ -104,14 +104,14 @@ def devices_that_ran(before: str, after: str, model: str) -> Ran:
         raise MetricsUnreadable(
             f"The inferences that the metrics count for {model} became fewer.",
             tried=[f"before: {_shown(had)}", f"after: {_shown(has)}"],
-            cure="nothing may unload or reload the model while it is watched",
+            fix="nothing may unload or reload the model while it is watched",
         )
     return Ran(model, {uuid: rise for uuid, rise in rose.items() if uuid}, rose.get("", 0))
 
 
 @dataclass(frozen=True)
 class Wrong:
-    """Why inferences didn't run as wanted, or why that can't be told; and what to do.
+    """Why inferences didn't run as wanted, or why that isn't known; and what to do.
 
     `why` goes on a sentence: "was to run on GPU 0, and ...". `may_change`: with more inferences.
     """
@@ -122,7 +122,7 @@ class Wrong:
 
 
 NO_NAMES = (
-    "Triton asks DCGM for the names of its GPUs when it starts; its log tells why that failed. "
+    "Triton asks DCGM for the names of its GPUs when it starts; its log says why that failed. "
     "--allow-gpu-metrics=false switches this off, too."
 )
 _UNCOUNTED = (
@@ -189,7 +189,7 @@ def inference_counts(text: str, model: str) -> dict[str, int]:
 
 
 def labelled_gpus(text: str) -> frozenset[str]:
-    """The UUIDs of the GPUs that the metrics tell of: without any, no model has labels."""
+    """The UUIDs of the GPUs that the metrics report: without any, no model has labels."""
     found = (sample.labels.get("gpu_uuid", "") for sample in samples(text, "nv_gpu_"))
     return frozenset(filter(None, found))
 
@@ -233,7 +233,7 @@ def _unescaped(match: re.Match[str]) -> str:
 def _unreadable(line: str) -> MetricsUnreadable:
     return MetricsUnreadable(
         f"This is no line of metrics: {line[:200]!r}",
-        cure="check that the address is that of Triton's metrics",
+        fix="check that the address is that of Triton's metrics",
     )
 
 
@@ -245,7 +245,7 @@ def gpu_ids(spec: ServerSpec, uuids: frozenset[str]) -> Mapping[str, int]:
     """Which GPU (its number, as in a config's `gpus`) has which UUID, as far as that is certain.
 
     Simulated GPUs have their number in the UUID, and a process whose GPUs were given by UUID
-    numbers them in that order. Nothing else tells: the metrics have no order, and CUDA's is not
+    numbers them in that order. Nothing else says so: the metrics have no order, and CUDA's is not
     nvidia-smi's on every machine.
     """
     if spec.hardware.simulated:
@@ -266,12 +266,12 @@ def read_metrics(server: RunningServer) -> str:
     if not server.spec.host.is_ours:
         raise NoMetrics(
             f"{server.description}: the address of its metrics isn't known",
-            cure="let pytest-triton start the server (a process or a container)",
+            fix="let pytest-triton start the server (a process or a container)",
         )
     if not server.metrics:
         raise NoMetrics(
             f"{server.description} has no metrics: this release can't keep them on the loopback",
-            cure="take a newer release",
+            fix="take a newer release",
         )
     try:
         status, body = _get_metrics(server.metrics)
@@ -279,13 +279,13 @@ def read_metrics(server: RunningServer) -> str:
         raise NoMetrics(
             f"{server.description} gave no metrics at {server.metrics}",
             tried=[f"GET /metrics: {error!r}"],
-            cure="leave --allow-metrics on, or take a newer release: 2.33.0 can't show metrics to "
+            fix="leave --allow-metrics on, or take a newer release: 2.33.0 can't show metrics to "
             "this machine alone, so that pytest-triton switches them off",
         ) from error
     if status != 200:
         raise NoMetrics(
             f"{server.description} answered {server.metrics}/metrics with {status}",
-            cure="check that this port is the server's own",
+            fix="check that this port is the server's own",
         )
     return body.decode(errors="replace")
 

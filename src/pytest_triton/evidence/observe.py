@@ -1,12 +1,12 @@
-"""All witnesses together: what a server made of each model.
+"""All evidence together: what a server made of each model.
 
     repository index   state of every model, reason of refused ones          high trust
     resolved config    groups and devices that core decided on               high trust
-    server log         the instances that backends were told to make,        medium trust
-                       and Triton's words about refused models
+    server log         the instances that backends were asked to make,        medium trust
+                       and Triton's text about refused models
 
-Where a model runs is told by the config and the log, why one was refused by the index and the log:
-two witnesses each. An attached server's log can't be read, which leaves one; and over HTTP the
+Where a model runs is shown by the config and the log, why one was refused by the index and the log:
+two sources each. An attached server's log can't be read, which leaves one; and over HTTP the
 config of a model whose name can't stand in a URL can't be had, which leaves none.
 """
 
@@ -18,18 +18,18 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pytest_triton.client.api import open_api
 from pytest_triton.client.configs import resolved_configs
-from pytest_triton.errors import tells_all
-from pytest_triton.evidence.instance_lines import InstanceLog, Told
+from pytest_triton.errors import says_all
+from pytest_triton.evidence.instance_lines import InstanceLog, ReportedInstances
 from pytest_triton.evidence.log_lines import all_refusals
 from pytest_triton.evidence.resolved_config import groups_of, placement_of
 from pytest_triton.evidence.server_build import build_in_log, build_in_reasons
 from pytest_triton.placement.command_line import BadArguments, CommandLine
-from pytest_triton.placement.compare import ABSENT, READY, Observed, Testimony
+from pytest_triton.placement.compare import ABSENT, READY, Observation, Observed
 from pytest_triton.placement.predict import ResolvedGroup, ServerTraits
 from pytest_triton.placement.refusal import Refusal, classify
 from pytest_triton.servers.running_server import RunningServer
 
-__tracebackhide__ = tells_all
+__tracebackhide__ = says_all
 
 INDEX = "repository index"
 CONFIG = "resolved config"
@@ -55,13 +55,13 @@ def observe(server: RunningServer, models: Iterable[str]) -> Mapping[str, Observ
         name: None if config is None else groups_of(config)
         for name, config in resolved_configs(server.endpoints, ready)
     }
-    log = server.log.since()  # read last, so that it holds all that the others tell of
-    told = InstanceLog(log).told(
+    log = server.log.since()  # read last, so that it holds all that the others report
+    reported = InstanceLog(log).reported(
         {name: [group.name for group in groups[name] or ()] for name in ready} if log else {}
     )
     refusals = all_refusals(log)
     return {
-        name: _ready(index[name], groups[name], told.get(name))
+        name: _ready(index[name], groups[name], reported.get(name))
         if name in groups
         else _not_ready(index.get(name), refusals.get(name, ()))
         for name in names
@@ -75,66 +75,68 @@ def served_models(server: RunningServer) -> tuple[str, ...]:
 
 
 def _ready(
-    entry: Mapping[str, str], groups: tuple[ResolvedGroup, ...] | None, told: Told | None
+    entry: Mapping[str, str],
+    groups: tuple[ResolvedGroup, ...] | None,
+    reported: ReportedInstances | None,
 ) -> Observed:
     if groups is None:
-        words = "can't be asked for this name over HTTP: attach by grpc://HOST:8001"
+        text = "can't be asked for this name over HTTP: attach by grpc://HOST:8001"
         return Observed.of(
             READY,
             [
-                Testimony(INDEX, "high", entry.get("reason", ""), state=READY),
-                Testimony(CONFIG, "high", words),
+                Observation(INDEX, "high", entry.get("reason", ""), state=READY),
+                Observation(CONFIG, "high", text),
             ],
         )
     # A reload that failed leaves its reason in the index, and the model ready as it was before.
-    testimonies = [
-        Testimony(INDEX, "high", entry.get("reason", ""), state=READY),
-        Testimony(CONFIG, "high", _words(groups), placement_of(groups)),
+    observations = [
+        Observation(INDEX, "high", entry.get("reason", ""), state=READY),
+        Observation(CONFIG, "high", _group_text(groups), placement_of(groups)),
     ]
-    if told is not None:
-        testimonies.append(Testimony(LOG, "medium", told.words, told.placement))
-    return Observed.of(READY, testimonies, groups)
+    if reported is not None:
+        observations.append(Observation(LOG, "medium", reported.text, reported.placement))
+    return Observed.of(READY, observations, groups)
 
 
-def _words(groups: Iterable[ResolvedGroup]) -> str:
+def _group_text(groups: Iterable[ResolvedGroup]) -> str:
     return ", ".join([f"{group.name}: {group.placement}" for group in groups])
 
 
 def _not_ready(entry: Mapping[str, str] | None, logged: Sequence[str]) -> Observed:
-    """`logged` are all words of the log about the model's refusals, the last ones last."""
+    """`logged` are all lines of the log about the model's refusals, the last ones last."""
     state = (entry or {}).get("state") or ABSENT
     reason = (entry or {}).get("reason", "")
     if reason == _UNLOADED or (not reason and not logged):
-        words = reason or ("not in it" if entry is None else "in it, and not loaded")
-        return Observed.of(state, [Testimony(INDEX, "high", words, state=state)])
+        text = reason or ("not in it" if entry is None else "in it, and not loaded")
+        return Observed.of(state, [Observation(INDEX, "high", text, state=state)])
     if not reason:
         refusal = Refusal(classify(logged[-1]), logged[-1], "poll")
         return Observed.of(
             state,
             [
-                Testimony(INDEX, "high", "", state=state),
-                Testimony(LOG, "medium", logged[-1], refusal=refusal),
+                Observation(INDEX, "high", "", state=state),
+                Observation(LOG, "medium", logged[-1], refusal=refusal),
             ],
         )
     refusal = Refusal(classify(reason), reason, "load")
-    testimonies = [Testimony(INDEX, "high", reason, refusal=refusal, state=state)]
+    observations = [Observation(INDEX, "high", reason, refusal=refusal, state=state)]
     if logged:
-        testimonies.append(_confirmation(refusal, logged))
-    return Observed.of(state, testimonies)
+        observations.append(_confirmation(refusal, logged))
+    return Observed.of(state, observations)
 
 
-def _confirmation(refusal: Refusal, logged: Sequence[str]) -> Testimony:
-    """What the log says of a refusal that the index tells of.
+def _confirmation(refusal: Refusal, logged: Sequence[str]) -> Observation:
+    """What the log says of a refusal that the index reports.
 
-    It holds the words of other refusals as well, before and after, so that only a log without any
-    such words contradicts.
+    It holds the text of other refusals as well, before and after, so that only a log without any
+    such text contradicts.
     """
     if refusal.text in logged:
-        return Testimony(LOG, "medium", refusal.text, refusal=refusal)
-    found = [Refusal(classify(words), words, refusal.stage) for words in reversed(logged)]
+        return Observation(LOG, "medium", refusal.text, refusal=refusal)
+    found = [Refusal(classify(text), text, refusal.stage) for text in reversed(logged)]
     same = (one for one in found if one.reason == refusal.reason)
     chosen = next(same, found[0])
-    return Testimony(LOG, "medium", chosen.text, refusal=chosen)
+    return Observation(LOG, "medium", chosen.text, refusal=chosen)
 
 
 def traits_of(server: RunningServer) -> ServerTraits:

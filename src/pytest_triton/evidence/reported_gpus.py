@@ -1,9 +1,9 @@
-"""The GPUs of a server whose log can't be read, as far as its answers give them away.
+"""The GPUs of a server whose log can't be read, as far as its answers show them.
 
 Triton has no question for it. A model that was refused for a missing GPU id names all usable GPUs,
 one that was refused for want of any says that there are none: both are exact, as of that load. A
 READY model's resolved config names the GPUs that it runs on: those are there, maybe others too. And
-a server of CPU models tells nothing. The metrics' `gpu_uuid` labels are left out: they come from
+a server of CPU models reports nothing. The metrics' `gpu_uuid` labels are left out: they come from
 DCGM, which counts the machine's GPUs and not those that Triton uses.
 """
 
@@ -22,7 +22,7 @@ _ENOUGH = (99, 0)  # core has already left out the GPUs that it finds too old
 
 
 @dataclass(frozen=True)
-class ToldGpus:
+class ReportedGpus:
     """What is known: these ids exist, and no others if it is `exact`. `source` says from where."""
 
     gpus: tuple[int, ...]
@@ -42,17 +42,17 @@ class ToldGpus:
         return f"at least GPU {ids} ({self.source})" if ids else "GPUs unknown"
 
 
-def told_gpus(
+def reported_gpus(
     reasons: Iterable[str], resolved_configs: Iterable[Mapping[str, Any]] = ()
-) -> ToldGpus:
+) -> ReportedGpus:
     """From the reasons in a repository index, and the configs of READY models as JSON."""
     for reason in reasons:
         named = _ALL.search(reason)
         if named is not None:
             ids = sorted(int(device) for device in re.findall(r"\d+", named["gpus"]))
-            return ToldGpus(tuple(ids), True, "as a refused model was told")
+            return ReportedGpus(tuple(ids), True, "as Triton said of a refused model")
         if _NONE.search(reason):
-            return ToldGpus((), True, "as a refused model was told")
+            return ReportedGpus((), True, "as Triton said of a refused model")
     used = {
         int(device)
         for config in resolved_configs
@@ -60,5 +60,5 @@ def told_gpus(
         if group.get("kind") == "KIND_GPU"
         for device in group.get("gpus", ())
     }
-    source = "models run on them" if used else "no model tells"
-    return ToldGpus(tuple(sorted(used)), False, source)
+    source = "models run on them" if used else "no model reports them"
+    return ReportedGpus(tuple(sorted(used)), False, source)

@@ -1,4 +1,4 @@
-"""Witness: the configuration as core resolved it (ModelConfig), which only READY models have.
+"""Evidence: the configuration as core resolved it (ModelConfig), which only READY models have.
 
 Core writes kind, count and gpus of every instance group into it before it makes the instances:
 trust it for what core decided, not for what a backend then did.

@@ -3,7 +3,7 @@
 Both are decided when Triton is compiled (6.0 by build.py, 7.5 by core's CMake). The table that core
 logs at its start has the capability, and so has the configuration that each backend is given; a
 server without GPU support has 0.0 there, and makes no CUDA memory pool. An attached server's log
-can't be read: there the reasons of refused models tell, if one was refused.
+can't be read: there the reasons of refused models say, if one was refused.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NO_SUPPORT = "server does not support GPUs"
 
 @dataclass(frozen=True)
 class ServerBuild:
-    """What is known of a build; None for what nothing tells."""
+    """What is known of a build; None for what nothing says."""
 
     gpu_support: bool | None = None
     min_compute_capability: tuple[int, int] | None = None

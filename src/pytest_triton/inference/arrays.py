@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pytest_triton.errors import PytestTritonError, tells_all
+from pytest_triton.errors import PytestTritonError, says_all
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Type: TypeAlias = np.dtype[Any]
     Array: TypeAlias = np.ndarray[Any, Type]
 
-__tracebackhide__ = tells_all
+__tracebackhide__ = says_all
 
 _LETTERS = b"abcdefghijklmnopqrstuvwxyz0123456789"
 _TEXT_LENGTH = 8  # bytes of a random BYTES element
@@ -40,7 +40,7 @@ def numpy() -> ModuleType:
     except ImportError as error:
         raise NumpyMissing(
             f"numpy can't be imported, and inference needs it: {error}",
-            cure="pip install 'tritonclient[grpc]', which brings numpy",
+            fix="pip install 'tritonclient[grpc]', which brings numpy",
         ) from error
     return np
 
@@ -70,7 +70,7 @@ def triton_type(array: Array, declared: str) -> str:
     if found is None:
         raise WrongData(
             f"an array of dtype {array.dtype} has no data type in Triton",
-            cure=f"convert it: {declared} is numpy's {numpy_type(declared)}",
+            fix=f"convert it: {declared} is numpy's {numpy_type(declared)}",
         )
     return found
 
@@ -175,7 +175,7 @@ def _check_size(signature: ModelSignature, shapes: Mapping[str, Sequence[int]]) 
             raise WrongData(
                 f"an array for {tensor} of shape {list(shape)} is larger than a request can be "
                 f"({LARGEST_REQUEST >> 20} MiB)",
-                cure="give a smaller batch_size, or smaller shapes",
+                fix="give a smaller batch_size, or smaller shapes",
             )
 
 

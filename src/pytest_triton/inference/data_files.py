@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_triton.errors import PytestTritonError, tells_all
+from pytest_triton.errors import PytestTritonError, says_all
 from pytest_triton.inference.arrays import (
     WrongData,
     as_array,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pytest_triton.inference.signature import ModelSignature, TensorSpec
 
 
-__tracebackhide__ = tells_all
+__tracebackhide__ = says_all
 
 
 class DataBroken(PytestTritonError):
@@ -41,7 +41,7 @@ class DataBroken(PytestTritonError):
 class DataEntry:
     """One request's inputs, with the batch dimension where the model batches.
 
-    `expected` are the outputs that the file promises, empty if it promises nothing. `sequence` is
+    `expected` are the outputs that the file expects, empty if it expects nothing. `sequence` is
     the number of the entry's sequence where the file has sequences, else None.
     """
 
@@ -66,13 +66,13 @@ def read_test_data(path: Path, signature: ModelSignature) -> tuple[DataEntry, ..
             if folder.is_dir() and not folder.name.startswith("."):
                 entries += _folder_entries(folder, f"{path.name}/{folder.name}", signature)
     else:
-        raise DataBroken(f"there is no test data at {path}", cure="correct the path")
+        raise DataBroken(f"there is no test data at {path}", fix="correct the path")
     if not entries:
         raise DataBroken(
             f"{path} holds no test data for {signature.name}",
             tried=[f"{one.name}.npy, and {one.name} without ending" for one in signature.inputs]
             + ["*.json in perf_analyzer's format", "sub-folders with such files"],
-            cure="name the files after the model's inputs",
+            fix="name the files after the model's inputs",
         )
     return tuple(entries)
 
@@ -88,7 +88,7 @@ def _folder_entries(folder: Path, name: str, signature: ModelSignature) -> list[
             raise DataBroken(
                 f"{file}: {signature.name} has no input {file.stem!r}",
                 tried=[f"the inputs that it has: {signature.describe_inputs()}"],
-                cure="name the file after an input",
+                fix="name the file after an input",
             )
     return [DataEntry(name, inputs, {})] if inputs else []
 
@@ -100,10 +100,10 @@ def _file_array(file: Path, tensor: TensorSpec) -> Array:
             return _from_bytes(file.read_bytes(), None, tensor)
         array: Array = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        cure = "BYTES tensors: save them with a dtype of S, or use JSON" * ("pickle" in str(error))
-        raise DataBroken(f"{file} can't be read as {tensor}: {error}", cure=cure) from error
+        fix = "BYTES tensors: save them with a dtype of S, or use JSON" * ("pickle" in str(error))
+        raise DataBroken(f"{file} can't be read as {tensor}: {error}", fix=fix) from error
     except WrongData as error:
-        raise DataBroken(f"{file}: {error.what}", cure=error.cure) from error
+        raise DataBroken(f"{file}: {error.what}", fix=error.fix) from error
     return _with_batch(as_array(array, tensor), tensor)
 
 
@@ -116,13 +116,13 @@ def _json_entries(file: Path, signature: ModelSignature) -> list[DataEntry]:
     if not isinstance(data, list):
         raise DataBroken(
             f'{file} has no list called "data"',
-            cure='perf_analyzer\'s format: {"data": [{"INPUT": [1, 2]}, ...]}',
+            fix='perf_analyzer\'s format: {"data": [{"INPUT": [1, 2]}, ...]}',
         )
-    promised = content.get("validation_data", [])
+    required = content.get("validation_data", [])
     entries = []
     for number, item in enumerate(data):
         steps = item if isinstance(item, list) else [item]
-        expected = promised[number] if number < len(promised) else {}
+        expected = required[number] if number < len(required) else {}
         expected = expected if isinstance(expected, list) else [expected]
         for step, tensors in enumerate(steps):
             in_sequence = isinstance(item, list)
@@ -149,12 +149,12 @@ def _json_arrays(where: str, tensors: object, declared: tuple[TensorSpec, ...]) 
             raise DataBroken(
                 f"{where}: the model has no tensor {name!r}",
                 tried=[f"those that it has: {'; '.join(map(str, declared))}"],
-                cure="correct the name",
+                fix="correct the name",
             )
         try:
             arrays[name] = _json_array(value, known[name])
         except WrongData as error:
-            raise DataBroken(f"{where}: {error.what}", cure=error.cure) from error
+            raise DataBroken(f"{where}: {error.what}", fix=error.fix) from error
     return arrays
 
 
@@ -201,14 +201,14 @@ def _shaped(flat: Array, shape: list[int] | None, tensor: TensorSpec) -> Array:
     if sum(dim < 0 for dim in wanted) > 1:
         raise WrongData(
             f"{tensor} has several variable dimensions, and no shape is given",
-            cure='write {"content": [...], "shape": [...]}',
+            fix='write {"content": [...], "shape": [...]}',
         )
     try:
         return flat.reshape(wanted)
     except ValueError:
         raise WrongData(
             f"{flat.size} elements can't be {tensor.name} of shape {wanted}",
-            cure="give as many elements as the shape has",
+            fix="give as many elements as the shape has",
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""Why an inference gave no answer: Triton's words, sorted by cause, with the cure."""
+"""Why an inference gave no answer: Triton's text, sorted by cause, with the fix."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pytest_triton.errors import PytestTritonError
 
 
 class InferenceFailed(PytestTritonError):
-    """No answer to an inference. `reason` is a stable name, `words` what was said about it.
+    """No answer to an inference. `reason` is a stable name, `text` what was said about it.
 
     The reasons: wrong-shape, wrong-type, missing-input, unknown-input, unknown-output, sequence,
     unknown-model, not-ready, shared-memory, streaming, timeout, gone (the server), other.
     """
 
     def __init__(
-        self, what: str, *, reason: str, words: str, tried: tuple[str, ...] = (), cure: str = ""
+        self, what: str, *, reason: str, text: str, tried: tuple[str, ...] = (), fix: str = ""
     ) -> None:
-        super().__init__(what, tried=tried, cure=cure)
+        super().__init__(what, tried=tried, fix=fix)
         self.reason = reason
-        self.words = words
+        self.text = text
 
 
 class Cause(NamedTuple):
@@ -28,7 +28,7 @@ class Cause(NamedTuple):
 
     reason: str
     summary: str
-    cure: str
+    fix: str
 
 
 class _Known(NamedTuple):
@@ -39,16 +39,16 @@ class _Known(NamedTuple):
 _OTHER = Cause(
     "other",
     "the model or Triton refused it",
-    "read Triton's words; the server's log may tell more",
+    "read Triton's text; the server's log may say more",
 )
 _KNOWN = tuple(
-    _Known(Cause(reason, summary, cure), patterns)
-    for reason, summary, cure, patterns in (
+    _Known(Cause(reason, summary, fix), patterns)
+    for reason, summary, fix, patterns in (
         (
             "timeout",
             "no answer in time",
             "raise timeout= if the model is that slow (its first inference may be); the server's "
-            "log tells what it was doing",
+            "log says what it was doing",
             (r"Deadline Exceeded", r"DEADLINE_EXCEEDED", r"timed out"),
         ),
         (
@@ -131,13 +131,13 @@ _GONE = re.compile(
 _GONE_CAUSE = Cause(
     "gone",
     "the server did not answer",
-    "it may have died in the inference: its exit code and log tell",
+    "it may have ended in the inference: see its exit code and log",
 )
 
 
-def cause_of_failure(words: str) -> Cause:
-    """What kind of failure these words are about. Words of models themselves are `other`."""
+def cause_of_failure(text: str) -> Cause:
+    """What kind of failure this text is about. Texts of models themselves are `other`."""
     for known in _KNOWN:
-        if any(re.search(pattern, words) for pattern in known.patterns):
+        if any(re.search(pattern, text) for pattern in known.patterns):
             return known.cause
-    return _GONE_CAUSE if _GONE.search(words) else _OTHER
+    return _GONE_CAUSE if _GONE.search(text) else _OTHER

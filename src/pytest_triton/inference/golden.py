@@ -15,14 +15,14 @@ from urllib.parse import quote, unquote
 
 from pytest_triton.arguments.checked import checked
 from pytest_triton.arguments.kinds import ANYTHING, PATH, SWITCH, TEXT, TOLERANCE, mapping
-from pytest_triton.errors import PytestTritonError, tells_all
+from pytest_triton.errors import PytestTritonError, says_all
 from pytest_triton.inference.arrays import numpy, object_array
 
 if TYPE_CHECKING:
     from pytest_triton.inference.arrays import Array
 
 
-__tracebackhide__ = tells_all
+__tracebackhide__ = says_all
 
 
 class GoldenMismatch(PytestTritonError):
@@ -55,14 +55,14 @@ def compare_with_golden(
     """
     folder = Path(folder)
     if not outputs:
-        raise GoldenMismatch("there are no outputs to compare", cure="give a model's outputs")
+        raise GoldenMismatch("there are no outputs to compare", fix="give a model's outputs")
     if update:
         write_golden(outputs, folder)
     golden = _files(folder)
     if not golden:
         raise GoldenMismatch(
             f"there are no golden files in {folder}",
-            cure="write them once, from a run that is known to be right: update=True",
+            fix="write them once, from a run that is known to be right: update=True",
         )
     problems = [
         f"{name}: an output without a golden file ({_file(folder, name, array).name})"
@@ -80,7 +80,7 @@ def compare_with_golden(
     if problems:
         raise GoldenMismatch(
             f"not as in {folder}\n\n" + "\n\n".join(problems),
-            cure="if today's outputs are right, write the golden files anew: update=True",
+            fix="if today's outputs are right, write the golden files anew: update=True",
         )
 
 
@@ -154,7 +154,7 @@ def _read(file: Path) -> Array:
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise GoldenBroken(
             f"the golden file {file} can't be read: {type(error).__name__}: {error}",
-            cure="write it anew: update=True",
+            fix="write it anew: update=True",
         ) from error
 
 

@@ -18,7 +18,7 @@ from pytest_triton.client.inference import (
     answered_version,
     output_arrays,
 )
-from pytest_triton.errors import PytestTritonError, tells_all
+from pytest_triton.errors import PytestTritonError, says_all
 from pytest_triton.inference.arrays import as_array, describe, randoms, zeros
 from pytest_triton.inference.data_files import read_test_data
 from pytest_triton.inference.errors import InferenceFailed, cause_of_failure
@@ -27,7 +27,7 @@ from pytest_triton.inference.signature import ModelSignature
 if TYPE_CHECKING:
     from pytest_triton.inference.arrays import Array
 
-__tracebackhide__ = tells_all
+__tracebackhide__ = says_all
 
 _DYING = 5.0  # seconds that a crashed process may take to be gone (it may write a core file)
 _STEP = 0.05
@@ -58,7 +58,7 @@ class Inference(Mapping[str, "Array"]):
         if len(self.responses) != 1:
             raise PytestTritonError(
                 f"{self.model} gave {len(self.responses)} responses, so there is no one answer",
-                cure="look at .responses, a tuple with the outputs of each",
+                fix="look at .responses, a tuple with the outputs of each",
             )
         return self.responses[0]
 
@@ -158,7 +158,7 @@ def read_signature(
     headers: Mapping[str, str] | None = None,
     client: Any = None,
 ) -> ModelSignature:
-    """What a READY model takes and gives, as the server tells. Raises InferenceFailed."""
+    """What a READY model takes and gives, as the server reports it. Raises InferenceFailed."""
     with Client(address, protocol, timeout=timeout, headers=headers, native=client) as connection:
         return _Asked(connection, model, version, None).signature()
 
@@ -219,18 +219,18 @@ class _Asked:
 
     def fail(
         self,
-        words: str,
+        text: str,
         signature: ModelSignature | None,
         arrays: Mapping[str, Array] | None,
         origin: str,
     ) -> NoReturn:
-        cause = cause_of_failure(words)
+        cause = cause_of_failure(text)
         if cause.reason == "missing-input" and signature and not _missing(signature, arrays or {}):
             cause = cause_of_failure("unknown input")  # Triton only counts them
         if cause.reason == "gone":
-            self._wait_for_the_death()
+            self._wait_for_exit()
         connection = self._connection
-        lines = [f"No answer from {self._name}: {cause.summary}.", f"  it said  {words}"]
+        lines = [f"No answer from {self._name}: {cause.summary}.", f"  it said  {text}"]
         if cause.reason == "timeout":
             lines[0] = f"No answer from {self._name} within {connection.timeout:g} s."
         if signature is not None:
@@ -245,9 +245,9 @@ class _Asked:
         raise InferenceFailed(
             "\n".join(lines),
             reason=cause.reason,
-            words=words,
+            text=text,
             tried=(f"{connection.protocol} to {connection.address}",),
-            cure=cause.cure,
+            fix=cause.fix,
         ) from None
 
     def check_health(self) -> None:
@@ -259,12 +259,12 @@ class _Asked:
         except Refused as refused:
             live, said = False, str(refused)
         if not live:
-            self._wait_for_the_death()
+            self._wait_for_exit()
         state = f"{self._name} is not ready" if live else "the server is not live"
         raise UnhealthyAfterInference(
             f"After the inference {state}: {said}",
             tried=(f"{connection.protocol} to {connection.address}",),
-            cure="the server's log tells what the inference did to it",
+            fix="the server's log says what the inference did to it",
         )
 
     def _index_entry(self) -> str:
@@ -273,8 +273,8 @@ class _Asked:
         except Refused as refused:
             return f"not known: {refused}"
 
-    def _wait_for_the_death(self) -> None:
-        """Let `check_alive` tell why the server is gone, once the process has ended."""
+    def _wait_for_exit(self) -> None:
+        """Let `check_alive` say why the server is gone, once the process has ended."""
         deadline = time.monotonic() + _DYING
         while self._check_alive is not None and time.monotonic() < deadline:
             self._check_alive()
@@ -292,7 +292,7 @@ def _inputs(
     if batch_size != 1 and not signature.max_batch_size:
         raise PytestTritonError(
             f"batch_size={batch_size}, and {signature.name} takes no batches (max_batch_size: 0)",
-            cure="leave batch_size out; shapes={...} says how large variable dimensions are",
+            fix="leave batch_size out; shapes={...} says how large variable dimensions are",
         )
     if isinstance(inputs, Mapping):
         given = inputs.items()
@@ -306,13 +306,13 @@ def _inputs(
     if not isinstance(inputs, (str, os.PathLike)) or not os.path.exists(inputs):
         raise PytestTritonError(
             f"inputs={inputs!r}: neither 'random', 'zeros' or arrays, nor a file or folder",
-            cure="give 'random', 'zeros', arrays by input name, or the path of test data",
+            fix="give 'random', 'zeros', arrays by input name, or the path of test data",
         )
     entries = read_test_data(Path(inputs), signature)
     if len(entries) != 1:
         raise PytestTritonError(
             f"{inputs} holds {len(entries)} entries, and this is one inference",
-            cure="for entry in read_test_data(path, signature): infer(..., inputs=entry.inputs)",
+            fix="for entry in read_test_data(path, signature): infer(..., inputs=entry.inputs)",
         )
     return dict(entries[0].inputs), f"test data {entries[0].name}"
 

@@ -1,4 +1,4 @@
-"""What a model takes and gives, read from the configuration that its server tells."""
+"""What a model takes and gives, read from the configuration that its server reports."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class ModelSignature:
             raise UnknownInput(
                 f"{self.name} has no input {', '.join(map(repr, given))}",
                 tried=[f"the inputs that it has: {self.describe_inputs()}"],
-                cure="correct the names in shapes=",
+                fix="correct the names in shapes=",
             )
         return chosen
 
@@ -136,6 +136,6 @@ def _request_shape(
     if len(shape) != len(tensor.shape) or min(shape, default=0) < 0:
         raise UnknownInput(
             f"{list(given)} can't be the shape of {tensor}",
-            cure="give one size for each dimension (the batch dimension may be left out)",
+            fix="give one size for each dimension (the batch dimension may be left out)",
         )
     return shape

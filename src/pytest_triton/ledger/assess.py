@@ -172,7 +172,7 @@ def _cell(need: Need, entries: Sequence[Entry], rehearsals: Rehearsals) -> Cell:
 
 
 def _unproven(current: Sequence[Entry]) -> tuple[Entry | None, str]:
-    """The entry that says why there is no proof, and its words."""
+    """The entry that says why there is no proof, and its text."""
     for verdict in ("not proven", "skipped"):
         for one in current:
             if one.verdict == verdict:
@@ -189,7 +189,7 @@ def _missing(
         current = [entry for entry in there if entry.identity == identity]
         verdicts = {entry.verdict for entry in current}
         if verdicts & {"proven", "failed"}:
-            continue  # a failure is told as such
+            continue  # a failure is reported as such
         note = _unproven(current)[1]
         if not note:
             stale = any(entry.verdict == "proven" for entry in there)
@@ -244,7 +244,7 @@ def _difference(need: Need, entry: Entry) -> str:
 
 
 def _is_rehearsal(entry: Entry) -> bool:
-    """Whether something was simulated; of an entry without a server its hardware tells."""
+    """Whether something was simulated; of an entry without a server its hardware says so."""
     return entry.hardware.simulated if entry.server is None else not entry.is_real
 
 

@@ -30,8 +30,8 @@ def contradictions(ledger: Ledger) -> Iterator[str]:
             yield f"entry {number}, {_name(entry)}, {what}"
     replaced = {one for job in ledger.jobs for one in job.replaces}
     for job in ledger.jobs:
-        told = job.id in failed or job.other_failures or job.unexplained or job.id in replaced
-        if job.exit_status == _TESTS_FAILED and not told:
+        reported = job.id in failed or job.other_failures or job.unexplained or job.id in replaced
+        if job.exit_status == _TESTS_FAILED and not reported:
             yield f"the run {job.name!r} has exit status 1, and no failure"
 
 

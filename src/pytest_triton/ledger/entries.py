@@ -33,14 +33,14 @@ VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run of pytest. `id` tells it apart from all others.
+    """One run of pytest. `id` distinguishes it from all others.
 
     `replaces` are the ids of earlier runs of the same job, in the same file: what this run found
     stands in place of what they found. `other_failures` counts failed tests that are no bundled
     checks; `unexplained`: the run failed, and none of its tests did.
 
     `started` and `ended` are UTC (`2026-01-31T12:00:00Z`); `ended` and `exit_status` (pytest's) are
-    null when the run was killed. `shard` is `2/5`, or null. `commit` is null where nothing tells
+    null when the run was killed. `shard` is `2/5`, or null. `commit` is null where nothing says
     it. `plugin` is the version of pytest-triton.
     """
 

@@ -91,14 +91,14 @@ def from_json(value: object) -> Ledger:
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise LedgerUnusable(
             "This is no ledger of pytest-triton.",
-            cure="name a file that pytest --triton-ledger=FILE.json has written",
+            fix="name a file that pytest --triton-ledger=FILE.json has written",
         )
     number = value.get("schema")
     if type(number) is not int or number != SCHEMA:
         newer = isinstance(number, int) and number > SCHEMA
         raise LedgerUnusable(
             f"This ledger has schema {number!r}; this pytest-triton reads schema {SCHEMA}.",
-            cure="install the pytest-triton that wrote it, or a newer one"
+            fix="install the pytest-triton that wrote it, or a newer one"
             if newer
             else "run its job again with this pytest-triton: what an outdated ledger says is "
             "not taken for proven",
@@ -123,7 +123,7 @@ def _entry(one: StoredEntry, number: int, jobs: Sequence[Job]) -> Entry:
 def _damaged(what: str) -> NoReturn:
     raise LedgerUnusable(
         f"This ledger is damaged: {what}.",
-        cure="run its job again: a ledger that was changed by hand proves nothing",
+        fix="run its job again: a ledger that was changed by hand proves nothing",
     ) from None
 
 
@@ -131,14 +131,14 @@ def _damaged(what: str) -> NoReturn:
 
 
 def read_ledger(path: Path | str) -> Ledger:
-    """The ledger in a file. Raises LedgerUnusable, naming the file, the cause and the cure."""
+    """The ledger in a file. Raises LedgerUnusable, naming the file, the cause and the fix."""
     path = Path(path)
     try:
         return from_json(read_json(path))
     except LedgerUnusable as error:
         if str(path) in error.what:
             raise
-        raise LedgerUnusable(f"{path}: {error.what}", tried=error.tried, cure=error.cure) from None
+        raise LedgerUnusable(f"{path}: {error.what}", tried=error.tried, fix=error.fix) from None
 
 
 def read_json(path: Path) -> object:
@@ -149,33 +149,33 @@ def read_json(path: Path) -> object:
             kind = "is not a file" if path.exists() else "does not exist"
             raise LedgerUnusable(
                 f"{path} {kind}.",
-                cure="check that the job ran, wrote it, and uploaded it: a ledger that is "
+                fix="check that the job ran, wrote it, and uploaded it: a ledger that is "
                 "missing proves nothing",
             )
         if path.stat().st_size > SIZE_LIMIT:
             raise LedgerUnusable(
                 f"{path} has {path.stat().st_size:,} bytes; up to {SIZE_LIMIT:,} are read.",
-                cure="is it a ledger at all? 1,000 models take about 2 MB",
+                fix="is it a ledger at all? 1,000 models take about 2 MB",
             )
         data = path.read_bytes()
     except (OSError, ValueError) as error:
         raise LedgerUnusable(
-            f"{path!s} can't be read: {error}", cure="check its name and its permissions"
+            f"{path!s} can't be read: {error}", fix="check its name and its permissions"
         ) from None
     if not data.strip():
         raise LedgerUnusable(
             f"{path} is empty.",
-            cure="look at the job that should have written it: it may have been stopped, or its "
+            fix="look at the job that should have written it: it may have been stopped, or its "
             "disk is full. An empty ledger proves nothing",
         )
     try:
         text = data.decode("utf-8")
         return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
-        words = "too deeply nested" if isinstance(error, RecursionError) else str(error)
+        reason = "too deeply nested" if isinstance(error, RecursionError) else str(error)
         raise LedgerUnusable(
-            f"{path} is not JSON: {words}",
-            cure="was the download cut off, or is it another file? Run the job again, or fetch "
+            f"{path} is not JSON: {reason}",
+            fix="was the download cut off, or is it another file? Run the job again, or fetch "
             "its ledger again",
         ) from None
 
@@ -240,7 +240,7 @@ def write_text(path: Path | str, text: str) -> None:
     except OSError as error:
         raise LedgerUnusable(
             f"{path} can't be written: {error.strerror or error}",
-            cure="name a file in a directory that can be written to, with room on its disk",
+            fix="name a file in a directory that can be written to, with room on its disk",
         ) from None
 
 

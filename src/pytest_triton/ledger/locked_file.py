@@ -39,7 +39,7 @@ class LockedFile:
         except BlockingIOError:
             raise FileUnusable(
                 f"{self.path} is written by another run of pytest.",
-                cure="give each run a ledger of its own (--triton-ledger) and merge them, or wait "
+                fix="give each run a ledger of its own (--triton-ledger) and merge them, or wait "
                 "until the other has ended",
             ) from None
         except OSError as error:
@@ -85,7 +85,7 @@ class LockedFile:
     def _unusable(self, error: OSError) -> FileUnusable:
         return FileUnusable(
             f"{self.path} can't be written: {error.strerror or error}",
-            cure="name a file in a directory that can be written to, with room on its disk",
+            fix="name a file in a directory that can be written to, with room on its disk",
         )
 
 

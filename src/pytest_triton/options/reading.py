@@ -86,7 +86,7 @@ def _read(option: Option, value: object, layer: Layer) -> object:
         return tuple(found)
     except OptionError as error:
         place = _place(option, layer, shown, secret=error.secret)
-        raise OptionError(f"{place}: {error.what}", cure=error.cure, secret=error.secret) from None
+        raise OptionError(f"{place}: {error.what}", fix=error.fix, secret=error.secret) from None
 
 
 def _place(option: Option, layer: Layer, value: object, *, secret: bool) -> str:
@@ -155,7 +155,7 @@ def _deployment(value: object, start: Path) -> Deployment:
     try:
         return Deployment(value, repository_paths(value, start))
     except NoDirectories as error:
-        raise OptionError(error.what, cure=error.cure) from None
+        raise OptionError(error.what, fix=error.fix) from None
 
 
 def _text(text: str, start: Path) -> str:
@@ -235,7 +235,7 @@ def _server(text: str, start: Path) -> str:
         return str(Endpoint.parse(text))
     except PytestTritonError as error:
         secret = any(mark in text for mark in "@?#")
-        raise OptionError(error.what, cure=error.cure, secret=secret) from None
+        raise OptionError(error.what, fix=error.fix, secret=secret) from None
 
 
 def _header(text: str, start: Path) -> tuple[str, str]:
@@ -271,10 +271,10 @@ def _switch(value: object, start: Path) -> bool:
     return word in ("on", "true", "yes", "1")
 
 
-def _one_of(words: tuple[str, ...]) -> Callable[[str, Path], str]:
+def _one_of(choices: tuple[str, ...]) -> Callable[[str, Path], str]:
     def parse(text: str, start: Path) -> str:
-        if text not in words:
-            raise OptionError(f"expected one of {', '.join(words)}")
+        if text not in choices:
+            raise OptionError(f"expected one of {', '.join(choices)}")
         return text
 
     return parse
@@ -338,8 +338,8 @@ def _shard(text: str, start: Path) -> Shard:
         raise OptionError(str(error)) from None
 
 
-def _choice(words: Any) -> _Reader:
-    return _from_text(_one_of(get_args(words)), expected=f"one of {', '.join(get_args(words))}")
+def _choice(choices: Any) -> _Reader:
+    return _from_text(_one_of(get_args(choices)), expected=f"one of {', '.join(get_args(choices))}")
 
 
 _READERS: Mapping[ValueType, _Reader] = {

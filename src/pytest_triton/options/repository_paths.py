@@ -68,17 +68,17 @@ def _no_directories(url: str) -> NoDirectories:
         where, copy = _STORES[scheme]
         return NoDirectories(
             f"{url} is {where}, and config.pbtxt files are read from this machine's disk.",
-            cure=f"copy the repository first ({copy.format(url=url)}), then name the copy",
+            fix=f"copy the repository first ({copy.format(url=url)}), then name the copy",
         )
     if scheme in _SERVERS:
         return NoDirectories(
             f"{url} is a URL, and a model repository is a directory of this machine.",
-            cure=f"a running server is named by --triton-server={url}, with its repository on "
+            fix=f"a running server is named by --triton-server={url}, with its repository on "
             "this machine's disk; files that it offers have to be copied first",
         )
     return NoDirectories(
         f"{url} is a URL, and a model repository is a directory of this machine.",
-        cure="name the directory itself"
+        fix="name the directory itself"
         if scheme == "file"
         else "copy the repository to this machine's disk, then name the copy",
     )

@@ -129,7 +129,7 @@ def _check_server_args(settings: Settings) -> None:
         command_line(settings)
     except BadArguments as error:
         where = f"--triton-server-args ({settings.sources['server_args']})"
-        raise OptionError(f"{where}: {error.what}", cure=error.cure) from None
+        raise OptionError(f"{where}: {error.what}", fix=error.fix) from None
 
 
 def _check_attached(settings: Settings) -> None:

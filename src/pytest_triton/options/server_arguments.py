@@ -146,19 +146,19 @@ def check_arguments(arguments: Iterable[str], *, explicit: bool = False) -> None
             short = f" (short for --{name})" if name != flag.name else ""
             raise ArgumentRefused(
                 f"arguments: {flag.shown}{short} can't be given: {reserved.why}.",
-                cure=reserved.instead,
+                fix=reserved.instead,
             )
         if any(known.startswith(flag.name) for known in _PATHS) and _is_relative(flag.value):
             raise ArgumentRefused(
                 f"arguments: {flag.shown} is a relative path, and the server runs in a folder of "
                 "its own.",
-                cure="give an absolute path, in a container one that it has",
+                fix="give an absolute path, in a container one that it has",
             )
         if flag.spaced:
             raise ArgumentRefused(
                 f"arguments: {flag.shown!r} is one text with a space in it, which tritonserver "
                 "takes for the name of a flag.",
-                cure=f"write --{flag.name}={flag.value}",
+                fix=f"write --{flag.name}={flag.value}",
             )
 
 
@@ -168,7 +168,7 @@ def check_environment(environment: Mapping[str, str]) -> None:
         raise ArgumentRefused(
             "environment: AIP_MODE=PREDICTION can't be given: tritonserver closes HTTP and gRPC "
             f"with it, and {_ENDPOINT.why}.",
-            cure="leave it out",
+            fix="leave it out",
         )
 
 

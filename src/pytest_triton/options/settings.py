@@ -150,7 +150,7 @@ class ContainerOptions:
 
 @dataclass(frozen=True)
 class Settings:
-    """All options, with their values. `sources` tells where each came from, by option name.
+    """All options, with their values. `sources` says where each came from, by option name.
 
     `server` and `backends` are decided here: the one is "process", "container" or a URL, and of
     the other "auto" has become real or stand-in. `timeout` is in seconds. `header` are pairs of a

@@ -1,4 +1,4 @@
-"""What a colleague would say: the likely cause, and the config.pbtxt lines that mend it."""
+"""Advice on a refusal: the likely cause, and the config.pbtxt lines that fix it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pytest_triton.placement.refusal import Refusal
 
 @dataclass(frozen=True)
 class Advice:
-    """The likely `cause` in plain words, and `lines` for config.pbtxt ("" when none mend it).
+    """The likely `cause` in plain English, and `lines` for config.pbtxt ("" when none fix it).
 
     Lines of `instance_group` stand for all of them: they replace what the config has.
     """
@@ -29,25 +29,27 @@ class Advice:
         return f"{self.cause}\n\n{self.lines}" if self.lines else self.cause
 
 
-def cure(declared: Declared, prediction: Prediction) -> Advice | None:
+def advise(declared: Declared, prediction: Prediction) -> Advice | None:
     """Advice on a predicted refusal or fallback; None for a model that runs as declared."""
     if prediction.refusal is not None:
-        return cure_refusal(declared, prediction.refusal, prediction.hardware, prediction.server)
+        return advise_on_refusal(
+            declared, prediction.refusal, prediction.hardware, prediction.server
+        )
     if prediction.fallback:
-        return _cure_fallback(declared)
+        return _advise_fallback(declared)
     return None
 
 
-def cure_verdict(verdict: Verdict) -> Advice | None:
+def advise_on_verdict(verdict: Verdict) -> Advice | None:
     """Advice on a verdict: on what was observed where it differs, else on what was predicted."""
     predicted, observed = verdict.predicted, verdict.observed
     if verdict.ok:
-        return cure(verdict.declared, predicted)
+        return advise(verdict.declared, predicted)
     if observed.refusal is not None:
         refusal = observed.refusal
         if predicted.refusal is not None and predicted.refusal.reason == refusal.reason:
             refusal = predicted.refusal  # which knows the field
-        return cure_refusal(verdict.declared, refusal, predicted.hardware, predicted.server)
+        return advise_on_refusal(verdict.declared, refusal, predicted.hardware, predicted.server)
     if not observed.ready:
         return Advice(
             f"The server says only {observed.state!r}. Its log may say more; a model directory "
@@ -66,7 +68,7 @@ def cure_verdict(verdict: Verdict) -> Advice | None:
     )
 
 
-def _cure_fallback(declared: Declared) -> Advice:
+def _advise_fallback(declared: Declared) -> Advice:
     what = (
         "An instance group says no kind (or KIND_AUTO)"
         if declared.groups
@@ -82,11 +84,11 @@ def _cure_fallback(declared: Declared) -> Advice:
     )
 
 
-def cure_refusal(
+def advise_on_refusal(
     declared: Declared, refusal: Refusal, hardware: Hardware, server: ServerTraits
 ) -> Advice:
     """Advice on a refusal, predicted or observed."""
-    advice = _cure_reason(declared, refusal, hardware, server)
+    advice = _advise_reason(declared, refusal, hardware, server)
     if refusal.diagnostic is not None and refusal.diagnostic.message:
         cause = f"{_sentence(refusal.diagnostic.message)} {refusal.diagnostic.fix}".strip()
         keep = refusal.reason in ("name", "backend-missing", "config", "ensemble")
@@ -94,18 +96,18 @@ def cure_refusal(
     return advice
 
 
-def _cure_reason(
+def _advise_reason(
     declared: Declared, refusal: Refusal, hardware: Hardware, server: ServerTraits
 ) -> Advice:
     """Advice on a refusal of which only the reason is known."""
     reason = refusal.reason
     usable = usable_gpus(hardware, server)
     if reason == "no-gpu":
-        return _cure_no_gpu(declared, hardware, server)
+        return _advise_no_gpu(declared, hardware, server)
     if reason == "gpu-id":
-        return _cure_gpu_id(declared, usable)
+        return _advise_gpu_id(declared, usable)
     if reason == "cpu-with-gpus":
-        return _cure_cpu_with_gpus(declared)
+        return _advise_cpu_with_gpus(declared)
     if reason == "backend-cpu-only" and "not enabled in this build" in refusal.text:
         return Advice(
             f"The {declared.backend or 'onnxruntime'} backend of this server is built without GPU "
@@ -114,9 +116,9 @@ def _cure_reason(
             "needs --enable-gpu)."
         )
     if reason in ("backend-cpu-only", "backend-gpu-only"):
-        return _cure_backend_kind(declared, "CPU" if reason == "backend-cpu-only" else "GPU")
+        return _advise_backend_kind(declared, "CPU" if reason == "backend-cpu-only" else "GPU")
     if reason == "backend-missing":
-        return _cure_backend_missing(declared, server)
+        return _advise_backend_missing(declared, server)
     if reason == "name":
         directory = re.search(r"unexpected directory name '(.*?)' for model '", refusal.text)
         return Advice(
@@ -140,10 +142,10 @@ def _cure_reason(
     lines = ""
     if keep is not None and declared.groups:
         lines = instance_group_lines(_without(group, keep) for group in declared.groups)
-    return Advice(cause or "Triton's own words are all there is to go by.", lines)
+    return Advice(cause or "Triton's own text is all there is to go by.", lines)
 
 
-# reason -> the cause, and the field of instance_group that has to go, if that mends it
+# reason -> the cause, and the field of instance_group that has to go, if that fixes it
 _CAUSES: dict[str, tuple[str, str | None]] = {
     "no-gpu-support": (
         "This tritonserver is built without GPU support, so no KIND_GPU model can load. Take a "
@@ -229,7 +231,7 @@ _CAUSES: dict[str, tuple[str, str | None]] = {
 }
 
 
-def _cure_no_gpu(declared: Declared, hardware: Hardware, server: ServerTraits) -> Advice:
+def _advise_no_gpu(declared: Declared, hardware: Hardware, server: ServerTraits) -> Advice:
     if hardware.count:
         minimum = "{}.{}".format(*server.min_compute_capability)
         why = (
@@ -256,7 +258,7 @@ def _cure_no_gpu(declared: Declared, hardware: Hardware, server: ServerTraits) -
     )
 
 
-def _cure_gpu_id(declared: Declared, usable: tuple[int, ...]) -> Advice:
+def _advise_gpu_id(declared: Declared, usable: tuple[int, ...]) -> Advice:
     there = ", ".join(map(str, usable)) or "none"
     known = frozenset(usable)
     groups = [
@@ -270,7 +272,7 @@ def _cure_gpu_id(declared: Declared, usable: tuple[int, ...]) -> Advice:
     )
 
 
-def _cure_cpu_with_gpus(declared: Declared) -> Advice:
+def _advise_cpu_with_gpus(declared: Declared) -> Advice:
     if any(group.kind == "AUTO" and group.gpus for group in declared.groups):
         return Advice(
             "A group lists `gpus` but no kind. Where one of them is missing Triton turns it into "
@@ -289,7 +291,7 @@ def _cure_cpu_with_gpus(declared: Declared) -> Advice:
     )
 
 
-def _cure_backend_kind(declared: Declared, kind: Literal["GPU", "CPU"]) -> Advice:
+def _advise_backend_kind(declared: Declared, kind: Literal["GPU", "CPU"]) -> Advice:
     other = "GPU" if kind == "CPU" else "CPU"
     why = f"The {declared.backend} backend takes {kind} instances only."
     if kind == "GPU" and not any(group.kind == other for group in declared.groups):
@@ -297,7 +299,7 @@ def _cure_backend_kind(declared: Declared, kind: Literal["GPU", "CPU"]) -> Advic
     return Advice(why, _groups_of_kind(declared, kind))
 
 
-def _cure_backend_missing(declared: Declared, server: ServerTraits) -> Advice:
+def _advise_backend_missing(declared: Declared, server: ServerTraits) -> Advice:
     meant = meant_backend(declared.backend)
     if meant and declared.backend not in OFFICIAL_BACKENDS:
         return Advice(

@@ -82,32 +82,32 @@ def meant_backend(name: str) -> str:
 def missing_backend_flaw(
     backend: str, text: str, model: str, there: Collection[str] | None
 ) -> Diagnostic:
-    """The refusal of a model whose backend the server doesn't have, in Triton's words `text`."""
+    """The refusal of a model whose backend the server doesn't have, in Triton's text `text`."""
     meant = meant_backend(backend)
     if backend and backend == model.partition(".")[2] and backend not in OFFICIAL_BACKENDS:
         message = (
             f"neither the config nor a file that Triton knows names a backend, so it takes "
             f"`{backend}` from the directory's name"
         )
-        cure = 'Write backend: "..." into config.pbtxt, or add the model\'s file.'
+        fix = 'Write backend: "..." into config.pbtxt, or add the model\'s file.'
     elif _PLACEHOLDER.search(backend):
         message = f"backend `{backend}` is a placeholder: this file is a template"
-        cure = "Render the template first, and check the repository that comes out."
+        fix = "Render the template first, and check the repository that comes out."
     elif backend == "ensemble":
         message = "`ensemble` is a platform, not a backend"
-        cure = 'Write platform: "ensemble" instead of the backend.'
+        fix = 'Write platform: "ensemble" instead of the backend.'
     elif meant and backend not in OFFICIAL_BACKENDS:
         message = f"Triton has no backend `{backend}`"
-        cure = f'Write backend: "{meant}".'
+        fix = f'Write backend: "{meant}".'
     elif backend in OFFICIAL_BACKENDS or backend in PUBLISHED_BACKENDS:
         names = ", ".join(sorted(there or ())) or "none"
         message = f"this server has no backend `{backend}`; it has: {names}"
-        cure = "Take an image or a backend directory that has it, or rehearse with stand-ins."
+        fix = "Take an image or a backend directory that has it, or rehearse with stand-ins."
     else:
         message = f"Triton has no backend `{backend}`, and the repository brings no library for it"
-        cure = (
+        fix = (
             f"If it is one of your own, name it: triton_own_backends = {backend} in pytest's ini "
             f"file, or --own-backend {backend}."
         )
     field = "backend" if backend else "platform"
-    return Diagnostic("backend-missing", text, field, message, cure)
+    return Diagnostic("backend-missing", text, field, message, fix)

@@ -22,7 +22,7 @@ class Backend:
 
     `preferred`: the kind it proposes for a model without instance_group ("" leaves it to
     KIND_AUTO). `cpu_count`: instances of a CPU group that gives no count. `only`: the one kind
-    its instances may have (None: any), `reason` and `words` what a refused model says, with the
+    its instances may have (None: any), `reason` and `text` what a refused model says, with the
     model's name for {model}. `completes`: the real backend completes a config that lacks inputs
     and outputs, or a missing config. `model_files`: the file (or directory, with a "/") that
     makes Triton guess this backend, and its platform, in a config that names neither.
@@ -36,7 +36,7 @@ class Backend:
     cpu_count: int = 1
     only: Kind | None = None
     reason: RefusedReason | None = None
-    words: str = ""
+    text: str = ""
     completes: bool = False
     note: str = ""
 
@@ -60,7 +60,7 @@ _TABLE = (
         model_files=("model.plan",),
         only="GPU",
         reason="backend-gpu-only",
-        words=_GPU_ONLY,
+        text=_GPU_ONLY,
         completes=True,
     ),
     Backend(
@@ -77,7 +77,7 @@ _TABLE = (
         preferred="CPU",
         only="CPU",
         reason="backend-cpu-only",
-        words=_CPU_ONLY,
+        text=_CPU_ONLY,
         completes=True,
         note="its real device is the parameter TARGET_DEVICE",
     ),

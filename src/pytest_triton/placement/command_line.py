@@ -162,7 +162,7 @@ class CommandLine:
                 f"{one.shown}: tritonserver {shown_version(version)} doesn't know --{one.name}, "
                 "prints its usage and ends.",
                 tried=[f"--{one.name} is known from release {shown_version(since(one.name))} on"],
-                cure=f"leave it out, or run release {shown_version(since(one.name))} or newer",
+                fix=f"leave it out, or run release {shown_version(since(one.name))} or newer",
             )
 
     def _check_load_models(self) -> None:
@@ -171,13 +171,13 @@ class CommandLine:
             raise BadArguments(
                 f"--load-model={named[0]}: tritonserver takes it only with "
                 "--model-control-mode=explicit, prints its usage and ends.",
-                cure="add --model-control-mode=explicit, or leave --load-model out: without it "
+                fix="add --model-control-mode=explicit, or leave --load-model out: without it "
                 "all models are loaded",
             )
         if "*" in named and len(set(named)) > 1:
             raise BadArguments(
                 "--load-model=* stands beside other --load-model, which tritonserver refuses.",
-                cure="leave the others out: * means all models",
+                fix="leave the others out: * means all models",
             )
 
 
@@ -212,12 +212,12 @@ def _read(arguments: Sequence[str]) -> Iterator[Given]:
         flag, shown = _full_name(name, word), word
         if FLAGS[flag] == "nothing":
             if equals:
-                raise BadArguments(f"{word}: --{flag} takes no value.", cure=f"write --{flag}")
+                raise BadArguments(f"{word}: --{flag} takes no value.", fix=f"write --{flag}")
         elif not equals:
             _, following = next(waiting, (0, None))
             if following is None:
                 raise BadArguments(
-                    f"{word} needs a value, and none follows.", cure=f"write --{flag}=VALUE"
+                    f"{word} needs a value, and none follows.", fix=f"write --{flag}=VALUE"
                 )
             value, shown = following, f"{word} {following}"
         _check_value(flag, value, shown)
@@ -233,27 +233,27 @@ def _full_name(name: str, word: str) -> str:
     if meant:
         raise BadArguments(
             f"{word}: several flags begin with --{name}: {', '.join(f'--{one}' for one in meant)}.",
-            cure="write the flag in full",
+            fix="write the flag in full",
         )
     if " " in name.strip():
         flag, _, value = name.partition(" ")
         raise BadArguments(
             f"{word!r} is one word with a space in it, which tritonserver takes for the name of a "
             "flag.",
-            cure=f"write --{flag}={value.strip()}",
+            fix=f"write --{flag}={value.strip()}",
         )
     close = get_close_matches(name.replace("_", "-"), FLAGS, n=1)
     raise BadArguments(
         f"{word}: no tritonserver up to {shown_version(NEWEST)} knows this flag: it prints its "
         "usage and ends.",
-        cure=f"did you mean --{close[0]}?" if close else "see `tritonserver --help`",
+        fix=f"did you mean --{close[0]}?" if close else "see `tritonserver --help`",
     )
 
 
 def _unexpected(word: str) -> BadArguments:
     return BadArguments(
         f"{word!r} is no flag, and tritonserver takes nothing else: it prints its usage and ends.",
-        cure="write --FLAG=VALUE; a text with spaces needs quotes",
+        fix="write --FLAG=VALUE; a text with spaces needs quotes",
     )
 
 

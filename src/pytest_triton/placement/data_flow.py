@@ -281,17 +281,17 @@ def _unknown(
     close = get_close_matches(key, free, n=1, cutoff=0.5) or (free if len(free) == 1 else [])
     same = [one for one in names if one.lower() == key.lower()]
     close = same or close
-    cure = f"The model's {word}s: {', '.join(names) or 'none that its config declares'}."
+    fix = f"The model's {word}s: {', '.join(names) or 'none that its config declares'}."
     if close:
-        cure = f'Write key: "{close[0]}". {cure}'
+        fix = f'Write key: "{close[0]}". {fix}'
     elif not names:
-        cure = f"Declare its {word}s in `{step.model}`/config.pbtxt."
+        fix = f"Declare its {word}s in `{step.model}`/config.pbtxt."
     return Diagnostic(
         "ensemble",
         text,
         entry_of(f"{_ENSEMBLE_STEP}[{index}].{word}_map", key),
         f"step {index} names the {word} `{key}`, which its model `{step.model}` doesn't have",
-        cure,
+        fix,
         also=(Diagnostic(model=step.model, field=word),),
     )
 
@@ -335,7 +335,7 @@ def _inconsistent(ensemble: str, tensor: str, known: _Node, other: _Node) -> Dia
             other.place,
             f"`{tensor}` is {its_dims} for `{other.model}` ({other.tensor.name}), and {mine_dims} "
             f"for {_whose(ensemble, tensor, known)}",
-            _shape_cure(ensemble, known, other),
+            _shape_fix(ensemble, known, other),
             also=_fields(also, "dims"),
         )
     return None
@@ -348,7 +348,7 @@ def _whose(ensemble: str, tensor: str, node: _Node) -> str:
     return f"`{node.model}` ({node.tensor.name})"
 
 
-def _shape_cure(ensemble: str, known: _Node, other: _Node) -> str:
+def _shape_fix(ensemble: str, known: _Node, other: _Node) -> str:
     assert known.tensor is not None
     assert other.tensor is not None
     if known.batching != other.batching:

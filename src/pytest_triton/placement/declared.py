@@ -83,7 +83,7 @@ class OnDisk:
 class DeclaredGroup:
     """One `instance_group` as written; `name` and `count` are empty and 0 when left out.
 
-    `kind` "AUTO" is also a kind that was left out (protobuf can't tell them apart), "UNKNOWN"
+    `kind` "AUTO" is also a kind that was left out (protobuf can't distinguish them), "UNKNOWN"
     a number that Triton doesn't know (`kind_number`).
     """
 
@@ -100,12 +100,12 @@ class DeclaredGroup:
     @property
     def summary(self) -> str:
         """The group in a few characters: "GPU", "GPU 0,1 x2", "CPU x2", "AUTO"."""
-        words = f"kind {self.kind_number}" if self.kind == "UNKNOWN" else self.kind
+        shown = f"kind {self.kind_number}" if self.kind == "UNKNOWN" else self.kind
         if self.gpus:
-            words += " " + shortened(self.gpus, ",")
+            shown += " " + shortened(self.gpus, ",")
         if self.count > 1:
-            words += f" x{self.count}"
-        return words + (" (passive)" if self.passive else "")
+            shown += f" x{self.count}"
+        return shown + (" (passive)" if self.passive else "")
 
 
 @dataclass(frozen=True, slots=True)

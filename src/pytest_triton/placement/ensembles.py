@@ -45,7 +45,7 @@ def ensemble_flaws(config: ModelConfig, name: str, platform: str) -> Iterator[Di
 
 
 def _field_flaws(config: ModelConfig, name: str) -> Iterator[Diagnostic]:
-    for field, present, words in (
+    for field, present, what in (
         ("instance_group", len(config.instance_group), "instance group should not be"),
         ("optimization", config.HasField("optimization"), "optimization should not be"),
         ("model_warmup", len(config.model_warmup), "model_warmup can not be"),
@@ -53,7 +53,7 @@ def _field_flaws(config: ModelConfig, name: str) -> Iterator[Diagnostic]:
         if present:
             yield Diagnostic(
                 "ensemble",
-                f"{words} specified for ensemble '{name}'",
+                f"{what} specified for ensemble '{name}'",
                 field,
                 f"an ensemble with {field}",
                 "Delete it: it belongs to the models of the ensemble's steps.",
@@ -130,13 +130,13 @@ def _data_flow_flaws(config: ModelConfig, name: str) -> Iterator[Diagnostic]:
             )
         elif output.name not in ready:
             cause = _unready_source(output.name, sources, ready)
-            words = f"output '{output.name}' for ensemble '{name}' is not written"
+            what = f"output '{output.name}' for ensemble '{name}' is not written"
             message = f"the ensemble's output `{output.name}` is never written"
             if cause != output.name:
-                words += f": at least one of its depending tensors, '{cause}', is not connected"
+                what += f": at least one of its depending tensors, '{cause}', is not connected"
                 message += f", for nothing writes `{cause}`"
             field = f"output[{index}].name" if cause == output.name else places[cause]
-            yield Diagnostic("ensemble", words, field, message, _CHECK_NAMES)
+            yield Diagnostic("ensemble", what, field, message, _CHECK_NAMES)
     outputs = {output.name for output in config.output}
     for tensor, place in places.items():
         if tensor not in outputs and not (tensor in ready and tensor in read):

@@ -58,7 +58,7 @@ def missing_file_flaw(
 ) -> Diagnostic | None:
     """The refusal of a model whose file isn't there; None if it is, or nobody has looked.
 
-    `what` is the file in words; `folder` the one that it has to be in.
+    `what` is the file as text; `folder` the one that it has to be in.
     """
     found = files.get(relative) if files is not None else None
     if found is None or (found.size is not None and not found.is_directory):
@@ -71,16 +71,16 @@ def missing_file_flaw(
             f"{what} is a directory, `{relative}`: Triton crashes on it",
             "Name a file.",
         )
-    cure = f"Add the file `{relative}` to the model's directory, or correct the name."
+    fix = f"Add the file `{relative}` to the model's directory, or correct the name."
     if found.elsewhere:
-        cure = f"It stands in `{found.elsewhere}`: move it to `{relative}`."
+        fix = f"It stands in `{found.elsewhere}`: move it to `{relative}`."
     elif folder:
-        cure = f"Triton looks for it in `{folder}/` beside config.pbtxt: add it there."
+        fix = f"Triton looks for it in `{folder}/` beside config.pbtxt: add it there."
     return Diagnostic(
         "model-file",
         f"failed to open text file for read {found.path}: {found.error}",
         field,
         f"{what} isn't there: `{relative}`",
-        cure,
+        fix,
         code="Internal",
     )

@@ -205,14 +205,14 @@ def _odd_pair(
 
 
 def _preferred_size_flaws(
-    sizes: Collection[int], most: int, name: str, field: str, words: str
+    sizes: Collection[int], most: int, name: str, field: str, message: str
 ) -> Iterator[Diagnostic]:
     for index, size in enumerate(sizes):
         if 0 < size <= most:
             continue
         yield Diagnostic(
             "config",
-            f"{words} must be {'positive' if size <= 0 else '<= max batch size'} for {name}",
+            f"{message} must be {'positive' if size <= 0 else '<= max batch size'} for {name}",
             f"{field}[{index}]",
             f"a preferred batch size of {size}, with max_batch_size {most}",
             "Write sizes from 1 to max_batch_size" + (", or raise that." if size > 0 else "."),
@@ -247,14 +247,14 @@ def _dynamic_batching_flaws(config: ModelConfig, name: str) -> Iterator[Diagnost
                 f"Levels count from 1 to {levels}.",
             )
     if batching.preserve_ordering:
-        field, cure = "dynamic_batching.preserve_ordering", "Delete one of the two."
+        field, fix = "dynamic_batching.preserve_ordering", "Delete one of the two."
         if levels > 1:
             yield Diagnostic(
                 "config",
                 f"Only one priority level is allowed when 'preserve_ordering' is true for {name}",
                 field,
                 "preserve_ordering leaves no room for several priority levels",
-                cure,
+                fix,
             )
         policies = [batching.default_queue_policy, *batching.priority_queue_policy.values()]
         delay = batching.default_queue_policy.DELAY
@@ -265,7 +265,7 @@ def _dynamic_batching_flaws(config: ModelConfig, name: str) -> Iterator[Diagnost
                 f"'preserve_ordering' is true for {name}",
                 field,
                 "preserve_ordering leaves no room for timeout_action DELAY",
-                cure,
+                fix,
             )
 
 
@@ -311,7 +311,7 @@ _CONTROLS = (
 )
 _CORRID = 3
 _CORRID_TYPES = (4, 5, 8, 9, 13)  # UINT32, UINT64, INT32, INT64, STRING
-_CORRID_CURE = "Write no values, and a data_type of TYPE_(U)INT32, TYPE_(U)INT64 or TYPE_STRING."
+_CORRID_FIX = "Write no values, and a data_type of TYPE_(U)INT32, TYPE_(U)INT64 or TYPE_STRING."
 _VALUES = ("int32_false_true", "fp32_false_true", "bool_false_true")
 
 
@@ -353,13 +353,13 @@ def _control_flaws(batching: Any, name: str) -> Iterator[Diagnostic]:
                         "Delete one of the two.",
                     )
                 seen = True
-                for words, cure in _control_value_flaws(control, kind, label, name):
+                for message, fix in _control_value_flaws(control, kind, label, name):
                     yield Diagnostic(
                         "config",
-                        words,
+                        message,
                         f"{field}.control[{number}]",
                         f"the values of {label} are not what it takes",
-                        cure,
+                        fix,
                     )
                 odd_type = None
                 if kind == _CORRID and control.data_type not in _CORRID_TYPES:
@@ -369,7 +369,7 @@ def _control_flaws(batching: Any, name: str) -> Iterator[Diagnostic]:
                         "are TYPE_UINT64, TYPE_INT64, TYPE_UINT32, TYPE_INT32 and TYPE_STRING",
                         f"{field}.control[{number}].data_type",
                         f"the data_type of {label} is not what it takes",
-                        _CORRID_CURE,
+                        _CORRID_FIX,
                     )
         if odd_type is not None:
             yield odd_type
@@ -378,32 +378,32 @@ def _control_flaws(batching: Any, name: str) -> Iterator[Diagnostic]:
 def _control_value_flaws(
     control: Any, kind: int, label: str, name: str
 ) -> Iterator[tuple[str, str]]:
-    """Triton's words about the values of one control, and what to do."""
+    """Triton's text about the values of one control, and what to do."""
     given = [choice for choice in _VALUES if len(getattr(control, choice))]
     if kind == _CORRID:
         if given:
             yield (
                 "sequence batching must not specify either 'int32_false_true', "
                 f"'fp32_false_true' or 'bool_false_true' for {label} for {name}",
-                _CORRID_CURE,
+                _CORRID_FIX,
             )
         return
-    cure = "Write one of them, with two values, such as int32_false_true: [ 0, 1 ]."
+    fix = "Write one of them, with two values, such as int32_false_true: [ 0, 1 ]."
     if not given:
         yield (
             "sequence batching must specify either 'int32_false_true', 'fp32_false_true' or "
             f"'bool_false_true' for {label} for {name}",
-            cure,
+            fix,
         )
     elif len(given) > 1:
         yield (
             "sequence batching specifies more than one from 'int32_false_true', "
             f"'fp32_false_true' and 'bool_false_true' for {label} for {name}",
-            cure,
+            fix,
         )
     elif len(getattr(control, given[0])) != 2:
         yield (
             f"sequence batching control '{given[0]}' must have exactly 2 entries for {label} "
             f"for {name}",
-            cure,
+            fix,
         )

@@ -50,7 +50,7 @@ NUMBERED_INSTANCES = (2, 37, 0)  # a group's only instance had the group's name,
 PREFERENCE_NEEDS_GPU = (2, 36, 0)  # a backend's preference for GPUs held without one as well
 PYTHON_BASED_BACKENDS = (2, 39, 0)  # a model.py in a backend's directory counts, too
 ALL_INSTANCES_TRIED = (2, 37, 0)  # seen in 2.39 and not in 2.36
-BACKEND_LIBRARY_WORDS = (2, 42, 0)  # other words for a missing backend
+BACKEND_LIBRARY_TEXT = (2, 42, 0)  # another text for a missing backend
 
 
 @dataclass(frozen=True)
@@ -315,10 +315,12 @@ def _missing_step(
 ) -> Refusal | None:
     for index, step in enumerate(ensemble.steps):
         if step not in polled:
-            words = f"ensemble {ensemble.name} contains models that are not available or ambiguous"
+            message = (
+                f"ensemble {ensemble.name} contains models that are not available or ambiguous"
+            )
             flaw = Diagnostic(
                 "ensemble",
-                f"{words}: {step}",
+                f"{message}: {step}",
                 f"ensemble_scheduling.step[{index}].model_name",
                 f"step {index} names the model `{step}`, which Triton doesn't have",
                 _names_like(step, models) or "Add it, correct its config, or correct the name.",
@@ -342,20 +344,20 @@ def _broken_step(ensemble: Declared, predictions: Mapping[str, Prediction]) -> R
     for step in reversed(asked):
         why = _why_broken(step, asked[step], predictions[step])
         if why:
-            words = f"ensemble '{ensemble.name}' depends on '{step}' {why}"
-            return _of_flaw(_broken_step_flaw(ensemble, step, words, predictions[step]), "poll")
+            message = f"ensemble '{ensemble.name}' depends on '{step}' {why}"
+            return _of_flaw(_broken_step_flaw(ensemble, step, message, predictions[step]), "poll")
     return None
 
 
 def _broken_step_flaw(
-    ensemble: Declared, step: str, words: str, prediction: Prediction
+    ensemble: Declared, step: str, message: str, prediction: Prediction
 ) -> Diagnostic:
     index = ensemble.steps.index(step)
     place = f"ensemble_scheduling.step[{index}]"
     if prediction.refusal is not None:
         return Diagnostic(
             "ensemble",
-            words,
+            message,
             f"{place}.model_name",
             f"step {index}'s model `{step}` is {prediction.refusal}, and the ensemble with it",
             f"Correct `{step}` first.",
@@ -376,7 +378,7 @@ def _broken_step_flaw(
         says = f"step {index} has no model_version, which means version 0 of `{step}`"
     return Diagnostic(
         "ensemble",
-        words,
+        message,
         f"{place}.model_version",
         f"{says}; loaded: {', '.join(map(str, loaded)) or 'none'}",
         "Write model_version: -1 for the newest.",
@@ -391,10 +393,12 @@ def _why_broken(name: str, asked: set[int], prediction: Prediction) -> str:
         return f"whose required version {max(missing)} is not loaded." if missing else ""
     if refusal.reason == "ensemble":
         return f"which is not valid. Model '{name}' failed with error: {refusal.text}"
-    words = refusal.text
+    message = refusal.text
     if refusal.stage == "load":
-        words = "".join(f"version {n} is at UNAVAILABLE state: {words};" for n in loaded or (1,))
-    return f"which has no loaded version. Model '{name}' loading failed with error: {words}"
+        message = "".join(
+            f"version {n} is at UNAVAILABLE state: {message};" for n in loaded or (1,)
+        )
+    return f"which has no loaded version. Model '{name}' loading failed with error: {message}"
 
 
 def _circle(name: str, models: Mapping[str, Declared]) -> Refusal:
@@ -419,7 +423,7 @@ def _circle(name: str, models: Mapping[str, Declared]) -> Refusal:
     # Core follows the circle for ever, until its stack is full (seen on 2.33.0 to 2.51.0).
     flaw = Diagnostic(
         "crash",
-        "(no words: the server ends with signal 11)",
+        "(no text: the server ends with signal 11)",
         "ensemble_scheduling.step",
         "it uses ensembles that are steps of each other: Triton crashes on it",
         "Break the circle.",
@@ -430,7 +434,7 @@ def _circle(name: str, models: Mapping[str, Declared]) -> Refusal:
 def refused_everywhere(
     config: ModelConfig | Declared, *, server: ServerTraits = DEFAULT_TRAITS
 ) -> Refusal | None:
-    """The refusal that no hardware can mend, or None: the config itself is wrong then."""
+    """The refusal on any hardware, or None: the config itself is wrong then."""
     declared = config if isinstance(config, Declared) else Declared.of(config)
     ample = ample_gpus([declared])
     if predict(declared, Hardware((), simulated=False), server=server).ready:
@@ -461,7 +465,7 @@ def _as_number(capability: tuple[int, int]) -> float:
 def _resolve(
     declared: Declared, hardware: Hardware, server: ServerTraits, note: Note | None
 ) -> Prediction:
-    """All rules in order; `note`, if given, is told each one that applied."""
+    """All rules in order; `note`, if given, is called with each one that applied."""
     usable = usable_gpus(hardware, server)
     if note:
         note(_hardware_step(hardware, usable, server))
@@ -557,8 +561,8 @@ def _early_refusal(
             )
         return refusal
     if hardware.cuda_error and server.gpu_support:
-        words = f"unable to get number of CUDA devices: {hardware.cuda_error}"
-        return Refusal("cuda", f"Internal: {words}")
+        message = f"unable to get number of CUDA devices: {hardware.cuda_error}"
+        return Refusal("cuda", f"Internal: {message}")
     return None
 
 
@@ -584,22 +588,22 @@ def _missing_backend(declared: Declared, server: ServerTraits) -> Refusal | None
     ):
         return None
     if server.version < PYTHON_BASED_BACKENDS:
-        words = f"unable to find '{library_name(backend)}' for model '{declared.name}'"
-    elif server.version < BACKEND_LIBRARY_WORDS:
-        words = f"unable to find '{backend}/{PYTHON_RUNTIME}' for model '{declared.name}'"
+        message = f"unable to find '{library_name(backend)}' for model '{declared.name}'"
+    elif server.version < BACKEND_LIBRARY_TEXT:
+        message = f"unable to find '{backend}/{PYTHON_RUNTIME}' for model '{declared.name}'"
     elif runtime.name == PYTHON_RUNTIME:
-        words = (
+        message = (
             f"unable to find Python backend based backend library '{PYTHON_RUNTIME}' for model "
             f"'{declared.name}', searched: '{backend}/{PYTHON_RUNTIME}'"
         )
     elif runtime.name:
-        words = f"unable to find backend library '{runtime.name}' for model '{declared.name}'"
+        message = f"unable to find backend library '{runtime.name}' for model '{declared.name}'"
     else:
-        words = (
+        message = (
             f"unable to find backend library for backend '{backend}', try specifying runtime on "
             "the model configuration."
         )
-    return _of_flaw(missing_backend_flaw(backend, words, declared.name, server.backends))
+    return _of_flaw(missing_backend_flaw(backend, message, declared.name, server.backends))
 
 
 def _undeclared_group(
@@ -695,8 +699,8 @@ def _profile_refusal(label: str, platform: str, profiles: tuple[str, ...]) -> Re
             return _load_refusal("profile", f"unable to parse '{profile}': stoi")
         if not -(2**31) <= int(number[1]) < 2**31:
             # Nothing in core catches this: the whole server ends (seen on 2.33.0 to 2.51.0).
-            words = "terminate called after throwing an instance of 'std::out_of_range': stoi"
-            return Refusal("crash", words)
+            message = "terminate called after throwing an instance of 'std::out_of_range': stoi"
+            return Refusal("crash", message)
         if int(number[1]) < 0:
             return _load_refusal(
                 "profile",
@@ -726,15 +730,15 @@ def _late_refusal(
         return refusal
     odd = next((n for n, group in enumerate(groups) if group.kind != backend.only), None)
     if backend.reason is not None and odd is not None:
-        refusal = _load_refusal(backend.reason, backend.words.format(model=declared.name))
+        refusal = _load_refusal(backend.reason, backend.text.format(model=declared.name))
         return replace(refusal, diagnostic=_group_flaw(refusal, f"instance_group[{odd}]"))
     if not all(group.passive for group in groups):
         refusal = _first(declared.instance_flaws, server)
     return refusal or _first(declared.scheduler_flaws, server)
 
 
-def _load_refusal(reason: Reason, words: str) -> Refusal:
-    return Refusal(reason, f"Invalid argument: {words}")
+def _load_refusal(reason: Reason, message: str) -> Refusal:
+    return Refusal(reason, f"Invalid argument: {message}")
 
 
 def _hardware_step(hardware: Hardware, usable: tuple[int, ...], server: ServerTraits) -> str:

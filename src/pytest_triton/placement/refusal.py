@@ -1,4 +1,4 @@
-"""Refusals: a model that Triton doesn't load, with the reason as a class and Triton's words.
+"""Refusals: a model that Triton doesn't load, with the reason as a class and Triton's text.
 
 Triton's sentences change from release to release and are JSON-quoted in newer logs, so tests
 compare reasons, never sentences; people are shown the sentences.
@@ -147,7 +147,7 @@ _COMPILED = tuple((reason, re.compile(pattern, re.DOTALL)) for reason, pattern i
 
 
 def classify(text: str) -> Reason:
-    """The class of a refusal, from Triton's words in any release, JSON-quoted or not."""
+    """The class of a refusal, from Triton's text in any release, JSON-quoted or not."""
     plain = re.sub(r"\\+(?=[\"'/])", "", text)  # JSON quoting of quotes and slashes
     plain = re.sub(r"(\\+[nrt]|\s)+", " ", plain).lower()
     for reason, pattern in _COMPILED:

@@ -74,7 +74,7 @@ class ChosenRelease:
     """The release whose rules are applied, and who says so.
 
     `source` is an option, the server, an image's tag, ... in words; `assumed`: nobody says, so it
-    is the newest known, until a server tells better.
+    is the newest known, until a server says better.
     """
 
     version: Version
@@ -114,7 +114,7 @@ def read_release(text: str) -> Version:
 
 
 def release_of_image(image: str) -> Version | None:
-    """The release that an image's tag tells: an official tag, of an image named after Triton."""
+    """The release that an image's tag says: an official tag, of an image named after Triton."""
     found = _IMAGE.fullmatch(image)
     if found is None or "triton" not in found["name"].lower():
         return None

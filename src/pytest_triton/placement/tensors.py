@@ -29,12 +29,12 @@ _DIMS = (
 
 
 class _Fault(NamedTuple):
-    """What is wrong with one tensor: the field in it, Triton's words, ours, and what to do."""
+    """What is wrong with one tensor: the field in it, Triton's text, ours, and what to do."""
 
     field: str
     text: str
     message: str
-    cure: str
+    fix: str
     since: Version = (0, 0, 0)
 
 
@@ -53,10 +53,10 @@ def io_flaws(
                     if what == _NO_DATA_TYPE:
                         older = f"model output {what} for {name}"
                     yield Diagnostic(
-                        "config", older, place, fault.message, fault.cure, until=TENSORS_NAMED
+                        "config", older, place, fault.message, fault.fix, until=TENSORS_NAMED
                     )
                 since = max(fault.since, TENSORS_NAMED) if older else fault.since
-                yield Diagnostic("config", text, place, fault.message, fault.cure, since=since)
+                yield Diagnostic("config", text, place, fault.message, fault.fix, since=since)
     yield from _batch_io_flaws(config, name)
     yield from _label_flaws(config, name, files)
 
@@ -158,14 +158,14 @@ def _dimension_faults(
                 _DIMS,
                 since=OVERFLOW_CHECK,
             )
-    cure = f"Both must hold as many elements: dims {list(dims)}, reshape {list(shape)}."
+    fix = f"Both must hold as many elements: dims {list(dims)}, reshape {list(shape)}."
     of_dims, of_shape = element_count(dims), element_count(shape)
     if of_dims != of_shape and (of_shape != 0 or of_dims != 1):
         yield _Fault(
             "reshape",
             f"{label}has different size for dims and reshape",
             f"the reshape of {who} has another size than its dims",
-            cure,
+            fix,
         )
         return
     if of_dims != -1:
@@ -183,7 +183,7 @@ def _dimension_faults(
             "reshape",
             f"{label}has different size for dims and reshape",
             f"the reshape of {who} has another size than its dims, between its -1",
-            cure,
+            fix,
         )
 
 

@@ -58,14 +58,14 @@ def fewest_gpus(
 
 
 def needs(name: str, models: Mapping[str, Declared], fewest: int) -> str:
-    """What a model needs, in words: "GPU 6, so 7 GPUs", "GPUs 0 and 6, so 7 GPUs", "a GPU"."""
+    """What a model needs, as text: "GPU 6, so 7 GPUs", "GPUs 0 and 6, so 7 GPUs", "a GPU"."""
     ids = named_gpus(name, models)
     if not fewest:
         return "a server without GPUs"
     if not ids:
         return "a GPU"
-    words = [shortened(ids[:-1], ", "), str(ids[-1])]
-    named = f"GPUs {' and '.join(words)}" if len(ids) > 1 else f"GPU {ids[0]}"
+    parts = [shortened(ids[:-1], ", "), str(ids[-1])]
+    named = f"GPUs {' and '.join(parts)}" if len(ids) > 1 else f"GPU {ids[0]}"
     return f"{named}, so {fewest} GPUs" if fewest > 1 else named
 
 

@@ -21,7 +21,7 @@ from pytest_triton.placement.tensors import OVERFLOW_CHECK, element_count
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-# Releases in which the words changed, or a check was added.
+# Releases in which the text changed, or a check was added.
 TYPES_NAMED: Version = (2, 38, 0)
 INPUTS_LISTED: Version = (2, 44, 0)
 STRINGS_CHECKED: Version = (2, 47, 0)
@@ -91,7 +91,7 @@ def _data_flaws(
         if given in ("zero_data", "random_data") and _byte_size(tensor) > _MOST_BYTES:
             yield Diagnostic(
                 "crash",
-                "(no words: the server ends with signal 11)",
+                "(no text: the server ends with signal 11)",
                 f"{keys[key]}.value.dims",
                 f"the sample's `{key}` takes {_byte_size(tensor):,} bytes of memory: Triton "
                 "crashes where that can't be had",
@@ -167,13 +167,13 @@ def _count_flaws(
     unknown = [key for key in keys if key not in given]
     field = keys[unknown[0]] if unknown else place
     message = f"the sample `{sample.name}` lacks the model's input `{missing[0]}`"
-    cure = f'Add inputs {{ key: "{missing[0]}" value {{ ... }} }} to the sample.'
+    fix = f'Add inputs {{ key: "{missing[0]}" value {{ ... }} }} to the sample.'
     if unknown:
         close = get_close_matches(unknown[0], missing, n=1, cutoff=0.5) or missing[:1]
         message += f": `{unknown[0]}` is no input of it"
-        cure = f'Write key: "{close[0]}". The model\'s inputs: {", ".join(required)}.'
-    yield _flaw(f"{_REQUEST}{head}", field, message, cure, until=INPUTS_LISTED)
-    yield _flaw(f"{_REQUEST}{head}{tail}", field, message, cure, since=INPUTS_LISTED)
+        fix = f'Write key: "{close[0]}". The model\'s inputs: {", ".join(required)}.'
+    yield _flaw(f"{_REQUEST}{head}", field, message, fix, until=INPUTS_LISTED)
+    yield _flaw(f"{_REQUEST}{head}{tail}", field, message, fix, since=INPUTS_LISTED)
 
 
 def _input_flaws(
@@ -191,13 +191,13 @@ def _input_flaws(
             f"the sample's `{key}` is {type_name(tensor.data_type)}, the model's input "
             f"{type_name(declared.data_type)}"
         )
-        cure = f"Write data_type: {type_name(declared.data_type)}."
+        fix = f"Write data_type: {type_name(declared.data_type)}."
         field = f"{place}.value.data_type"
         yield _flaw(
             f"{_REQUEST}inference input data-type is '{mine}', model expects '{its}' for '{name}'",
             field,
             message,
-            cure,
+            fix,
             until=TYPES_NAMED,
         )
         yield _flaw(
@@ -205,7 +205,7 @@ def _input_flaws(
             f"'{its}'",
             field,
             message,
-            cure,
+            fix,
             since=TYPES_NAMED,
         )
     dims, wanted = list(tensor.dims), list(declared.dims)
@@ -300,11 +300,11 @@ def _flaw(
     text: str,
     field: str,
     message: str,
-    cure: str,
+    fix: str,
     since: Version = (0, 0, 0),
     until: Version = NEVER,
 ) -> Diagnostic:
-    return Diagnostic("warm-up", text, field, message, cure, since=since, until=until)
+    return Diagnostic("warm-up", text, field, message, fix, since=since, until=until)
 
 
 def _byte_size(tensor: Any) -> int:

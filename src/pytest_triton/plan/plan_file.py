@@ -147,12 +147,12 @@ def needs_of(value: object) -> Plan:
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise PlanUnusable(
             "This is no plan of pytest-triton.",
-            cure="make one: python -m pytest_triton plan models --format json > plan.json",
+            fix="make one: python -m pytest_triton plan models --format json > plan.json",
         )
     if value.get("schema") != SCHEMA:
         raise PlanUnusable(
             f"This plan has schema {value.get('schema')!r}; this pytest-triton reads {SCHEMA}.",
-            cure="make the plan with the pytest-triton that merges",
+            fix="make the plan with the pytest-triton that merges",
         )
     needs = value.get("needs")
     if not isinstance(needs, list):
@@ -161,7 +161,7 @@ def needs_of(value: object) -> Plan:
     if not found:
         raise PlanUnusable(
             "This plan asks for nothing, so that anything would fulfil it.",
-            cure="make it of a repository that has models",
+            fix="make it of a repository that has models",
         )
     checks = value.get("checks")
     if not isinstance(checks, list) or not all(isinstance(one, str) for one in checks):
@@ -196,7 +196,7 @@ def _need(value: object) -> Need:
 
 
 def _damaged(what: str) -> NoReturn:
-    raise PlanUnusable(f"This plan is damaged: {what}.", cure="make it again")
+    raise PlanUnusable(f"This plan is damaged: {what}.", fix="make it again")
 
 
 def names(needs: Sequence[Need]) -> list[str]:

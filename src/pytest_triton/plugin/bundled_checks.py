@@ -1,6 +1,6 @@
 """The bundled checks: each model of a checked repository gets these tests.
 
-A failure is a text for the person who has to mend the model, without a traceback.
+A failure is a text for the person who has to fix the model, without a traceback.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def test_explicit_placement(triton_check: ModelCheck) -> None:
 
 
 def test_audit(triton_check: ModelCheck) -> None:
-    """Nothing else that a reader of the config can see is wrong; warnings and notes pass."""
+    """Nothing else is wrong that the config shows; warnings and notes pass."""
     _expect_nothing(triton_check.audit_failure())
 
 

@@ -25,7 +25,7 @@ _MARKERS = (
     "declares 'gpu', 'cpu', 'mixed', 'model', 'nothing' or 'ensemble', and whose backend and name "
     "match the patterns (fixture triton_model).",
     "triton_requires(*, gpus, container, real_backends): skip the test where the run hasn't got "
-    "these; a run that promised them (--triton-require) fails instead.",
+    "these; a run that requires them (--triton-require) fails instead.",
 )
 
 
@@ -48,9 +48,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
         config.pluginmanager.register(DeploymentChecks.of(config), "triton-deployment-checks")
     if is_given("require", config):
-        from pytest_triton.plugin.requirements import keep_promises
+        from pytest_triton.plugin.requirements import check_requirements
 
-        keep_promises(config)
+        check_requirements(config)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -67,7 +67,7 @@ def _check_use(item: pytest.Item, mark: pytest.Mark) -> None:
     if mark.name == "triton_models" and mark in item.own_markers and "triton_model" not in names:
         raise OptionError(
             "The marker triton_models gives models to a test that doesn't take them",
-            cure="let the test take the fixture triton_model",
+            fix="let the test take the fixture triton_model",
         )
 
 
@@ -93,7 +93,7 @@ def _parametrize_models(metafunc: pytest.Metafunc) -> None:
         settings = settings_of_test(metafunc.config, marker_layers(metafunc.definition))
         deployment = deployment_of(settings)
         checked = session_of(metafunc.config).checked(deployment)
-    except PytestTritonError as error:  # wrong arguments are told by check_markers, all at once
+    except PytestTritonError as error:  # wrong arguments are reported by check_markers, all at once
         metafunc.parametrize(
             "triton_model", [NoModelMatches(str(error))], ids=["none"], indirect=True
         )
@@ -103,15 +103,15 @@ def _parametrize_models(metafunc: pytest.Metafunc) -> None:
         names = [model.name for model in models]
         metafunc.parametrize("triton_model", models, ids=names, indirect=True)
         return
-    words = ", ".join(f"{name}={value!r}" for name, value in chosen.items())
+    listed = ", ".join(f"{name}={value!r}" for name, value in chosen.items())
     failing = NoModelMatches(
-        f"No model of {deployment.text} matches triton_models({words}), so that this test would "
+        f"No model of {deployment.text} matches triton_models({listed}), so that this test would "
         "test nothing.",
         tried=[
             f"{model.name}: backend {model.backend or 'none'}, declares {_declared(model, checked)}"
             for model in checked.repository.models[:20]
         ],
-        cure="correct the marker, or delete the test if these models are gone",
+        fix="correct the marker, or delete the test if these models are gone",
     )
     metafunc.parametrize("triton_model", [failing], ids=["none"], indirect=True)
 
@@ -121,7 +121,7 @@ def _parametrize_hardware(metafunc: pytest.Metafunc) -> None:
 
     try:
         hardware = marked_hardware(metafunc.definition)
-    except OptionError:  # told by check_markers, with all others
+    except OptionError:  # reported by check_markers, with all others
         hardware = ()
     hardware = hardware or session_of(metafunc.config).settings.gpus
     ids = [each.id for each in hardware]

@@ -1,6 +1,6 @@
-"""What a job promises to have (`--triton-require`), and what a test needs (`triton_requires`).
+"""What a job requires (`--triton-require`), and what a test needs (`triton_requires`).
 
-A test that needs what the run hasn't got is skipped. A job that promised it must have it: that is
+A test that needs what the run hasn't got is skipped. A job that requires it must have it: that is
 checked from inside a server before the first test, and again at the end; and tests must have run
 on it. Silently skipped GPU tests can't pass for proof.
 """
@@ -29,12 +29,17 @@ if TYPE_CHECKING:
 
 _ANY = 99  # GPUs of a machine: who asks for all of them has enough
 
-_PARTS = ("triton-fixtures", "triton-promises", "triton-repository-checks", "triton-suite-reports")
+_PARTS = (
+    "triton-fixtures",
+    "triton-requirements",
+    "triton-repository-checks",
+    "triton-suite-reports",
+)
 
 REQUIRES_SIGNATURE = "triton_requires(*, gpus=None, container=None, real_backends=None)"
 
 
-class PromiseBroken(PytestTritonError):
+class RequirementNotMet(PytestTritonError):
     """The job hasn't got what it was said to have."""
 
 
@@ -74,7 +79,7 @@ def needs_of(mark: pytest.Mark) -> tuple[Need, ...]:
 
 
 def check_needs(item: pytest.Item) -> None:
-    """Skip a test that needs what the run hasn't got; fail it where that was promised."""
+    """Skip a test that needs what the run hasn't got; fail it where that was required."""
     for mark in item.iter_markers("triton_requires"):
         session = session_of(item.config)
         settings = session.settings
@@ -85,8 +90,8 @@ def check_needs(item: pytest.Item) -> None:
             except PytestTritonError as error:
                 fail(error)
             reason = f"needs {need}, and {_instead(need, settings)}"
-            if any(_covers(promise, need) for promise in settings.require):
-                pytest.fail(f"{reason}, though that was promised: --triton-require", pytrace=False)
+            if any(_covers(requirement, need) for requirement in settings.require):
+                pytest.fail(f"{reason}, though that was required: --triton-require", pytrace=False)
             pytest.skip(reason)
 
 
@@ -99,7 +104,7 @@ def _is_met(need: Need, session: TritonSession) -> bool:
 
 
 def _gpus(request: HardwareRequest, session: TritonSession) -> int:
-    """How many GPUs that is; of a running server those that it tells of."""
+    """How many GPUs that is; of a running server those that it reports."""
     if not request.is_own:
         return request.count or _ANY
     (spec,) = _specs(session, (request,))
@@ -116,8 +121,8 @@ def _real(settings: Settings) -> tuple[HardwareRequest, ...]:
     return tuple(one for one in settings.gpus if one.is_real)
 
 
-def _covers(promise: Requirement, need: Need) -> bool:
-    return promise.what == need.what and (need.what != "gpus" or promise.gpus >= need.gpus)
+def _covers(requirement: Requirement, need: Need) -> bool:
+    return requirement.what == need.what and (need.what != "gpus" or requirement.gpus >= need.gpus)
 
 
 def _instead(need: Need, settings: Settings) -> str:
@@ -129,8 +134,8 @@ def _instead(need: Need, settings: Settings) -> str:
     return f"this run has {settings.backends} backends (--triton-backends)"
 
 
-class PromiseKeeper:
-    """Holds a run to what it promised. In the controller only, if there are xdist workers."""
+class RequirementCheck:
+    """Checks a run for what it requires. In the controller only, if there are xdist workers."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -163,34 +168,34 @@ class PromiseKeeper:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._broken:
-            terminalreporter.section("triton promises", red=True)
+            terminalreporter.section("triton requirements", red=True)
             terminalreporter.line(self._broken)
 
     def _check(self) -> None:
-        for promise in self._settings.require:
-            if promise.what != "gpus":
-                if not _has(promise.what, self._settings):
-                    why = _instead(Need(promise.what), self._settings)
-                    raise _broken(promise, why)
+        for requirement in self._settings.require:
+            if requirement.what != "gpus":
+                if not _has(requirement.what, self._settings):
+                    why = _instead(Need(requirement.what), self._settings)
+                    raise _broken(requirement, why)
                 continue
             real = _real(self._settings)
             if not real:
-                why = _instead(Need("gpus", promise.gpus), self._settings)
-                raise _broken(promise, f"{why}; simulated ones don't count")
-            self._count(promise, real)
+                why = _instead(Need("gpus", requirement.gpus), self._settings)
+                raise _broken(requirement, f"{why}; simulated ones don't count")
+            self._count(requirement, real)
 
     def _check_end(self) -> None:
         """Tests ran on the GPUs, and they are still there."""
         real = _real(self._settings)
-        for promise in self._settings.require:
-            if promise.what != "gpus":
+        for requirement in self._settings.require:
+            if requirement.what != "gpus":
                 continue
             if not self._ran.intersection(request.label for request in real):
-                raise _broken(promise, "no test ran on a real GPU")
-            self._count(promise, real, again=True)
+                raise _broken(requirement, "no test ran on a real GPU")
+            self._count(requirement, real, again=True)
 
     def _count(
-        self, promise: Requirement, real: tuple[HardwareRequest, ...], *, again: bool = False
+        self, requirement: Requirement, real: tuple[HardwareRequest, ...], *, again: bool = False
     ) -> None:
         """Ask a server how many GPUs it has; a new one if `again`, as GPUs may get lost."""
         from pytest_triton.evidence.usable_gpus import real_hardware
@@ -204,30 +209,30 @@ class PromiseKeeper:
             try:
                 found = max(found, real_hardware(session.pool.get(spec)).count)
             except PytestTritonError as error:
-                raise _broken(promise, f"{when}the server says: {error}") from None
-        if found < promise.gpus:
-            raise _broken(promise, f"{when}the server has {found} of them")
+                raise _broken(requirement, f"{when}the server says: {error}") from None
+        if found < requirement.gpus:
+            raise _broken(requirement, f"{when}the server has {found} of them")
 
 
 def _specs(session: TritonSession, real: tuple[HardwareRequest, ...]) -> tuple[ServerSpec, ...]:
     if not session.deployments:
-        raise PromiseBroken(
-            "GPUs were promised (--triton-require), and no model repository is named, so that no "
+        raise RequirementNotMet(
+            "GPUs were required (--triton-require), and no model repository is named, so that no "
             "server can be asked how many it has",
-            cure="name one: --triton-repo=models, or triton_repo in the ini file",
+            fix="name one: --triton-repo=models, or triton_repo in the ini file",
         )
     return tuple(session.spec(session.deployments[0], request) for request in real)
 
 
-def _broken(promise: Requirement, why: str) -> PromiseBroken:
-    return PromiseBroken(
-        f"this job promised {promise} (--triton-require={promise.text}), and {why}",
-        cure="run the job where that is, or don't promise it: what isn't there proves nothing",
+def _broken(requirement: Requirement, why: str) -> RequirementNotMet:
+    return RequirementNotMet(
+        f"this job requires {requirement} (--triton-require={requirement.text}), and {why}",
+        fix="run the job where that is, or don't require it: what isn't there proves nothing",
     )
 
 
-def keep_promises(config: pytest.Config) -> None:
-    """Register the keeper in the process that reports, if anything was promised."""
+def check_requirements(config: pytest.Config) -> None:
+    """Register the check in the process that reports, if anything is required."""
     if not session_of(config).settings.require:
         return
     for part in _PARTS:
@@ -237,4 +242,4 @@ def keep_promises(config: pytest.Config) -> None:
                 "can't be checked: leave out one of the two"
             )
     if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(PromiseKeeper(config), "triton-promises")
+        config.pluginmanager.register(RequirementCheck(config), "triton-requirements")

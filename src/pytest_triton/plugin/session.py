@@ -18,7 +18,7 @@ import pytest
 from pytest_triton.arguments.checked import shown_value
 from pytest_triton.checks.run import NotForAttached, TritonSession
 from pytest_triton.client.tls import Access
-from pytest_triton.errors import PytestTritonError, tells_all
+from pytest_triton.errors import PytestTritonError, says_all
 from pytest_triton.options.reading import ReadLayer, read_hardware
 from pytest_triton.options.resolving import read_run_layers, resolve, run_settings
 from pytest_triton.options.server_arguments import check_arguments
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pytest_triton.servers.pool import Pool
     from pytest_triton.servers.running_server import RunningServer
 
-__tracebackhide__ = tells_all
+__tracebackhide__ = says_all
 
 _Used = tuple["RunningServer", int]  # a server that a test got, and its log's size then
 
@@ -152,7 +152,7 @@ def deployment_of(settings: Settings) -> Deployment:
         else f"{len(settings.repo)} model repositories are checked, and this test doesn't say "
         "which one its server is to serve.",
         tried=["the marker triton(repo=...)", "--triton-repo, ini triton_repo"],
-        cure='mark the test, class or module with @pytest.mark.triton(repo="models"), or '
+        fix='mark the test, class or module with @pytest.mark.triton(repo="models"), or '
         "set triton_repo in the ini file",
     )
 
@@ -171,7 +171,7 @@ def hardware_of(request: pytest.FixtureRequest, settings: Settings) -> HardwareR
         fail(
             NoRepository(
                 "gpus names several hardware configurations, and this test isn't run on each",
-                cure="let the test take the fixture triton_hardware as well",
+                fix="let the test take the fixture triton_hardware as well",
             )
         )
     return settings.gpus[0]
@@ -202,7 +202,7 @@ def _server_for(
     known = {one.name for one in session.pool.handed_out()}
     running = session.pool.get(spec)
     session.hardware_of(running)  # raises if the server hasn't the GPUs that were asked for
-    mark = running.log.size() if running.name in known else 0  # a new one tells of its start, too
+    mark = running.log.size() if running.name in known else 0  # a new one reports its start, too
     request.node.user_properties += [
         ("triton_hardware", spec.hardware.label),
         ("triton_run", spec.run),
@@ -220,7 +220,7 @@ def _check_attached(session: TritonSession, settings: Settings, own: bool) -> No
         raise NotForAttached(
             f"This test starts a server of its own (make_triton_server, triton_gpu_loss), and "
             f"{server}, so that pytest starts none.",
-            cure="run it without --triton-server, or name another one for it: "
+            fix="run it without --triton-server, or name another one for it: "
             "make_triton_server(server='process', gpus='sim:2')",
         )
     for name in ("arguments", "environment", "load"):
@@ -228,7 +228,7 @@ def _check_attached(session: TritonSession, settings: Settings, own: bool) -> No
             raise NotForAttached(
                 f"This test wants a server with {name}, and {server}: it has what it was "
                 "started with.",
-                cure=elsewhere,
+                fix=elsewhere,
             )
     if not settings.changes:
         return
@@ -236,14 +236,14 @@ def _check_attached(session: TritonSession, settings: Settings, own: bool) -> No
         raise NotForAttached(
             f"This test loads or unloads models (triton(changes=True)), and {server} that is only "
             "looked at.",
-            cure="--triton-allow-changes=on, if its models may be loaded and unloaded for tests; "
+            fix="--triton-allow-changes=on, if its models may be loaded and unloaded for tests; "
             f"or {elsewhere}",
         )
     if session.worker:
         raise NotForAttached(
             f"This test loads or unloads models (triton(changes=True)), and {server} that all "
             f"workers of pytest-xdist look at while worker {session.worker} would change it.",
-            cure="run the tests that change it without workers: -n0",
+            fix="run the tests that change it without workers: -n0",
         )
 
 
@@ -261,12 +261,12 @@ def _pool_of(config: pytest.Config) -> Pool:
 
 def _pool_maker(config: pytest.Config) -> PoolMaker:
     if _POOL not in config.stash:
-        config.stash[_POOL] = PoolMaker(_teller(config))
+        config.stash[_POOL] = PoolMaker(_printer(config))
         config.add_cleanup(config.stash[_POOL].close)
     return config.stash[_POOL]
 
 
-def _teller(config: pytest.Config) -> Callable[[str], None]:
+def _printer(config: pytest.Config) -> Callable[[str], None]:
     """Shows a line at once, even while pytest captures what tests write."""
 
     def say(line: str) -> None:
@@ -351,7 +351,7 @@ def _log_sections(used: Iterable[_Used]) -> list[tuple[str, str]]:
     sections = []
     for server, mark in used:
         lines = server.log.since(mark).splitlines()
-        if not mark:  # the log of a start is long, and tells of what went well for the most part
+        if not mark:  # the log of a start is long, and reports what went well for the most part
             lines = [line for line in lines if line[:1] in ("E", "W")]
         sections += log_section(server, lines)
     return sections

@@ -103,7 +103,7 @@ def library(name: str) -> Path:
         raise NativeLibraryMissing(
             f"{name} isn't there: rehearsals (simulated GPUs, stand-in backends) can't run",
             tried=[f"looked for {path}"],
-            cure="install a C compiler (gcc or clang) on Linux and reinstall pytest-triton from "
+            fix="install a C compiler (gcc or clang) on Linux and reinstall pytest-triton from "
             "source, or install its Linux wheel. Without it, use real backends and real "
             "hardware: --triton-backends=real --triton-gpus=none",
         )

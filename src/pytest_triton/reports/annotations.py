@@ -1,4 +1,4 @@
-"""What a ledger complains about, one by one, with the place in the config: for annotations."""
+"""What a ledger shows to be wrong, one by one, with the place in the config: for annotations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KIND_OF_CHECK: Mapping[Verdict, Kind] = {
 }
 
 
-def complaints(matrix: Matrix) -> list[Diagnostic]:
+def diagnostics(matrix: Matrix) -> list[Diagnostic]:
     """What a ledger shows to be wrong, the worst models first.
 
     `rule` is the kind of cell, `name` the test, or the hardware with its evidence (`no GPU,
@@ -29,31 +29,31 @@ def complaints(matrix: Matrix) -> list[Diagnostic]:
 
 
 def _of_row(row: Row, matrix: Matrix) -> Iterator[Diagnostic]:
-    told = {check.test for check in row.failed_checks}
-    unusable = "test_config" in told  # and all else says just that nothing could be looked at
+    reported = {check.test for check in row.failed_checks}
+    unusable = "test_config" in reported  # and all else says just that nothing could be looked at
     for check in row.failed_checks:
         said_there = check.headline.startswith("nothing to ") or check.verdict == "not proven"
         if unusable and check.test != "test_config" and said_there:
             continue
         kind = _KIND_OF_CHECK[check.verdict]
-        yield _complaint(row, check.test, check.headline, check.text, check.config, kind)
+        yield _diagnostic(row, check.test, check.headline, check.text, check.config, kind)
     for column, cell in zip(matrix.columns, row.cells, strict=True):
         if cell is None or cell.kind not in ATTENTION:
             continue
-        if cell.kind == "fallback" and "test_explicit_placement" in told:
-            continue  # the same, told with its cure
+        if cell.kind == "fallback" and "test_explicit_placement" in reported:
+            continue  # the same, with its fix
         worst = cell.worst
         if unusable and worst.observed is None:
             continue
         what = KINDS["fallback"] if cell.kind == "fallback" else worst.headline
-        yield _complaint(row, _where(column), what, worst.text, worst.config, cell.kind)
+        yield _diagnostic(row, _where(column), what, worst.text, worst.config, cell.kind)
 
 
 def _where(column: Column) -> str:
     return f"{column.label}, {column.evidence}"
 
 
-def _complaint(
+def _diagnostic(
     row: Row, where: str, what: str, text: str, config: ConfigFacts, kind: Kind
 ) -> Diagnostic:
     # A problem of the config says its line itself: `models/a/config.pbtxt:10:5: ...`

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pytest_triton.diagnostics.annotation import annotation
 from pytest_triton.diagnostics.diagnostic import Diagnostic, Severity
 from pytest_triton.ledger.entries import Ledger
-from pytest_triton.reports.annotations import complaints, from_root
+from pytest_triton.reports.annotations import diagnostics, from_root
 from pytest_triton.reports.matrix import Matrix
 
 _MOST = 10  # of a severity in a step
@@ -27,7 +27,7 @@ def github(ledger: Ledger, *, start: str = "") -> str:
     matrix = Matrix.of(ledger)
     if not matrix.cells and not matrix.rows:
         return annotation("error", matrix.verdict(), title="pytest-triton") + "\n"
-    found = complaints(matrix)
+    found = diagnostics(matrix)
     lines = []
     severities: tuple[Severity, ...] = ("error", "warning")
     for severity in severities:

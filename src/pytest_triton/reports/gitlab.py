@@ -10,7 +10,7 @@ from hashlib import sha256
 
 from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.ledger.entries import Ledger
-from pytest_triton.reports.annotations import complaints, from_root
+from pytest_triton.reports.annotations import diagnostics, from_root
 from pytest_triton.reports.matrix import Matrix
 from pytest_triton.text.shown_text import printable
 
@@ -24,12 +24,12 @@ _SEVERITY: dict[str, str] = {
 
 def gitlab(ledger: Ledger, *, start: str = "") -> str:
     """The report, a JSON array. `start` is where pytest ran, as seen from the repository's root."""
-    found = complaints(Matrix.of(ledger))
+    found = diagnostics(Matrix.of(ledger))
     return json.dumps([_issue(one, start) for one in found], indent=1) + "\n"
 
 
 def _issue(one: Diagnostic, start: str) -> dict[str, object]:
-    # Without the line and the words, so that the same complaint stays the same in a new version.
+    # Without the line and the text, so that the same finding stays the same in a new version.
     parts = [one.deployment, one.model, one.name, one.rule]
     fingerprint = sha256("\0".join(parts).encode("utf-8", "backslashreplace")).hexdigest()
     description = f"{one.model} ({one.name}): {one.message}"

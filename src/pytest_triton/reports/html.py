@@ -175,7 +175,7 @@ def _evidence(matrix: Matrix) -> Iterator[str]:
 
 def _proof(proof: Proof) -> Iterator[str]:
     """What merge says: how much of the plan is proven, and its remarks."""
-    counts = "".join(f"<li>{number:,} {_text(words)}</li>" for number, words in proof.counts)
+    counts = "".join(f"<li>{number:,} {_text(label)}</li>" for number, label in proof.counts)
     yield f'<section class="proof" aria-label="What is proven"><ul>{counts}</ul>'
     yield "".join(f"<p>{_text(remark)}</p>" for remark in proof.remarks)
     yield "</section>"
@@ -426,7 +426,7 @@ def _entry(entry: Entry, jobs: dict[Job, int], servers: dict[Asked, int]) -> dic
         "predicted": _outcome(entry.predicted),
         "observed": _outcome(entry.observed),
         "groups": declared,
-        "witnesses": [{"name": one.name, "said": one.report} for one in entry.evidence],
+        "sources": [{"name": one.name, "said": one.report} for one in entry.evidence],
         "server": number,
         "job": jobs.setdefault(entry.job, len(jobs)),
         "log": entry.log,

@@ -71,7 +71,7 @@ def _now() -> str:
 
 
 class LedgerWriter:
-    """Writes what the reports of one run tell to a file."""
+    """Writes the reports of one run to a file."""
 
     def __init__(
         self, path: Path, job: Job, clock: Callable[[], float] = time.perf_counter
@@ -129,9 +129,9 @@ class LedgerWriter:
 
     def close(self, exit_status: int) -> None:
         """Write it all, with the run's end. What earlier runs wrote is folded into it."""
-        told = self._failed or self._job.other_failures or exit_status in _NO_FAILURE
+        reported = self._failed or self._job.other_failures or exit_status in _NO_FAILURE
         self._job = replace(
-            self._job, ended=_now(), exit_status=int(exit_status), unexplained=not told
+            self._job, ended=_now(), exit_status=int(exit_status), unexplained=not reported
         )
         try:
             self._write()

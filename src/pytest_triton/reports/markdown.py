@@ -1,6 +1,6 @@
 """A ledger as a Markdown summary: for GitHub's job page, a merge request, a wiki.
 
-What deserves attention comes first and in full words; the whole matrix follows, folded, as long as
+What deserves attention comes first and in full; the whole matrix follows, folded, as long as
 it fits. GitHub takes 1 MiB a step; what is longer is cut, and says so.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_triton.ledger.entries import Ledger
-from pytest_triton.reports.annotations import complaints
+from pytest_triton.reports.annotations import diagnostics
 from pytest_triton.reports.matrix import (
     KINDS,
     Cell,
@@ -97,7 +97,7 @@ def _proof(proof: Proof | None, matrix: Matrix) -> Iterator[str]:
     """What merge says: how much of the plan is proven, and what isn't, for whom and why."""
     if proof is None:
         return
-    yield from (f"- {number:,} {_text(words)}" for number, words in proof.counts)
+    yield from (f"- {number:,} {_text(label)}" for number, label in proof.counts)
     yield ""
     if proof.open:
         yield "| model | where | why |"
@@ -118,7 +118,7 @@ def _attention(matrix: Matrix) -> Iterator[str]:
     yield "### Needs attention\n"
     yield "| model | where | what | config |"
     yield "|---|---|---|---|"
-    found = complaints(matrix)
+    found = diagnostics(matrix)
     for one in found[:_MOST_ROWS]:
         name = _name(one.deployment, one.model, matrix)
         path = str(one.path) if one.path != Path() else ""

@@ -111,7 +111,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """All that was told of a model on a column's hardware; `entries` holds the worst first."""
+    """All that was reported of a model on a column's hardware; `entries` holds the worst first."""
 
     kind: Kind
     entries: tuple[Entry, ...]

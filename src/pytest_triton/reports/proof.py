@@ -41,7 +41,7 @@ class Proof:
         return cls(
             found.ok,
             _verdict(found),
-            tuple([(number, words) for words, number in counts]),
+            tuple([(number, label) for label, number in counts]),
             tuple([_cell(cell) for cell in found.cells if not cell.ok]),
             tuple(
                 [

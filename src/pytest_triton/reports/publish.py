@@ -100,7 +100,7 @@ def append(path: Path, text: str) -> None:
 
         raise LedgerUnusable(
             f"{path} can't be written: {error.strerror or error}",
-            cure="name a file in a directory that can be written to, with room on its disk",
+            fix="name a file in a directory that can be written to, with room on its disk",
         ) from None
 
 

@@ -59,8 +59,8 @@ def _production_lines(session: TritonSession) -> list[str]:
     given = server_arguments(settings)
     lines = []
     if settings.host.is_ours:
-        words = shlex.join(given.arguments) or "none left"
-        lines.append(f"triton: production's arguments: {words}")
+        listed = shlex.join(given.arguments) or "none left"
+        lines.append(f"triton: production's arguments: {listed}")
         if given.replaced:
             names = ", ".join(f"--{name}" for name in given.replaced)
             lines[0] += f" · left to the plugin: {names}"
@@ -156,7 +156,7 @@ class PlacementTable:
 
     def add(self, result: CheckResult, *, failed: bool) -> None:
         """Take in what a check found, in this process or in an xdist worker."""
-        if not failed:  # errors are told by the failure
+        if not failed:  # errors are reported by the failure
             self._findings.update(dict.fromkeys(result.findings))
         self._notes.update(dict.fromkeys(result.notes))
         key = (result.deployment, result.model)

@@ -130,15 +130,15 @@ def _unreadable(path: Path, error: OSError | ValueError) -> Diagnostic:
             reason="model-file",  # as the server's log is read
             path=path,
             message=f"is a link to {shown_path(Path(target))}, which {what}",
-            fix="Mend or remove the link. In a checkout: was its target fetched too?",
+            fix="Correct or remove the link. In a checkout: was its target fetched too?",
             triton=f"failed to stat file {path}",
         )
-    cure = f"Let the user who runs the tests read it: chmod a+r {shown_path(path)}"
+    fix = f"Let the user who runs the tests read it: chmod a+r {shown_path(path)}"
     return Diagnostic(
         reason="config",
         path=path,
         message=f"can't be read: {reason}",
-        fix=cure if code in (errno.EACCES, errno.EPERM) else "",
+        fix=fix if code in (errno.EACCES, errno.EPERM) else "",
     )
 
 
@@ -188,14 +188,14 @@ def _message(text: str) -> ModelConfig:
         return text_format.Parse(text, model_config_type()())
     except text_format.ParseError as error:
         offset = _offset(text, error.GetLine(), error.GetColumn())
-        words = str(error).partition(" : ")[2] or str(error)
+        reason = str(error).partition(" : ")[2] or str(error)
         line = _line(text, error.GetLine() or 1)
-        words = words.removeprefix(f"'{line}': ")
-        fault = Fault(offset, f"not a model configuration: {words}")
-        raise _NotParsedError(fault, not_utf8="codec can't" in words) from error
+        reason = reason.removeprefix(f"'{line}': ")
+        fault = Fault(offset, f"not a model configuration: {reason}")
+        raise _NotParsedError(fault, not_utf8="codec can't" in reason) from error
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-        words = f"{type(error).__name__}: {error}"
-        raise _NotParsedError(Fault(0, f"not a model configuration: {words}")) from error
+        reason = f"{type(error).__name__}: {error}"
+        raise _NotParsedError(Fault(0, f"not a model configuration: {reason}")) from error
 
 
 _BREAKS_CLIENTS = "Triton passes it on as it is, and its clients can't read the answer."
@@ -255,7 +255,7 @@ def _broken(path: Path, text: str, fault: Fault, effect: Effect = Effect.POLL_FA
         line=line,
         column=column,
         source_line=_line(text, line),
-        fix=fault.cure,
+        fix=fault.fix,
         effect=effect,
         triton=f"failed to read text proto from {path}" if effect is Effect.POLL_FAILED else "",
     )

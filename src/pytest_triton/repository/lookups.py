@@ -26,9 +26,9 @@ def _look_at(directory: Path, relative: str) -> NamedFile:
     try:
         found = os.stat(path)
     except (OSError, ValueError) as error:
-        words = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        why = (error.strerror if isinstance(error, OSError) else None) or str(error)
         elsewhere = _elsewhere(directory, relative)
-        return NamedFile(path, error=words, elsewhere=elsewhere, outside=outside)
+        return NamedFile(path, error=why, elsewhere=elsewhere, outside=outside)
     if os.path.isdir(path):
         return NamedFile(path, is_directory=True, outside=outside)
     data = None

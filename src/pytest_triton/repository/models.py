@@ -40,7 +40,7 @@ from pytest_triton.repository.near_misses import (
     misnamed_config,
     misnamed_problem,
     misplaced_model_file,
-    not_a_model_cure,
+    not_a_model_fix,
 )
 from pytest_triton.repository.pbtxt import walk
 from pytest_triton.repository.schema import model_config_type
@@ -234,7 +234,7 @@ def read_repository(
         if not any(_looks_like_model(model) for model in here):
             raise _no_model(root, here)
         models += here
-    models = _without_twins(models, roots)
+    models = _without_duplicates(models, roots)
     models.sort(key=lambda model: (model.name, str(model.repository)))
     return Repository(roots, tuple(models), tuple(problems))
 
@@ -262,11 +262,11 @@ def _directories(root: Path) -> tuple[list[str], list[Diagnostic]]:
         if error.errno == errno.ELOOP:
             raise RepositoryNotFound(
                 f"The model repository {shown_path(root)} is a link that leads in a circle",
-                cure="Mend the link, or name another directory.",
+                fix="Correct the link, or name another directory.",
             ) from error
         raise RepositoryUnreadable(
             f"The model repository {shown_path(root)} can't be listed: {error.strerror}",
-            cure=f"Let the user who runs pytest read it: chmod -R a+rX {shown_path(root)}",
+            fix=f"Let the user who runs pytest read it: chmod -R a+rX {shown_path(root)}",
         ) from error
     return names, problems
 
@@ -291,7 +291,7 @@ def _dangling(path: Path, *, in_repository: bool = False) -> Diagnostic:
         "model-file",  # as the server's log is read
         path=path,
         message=f"{target}; Triton refuses {loss} for it",
-        fix="Mend or remove the link. In a checkout: was its target fetched too?",
+        fix="Correct or remove the link. In a checkout: was its target fetched too?",
         effect=Effect.BREAKS_SERVER if in_repository else Effect.POLL_FAILED,
         triton=f"failed to stat file {path}",
     )
@@ -302,7 +302,7 @@ def _not_found(root: Path) -> RepositoryNotFound:
         return RepositoryNotFound(
             f"The model repository {shown_path(root)} is a link to "
             f"{printable(os.readlink(root))}, which leads nowhere",
-            cure="Mend the link, or name another directory.",
+            fix="Correct the link, or name another directory.",
         )
     parent = root.parent
     while not is_directory(parent):
@@ -315,7 +315,7 @@ def _not_found(root: Path) -> RepositoryNotFound:
     return RepositoryNotFound(
         f"There is no model repository {shown_path(root)}",
         tried=tried,
-        cure="Name the directory that holds your models' directories; relative paths count from "
+        fix="Name the directory that holds your models' directories; relative paths count from "
         "where pytest was started.",
     )
 
@@ -329,10 +329,10 @@ def _entries(directory: Path) -> list[Path]:
 
 
 def _not_a_directory(root: Path) -> RepositoryNotFound:
-    cure = "Name the directory that holds your models' directories."
+    fix = "Name the directory that holds your models' directories."
     if root.name == CONFIG_NAME:
-        cure = f"Name the repository: {shown_path(root.parent.parent)}"
-    return RepositoryNotFound(f"{shown_path(root)} is not a directory", cure=cure)
+        fix = f"Name the repository: {shown_path(root.parent.parent)}"
+    return RepositoryNotFound(f"{shown_path(root)} is not a directory", fix=fix)
 
 
 def _looks_like_model(model: Model) -> bool:
@@ -354,13 +354,13 @@ def _no_model(root: Path, here: Sequence[Model]) -> RepositoryEmpty:
         return RepositoryEmpty(
             f"{shown} is a model, not a model repository",
             tried=[f"its directories: {', '.join(printable(one.name) for one in here) or 'none'}"],
-            cure=f"Did you mean its parent? {shown_path(root.parent)}",
+            fix=f"Did you mean its parent? {shown_path(root.parent)}",
         )
     if not here:
         return RepositoryEmpty(
             f"The model repository {shown} is empty",
             tried=["look for directories in it: there is none"],
-            cure="A repository holds a directory for each model: <model>/config.pbtxt, <model>/1/",
+            fix="A repository holds a directory for each model: <model>/config.pbtxt, <model>/1/",
         )
     names = ", ".join(printable(model.name) for model in here[:10])
     below = [
@@ -374,7 +374,7 @@ def _no_model(root: Path, here: Sequence[Model]) -> RepositoryEmpty:
             f"look for {CONFIG_NAME} or version directories (1, 2, ...) in: {names}"
             + (", ..." if len(here) > 10 else "")
         ],
-        cure=f"Did you mean {' or '.join(shown_path(one) for one in below[:3])}?"
+        fix=f"Did you mean {' or '.join(shown_path(one) for one in below[:3])}?"
         if below
         else "Name the directory that holds <model>/config.pbtxt and <model>/1/.",
     )
@@ -387,7 +387,7 @@ def _holds_models(directory: Path) -> bool:
         return False
 
 
-def _without_twins(models: list[Model], roots: Sequence[Path]) -> list[Model]:
+def _without_duplicates(models: list[Model], roots: Sequence[Path]) -> list[Model]:
     """Models whose name stands in several of the directories get Triton's verdict on that."""
     if len(roots) == 1:
         return models
@@ -395,14 +395,14 @@ def _without_twins(models: list[Model], roots: Sequence[Path]) -> list[Model]:
     for model in models:
         homes.setdefault(model.name, []).append(model.repository)
     return [
-        replace(model, problems=(_twin(model, homes[model.name]), *model.problems))
+        replace(model, problems=(_duplicate(model, homes[model.name]), *model.problems))
         if len(homes[model.name]) > 1
         else model
         for model in models
     ]
 
 
-def _twin(model: Model, homes: Sequence[Path]) -> Diagnostic:
+def _duplicate(model: Model, homes: Sequence[Path]) -> Diagnostic:
     others = ", ".join(shown_path(one) for one in homes if one != model.repository)
     return Diagnostic(
         "duplicate",
@@ -637,7 +637,7 @@ def _placed(
 def _not_a_model(
     directory: Path, listing: _Listing, effect: Effect, flaw: Diagnostic
 ) -> Diagnostic:
-    message, fix = not_a_model_cure(directory, [*listing.directories, *listing.files])
+    message, fix = not_a_model_fix(directory, [*listing.directories, *listing.files])
     return replace(flaw, path=directory, message=message, fix=fix, effect=effect, name=NOT_A_MODEL)
 
 

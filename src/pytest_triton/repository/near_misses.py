@@ -50,26 +50,26 @@ def misnamed_config(directory: Path, files: Sequence[str], subdirectories: Seque
 def misnamed_problem(directory: Path, meant: str, effect: Effect) -> Diagnostic:
     here = shown_path(directory)
     if meant.lower().endswith(_TEMPLATES):
-        cure = "It is a template: render it first, and check the repository that comes out."
+        fix = "It is a template: render it first, and check the repository that comes out."
     elif "/" in meant:
-        cure = f"Its place is beside the version directories: mv {here}/{meant} {here}/"
+        fix = f"Its place is beside the version directories: mv {here}/{meant} {here}/"
     elif meant.endswith(".pbtxt") and meant.lower().strip() != CONFIG_NAME:
-        cure = (
+        fix = (
             f"Rename it to {CONFIG_NAME}; or, as a variant for --model-config-name, move it to "
             f"{here}/configs/ and add a {CONFIG_NAME}."
         )
     else:
-        cure = f"Rename it to {CONFIG_NAME}."
+        fix = f"Rename it to {CONFIG_NAME}."
     return Diagnostic(
         path=directory / meant,
         message=f"there is no {CONFIG_NAME}, but `{printable(meant)}`, which Triton doesn't read",
-        fix=cure,
+        fix=fix,
         effect=effect,
         name=CONFIG_MISNAMED,
     )
 
 
-def not_a_model_cure(directory: Path, entries: Collection[str]) -> tuple[str, str]:
+def not_a_model_fix(directory: Path, entries: Collection[str]) -> tuple[str, str]:
     """What a directory is that is no model, and what to do about it."""
     name = directory.name
     if not entries:

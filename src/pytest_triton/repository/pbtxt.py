@@ -1,8 +1,8 @@
-"""Protobuf text, seen as tokens: where each field stands, and what is wrong in plain words.
+"""Protobuf text, seen as tokens: where each field stands, and what is wrong in plain English.
 
 google.protobuf decides whether a text is valid; its errors are terse, and it forgets where a
 field stood. This module walks the tokens along the message's descriptor, finds positions, and
-at the first thing out of place says what it is and how to mend it.
+at the first thing out of place says what it is and how to fix it.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Fault:
 
     offset: int
     message: str
-    cure: str = ""
+    fix: str = ""
 
 
 @dataclass(frozen=True)
@@ -278,9 +278,9 @@ class _Walker:
             return True
         return False
 
-    def _fail(self, message: str, cure: str, token: Token) -> NoReturn:
+    def _fail(self, message: str, fix: str, token: Token) -> NoReturn:
         known = self._template(token) or self._conflict(token) or self._ended_early(token)
-        raise _FaultError(known or Fault(token.offset, message, cure))
+        raise _FaultError(known or Fault(token.offset, message, fix))
 
     def _conflict(self, token: Token) -> Fault | None:
         """Markers that git leaves where it couldn't merge."""
@@ -326,28 +326,28 @@ class _Walker:
                 )
         return None
 
-    def _unexpected(self, wanted: str, cure: str = "") -> NoReturn:
+    def _unexpected(self, wanted: str, fix: str = "") -> NoReturn:
         token = self.token
         if token.kind == "end":
-            self._fail(f"the file ends where {wanted} should stand", cure, token)
+            self._fail(f"the file ends where {wanted} should stand", fix, token)
         odd = _odd_spelling(token)
         if odd is not None:
-            self._fail(odd.message, odd.cure, token)
+            self._fail(odd.message, odd.fix, token)
         if token.kind == "open_string":
             self._open_string(token)
         if token.text == "=":
             self._fail("`=` can't stand here", "Write `:` between a field and its value.", token)
         if token.text in ("/", "*"):
             self._fail(f"`{token.text}` can't stand here", "Comments start with #.", token)
-        self._fail(f"`{_short(token.text)}` stands where {wanted} should", cure, token)
+        self._fail(f"`{_short(token.text)}` stands where {wanted} should", fix, token)
 
     def _open_string(self, token: Token) -> NoReturn:
         quote = token.text[0]
         body = token.text.rstrip()
-        cure = f"Close it with {quote} on the same line."
+        fix = f"Close it with {quote} on the same line."
         if body.endswith("\\"):
-            cure = "A string can't go on after a line's end: close it, and open the rest anew."
-        self._fail(f"the string that starts here has no closing {quote}", cure, token)
+            fix = "A string can't go on after a line's end: close it, and open the rest anew."
+        self._fail(f"the string that starts here has no closing {quote}", fix, token)
 
     # Messages
 
@@ -532,13 +532,13 @@ class _Walker:
 
     def _not_a_message(self, spec: FieldDescriptor) -> NoReturn:
         token = self.token
-        cure = f"Write {_usage(spec)}"
+        fix = f"Write {_usage(spec)}"
         fields = [one.name for one in _message_type(spec).fields]
         if fields == ["string_value"] and token.kind == "string":
-            cure = f"Write {spec.name}: {{ string_value: {_short(token.text)} }}"
+            fix = f"Write {spec.name}: {{ string_value: {_short(token.text)} }}"
         if token.kind in ("string", "number", "name"):
-            self._fail(f"`{spec.name}` has fields of its own and takes no plain value", cure, token)
-        self._unexpected(f"`{{` of {spec.name}", cure)
+            self._fail(f"`{spec.name}` has fields of its own and takes no plain value", fix, token)
+        self._unexpected(f"`{{` of {spec.name}", fix)
 
     def _scalar(self, spec: FieldDescriptor) -> None:
         token = self.token

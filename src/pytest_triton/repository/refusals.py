@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_triton.diagnostics.diagnostic import Diagnostic, Effect
-from pytest_triton.placement.advice import cure_refusal
+from pytest_triton.placement.advice import advise_on_refusal
 from pytest_triton.placement.backend_names import OFFICIAL_BACKENDS, PUBLISHED_BACKENDS
 from pytest_triton.placement.backends import backend_named
 from pytest_triton.placement.completed_tensors import completions
@@ -108,7 +108,9 @@ def refused_model(model: Model, prediction: Prediction, others: Mapping[str, Mod
     assert refusal is not None
     found = refusal.diagnostic or Diagnostic(refusal.reason)
     if not found.message:
-        advice = cure_refusal(prediction.declared, refusal, prediction.hardware, prediction.server)
+        advice = advise_on_refusal(
+            prediction.declared, refusal, prediction.hardware, prediction.server
+        )
         found = replace(found, message=f"Triton {refusal}", fix=advice.cause, lines=advice.lines)
     effect = Effect.POLL_FAILED if refusal.stage == "poll" else Effect.LOAD_FAILED
     if refusal.reason == "crash":

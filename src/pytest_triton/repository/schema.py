@@ -42,7 +42,7 @@ def model_config_module() -> ModuleType:
         raise SchemaUnavailable(
             "tritonclient is not installed, and config.pbtxt can't be read without it",
             tried=[f"import tritonclient with {sys.executable}"],
-            cure="pip install 'tritonclient[grpc]'",
+            fix="pip install 'tritonclient[grpc]'",
         )
     file = Path(next(iter(client.submodule_search_locations)), "grpc", "model_config_pb2.py")
     spec = importlib.util.spec_from_file_location("_pytest_triton_model_config_pb2", file)
@@ -58,7 +58,7 @@ def model_config_module() -> ModuleType:
         raise SchemaUnavailable(
             "tritonclient's model_config_pb2.py can't be loaded",
             tried=[f"load {file}: {type(error).__name__}: {error}"],
-            cure="pip install --upgrade protobuf tritonclient, so that the two fit together",
+            fix="pip install --upgrade protobuf tritonclient, so that the two fit together",
         ) from error
     return module
 

@@ -1,4 +1,4 @@
-"""Why a server ended: its last words, turned into a cause and a cure."""
+"""Why a server ended: its log's last lines, turned into a cause and a fix."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import NamedTuple
 
 
 class Cause(NamedTuple):
-    """A named cause of death. `name` is stable, `cure` says what to do.
+    """A named cause of an exit. `name` is stable, `fix` says what to do.
 
-    `line` is the line of the log that tells it, "" if none does.
+    `line` is the line of the log that says so, "" if none does.
     """
 
     name: str
     meaning: str
-    cure: str
+    fix: str
     line: str = ""
 
 
 _CAUSES: tuple[tuple[str, Cause], ...] = (
-    # First those after which the server prints its usage, which has words of all others.
+    # First those after which the server prints its usage, which has the texts of all others.
     (
         r"unrecognized option '?(?P<what>[^'\n]+)|option '(?P<short>[^'\n]+)' is ambiguous|"
         r"invalid option -- '(?P<letter>[^'\n]+)'|unrecognized argument|unknown option",
@@ -219,10 +219,10 @@ _CAUSES: tuple[tuple[str, Cause], ...] = (
     ),
 )
 
-_UNKNOWN = Cause("unknown", "the log does not say why in words that are known here", "")
+_UNKNOWN = Cause("unknown", "the log does not say why in a text that is known here", "")
 
 
-def cause_of_death(returncode: int, log: str) -> Cause:
+def cause_of_exit(returncode: int, log: str) -> Cause:
     """Name the cause from the exit status (negative: killed by that signal) and the log."""
     for pattern, cause in _CAUSES:
         found = re.search(pattern, log)

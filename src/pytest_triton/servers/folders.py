@@ -47,7 +47,7 @@ def folder_errors() -> Iterator[None]:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise FolderUnusable(
             f"The files of a server can't be written: {error.strerror or error}{where}.",
-            cure=("make room there" if full else "make that directory writable")
+            fix=("make room there" if full else "make that directory writable")
             + ", or name another in the environment variable TMPDIR",
         ) from error
 

@@ -1,4 +1,4 @@
-"""The GPUs that a server can use, as its log tells when it starts.
+"""The GPUs that a server can use, as its log shows when it starts.
 
 Core makes a CUDA memory pool on every GPU that it takes for usable, and says so: the best proof
 that the GPUs which were asked for have arrived in the server.

@@ -13,7 +13,7 @@ from pytest_triton.servers.spec import ServerSpec
 def launch(spec: ServerSpec, say: Callable[[str], None] = lambda line: None) -> Server:
     """Start a server and return at once. `PytestTritonError` says why when it can't be done.
 
-    Only an image that has to be fetched first is waited for; `say` is told how far that is.
+    Only an image that has to be fetched first is waited for; `say` is called with how far that is.
 
     Each way to have a server is imported when it is used: Docker's packages take a while.
     """

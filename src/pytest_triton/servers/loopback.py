@@ -34,17 +34,17 @@ def _no_loopback(error: OSError) -> NoLoopback:
             "The loopback of this machine has no 127.0.0.1, where servers are reached (::1 alone "
             "won't do).",
             tried=tried,
-            cure=f"as root: ip addr add 127.0.0.1/8 dev lo. {ip}",
+            fix=f"as root: ip addr add 127.0.0.1/8 dev lo. {ip}",
         )
     if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN):
         return NoLoopback(
             "The loopback of this machine is down, so that no server on it can be reached.",
             tried=tried,
-            cure=f"as root: ip link set lo up. {ip}",
+            fix=f"as root: ip link set lo up. {ip}",
         )
     return NoLoopback(
         "This machine can't connect to itself at 127.0.0.1, where servers are reached.",
         tried=tried,
-        cure="look for a firewall that drops connections to 127.0.0.1, for limits on open files "
+        fix="look for a firewall that drops connections to 127.0.0.1, for limits on open files "
         "(ulimit -n) and for ports that are used up (ss -s)",
     )

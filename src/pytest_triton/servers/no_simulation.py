@@ -2,7 +2,7 @@
 
 They can be preloaded by hand, under any name, and a run would call them real. So the environment
 that a server gets is looked at, and with real GPUs the running server itself: its environment and
-the files that it has mapped. Another simulation than ours can't be told from real GPUs.
+the files that it has mapped. Another simulation than ours can't be distinguished from real GPUs.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def check_process(pid: int) -> None:
         variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
         maps = Path(f"/proc/{pid}/maps").read_text(errors="surrogateescape")
     except OSError:
-        return  # it has ended, which the next look tells; or there is no /proc
+        return  # it has ended, which the next look shows; or there is no /proc
     found = [f"{CONTROL_VARIABLE} is set"] * any(
         one.startswith(CONTROL_VARIABLE.encode() + b"=") for one in variables
     )
@@ -70,7 +70,7 @@ def check_container(container: Container) -> None:
         raise PytestTritonError(
             "Whether the server in the container has simulated GPUs can't be looked at: "
             f"{looked.output.decode(errors='replace').strip()[:300]}",
-            cure="take an image with a shell, as the official ones have",
+            fix="take an image with a shell, as the official ones have",
         )
     found = looked.output.decode(errors="replace").split("\n")
     if any(found):
@@ -95,6 +95,6 @@ def _found(where: str, found: list[str]) -> SimulationFound:
     return SimulationFound(
         f"Real hardware was asked for, and {where} has pytest-triton's simulated GPUs: "
         f"{'; '.join(found)}.",
-        cure=f"unset LD_PRELOAD and {CONTROL_VARIABLE}; to rehearse, ask for simulated GPUs: "
+        fix=f"unset LD_PRELOAD and {CONTROL_VARIABLE}; to rehearse, ask for simulated GPUs: "
         "--triton-gpus=sim:2",
     )

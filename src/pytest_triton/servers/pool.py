@@ -10,12 +10,12 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from pytest_triton.errors import PytestTritonError, tells_all
+from pytest_triton.errors import PytestTritonError, says_all
 from pytest_triton.servers.launching import launch
 from pytest_triton.servers.running_server import RunningServer, Server
 from pytest_triton.servers.spec import ServerSpec
 
-__tracebackhide__ = tells_all
+__tracebackhide__ = says_all
 
 MAX_RUNNING = 4
 
@@ -36,7 +36,7 @@ class Pool(Protocol):
         """All servers that were got aren't needed any more, for now (the end of a test)."""
 
     def release(self, spec: ServerSpec) -> None:
-        """A server has told all that it will ever be asked: it may end."""
+        """A server has answered all that it will ever be asked: it may end."""
 
     def handed_out(self) -> tuple[RunningServer, ...]:
         """The servers that have been handed out and whose logs can be read."""
@@ -86,7 +86,7 @@ class ServerPool:
             wait = self._waits.setdefault(spec, threading.Lock())
         with wait:
             with self._lock:
-                self._launch(spec)  # again, if it was told of as dead meanwhile
+                self._launch(spec)  # again, if it was reported as ended meanwhile
                 if spec in self._failed:
                     raise self._failed[spec].with_traceback(None)
                 server = self._servers.pop(spec)
@@ -147,7 +147,7 @@ class ServerPool:
             return
         if self._closing:
             raise PytestTritonError(
-                f"{spec}: not started, since the test session is ending", cure="nothing to do"
+                f"{spec}: not started, since the test session is ending", fix="nothing to do"
             )
         self._make_room()
         try:
@@ -168,7 +168,7 @@ class ServerPool:
             self._live.add(spec)
 
     def _check_alive(self, spec: ServerSpec, server: Server) -> None:
-        """A server that died in a test is told of once, and replaced for those that follow."""
+        """A server that exited in a test is reported once, and replaced for those that follow."""
         try:
             server.check_alive()
         except PytestTritonError:

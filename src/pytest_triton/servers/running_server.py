@@ -22,7 +22,7 @@ class RunningServer:
 
     `name` is its `--id`, `endpoints` say where it answers. `log_file` is None where the log can't
     be read (attached servers), `control_file` where its GPUs aren't simulated. `backends` are
-    those that it can load, None if that isn't known. `notes` are worth telling: the image's
+    those that it can load, None if that isn't known. `notes` are worth reporting: the image's
     digest, how the repository got into the container. `image` and `image_digest` are a
     container's; an image that was never in a registry has its id in place of a digest.
     """
@@ -85,7 +85,7 @@ class Server(Protocol):
         """Raise PytestTritonError, with exit code, cause and the log's last lines, if it ended."""
 
     def begin_stop(self) -> None:
-        """Tell it to end, without waiting."""
+        """Ask it to end, without waiting."""
 
     def stop(self) -> None:
         """End it, wait for that, remove all that it left. Safe to call twice."""

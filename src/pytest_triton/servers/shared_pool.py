@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pytest_triton.errors import PytestTritonError, tells_all
+from pytest_triton.errors import PytestTritonError, says_all
 from pytest_triton.servers.running_server import RunningServer
 from pytest_triton.servers.spec import ServerSpec
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from pytest_triton.servers.pool import ServerPool
 
 
-__tracebackhide__ = tells_all
+__tracebackhide__ = says_all
 
 
-_HAS_USERS = sys.platform == "linux"  # whose sockets tell which user is at the other end
+_HAS_USERS = sys.platform == "linux"  # whose sockets say which user is at the other end
 _HANDSHAKE = 10.0  # seconds for a worker to show the key
-_MOST_STRANGERS = 64
+_MOST_UNVERIFIED = 64
 _ATTEMPTS = 20  # of a worker, to connect
 _PAUSE = 0.05  # seconds
 
@@ -64,7 +64,7 @@ class Broker:
         self._key = secrets.token_bytes(32)
         self._socket = _listening()
         self._closed = False
-        self._strangers: dict[int, socket.socket] = {}  # who hasn't shown the key, oldest first
+        self._unverified: dict[int, socket.socket] = {}  # which haven't shown the key, oldest first
         self._lock = threading.Lock()
         threading.Thread(target=self._listen, name="triton-broker", daemon=True).start()
 
@@ -100,26 +100,26 @@ class Broker:
     def _meet(self, connected: socket.socket) -> None:
         """Let nobody hold a connection for long, or many, without the key."""
         with self._lock:
-            self._strangers[id(connected)] = connected
-            if len(self._strangers) > _MOST_STRANGERS:
-                _hang_up(self._strangers.pop(next(iter(self._strangers))))
+            self._unverified[id(connected)] = connected
+            if len(self._unverified) > _MOST_UNVERIFIED:
+                _hang_up(self._unverified.pop(next(iter(self._unverified))))
 
     def _is_known(self, connected: socket.socket) -> None:
         with self._lock:
-            self._strangers.pop(id(connected), None)
+            self._unverified.pop(id(connected), None)
 
-    def _end_if_stranger(self, connected: socket.socket) -> None:
+    def _end_if_unverified(self, connected: socket.socket) -> None:
         with self._lock:
-            if self._strangers.pop(id(connected), None) is not None:
+            if self._unverified.pop(id(connected), None) is not None:
                 _hang_up(connected)
 
     def _serve(self, connected: socket.socket) -> None:
         from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
 
-        deadline = threading.Timer(_HANDSHAKE, self._end_if_stranger, (connected,))
+        deadline = threading.Timer(_HANDSHAKE, self._end_if_unverified, (connected,))
         deadline.daemon = True
         worker = ""
-        # Strangers who don't know the key, and workers that die, end here.
+        # Clients that don't know the key, and workers that end, end here.
         with connected, contextlib.suppress(OSError, EOFError, _authentication_error()):
             deadline.start()
             with Connection(os.dup(connected.fileno())) as connection:
@@ -156,7 +156,7 @@ class Broker:
 class PoolMaker:
     """The controller's pool, made when a worker first asks for it.
 
-    `say` is told of what takes long, such as fetching an image.
+    `say` is called with what takes long, such as fetching an image.
     """
 
     def __init__(self, say: Callable[[str], None] = lambda line: None) -> None:
@@ -232,7 +232,7 @@ class RemotePool:
                 f"The controller of the xdist workers doesn't answer worker {self._worker}, so "
                 f"that it has no Triton server: {error!r}",
                 tried=[self._invitation.get("name") or f"127.0.0.1:{self._invitation.get('port')}"],
-                cure="run the workers on the controller's machine (no --tx ssh=...), or run "
+                fix="run the workers on the controller's machine (no --tx ssh=...), or run "
                 "without -n",
             ) from error
         if kind == "error":
@@ -247,7 +247,7 @@ class RemotePool:
             raise WorkerTooFar(
                 f"Worker {self._worker} of pytest-xdist runs on another machine than the "
                 "controller, which starts the Triton servers on its own loopback.",
-                cure="run the tests that use Triton servers on local workers (-n), not on "
+                fix="run the tests that use Triton servers on local workers (-n), not on "
                 "others (--tx ssh=...)",
             )
         if "error" in self._invitation:
@@ -258,7 +258,7 @@ class RemotePool:
             try:
                 connection = Client(address, authkey=bytes.fromhex(self._invitation["key"]))
                 break
-            except (OSError, EOFError):  # in a flood of strangers
+            except (OSError, EOFError):  # in a flood of unknown clients
                 if attempt == _ATTEMPTS:
                     raise
                 time.sleep(_PAUSE)
@@ -278,7 +278,7 @@ def _listening() -> socket.socket:
 
 def _is_of_this_user(connected: socket.socket) -> bool:
     if not _HAS_USERS:
-        return True  # the key alone tells
+        return True  # the key alone says so
     size = struct.calcsize("3i")
     credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
     _, user, _ = struct.unpack("3i", credentials)

@@ -25,7 +25,7 @@ class ServerSpec:
     not see, for stand-ins stand for them. `environment` is added to the server's.
     `owner` names the tests that alone use it ("": it is shared), and `model_control` is
     Triton's mode: where that is explicit, its owner may load and unload models, and `load` are
-    loaded at the start (None: all). `attempt` tells servers apart that are equal else: one more
+    loaded at the start (None: all). `attempt` distinguishes servers that are equal else: one more
     try after a crash.
     """
 

@@ -1,7 +1,7 @@
 """What tests claim about placement, with failures that explain.
 
 Each function raises AssertionError with what was declared, predicted and observed, Triton's own
-words, the likely cause and the lines of config.pbtxt that would mend it. All names are in
+text, the likely cause and the lines of config.pbtxt that would fix it. All names are in
 `pytest_triton`: `from pytest_triton import assert_refused`.
 """
 
@@ -20,7 +20,7 @@ from pytest_triton.arguments.kinds import (
     optional,
     several,
 )
-from pytest_triton.placement.advice import cure, cure_refusal, cure_verdict
+from pytest_triton.placement.advice import advise, advise_on_refusal, advise_on_verdict
 from pytest_triton.placement.instances import Instances, Placement, gpu
 from pytest_triton.testing.arguments import MODEL, PLACEMENT, REASON, SERVER
 from pytest_triton.testing.device_usage import active, watch
@@ -145,7 +145,7 @@ def assert_ran_on(
 
     Sends requests until each device of the model has run some, and asks Triton's metrics where
     they ran: on all these GPUs and on no other; on no GPU only with `cpu()` or `on_model()`.
-    How many instances there are isn't looked at. Triton tells which of its instances ran: what a
+    How many instances there are isn't looked at. Triton counts which of its instances ran: what a
     backend then does with its device isn't seen, nor whether "no GPU" means the CPU.
 
     `send` sends one request, where `server.infer(model)` won't do. The metrics name GPUs only for
@@ -172,8 +172,8 @@ def assert_ran_on(
     if watched.wrong is not None:
         more = []  # what was counted, and what to do
         if watched.ran is not None:
-            testimony = watched.ran.testimony(server.gpu_ids(watched.ran.by_gpu))
-            more = [f"  counted    {testimony.words}  (seen in the {testimony.witness})"]
+            observation = watched.ran.observation(server.gpu_ids(watched.ran.by_gpu))
+            more = [f"  counted    {observation.text}  (seen in the {observation.source})"]
         if watched.wrong.advice:
             more += ["", *wrapped(watched.wrong.advice, _WIDTH)]
         _fail(server, model, f"was to run on {wanted}, and {watched.wrong.why}", more)
@@ -249,12 +249,12 @@ def _raise(failures: list[str], summary: str) -> None:
 def _explain(
     server: TritonServer, model: str | Model, headline: str, more: Iterable[str] = ()
 ) -> str:
-    """All that is known, for the person who has to mend the model."""
+    """All that is known, for the person who has to fix the model."""
     name = model if isinstance(model, str) else model.name
     observed, declared = server.observed(model), server.declared(model)
     predicted = server.predicted(model)
-    witnesses = " and the ".join(observed.witnesses)
-    seen = f"seen in the {witnesses}" if witnesses else "no witness"
+    sources = " and the ".join(observed.sources)
+    seen = f"seen in the {sources}" if sources else "no evidence"
     lines = [
         f"{name} {headline}",
         "",
@@ -278,9 +278,9 @@ def _explain(
 def _advice(server: TritonServer, model: str | Model) -> Advice | None:
     verdict = server.verdict(model)
     if not verdict.ok:
-        return cure_verdict(verdict)
+        return advise_on_verdict(verdict)
     refusal = verdict.observed.refusal
     if refusal is not None:
         predicted = verdict.predicted
-        return cure_refusal(verdict.declared, refusal, predicted.hardware, predicted.server)
-    return cure(verdict.declared, verdict.predicted)
+        return advise_on_refusal(verdict.declared, refusal, predicted.hardware, predicted.server)
+    return advise(verdict.declared, verdict.predicted)

@@ -1,4 +1,4 @@
-"""Send a model inferences, and have the server's metrics tell where they ran."""
+"""Send a model inferences, and have the server's metrics show where they ran."""
 
 from __future__ import annotations
 
@@ -57,9 +57,7 @@ def watch(
     try:
         before = server.metrics_text()
     except NoMetrics as error:
-        return Watched(
-            None, Wrong(f"that is not proven: {error.what}", f"To mend it: {error.cure}")
-        )
+        return Watched(None, Wrong(f"that is not proven: {error.what}", f"To fix it: {error.fix}"))
     gpus = server.hardware
     if (gpus.count or gpus.at_least) and not any(inference_counts(before, model)):
         if not server.load_after_start(model):

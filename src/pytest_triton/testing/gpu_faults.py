@@ -1,4 +1,4 @@
-"""What a GPU-loss drill shows."""
+"""What a loss of GPUs shows."""
 
 from __future__ import annotations
 

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_triton.errors import PytestTritonError, tells_all
+from pytest_triton.errors import PytestTritonError, says_all
 from pytest_triton.text.shown_text import sendable
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 
-__tracebackhide__ = tells_all
+__tracebackhide__ = says_all
 
 
 _SHOWN = 500  # characters of an error of protobuf
@@ -36,7 +36,7 @@ def parse_config(name: str, config: str | Mapping[str, Any]) -> ModelConfig:
     except (text_format.ParseError, json_format.ParseError, TypeError) as error:
         raise PytestTritonError(
             f"The config given for {name} can't be read: {_shortened(str(error))}",
-            cure="write it as in config.pbtxt, or as its JSON form (a dict)",
+            fix="write it as in config.pbtxt, or as its JSON form (a dict)",
         ) from None
     return message
 
@@ -65,7 +65,7 @@ def model_in(
         if not any(map(_is_part, os.listdir(directory))):  # else all of a disk would be read
             raise PytestTritonError(
                 f"{directory} holds no model: no config.pbtxt, no version such as 1",
-                cure="name the directory of one model",
+                fix="name the directory of one model",
             )
         found = {
             sendable(path.relative_to(directory).as_posix()): path.read_bytes()
@@ -75,7 +75,7 @@ def model_in(
     except OSError as error:
         raise PytestTritonError(
             f"{directory} can't be read: {error.strerror or error}",
-            cure="name the directory of one model",
+            fix="name the directory of one model",
         ) from error
     text = found.pop("config.pbtxt", b"").decode(errors="replace")
     return config or text, {**found, **(files or {})}

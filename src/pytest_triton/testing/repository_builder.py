@@ -97,7 +97,7 @@ class RepositoryBuilder:
         if directory.exists():
             raise OptionError(
                 f"add(name={name!r}): {self.path} has this model already",
-                cure="give it another name; a config is changed by writing config.pbtxt",
+                fix="give it another name; a config is changed by writing config.pbtxt",
             )
         (directory / "1").mkdir(parents=True)
         text = config

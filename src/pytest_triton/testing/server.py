@@ -31,8 +31,8 @@ from pytest_triton.arguments.kinds import (
     several,
 )
 from pytest_triton.client.api import Api, open_api
-from pytest_triton.errors import OptionError, PytestTritonError, tells_all
-from pytest_triton.placement.compare import READY, Observed, Testimony, Verdict, compare
+from pytest_triton.errors import OptionError, PytestTritonError, says_all
+from pytest_triton.placement.compare import READY, Observation, Observed, Verdict, compare
 from pytest_triton.placement.declared import Declared
 from pytest_triton.placement.hardware import MAX_SIMULATED_GPUS
 from pytest_triton.placement.instances import Placement
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from pytest_triton.placement.hardware import Hardware
     from pytest_triton.servers.running_server import RunningServer
 
-__tracebackhide__ = tells_all
+__tracebackhide__ = says_all
 
 Fault = Literal["none", "driver-too-old", "no-device", "unknown"]
 
@@ -90,8 +90,8 @@ _UNLOAD_TIMEOUT = 60.0  # seconds; models may finish what they are at
 class UnknownModel(PytestTritonError):
     """`model` is a name that no model of the repository has."""
 
-    def __init__(self, what: str, *, model: str, tried: Sequence[str] = (), cure: str = "") -> None:
-        super().__init__(what, tried=tried, cure=cure)
+    def __init__(self, what: str, *, model: str, tried: Sequence[str] = (), fix: str = "") -> None:
+        super().__init__(what, tried=tried, fix=fix)
         self.model = model
 
 
@@ -104,12 +104,12 @@ class NotExplicit(PytestTritonError):
 
 
 class ModelRefused(PytestTritonError):
-    """Triton refused to load `model`. `refusal` has the reason and Triton's words."""
+    """Triton refused to load `model`. `refusal` has the reason and Triton's text."""
 
     def __init__(self, model: str, refusal: Refusal, hardware: str) -> None:
         super().__init__(
             f"Triton refused to load {model} ({refusal.reason}, on {hardware}):\n  {refusal.text}",
-            cure="if it is meant to be refused, say so: pytest.raises(ModelRefused), or "
+            fix="if it is meant to be refused, say so: pytest.raises(ModelRefused), or "
             f"assert_refused(server, {model!r}, reason={refusal.reason!r}) after load_or_refuse",
         )
         self.model = model
@@ -125,7 +125,7 @@ class ModelNotPlaced(PytestTritonError):
         super().__init__(
             f"{model} has no placement (on {hardware}): the model is {observed}"
             + ("" if refusal is None else f"; Triton says:\n  {refusal.text}"),
-            cure=f"if it is meant to be refused: assert_refused(server, {model!r}{expected}); "
+            fix=f"if it is meant to be refused: assert_refused(server, {model!r}{expected}); "
             f"server.observed({model!r}) is what was seen, READY or not",
         )
         self.model = model
@@ -188,7 +188,7 @@ class TritonServer:
     def hardware(self) -> Hardware:
         """The GPUs that the server has. Raises PytestTritonError if it lacks some asked for.
 
-        Of an attached server those that it tells of: `at_least` says whether there may be more.
+        Of an attached server those that it reports: `at_least` says whether there may be more.
         """
         return self._session.hardware_of(self._running)
 
@@ -225,7 +225,7 @@ class TritonServer:
 
     @checked(model=MODEL)
     def observed(self, model: str | Model) -> Observed:
-        """What the server made of a model, by all witnesses.
+        """What the server made of a model, by all evidence.
 
         Raises UnknownModel, and PytestTritonError if the server can't be asked.
         """
@@ -244,7 +244,7 @@ class TritonServer:
         if found is None:
             raise PytestTritonError(
                 f"{name} declares nothing: its config can't be read",
-                cure="mend the config; its test_config says what is wrong",
+                fix="fix the config; its test_config says what is wrong",
             )
         return found
 
@@ -323,8 +323,8 @@ class TritonServer:
         Over gRPC, if `protocol` is None, or HTTP where only that is known (an attached server).
         `inputs`: "random" (by `seed`), "zeros", a mapping of arrays, or a path of test data.
         Variable dimensions are 1 unless `shapes` says more; `timeout` is in seconds. Afterwards
-        the server must be live and the model ready. Raises InferenceFailed with Triton's words;
-        for a server that died, its exit code and log. More in `pytest_triton.inference.infer`.
+        the server must be live and the model ready. Raises InferenceFailed with Triton's text;
+        for a server that exited, its exit code and log. More in `pytest_triton.inference.infer`.
         """
         from pytest_triton.client.native import connect_http
         from pytest_triton.inference.infer import infer
@@ -336,7 +336,7 @@ class TritonServer:
             client: Any = None
             if protocol == "grpc":
                 client = self.client
-            elif protocol == "http":  # whose client is told its time when it is made
+            elif protocol == "http":  # whose client gets its time limit when it is made
                 client = stack.enter_context(connect_http(self._running.endpoints, timeout=timeout))
             return infer(
                 self.http if protocol == "http" else self.grpc,
@@ -372,7 +372,7 @@ class TritonServer:
         outside the repository: its `directory`, or a `config` and its `files` by their path in
         a model directory (`{"1/model.onnx": b"..."}`).
 
-        Raises ModelRefused with Triton's words, ServerNotYours for a shared server.
+        Raises ModelRefused with Triton's text, ServerNotYours for a shared server.
         """
         refusal = self._load(model, config, instance_group, directory, files)
         if refusal is not None:
@@ -454,7 +454,7 @@ class TritonServer:
             elsewhere = "" if self._running.spec.host.is_ours else ", server='process'"
             raise PytestTritonError(
                 f"{self._running.spec.hardware.label}: only simulated GPUs can be taken away",
-                cure=f'mark the test triton(gpus="sim:2", changes=True{elsewhere})',
+                fix=f'mark the test triton(gpus="sim:2", changes=True{elsewhere})',
             )
         if self._gpus_before is None:
             self._gpus_before = gpus_of(self._running.spec.hardware)
@@ -463,7 +463,7 @@ class TritonServer:
 
     @checked(keep=ZERO_OR_MORE, fault=_FAULT)
     def lose_gpus(self, *, keep: int = 0, fault: Fault = "none") -> GpuLoss:
-        """The GPU-loss drill: all GPUs but `keep` are lost, and every model is loaded again.
+        """A loss of GPUs: all but `keep` are lost, and every model is loaded again.
 
         A running model notices nothing until it is reloaded (a new version, a restart): what it
         does then is what this shows. The GPUs come back at the end of the test.
@@ -473,7 +473,7 @@ class TritonServer:
         if keep > there.count:
             raise OptionError(
                 f"lose_gpus(keep={keep}): the server has {there.label}: no more can be kept",
-                cure="set_gpus gives a server more simulated GPUs",
+                fix="set_gpus gives a server more simulated GPUs",
             )
         before = {name: self.observed(name) for name in self.models}
         self.set_gpus(keep, fault=fault)
@@ -515,7 +515,7 @@ class TritonServer:
     def _with_notes(self, name: str) -> Iterator[None]:
         """What is known not to work for python models belongs to the failure of one.
 
-        The error tells all: the client's own, which led to it, would stand above it in a report.
+        The error says all: the client's own, which led to it, would stand above it in a report.
         """
         from pytest_triton.inference.errors import InferenceFailed
 
@@ -524,7 +524,7 @@ class TritonServer:
         except PytestTritonError as error:
             of_python = name in self.models and self.models[name].backend == "python"
             if isinstance(error, InferenceFailed) and of_python:
-                error.cure = " ".join([*self._running.notes, error.cure])
+                error.fix = " ".join([*self._running.notes, error.fix])
             raise error from None
 
     def _signature(self, name: str, version: str) -> ModelSignature | None:
@@ -545,7 +545,7 @@ class TritonServer:
         return self._signatures[name]
 
     def _check_alive(self) -> None:
-        """Raise ServerDied, with exit code and log, if it has ended."""
+        """Raise ServerExited, with exit code and log, if it has ended."""
         self._session.pool.get(self._running.spec)
 
     # --- parts -------------------------------------------------------------------------------
@@ -587,7 +587,7 @@ class TritonServer:
                 f"No model is called {name!r} on {self._running.spec}.{meant}",
                 model=name,
                 tried=[f"the models that there are: {', '.join(sorted(models)[:20])}"],
-                cure="correct the name; models from outside the repository have to be loaded "
+                fix="correct the name; models from outside the repository have to be loaded "
                 "first: triton_server.load(name, directory=...)",
             )
         return name
@@ -597,7 +597,7 @@ class TritonServer:
             raise ServerNotYours(
                 "This server is shared with other tests, so that its models can't be loaded or "
                 "unloaded here.",
-                cure="mark the test (or class, or module) @pytest.mark.triton(changes=True): it "
+                fix="mark the test (or class, or module) @pytest.mark.triton(changes=True): it "
                 "then has a server that it may change, which is put back at its end; or start "
                 "one with make_triton_server",
             )
@@ -631,7 +631,7 @@ class TritonServer:
         if contents and text is None:
             raise PytestTritonError(
                 f"{name}: Triton takes files only together with a config",
-                cure="give config=... as well, or the whole directory=...",
+                fix="give config=... as well, or the whole directory=...",
             )
         try:
             self._loader.load_model(name, config=text, files=contents or None)
@@ -644,8 +644,8 @@ class TritonServer:
                 from pytest_triton.placement.refusal import classify
 
                 access = self._running.spec.host.access
-                words = access.hide(error.message() or str(error))
-                refusal = Refusal(classify(words), words, "load")
+                reason = access.hide(error.message() or str(error))
+                refusal = Refusal(classify(reason), reason, "load")
             return refusal
         if message is not None:
             self._configs[name] = message
@@ -678,7 +678,7 @@ class TritonServer:
             if time.monotonic() > deadline:
                 raise PytestTritonError(
                     f"{name} was not unloaded after {_UNLOAD_TIMEOUT:g} s",
-                    cure="look at the server's log; a model that never ends an inference is "
+                    fix="look at the server's log; a model that never ends an inference is "
                     "never unloaded",
                 )
             time.sleep(wait)
@@ -690,7 +690,7 @@ class TritonServer:
             raise NotExplicit(
                 f"{self.description} loads and unloads no models when it is asked: "
                 f"{self._running.spec.host.access.hide(str(error))}",
-                cure="it has to run with --model-control-mode=explicit",
+                fix="it has to run with --model-control-mode=explicit",
             ) from None
 
     def _is_gone(self, name: str) -> bool:
@@ -725,8 +725,8 @@ class TritonServer:
         ((_, config),) = resolved_configs(self._running.endpoints, [name])
         groups = groups_of(config or {})
         placement = placement_of(groups)
-        told = Testimony("resolved config", "high", "", placement=placement)
-        return Observed.of(READY, [told], groups)
+        reported = Observation("resolved config", "high", "", placement=placement)
+        return Observed.of(READY, [reported], groups)
 
     def _config_of(
         self, name: str, config: str | Mapping[str, Any] | None, instance_group: str | None
@@ -739,7 +739,7 @@ class TritonServer:
             if not instance_group.lstrip().startswith("{"):
                 raise PytestTritonError(
                     f"{name}: instance_group={shown_value(instance_group)} is no list of groups",
-                    cure='write each in braces: "{ kind: KIND_GPU count: 2 }, { kind: KIND_CPU }"',
+                    fix='write each in braces: "{ kind: KIND_GPU count: 2 }, { kind: KIND_CPU }"',
                 )
             groups = parse_config(name, f"instance_group [ {instance_group} ]")
             del message.instance_group[:]

@@ -36,7 +36,7 @@ def test_many_comments_and_variants(tmp_path: Path) -> None:
     assert ids(audit_files(tmp_path, files)) == ["TRT528"] + ["TRT523"] * 20
 
 
-def test_a_config_over_the_limit_is_an_error(tmp_path: Path) -> None:
+def test_config_over_the_limit_is_an_error(tmp_path: Path) -> None:
     (found,) = audit_config(tmp_path, ONNX + "# x" * 400_000)
     assert (found.rule, found.severity) == ("TRT501", "error")
     assert "has 1,200,023 bytes; up to 1,048,576 are read" in found.message
@@ -52,7 +52,7 @@ def test_a_config_over_the_limit_is_an_error(tmp_path: Path) -> None:
         ("vllm", "model.json", "{}" + " " * MODEL_JSON_LIMIT, "up to 1,048,576 are read"),
     ],
 )
-def test_a_file_that_the_audit_could_not_read_is_an_error(
+def test_file_that_the_audit_could_not_read_is_an_error(
     tmp_path: Path, backend: str, name: str, text: str, why: str
 ) -> None:
     config = f'backend: "{backend}"\ninstance_group [ {{ kind: KIND_MODEL }} ]\n'
@@ -62,7 +62,7 @@ def test_a_file_that_the_audit_could_not_read_is_an_error(
     assert unread.severity == "error"
 
 
-def test_the_audit_command_fails_for_what_it_could_not_read(tmp_path: Path) -> None:
+def test_audit_command_fails_for_what_it_could_not_read(tmp_path: Path) -> None:
     (tmp_path / "m" / "1").mkdir(parents=True)
     (tmp_path / "m" / "config.pbtxt").write_text(ONNX + "# x" * 400_000)
     assert main(["audit", str(tmp_path)]) == 1

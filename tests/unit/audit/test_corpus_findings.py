@@ -39,11 +39,11 @@ def _place(finding: Diagnostic, directory: Path) -> str:
     return ":".join(str(part) for part in parts if part is not None)
 
 
-def test_the_own_corpus_has_the_findings_that_are_written_down() -> None:
+def test_own_corpus_has_the_findings_that_are_written_down() -> None:
     assert found_by_the_audit() == FINDINGS.read_text().splitlines()
 
 
-def test_a_target_adds_what_concerns_its_gpus_only() -> None:
+def test_target_adds_what_concerns_its_gpus_only() -> None:
     without = {(_place(finding, OWN), finding.rule) for finding in _findings(OWN)}
 
     def added(target: int) -> dict[str, int]:

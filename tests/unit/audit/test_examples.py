@@ -1,4 +1,4 @@
-"""Each rule's documentation is true: the failing example breaks it, the mended one breaks none."""
+"""Each rule's documentation is true: the failing example breaks it, the fixed one breaks none."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import pytest
 from pytest_triton.audit import RULES, Rule
 from support.audit_examples import audit_example, ids
 
-# What a mended example can't be without: another rule's note about the same subject.
+# What a fixed example can't be without: another rule's note about the same subject.
 ALSO_TRUE = {"TRT213": {"TRT214"}}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
-def test_the_failing_example_breaks_the_rule_and_the_mended_one_no_rule(
+def test_failing_example_breaks_the_rule_and_the_fixed_one_no_rule(
     rule: Rule, tmp_path: Path
 ) -> None:
     failing = audit_example(tmp_path / "failing", rule.failing)
     assert rule.id in ids(failing)
-    mended = audit_example(tmp_path / "mended", rule.mended)
-    assert set(ids(mended)) <= ALSO_TRUE.get(rule.id, set()), mended
+    fixed = audit_example(tmp_path / "fixed", rule.fixed)
+    assert set(ids(fixed)) <= ALSO_TRUE.get(rule.id, set()), fixed
 
 
 def test_ids_and_names_are_unique_and_of_one_form() -> None:
@@ -31,4 +31,4 @@ def test_ids_and_names_are_unique_and_of_one_form() -> None:
         assert re.fullmatch(r"TRT[1-6]\d\d", rule.id)
         assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", rule.name)
         assert rule.summary.endswith(".")
-        assert len(rule.documentation.split("\n\n")) > 1, "why it hurts, and how to mend it"
+        assert len(rule.documentation.split("\n\n")) > 1, "why it hurts, and how to fix it"

@@ -1,4 +1,4 @@
-"""Safe edits: they mend the finding, and keep every comment and the layout."""
+"""Safe edits: they fix the finding, and keep every comment and the layout."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_fixes(tmp_path: Path, rule: str, old: str, new: str | None) -> None:
         assert old.count(comment) == fixed.count(comment)
 
 
-def test_what_fixes_mend_is_known() -> None:
+def test_findings_that_fixes_fix_are_known() -> None:
     """A fix is applied unseen: a rule that gets one has to be thought about first."""
     documented = {rule.id for rule in RULES if "`--fix`" in rule.documentation}
     assert documented == {"TRT103", "TRT105", "TRT110", "TRT203", "TRT210", "TRT301"}
@@ -108,7 +108,7 @@ def test_spans_end_where_the_value_ends(field: str) -> None:
     assert field_span(text, 5) == (5, 5 + len(field))
 
 
-def test_a_file_that_has_changed_meanwhile_is_left_alone(tmp_path: Path) -> None:
+def test_file_that_has_changed_meanwhile_is_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "config.pbtxt"
     file.write_text("new")
     file.chmod(0o640)

@@ -1,4 +1,4 @@
-"""Findings that nobody wants to hear of."""
+"""Findings that are ignored."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from support.audit_examples import audit_example
 FOLDER = Path(__file__).resolve().parents[3] / "docs" / "rules"
 
 
-def test_the_pages_are_up_to_date() -> None:
+def test_pages_are_up_to_date() -> None:
     there = {path.name: path.read_text() for path in FOLDER.glob("*")}
     assert there == dict(pages()), "run scripts/rule-pages"
 
@@ -26,7 +26,7 @@ def test_each_rule_has_a_page_with_both_its_examples() -> None:
     found = pages()
     for rule in RULES:
         page = found[f"{rule.id}.md"]
-        for example in (rule.failing, rule.mended):
+        for example in (rule.failing, rule.fixed):
             for text in example.files.values():
                 assert text.strip() in page or text.startswith("-> ")
         assert f"({rule.id}.md)" in found["index.md"]
@@ -89,7 +89,7 @@ def test_explanation_keeps_code_and_addresses_whole_and_wraps_the_rest() -> None
         assert lines[0] == f"{rule.id} {rule.name} ({rule.severity})"
         assert lines[-1] == page_url(rule)
         assert "```" not in text
-        for example in (rule.failing, rule.mended):
+        for example in (rule.failing, rule.fixed):
             for file in example.files.values():
                 if not file.startswith("-> "):
                     for line in filter(None, file.splitlines()):

@@ -1,4 +1,4 @@
-"""What the examples of the rules don't show: exact places, mends, and what is no finding."""
+"""What the examples of the rules don't show: exact places, fixes, and what is no finding."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_findings_point_at_the_offending_field(
     assert finding.model == "m"
 
 
-def test_the_mend_keeps_the_other_groups_and_fields(tmp_path: Path) -> None:
+def test_fix_keeps_the_other_groups_and_fields(tmp_path: Path) -> None:
     text = ONNX + (
         'instance_group [ { kind: KIND_CPU count: 2 }, { name: "big" count: 3 gpus: [ 1 ] } ]'
     )
@@ -74,7 +74,7 @@ def test_what_is_no_finding(tmp_path: Path, text: str) -> None:
     assert audit_config(tmp_path, text) == ()
 
 
-def test_a_target_knows_compute_capabilities(tmp_path: Path) -> None:
+def test_target_knows_compute_capabilities(tmp_path: Path) -> None:
     text = 'backend: "pytorch"\ninstance_group { kind: KIND_GPU gpus: [ 0 ] }'
     repositories = write_files(tmp_path, {"m/config.pbtxt": text, "m/1/.gitkeep": ""})
     repository = read_repository(repositories)
@@ -97,7 +97,7 @@ def test_select_and_the_order_of_findings(tmp_path: Path) -> None:
     assert ids(audit(repository, select=("gpu-twice", "TRT2"))) == ["TRT109"]
 
 
-def test_an_ensemble_over_two_repositories_finds_its_models(tmp_path: Path) -> None:
+def test_ensemble_over_two_repositories_finds_its_models(tmp_path: Path) -> None:
     tensor = "data_type: TYPE_FP32 dims: [ 4 ]"
     ensemble = (
         f'platform: "ensemble"\ninput {{ name: "X" {tensor} }}\noutput {{ name: "Y" {tensor} }}\n'
@@ -114,7 +114,7 @@ def test_an_ensemble_over_two_repositories_finds_its_models(tmp_path: Path) -> N
     assert ids(audit(read_repository([tmp_path / "a"]))) == ["TRT302"]
 
 
-def test_a_step_may_ask_for_a_version_that_the_policy_loads(tmp_path: Path) -> None:
+def test_step_may_ask_for_a_version_that_the_policy_loads(tmp_path: Path) -> None:
     def findings(version: str, policy: str, folder: str) -> list[str]:
         tensor = "data_type: TYPE_FP32 dims: [ 4 ]"
         files = {
@@ -165,6 +165,6 @@ def test_entries_that_are_no_files_are_looked_at_and_never_opened(tmp_path: Path
     assert ids(audit(read_repository([root]))) == ["TRT528", "TRT523"]
 
 
-def test_a_negative_id_is_told_once_also_with_a_target(tmp_path: Path) -> None:
+def test_negative_id_is_reported_once_also_with_a_target(tmp_path: Path) -> None:
     text = ONNX + "instance_group { kind: KIND_GPU gpus: [ 0, -1 ] }"
     assert ids(audit_config(tmp_path, text, target=1)) == ["TRT108", "TRT401"]

@@ -38,7 +38,7 @@ def test_file_that_is_no_sound_yaml_is_error_with_place(
     assert str(path) in str(caught.value)
     for word in words:
         assert word in str(caught.value)
-    assert caught.value.cure
+    assert caught.value.fix
 
 
 def test_file_that_is_not_text_or_not_there_is_error(tmp_path: Path) -> None:

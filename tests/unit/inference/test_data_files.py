@@ -24,7 +24,7 @@ def written(path: Path, content: Any) -> Path:
     return path
 
 
-def test_a_folder_of_arrays_is_an_entry(tmp_path: Path) -> None:
+def test_folder_of_arrays_is_an_entry(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.arange(4, dtype=np.int32).reshape(2, 2))
     np.save(tmp_path / "t.npy", np.array([["a"], ["é"]]))
     (entry,) = read_test_data(tmp_path, MODEL)
@@ -32,7 +32,7 @@ def test_a_folder_of_arrays_is_an_entry(tmp_path: Path) -> None:
     assert entry.inputs["t"].tolist() == [[b"a"], ["é".encode()]], "and kept"
 
 
-def test_a_folder_of_raw_bytes_is_an_entry(tmp_path: Path) -> None:
+def test_folder_of_raw_bytes_is_an_entry(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(np.arange(4, dtype="<i4").tobytes())
     (tmp_path / "t").write_bytes(b"\2\0\0\0hi\0\0\0\0")
     (entry,) = read_test_data(tmp_path, MODEL)
@@ -98,7 +98,7 @@ def test_bf16_bits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "reported"),
     [
         ("[]", '"data"'),
         ("{", "can't be read as JSON"),
@@ -113,15 +113,15 @@ def test_bf16_bits(tmp_path: Path) -> None:
         ('{"data": [{"x": ["one"]}]}', "can't be made into an array"),
     ],
 )
-def test_broken_json_is_told(tmp_path: Path, content: str, told: str) -> None:
+def test_broken_json_is_reported(tmp_path: Path, content: str, reported: str) -> None:
     file = tmp_path / "data.json"
     file.write_text(content)
     with pytest.raises(DataBroken) as caught:
         read_test_data(file, MODEL)
-    assert told in str(caught.value)
+    assert reported in str(caught.value)
 
 
-def test_broken_folders_are_told(tmp_path: Path) -> None:
+def test_broken_folders_are_reported(tmp_path: Path) -> None:
     with pytest.raises(DataBroken, match="no test data at"):
         read_test_data(tmp_path / "nowhere", MODEL)
     with pytest.raises(DataBroken, match=r"no test data for m(.|\n)*x\.npy"):

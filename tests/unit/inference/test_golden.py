@@ -1,4 +1,4 @@
-"""Golden files: what is written compares equal, what differs is told."""
+"""Golden files: what is written compares equal, what differs is reported."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_bytes_survive(tmp_path_factory: pytest.TempPathFactory, texts: list[byt
 
 
 @pytest.mark.parametrize(
-    ("outputs", "told"),
+    ("outputs", "reported"),
     [
         (
             changed(scores=np.array([[0.6, np.nan]], np.float32)),
@@ -64,14 +64,14 @@ def test_bytes_survive(tmp_path_factory: pytest.TempPathFactory, texts: list[byt
         ({}, "no outputs"),
     ],
 )
-def test_differences_are_told(tmp_path: Path, outputs: Outputs, told: str) -> None:
+def test_differences_are_reported(tmp_path: Path, outputs: Outputs, reported: str) -> None:
     compare_with_golden(OUTPUTS, tmp_path, update=True)
     with pytest.raises(GoldenMismatch) as caught:
         compare_with_golden(outputs, tmp_path)
-    assert told in str(caught.value)
+    assert reported in str(caught.value)
 
 
-def test_all_differences_are_told_at_once(tmp_path: Path) -> None:
+def test_all_differences_are_reported_at_once(tmp_path: Path) -> None:
     compare_with_golden(OUTPUTS, tmp_path, update=True)
     with pytest.raises(GoldenMismatch, match=r"ids(.|\n)*half|half(.|\n)*ids"):
         compare_with_golden(
@@ -94,7 +94,7 @@ def test_update_replaces_and_leaves_other_files_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"shape": [2], "data": ["a"]}'])
-def test_a_broken_golden_file(tmp_path: Path, content: str) -> None:
+def test_broken_golden_file(tmp_path: Path, content: str) -> None:
     (tmp_path / "t.json").write_text(content)
     with pytest.raises(GoldenBroken, match=r"t\.json can't be read"):
         compare_with_golden({"t": object_array([b"a"], (1,))}, tmp_path)

@@ -1,4 +1,4 @@
-"""What a model takes, from its config as a server tells it."""
+"""What a model takes, from its config as a server reports it."""
 
 from __future__ import annotations
 

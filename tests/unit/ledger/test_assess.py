@@ -31,13 +31,13 @@ def need(gpus: int = 0, model: str = "detector") -> Need:
     return Need("models", model, gpus, "GPU", "GPU 0", "runs on GPUs", "h1", placement)
 
 
-def state(gpus: int, *told: Entry, rehearsals: Rehearsals = "no-gpu") -> tuple[str, bool]:
-    (cell,) = assess(Plan((need(gpus),)), ledger(*told), rehearsals).cells
+def state(gpus: int, *reported: Entry, rehearsals: Rehearsals = "no-gpu") -> tuple[str, bool]:
+    (cell,) = assess(Plan((need(gpus),)), ledger(*reported), rehearsals).cells
     return str(cell), cell.ok
 
 
 @pytest.mark.parametrize(
-    ("gpus", "told", "expected"),
+    ("gpus", "reported", "expected"),
     [
         (0, [], ("never proven", False)),
         (0, [entry()], ("rehearsed", True)),
@@ -67,18 +67,20 @@ def state(gpus: int, *told: Entry, rehearsals: Rehearsals = "no-gpu") -> tuple[s
         ),
     ],
 )
-def test_each_state(gpus: int, told: list[Entry], expected: tuple[str, bool]) -> None:
-    assert state(gpus, *told) == expected
-    assert state(gpus, *reversed(told)) == expected
+def test_state_of_a_cell_follows_from_its_entries(
+    gpus: int, reported: list[Entry], expected: tuple[str, bool]
+) -> None:
+    assert state(gpus, *reported) == expected
+    assert state(gpus, *reversed(reported)) == expected
 
 
-def test_where_rehearsals_are_enough_can_be_said() -> None:
+def test_where_rehearsals_are_enough_can_be_chosen() -> None:
     assert state(1, entry(spec="sim:1"), rehearsals="everywhere") == ("rehearsed", True)
     assert state(0, entry(), rehearsals="nowhere") == ("rehearsed only", False)
     assert state(0, entry("failed"), rehearsals="everywhere") == ("failed", False)
 
 
-def test_all_gpus_of_a_server_that_never_answered_are_no_proof_and_told() -> None:
+def test_all_gpus_of_a_server_that_never_answered_are_no_proof_and_reported() -> None:
     unknown = entry("not proven", "1", headline="no server to ask: port taken")
     unknown = changed(unknown, hardware=replaced(unknown.hardware, spec="all", gpus=None))
     (cell,) = assess(Plan((need(2),)), ledger(unknown)).cells
@@ -181,13 +183,13 @@ def test_run_that_failed_without_a_failed_test_fails_the_whole_until_a_good_one(
     assert not assess(Plan((need(0),)), both).ok
 
 
-def test_a_plan_of_nothing_is_never_fulfilled() -> None:
+def test_plan_of_nothing_is_never_fulfilled() -> None:
     assert not assess(Plan(()), ledger(entry())).ok
 
 
 @given(
     gpus=st.integers(0, 3),
-    told=st.lists(
+    reported=st.lists(
         st.builds(
             entry,
             st.sampled_from(VERDICTS),
@@ -199,8 +201,10 @@ def test_a_plan_of_nothing_is_never_fulfilled() -> None:
         max_size=6,
     ),
 )
-def test_nothing_is_proven_without_an_entry_that_proves_it(gpus: int, told: list[Entry]) -> None:
-    (cell,) = assess(Plan((need(gpus),)), ledger(*told)).cells
+def test_nothing_is_proven_without_an_entry_that_proves_it(
+    gpus: int, reported: list[Entry]
+) -> None:
+    (cell,) = assess(Plan((need(gpus),)), ledger(*reported)).cells
     if cell.ok:
         proof = cell.entry
         assert proof is not None

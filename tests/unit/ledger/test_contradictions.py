@@ -61,7 +61,7 @@ CONTRADICTIONS: dict[str, tuple[Change, str]] = {
 
 @pytest.mark.parametrize("case", CONTRADICTIONS)
 def test_ledger_that_contradicts_itself_is_refused(case: str, tmp_path: Path) -> None:
-    change, words = CONTRADICTIONS[case]
+    change, message = CONTRADICTIONS[case]
     value = as_json(GOOD)
     path = tmp_path / "ledger.json"
     path.write_text(json.dumps(value))
@@ -70,7 +70,7 @@ def test_ledger_that_contradicts_itself_is_refused(case: str, tmp_path: Path) ->
     path.write_text(json.dumps(value))
     with pytest.raises(LedgerUnusable) as caught:
         read_ledger(path)
-    assert words in caught.value.what
+    assert message in caught.value.what
     assert "ledger.json" in caught.value.what
 
 

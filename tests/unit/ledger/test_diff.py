@@ -12,7 +12,7 @@ from pytest_triton.ledger.fold import merged
 from support.ledger_strategies import entry, ledger, ledgers
 
 
-def test_a_changed_placement_and_what_changed_with_it() -> None:
+def test_changed_placement_and_what_changed_with_it() -> None:
     found = difference(
         ledger(entry(placed="refused: no GPU", version="2.33.0"), entry(model="other")),
         ledger(
@@ -26,7 +26,7 @@ def test_a_changed_placement_and_what_changed_with_it() -> None:
     assert found.surroundings == (), "the other model's Triton is the same"
 
 
-def test_what_changed_for_all_is_told_once() -> None:
+def test_what_changed_for_all_is_reported_once() -> None:
     old = [entry(model=name, version="2.33.0") for name in "ab"]
     new = [entry(model=name, version="2.51.0") for name in "ab"]
     found = difference(ledger(*old), ledger(*new))
@@ -63,12 +63,12 @@ def test_one_deployment_is_the_same_whatever_it_is_called() -> None:
     assert difference(there, two).same == 0
 
 
-def test_a_placement_that_changed_for_no_known_reason() -> None:
+def test_placement_that_changed_for_no_known_reason() -> None:
     (change,) = difference(ledger(entry()), ledger(entry(placed="CPU"))).changes
     assert change.causes == ()
 
 
-def test_an_answer_counts_before_a_skip() -> None:
+def test_answer_counts_before_a_skip() -> None:
     skipped = replace(entry("skipped"), job=replace(entry().job, name="two"))
     assert difference(ledger(skipped, entry()), ledger(entry(), skipped)).same == 1
 

@@ -28,7 +28,7 @@ SCHEMA: dict[str, Any] = json.loads(SCHEMA_FILE.read_text("utf-8"))
 VALIDATOR = Draft202012Validator(SCHEMA)
 
 
-def test_the_schema_is_a_schema() -> None:
+def test_schema_is_a_schema() -> None:
     Draft202012Validator.check_schema(SCHEMA)
 
 
@@ -39,7 +39,7 @@ def test_what_is_written_is_read_and_as_the_schema_says(one: Ledger) -> None:
     assert from_json(value) == one
 
 
-def test_the_schema_is_that_of_the_types() -> None:
+def test_schema_is_that_of_the_types() -> None:
     assert schema() == SCHEMA, "write it anew: scripts/ledger-schema"
 
 
@@ -67,10 +67,10 @@ def test_what_the_schema_refuses_is_not_read(one: Ledger, data: st.DataObject) -
         return  # still a ledger, or one that only names what isn't there
     with pytest.raises(LedgerUnusable) as caught:
         from_json(value)
-    assert caught.value.cure
+    assert caught.value.fix
 
 
-def test_a_file_holds_one_object_a_line_and_odd_names(tmp_path: Path) -> None:
+def test_file_holds_one_object_a_line_and_odd_names(tmp_path: Path) -> None:
     odd = ledger(entry(model="b\udcffd · né"), entry(spec="sim:2"))
     path = tmp_path / "deep" / "ledger.json"
     write_ledger(path, odd)
@@ -79,7 +79,7 @@ def test_a_file_holds_one_object_a_line_and_odd_names(tmp_path: Path) -> None:
     assert sum(line.startswith("  {") for line in lines) == 2 + 1, "entries, job"
 
 
-def test_a_file_keeps_its_permissions_and_a_new_one_gets_the_usual(tmp_path: Path) -> None:
+def test_file_keeps_its_permissions_and_a_new_one_gets_the_usual(tmp_path: Path) -> None:
     path = tmp_path / "ledger.json"
     write_ledger(path, Ledger())
     plain = tmp_path / "plain"
@@ -90,7 +90,7 @@ def test_a_file_keeps_its_permissions_and_a_new_one_gets_the_usual(tmp_path: Pat
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
-def test_a_failed_writing_leaves_the_old_file_and_nothing_else(
+def test_failed_writing_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "ledger.json"
@@ -132,15 +132,15 @@ UNUSABLE: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("case", UNUSABLE)
-def test_what_is_no_ledger_is_refused_with_a_cure(case: str, tmp_path: Path) -> None:
-    data, words = UNUSABLE[case]
+def test_what_is_no_ledger_is_refused_with_a_fix(case: str, tmp_path: Path) -> None:
+    data, message = UNUSABLE[case]
     path = tmp_path / "ledger.json"
     path.write_bytes(data)
     with pytest.raises(LedgerUnusable) as caught:
         read_ledger(path)
-    assert words in caught.value.what
+    assert message in caught.value.what
     assert str(path) in caught.value.what
-    assert caught.value.cure
+    assert caught.value.fix
 
 
 def test_what_is_no_file_is_refused_without_waiting(tmp_path: Path) -> None:
@@ -156,8 +156,8 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path: Path) -> None:
         tmp_path / "nul\0": "does not exist|can't be read",
         tmp_path / ("long" * 100): "can't be read",
     }
-    for path, words in cases.items():
-        with pytest.raises(PytestTritonError, match=words):
+    for path, message in cases.items():
+        with pytest.raises(PytestTritonError, match=message):
             read_ledger(path)
 
 

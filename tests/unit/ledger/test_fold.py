@@ -160,7 +160,7 @@ def test_something_stands_of_each_place_and_an_answer_if_there_was_one(found: li
 
 
 @given(ledgers())
-def test_a_ledger_merged_with_itself_is_itself(one: Ledger) -> None:
+def test_ledger_merged_with_itself_is_itself(one: Ledger) -> None:
     once = merged([one])
     assert merged([one, one]) == once
     assert merged([once]) == once

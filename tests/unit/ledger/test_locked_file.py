@@ -24,7 +24,7 @@ def test_second_run_on_one_ledger_is_refused_until_the_first_has_ended(tmp_path:
     first._write()
     with pytest.raises(FileUnusable) as caught:
         second.start()
-    assert "--triton-ledger" in caught.value.cure
+    assert "--triton-ledger" in caught.value.fix
     first.close(0)
     second.start()
     second.close(0)

@@ -71,7 +71,7 @@ def all_proven(plan: dict[str, Any]) -> list[Entry]:
     ]
 
 
-def test_the_plan_as_text(run: Command) -> None:
+def test_plan_as_text(run: Command) -> None:
     said = run("plan", "models")
     assert said.code == 0
     assert said.out.splitlines() == [
@@ -96,7 +96,7 @@ def test_the_plan_as_text(run: Command) -> None:
     ]
 
 
-def test_a_plan_without_gpu_jobs_says_so(
+def test_plan_without_gpu_jobs_says_so(
     run: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     RepositoryBuilder(tmp_path / "cpu").add("tokenizer", "{ kind: KIND_CPU }")
@@ -109,7 +109,7 @@ def test_a_plan_without_gpu_jobs_says_so(
     assert list(json.loads(run("plan", "cpu", "--format", "gitlab").out)) == [".triton-plan"]
 
 
-def test_the_matrices_hold_the_same_jobs(run: Command) -> None:
+def test_matrices_hold_the_same_jobs(run: Command) -> None:
     lines = run("plan", "models", "--format", "github", "--shards", 2).out.splitlines()
     github = json.loads(dict(line.split("=", 1) for line in lines)["matrix"])["include"]
     gitlab = json.loads(run("plan", "models", "--format", "gitlab", "--shards", 2).out)
@@ -124,9 +124,9 @@ def test_the_matrices_hold_the_same_jobs(run: Command) -> None:
 
 
 def test_all_proven(run: Command, plan: dict[str, Any]) -> None:
-    told = all_proven(plan)
-    write_ledger("a.json", with_checks(told[0], told[2]))
-    write_ledger("b.json", ledger(told[1]))
+    reported = all_proven(plan)
+    write_ledger("a.json", with_checks(reported[0], reported[2]))
+    write_ledger("b.json", ledger(reported[1]))
     said = run("merge", "a.json", "b.json", "--plan", "plan.json", "--output", "all.json")
     assert said.code == 0
     assert said.out.splitlines() == [
@@ -144,7 +144,7 @@ def test_all_proven(run: Command, plan: dict[str, Any]) -> None:
     assert run("merge", "all.json", "--repo", "models", "--rehearsals", "nowhere").code == 1
 
 
-def test_a_job_that_never_ran_is_never_proven(run: Command, plan: dict[str, Any]) -> None:
+def test_job_that_never_ran_is_never_proven(run: Command, plan: dict[str, Any]) -> None:
     write_ledger(
         "a.json", with_checks(*[one for one in all_proven(plan) if one.hardware.gpus == 0])
     )
@@ -156,7 +156,7 @@ def test_a_job_that_never_ran_is_never_proven(run: Command, plan: dict[str, Any]
     assert (found["ok"], found["counts"]) == (False, {"rehearsed": 2, "never": 1})
 
 
-def test_a_changed_config_is_not_proven_by_what_it_was(
+def test_changed_config_is_not_proven_by_what_it_was(
     run: Command, plan: dict[str, Any], repository: RepositoryBuilder
 ) -> None:
     write_ledger("a.json", with_checks(*all_proven(plan)))
@@ -169,17 +169,17 @@ def test_a_changed_config_is_not_proven_by_what_it_was(
     assert "proven for another version of the model" in said.out
 
 
-def test_what_the_plan_does_not_know_is_told(run: Command, plan: dict[str, Any]) -> None:
-    told = [changed(one, deployment="build/models") for one in all_proven(plan)]
+def test_what_the_plan_does_not_know_is_reported(run: Command, plan: dict[str, Any]) -> None:
+    reported = [changed(one, deployment="build/models") for one in all_proven(plan)]
     killed = replace(job("gpu"), ended=None, exit_status=None)
-    write_ledger("a.json", ledger(*[replace(one, job=killed) for one in told]))
+    write_ledger("a.json", ledger(*[replace(one, job=killed) for one in reported]))
     said = run("merge", "a.json", "--plan", "plan.json")
     assert said.code == 1
     assert "The plan is for `models`, and there are ledgers of `build/models`" in said.out
     assert "Ended before they were done: gpu" in said.out
 
 
-def test_other_failures_are_told(run: Command, plan: dict[str, Any]) -> None:
+def test_other_failures_are_reported(run: Command, plan: dict[str, Any]) -> None:
     more = proof(plan, "detector", "8", real=True, headline="runs on CPU")
     write_ledger("a.json", with_checks(*all_proven(plan), replace(more, verdict="failed")))
     said = run("merge", "a.json", "--plan", "plan.json")
@@ -218,7 +218,7 @@ def test_nothing_to_judge_by_is_never_success(
     assert "Traceback" not in said.err
 
 
-def test_a_damaged_plan_is_refused(run: Command, plan: dict[str, Any]) -> None:
+def test_damaged_plan_is_refused(run: Command, plan: dict[str, Any]) -> None:
     write_ledger("a.json", ledger(*all_proven(plan)))
     changes: tuple[dict[str, Any], ...] = (
         {"schema": 9},
@@ -235,7 +235,7 @@ def test_a_damaged_plan_is_refused(run: Command, plan: dict[str, Any]) -> None:
         assert "bad.json" in said.err
 
 
-def test_a_directory_stands_for_its_ledgers(run: Command, plan: dict[str, Any]) -> None:
+def test_directory_stands_for_its_ledgers(run: Command, plan: dict[str, Any]) -> None:
     for number, one in enumerate(all_proven(plan)):
         write_ledger(f"ledgers/job-{number}/ledger.json", with_checks(one))
     assert run("merge", "ledgers", "--plan", "plan.json").code == 0
@@ -247,12 +247,12 @@ def test_of_many_models_only_what_deserves_attention_is_shown(
     (first, *_) = plan["needs"]
     needs = [{**first, "model": f"m{number:04}", "gpus": 0} for number in range(1000)]
     Path("plan.json").write_text(json.dumps({**plan, "needs": needs}))
-    told = [
+    reported = [
         entry(model=f"m{number:04}", config=first["identity"], placed="refused: no GPU")
         for number in range(1000)
     ]
-    told[700] = replace(told[700], verdict="failed", headline="runs on CPU")
-    write_ledger("a.json", with_checks(*told[:999]))
+    reported[700] = replace(reported[700], verdict="failed", headline="runs on CPU")
+    write_ledger("a.json", with_checks(*reported[:999]))
     lines = run("merge", "a.json", "--plan", "plan.json").out.splitlines()
     assert lines == [
         "model   declared   no GPU",
@@ -271,7 +271,7 @@ def test_of_many_models_only_what_deserves_attention_is_shown(
     ]
 
 
-def test_diff_tells_what_changed_and_why(run: Command) -> None:
+def test_diff_reports_what_changed_and_why(run: Command) -> None:
     write_ledger("a.json", ledger(entry(placed="refused: no GPU", version="2.33.0")))
     write_ledger("b.json", ledger(entry(placed="CPU", version="2.51.0")))
     said = run("diff", "a.json", "b.json")
@@ -340,7 +340,7 @@ def test_other_release_is_another_prediction(run: Command, repository: Repositor
     write_ledger("a.json", with_checks(old))
     now = json.loads(run("merge", "a.json", "--repo", "models", "--json").out)["cells"]
     (cell,) = [one for one in now if one["state"] == "other outcome"]
-    assert cell["words"] == "not as predicted today"
+    assert cell["message"] == "not as predicted today"
     assert cell["note"] == "refused: no GPU on tritonserver 2.33.0; predicted: CPU"
     then = ("--repo", "models", "--release", "2.33.0")
     assert "not as predicted" not in run("merge", "a.json", *then).out

@@ -8,9 +8,9 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from pytest_triton.placement.advice import (
     Advice,
-    cure,
-    cure_refusal,
-    cure_verdict,
+    advise,
+    advise_on_refusal,
+    advise_on_verdict,
     instance_group_lines,
 )
 from pytest_triton.placement.compare import UNAVAILABLE, Observed, compare
@@ -23,7 +23,7 @@ from support.short_configs import config, declared, groups
 from support.strategies import group_lists
 
 
-def mended(text: str, advice: Advice | None) -> ModelConfig:
+def with_advice(text: str, advice: Advice | None) -> ModelConfig:
     """The config with the advised lines in place of its own."""
     assert advice is not None
     assert advice.lines
@@ -53,53 +53,53 @@ def mended(text: str, advice: Advice | None) -> ModelConfig:
         (groups("kind: KIND_CPU") + 'backend: "tensorrt"', 1, "GPU 0"),
     ],
 )
-def test_the_lines_mend_it(text: str, gpus: int, then: str) -> None:
+def test_lines_of_the_advice_fix_it(text: str, gpus: int, then: str) -> None:
     read = declared(text)
-    advice = cure(read, predict(read, simulated_gpus(gpus)))
-    assert str(predict(mended(text, advice), simulated_gpus(gpus))) == then
+    advice = advise(read, predict(read, simulated_gpus(gpus)))
+    assert str(predict(with_advice(text, advice), simulated_gpus(gpus))) == then
 
 
-def test_the_fallbacks_cure_leaves_the_placement_on_gpus_alone() -> None:
+def test_fallbacks_fix_leaves_the_placement_on_gpus_alone() -> None:
     for text in ("", groups("count: 3 name: 'a'", "kind: KIND_CPU")):
         read = declared(text)
-        cured = mended(text, cure(read, predict(read, NO_GPU)))
-        before, after = predict(read, simulated_gpus(2)), predict(cured, simulated_gpus(2))
+        fixed = with_advice(text, advise(read, predict(read, NO_GPU)))
+        before, after = predict(read, simulated_gpus(2)), predict(fixed, simulated_gpus(2))
         assert after.placement.devices == before.placement.devices
-        assert Declared.of(cured).is_explicit
+        assert Declared.of(fixed).is_explicit
 
 
-def test_a_cpu_group_beside_an_undeclared_one_stays_on_the_cpu() -> None:
+def test_cpu_group_beside_an_undeclared_one_stays_on_the_cpu() -> None:
     text = groups("count: 3", "kind: KIND_CPU")
     read = declared(text)
-    cured = mended(text, cure(read, predict(read, NO_GPU)))
-    assert predict(cured, simulated_gpus(2)).placement == (
+    fixed = with_advice(text, advise(read, predict(read, NO_GPU)))
+    assert predict(fixed, simulated_gpus(2)).placement == (
         predict(read, simulated_gpus(2)).placement
     )
 
 
 def test_no_advice_for_what_runs_as_declared() -> None:
     read = declared(groups("kind: KIND_CPU"))
-    assert cure(read, predict(read, NO_GPU)) is None
+    assert advise(read, predict(read, NO_GPU)) is None
 
 
 def test_name_of_the_directory() -> None:
     read = declared('name: "other"', on_disk=OnDisk("detector"))
-    advice = cure(read, predict(read, NO_GPU))
+    advice = advise(read, predict(read, NO_GPU))
     assert advice is not None
     assert advice.lines == 'name: "detector"'
 
 
 def test_negative_batch_size() -> None:
     read = declared("max_batch_size: -1")
-    advice = cure(read, predict(read, NO_GPU))
+    advice = advise(read, predict(read, NO_GPU))
     assert advice is not None
     assert advice.lines == "max_batch_size: 0"
 
 
-def test_the_version_that_a_step_asks_for() -> None:
-    words = "ensemble 'e' depends on 'm' whose required version 0 is not loaded."
-    refusal = Refusal("ensemble", words, "poll")
-    advice = cure_refusal(declared(""), refusal, NO_GPU, DEFAULT_TRAITS)
+def test_version_that_a_step_asks_for() -> None:
+    message = "ensemble 'e' depends on 'm' whose required version 0 is not loaded."
+    refusal = Refusal("ensemble", message, "poll")
+    advice = advise_on_refusal(declared(""), refusal, NO_GPU, DEFAULT_TRAITS)
     assert advice.lines == "model_version: -1"
     assert "Version 0 of `m`" in advice.cause
 
@@ -107,15 +107,15 @@ def test_the_version_that_a_step_asks_for() -> None:
 def test_misspelt_backend() -> None:
     read = declared('backend: "onnxruntme"')
     server = ServerTraits(backends=frozenset({"onnxruntime"}))
-    advice = cure(read, predict(read, NO_GPU, server=server))
+    advice = advise(read, predict(read, NO_GPU, server=server))
     assert advice is not None
     assert advice.lines == 'backend: "onnxruntime"'
 
 
-def test_a_server_with_old_gpus_is_told_apart_from_one_without() -> None:
+def test_server_with_old_gpus_is_distinguished_from_one_without() -> None:
     read = declared(groups("kind: KIND_GPU"))
-    old = cure(read, predict(read, simulated_gpus(1, (5, 2))))
-    none = cure(read, predict(read, NO_GPU))
+    old = advise(read, predict(read, simulated_gpus(1, (5, 2))))
+    none = advise(read, predict(read, NO_GPU))
     assert old is not None
     assert none is not None
     assert "below compute capability 6.0" in old.cause
@@ -125,14 +125,14 @@ def test_a_server_with_old_gpus_is_told_apart_from_one_without() -> None:
 @pytest.mark.parametrize("reason", REASONS)
 def test_every_reason_has_a_cause(reason: Reason) -> None:
     read = declared(groups("kind: KIND_GPU gpus: [1]"))
-    advice = cure_refusal(read, Refusal(reason, "Triton's words"), NO_GPU, DEFAULT_TRAITS)
+    advice = advise_on_refusal(read, Refusal(reason, "Triton's text"), NO_GPU, DEFAULT_TRAITS)
     assert advice.cause.endswith((".", ":"))
 
 
-def test_an_observed_refusal_is_advised_on_before_the_predicted_one() -> None:
+def test_observed_refusal_is_advised_on_before_the_predicted_one() -> None:
     read = declared(groups("kind: KIND_GPU"))
-    seen = Observed(NOTHING, Refusal("cuda", "words"), UNAVAILABLE)
-    advice = cure_verdict(compare(read, predict(read, NO_GPU), seen))
+    seen = Observed(NOTHING, Refusal("cuda", "message"), UNAVAILABLE)
+    advice = advise_on_verdict(compare(read, predict(read, NO_GPU), seen))
     assert advice is not None
     assert "CUDA itself fails" in advice.cause
 
@@ -155,12 +155,12 @@ def test_lines_say_what_was_declared(group_list: list[ModelInstanceGroup]) -> No
 def test_advice_is_never_worse_than_the_disease(
     group_list: list[ModelInstanceGroup], gpus: int, backend: str
 ) -> None:
-    """Following advice, at most a few times, ends where there is nothing left to mend."""
+    """Following advice, at most a few times, ends where there is nothing left to fix."""
     read = config("", backend=backend)
     read.instance_group.extend(group_list)
     prediction: Prediction = predict(read, simulated_gpus(gpus))
     for _ in range(8):
-        advice = cure(Declared.of(read), prediction)
+        advice = advise(Declared.of(read), prediction)
         if advice is None:
             break
         changes = text_format.Parse(advice.lines, ModelConfig())

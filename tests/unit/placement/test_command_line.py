@@ -32,7 +32,7 @@ def test_flag_in_each_spelling_has_its_last_value(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["--no-such-flag"], "no tritonserver up to 2.71.0 knows"),
         (["--strict_readiness=false"], "did you mean --strict-readiness?"),
@@ -56,10 +56,10 @@ def test_flag_in_each_spelling_has_its_last_value(arguments: list[str]) -> None:
         (["--model-control-mode=explicit", "--load-model=*", "--load-model=a"], "beside other"),
     ],
 )
-def test_what_tritonserver_refuses_is_error_with_reason(arguments: list[str], words: str) -> None:
+def test_what_tritonserver_refuses_is_error_with_reason(arguments: list[str], message: str) -> None:
     with pytest.raises(BadArguments) as caught:
         parse(*arguments)
-    assert words in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_models_to_load_count_in_explicit_mode_only() -> None:

@@ -102,7 +102,7 @@ def test_completes_backend_and_platform(text: str, backend: str, platform: str) 
     assert not read.flaws
 
 
-def test_a_platform_and_the_file_of_an_earlier_backend() -> None:
+def test_platform_and_the_file_of_an_earlier_backend() -> None:
     """Core looks for each backend's platform and file in turn, and TensorRT's come first."""
     read = declared('platform: "onnxruntime_onnx" default_model_filename: "model.plan"')
     assert (read.backend, read.platform) == ("tensorrt", "onnxruntime_onnx")
@@ -120,7 +120,7 @@ def test_torch_aoti_is_new(text: str) -> None:
     assert not any(flaw.lasting for flaw in read.flaws)
 
 
-def test_a_pair_with_torch_aoti_is_new() -> None:
+def test_pair_with_torch_aoti_is_new() -> None:
     (flaw,) = declared('backend: "pytorch" platform: "torch_aoti"').flaws
     assert (flaw.reason, flaw.until) == ("config", (2, 67, 0))
     assert not declared('backend: "mine" platform: "torch_aoti"').flaws
@@ -137,7 +137,7 @@ def test_a_pair_with_torch_aoti_is_new() -> None:
         ("m.mine", ["model.pt2"], "mine", ""),
     ],
 )
-def test_a_file_of_torch_aoti(name: str, files: list[str], backend: str, platform: str) -> None:
+def test_file_of_torch_aoti(name: str, files: list[str], backend: str, platform: str) -> None:
     read = Declared.of(ModelConfig(), on_disk=OnDisk(name, files=frozenset(files)))
     assert (read.backend, read.platform) == (backend, platform)
     new = platform == "torch_aoti"
@@ -180,7 +180,7 @@ def test_table_of_backends() -> None:
     assert guess_backend("", "", ["model.savedmodel/"]) == BACKENDS["tensorflow"]
     assert backend_named("of my own").only is None
     for backend in BACKENDS.values():
-        assert (backend.only is None) == (backend.reason is None) == (backend.words == "")
+        assert (backend.only is None) == (backend.reason is None) == (backend.text == "")
 
 
 def test_needs_neither_protobuf_nor_pytest() -> None:
@@ -194,7 +194,7 @@ def test_needs_neither_protobuf_nor_pytest() -> None:
     assert run.returncode == 0, run.stderr
 
 
-def test_a_config_is_only_read() -> None:
+def test_config_is_only_read() -> None:
     before = config(groups(""))
     copy = ModelConfig()
     copy.CopyFrom(before)

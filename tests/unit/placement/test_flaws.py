@@ -10,7 +10,7 @@ CONTROL = "sequence_batching { control_input { name: 'C' control { kind: CONTROL
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "expected_text"),
     [
         ("max_batch_size: -1", "'max_batch_size' must be non-negative value for m"),
         ('platform: "nowhere"', "unexpected platform type 'nowhere' for m"),
@@ -79,9 +79,9 @@ CONTROL = "sequence_batching { control_input { name: 'C' control { kind: CONTROL
         ),
     ],
 )
-def test_polling_stops_at(text: str, words: str) -> None:
+def test_polling_stops_at(text: str, expected_text: str) -> None:
     first = declared(text).flaws[0]
-    assert first.triton == words
+    assert first.triton == expected_text
     assert first.message
     assert first.fix
 
@@ -93,7 +93,7 @@ def test_polling_stops_at(text: str, words: str) -> None:
         ensemble("").replace("T0", "T9", 1),
     ],
 )
-def test_what_follows_from_a_flaw_is_not_told(text: str) -> None:
+def test_what_follows_from_a_flaw_is_not_reported(text: str) -> None:
     assert len(declared(text).flaws) == 1
 
 
@@ -105,7 +105,7 @@ def test_scheduling_of_an_ensemble_without_its_platform() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "words"),
+    ("fields", "expected_text"),
     [
         ("", "model input must specify 'name' for m"),
         ("name: 'I'", "model input 'I' must specify 'data_type' for m"),
@@ -134,10 +134,10 @@ def test_scheduling_of_an_ensemble_without_its_platform() -> None:
         ),
     ],
 )
-def test_inputs(fields: str, words: str) -> None:
+def test_inputs(fields: str, expected_text: str) -> None:
     output = 'output { name: "O" data_type: TYPE_FP32 dims: [ 1 ] }'
     read = declared(f"input {{ {fields} }} {output}")
-    assert [flaw.triton for flaw in read.io_flaws if flaw.holds((2, 51, 0))] == [words]
+    assert [flaw.triton for flaw in read.io_flaws if flaw.holds((2, 51, 0))] == [expected_text]
     assert all(flaw.field.startswith("input[0]") for flaw in read.io_flaws)
     assert not read.flaws
 

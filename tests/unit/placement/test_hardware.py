@@ -64,7 +64,7 @@ def test_any_text_parses_or_says_how(spec: str) -> None:
     try:
         request = HardwareRequest.parse(spec)
     except OptionError:
-        return  # test_malformed looks at the words
+        return  # test_malformed looks at the text
     assert HardwareRequest.parse(str(request)) == request
     assert request.id
     assert request.label

@@ -152,7 +152,7 @@ def test_outcome_by_declaration_and_hardware(
 
 
 @pytest.mark.parametrize(
-    ("text", "gpus", "words"),
+    ("text", "gpus", "message"),
     [
         (
             groups(GPU),
@@ -175,10 +175,10 @@ def test_outcome_by_declaration_and_hardware(
         ),
     ],
 )
-def test_tritons_own_words(text: str, gpus: int, words: str) -> None:
+def test_tritons_own_text(text: str, gpus: int, message: str) -> None:
     refusal = predict(config(text), simulated_gpus(gpus)).refusal
     assert refusal is not None
-    assert refusal.text == words
+    assert refusal.text == message
     assert refusal.stage == "load"
 
 
@@ -250,7 +250,7 @@ class TestHardware:
         assert refusal is not None
         assert "compatibility of 7.500000 are: " in refusal.text
 
-    def test_a_build_without_gpu_support(self) -> None:
+    def test_build_without_gpu_support(self) -> None:
         server = ServerTraits(gpu_support=False)
         refusal = predict(config(groups(GPU + " gpus: [0]")), simulated_gpus(2), server=server)
         assert refusal.refusal is not None
@@ -260,7 +260,7 @@ class TestHardware:
             assert undeclared.placement == cpu()
             assert undeclared.fallback
 
-    def test_a_cuda_error_refuses_every_model(self) -> None:
+    def test_cuda_error_refuses_every_model(self) -> None:
         broken = Hardware((), simulated=False, cuda_error="unknown error")
         for text in (groups(CPU), groups(GPU), ""):
             refusal = predict(config(text), broken).refusal
@@ -386,7 +386,7 @@ class TestEnsembles:
             "ee": "ensemble",
         }
 
-    def words(self, *ensembles: str, versions: tuple[int, ...] = (1,), policy: str = "") -> str:
+    def message(self, *ensembles: str, versions: tuple[int, ...] = (1,), policy: str = "") -> str:
         """Why the last of the ensembles e0, e1, ... over `m`, which has these versions, fell."""
         models = {"m": declared(policy, on_disk=OnDisk("m", versions))}
         for index, text in enumerate(ensembles):
@@ -420,12 +420,12 @@ class TestEnsembles:
             (7, (1,), "specific { versions: [ 7, 7 ] }", None),
         ],
     )
-    def test_the_version_that_a_step_asks_for(
+    def test_version_that_a_step_asks_for(
         self, asked: int | None, there: tuple[int, ...], policy: str, missing: int | None
     ) -> None:
         text = f"version_policy {{ {policy} }}" if policy else ""
-        words = self.words(ensemble("m", versions=[asked]), versions=there, policy=text)
-        assert words == (
+        message = self.message(ensemble("m", versions=[asked]), versions=there, policy=text)
+        assert message == (
             "ready"
             if missing is None
             else f"ensemble 'e0' depends on 'm' whose required version {missing} is not loaded."
@@ -433,36 +433,36 @@ class TestEnsembles:
 
     def test_of_several_versions_of_a_model_the_highest_missing_one_is_named(self) -> None:
         asked = ensemble("m", "m", "m", versions=[5, 1, 4])
-        assert "required version 5 " in self.words(asked)
+        assert "required version 5 " in self.message(asked)
 
-    def test_an_ensemble_of_an_ensemble_that_asks_for_a_wrong_version(self) -> None:
+    def test_ensemble_of_an_ensemble_that_asks_for_a_wrong_version(self) -> None:
         inner = "ensemble 'e0' depends on 'm' whose required version 2 is not loaded."
-        assert self.words(ensemble("m", versions=[2]), ensemble("e0")) == (
+        assert self.message(ensemble("m", versions=[2]), ensemble("e0")) == (
             "ensemble 'e1' depends on 'e0' which is not valid. Model 'e0' failed with error: "
             f"{inner}"
         )
-        assert self.words(ensemble("m"), ensemble("e0", versions=[2])) == (
+        assert self.message(ensemble("m"), ensemble("e0", versions=[2])) == (
             "ensemble 'e1' depends on 'e0' whose required version 2 is not loaded."
         )
 
-    def test_a_refused_model_is_named_before_the_version_asked_of_it(self) -> None:
+    def test_refused_model_is_named_before_the_version_asked_of_it(self) -> None:
         policy = "version_policy { all { } } " + groups(GPU)
         why = (
             "Invalid argument: instance group m_0 of model m has kind KIND_GPU but no GPUs are "
             "available"
         )
-        words = self.words(ensemble("m", versions=[7]), versions=(2, 10), policy=policy)
-        assert words == (
+        message = self.message(ensemble("m", versions=[7]), versions=(2, 10), policy=policy)
+        assert message == (
             "ensemble 'e0' depends on 'm' which has no loaded version. Model 'm' loading failed "
             f"with error: version 2 is at UNAVAILABLE state: {why};"
             f"version 10 is at UNAVAILABLE state: {why};"
         )
 
-    def test_nothing_is_said_of_versions_where_nobody_looked(self) -> None:
+    def test_nothing_is_reported_of_versions_where_nobody_looked(self) -> None:
         assert self.outcome(m="", e=ensemble("m", versions=[3])) == {"m": "ready", "e": "ready"}
 
-    def test_the_first_missing_model_is_named(self) -> None:
-        assert self.words(ensemble("m", "z", "a", versions=[3])).endswith("or ambiguous: z")
+    def test_first_missing_model_is_named(self) -> None:
+        assert self.message(ensemble("m", "z", "a", versions=[3])).endswith("or ambiguous: z")
 
     def test_why_it_fell_is_among_the_steps(self) -> None:
         models = {"p": declared(groups(GPU)), "e": Declared.of(config(ensemble("p"), name="e"))}

@@ -10,8 +10,8 @@ from pytest_triton.placement.refusal import REASONS, Reason, Refusal, classify
 
 GROUP = "Invalid argument: instance group m_0 of model m "
 
-# Triton's words, from the sources and logs of 2.33.0 to 2.51.0 and of NGC 26.06.
-WORDS: list[tuple[Reason, str]] = [
+# Triton's text, from the sources and logs of 2.33.0 to 2.51.0 and of NGC 26.06.
+TEXTS: list[tuple[Reason, str]] = [
     ("no-gpu", GROUP + "has kind KIND_GPU but no GPUs are available"),
     ("no-gpu", GROUP + "has kind KIND_GPU but specifies no GPUs"),
     ("no-gpu-support", GROUP + "has kind KIND_GPU but server does not support GPUs"),
@@ -163,21 +163,21 @@ WORDS: list[tuple[Reason, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("reason", "words"), WORDS)
-def test_classes_of_tritons_words(reason: Reason, words: str) -> None:
-    assert classify(words) == reason
+@pytest.mark.parametrize(("reason", "message"), TEXTS)
+def test_texts_of_triton_are_classified(reason: Reason, message: str) -> None:
+    assert classify(message) == reason
 
 
-@pytest.mark.parametrize(("reason", "words"), WORDS)
-def test_quoting_and_surroundings_change_nothing(reason: Reason, words: str) -> None:
-    assert classify(json.dumps(words)) == reason
-    assert classify(words.replace(" ", "\n")) == reason
-    assert classify(words.upper()) == reason
-    assert classify(f"E0101 00:00:00.0 1 lifecycle.cc:642] failed to load 'm': {words}") == reason
+@pytest.mark.parametrize(("reason", "message"), TEXTS)
+def test_quoting_and_surroundings_change_nothing(reason: Reason, message: str) -> None:
+    assert classify(json.dumps(message)) == reason
+    assert classify(message.replace(" ", "\n")) == reason
+    assert classify(message.upper()) == reason
+    assert classify(f"E0101 00:00:00.0 1 lifecycle.cc:642] failed to load 'm': {message}") == reason
 
 
-def test_every_reason_has_words() -> None:
-    assert {reason for reason, _ in WORDS} == set(REASONS)
+def test_every_reason_has_text() -> None:
+    assert {reason for reason, _ in TEXTS} == set(REASONS)
 
 
 @given(st.text())
@@ -186,6 +186,6 @@ def test_any_text_has_a_class(text: str) -> None:
 
 
 def test_labels() -> None:
-    assert str(Refusal("no-gpu", "words")) == "refused: no GPU"
-    assert str(Refusal("cpu-with-gpus", "words")) == "refused: KIND_CPU with gpus"
-    assert str(Refusal("backend-gpu-only", "words")) == "refused: backend takes GPU only"
+    assert str(Refusal("no-gpu", "message")) == "refused: no GPU"
+    assert str(Refusal("cpu-with-gpus", "message")) == "refused: KIND_CPU with gpus"
+    assert str(Refusal("backend-gpu-only", "message")) == "refused: backend takes GPU only"

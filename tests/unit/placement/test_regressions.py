@@ -17,7 +17,7 @@ from pytest_triton.placement.refusal import classify
 from support.short_configs import config, ensemble, groups
 
 
-def test_a_version_named_twice_counts_as_there() -> None:
+def test_version_named_twice_counts_as_there() -> None:
     """Core inserts a wanted version into those it found, so the second mention finds it."""
     on_disk = OnDisk("m", versions=(1,))
     once = config("version_policy { specific { versions: [ 2 ] } }")
@@ -26,7 +26,7 @@ def test_a_version_named_twice_counts_as_there() -> None:
     assert predict(twice, NO_GPU, on_disk=on_disk).ready
 
 
-def test_an_ensembles_models_come_before_its_versions() -> None:
+def test_ensembles_models_come_before_its_versions() -> None:
     models = {
         "gone": Declared.of(config("", name="gone"), on_disk=OnDisk("gone", ())),
         "e": Declared.of(config(ensemble("gone"), name="e"), on_disk=OnDisk("e", ())),
@@ -38,7 +38,7 @@ def test_an_ensembles_models_come_before_its_versions() -> None:
     assert reasons == {"gone": "version", "e": "ensemble", "f": "version"}
 
 
-def test_an_ensemble_that_uses_a_circle_ends_the_server() -> None:
+def test_ensemble_that_uses_a_circle_ends_the_server() -> None:
     """Core follows the circle until its stack is full; ensembles of the circle are refused."""
     steps = {"a": "b", "b": "a", "self": "self", "uses": "a", "uses_uses": "uses"}
     models = {n: Declared.of(config(ensemble(step), name=n)) for n, step in steps.items()}
@@ -78,7 +78,7 @@ def test_profiles_are_read_as_stoi_reads_them(profile: str, reason: str | None) 
     assert (refusal.reason if refusal else None) == reason
 
 
-def test_an_undeclared_python_model_is_refused_by_2_33_without_a_gpu() -> None:
+def test_undeclared_python_model_is_refused_by_2_33_without_a_gpu() -> None:
     """Its backend's preference for GPUs, which later releases drop where there is none."""
     old = ServerTraits(version=(2, 33, 0))
     refusal = predict(config("", backend="python"), NO_GPU, server=old).refusal
@@ -88,22 +88,22 @@ def test_an_undeclared_python_model_is_refused_by_2_33_without_a_gpu() -> None:
     )
 
 
-def test_a_gpu_named_twice_gets_its_instances_twice() -> None:
+def test_gpu_named_twice_gets_its_instances_twice() -> None:
     text = groups("kind: KIND_GPU gpus: [ 1, 0, 1 ] count: 2")
     prediction = predict(config(text), simulated_gpus(2))
     assert str(prediction.placement) == "GPU 0 x2 · GPU 1 x4"
     assert prediction.groups[0].gpus == (1, 0, 1)
 
 
-def test_the_data_type_of_a_control_is_a_matter_of_the_config() -> None:
-    words = (
+def test_data_type_of_a_control_is_a_matter_of_the_config() -> None:
+    message = (
         "unexpected data type for control CONTROL_SEQUENCE_CORRID for m. Allowed data types are "
         "TYPE_UINT64, TYPE_INT64, TYPE_UINT32, TYPE_INT32 and TYPE_STRING"
     )
-    assert classify(words) == "config"
+    assert classify(message) == "config"
 
 
-def test_a_sequence_model_of_passive_instances_only_is_refused_before_2_37() -> None:
+def test_sequence_model_of_passive_instances_only_is_refused_before_2_37() -> None:
     text = "sequence_batching { } " + groups("kind: KIND_CPU passive: true")
     old = predict(config(text), NO_GPU, server=ServerTraits(version=(2, 36, 0))).refusal
     assert old is not None
@@ -112,7 +112,7 @@ def test_a_sequence_model_of_passive_instances_only_is_refused_before_2_37() -> 
     assert predict(config(text), NO_GPU, server=ServerTraits(version=(2, 37, 0))).ready
 
 
-def test_a_correlation_ids_type_is_looked_at_behind_all_controls() -> None:
+def test_correlation_ids_type_is_looked_at_behind_all_controls() -> None:
     """A second control of the kind is named first, though the first one's type is wrong."""
     corrid = 'control_input {{ name: "{}" control {{ kind: CONTROL_SEQUENCE_CORRID {} }} }}'
     two = corrid.format("A", "data_type: TYPE_FP32") + corrid.format("B", "data_type: TYPE_INT32")

@@ -116,7 +116,7 @@ def test_release_is_shown_as_version_and_tag() -> None:
         ("triton@sha256:abc", None),
     ],
 )
-def test_release_of_an_image_is_told_by_an_official_tag(
+def test_release_of_an_image_is_reported_by_an_official_tag(
     image: str, version: tuple[int, int, int] | None
 ) -> None:
     assert release_of_image(image) == version

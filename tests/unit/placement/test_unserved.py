@@ -27,7 +27,7 @@ def requests(*specs: str) -> list[HardwareRequest]:
 
 
 @pytest.mark.parametrize(
-    ("groups_", "backend", "fewest", "words"),
+    ("groups_", "backend", "fewest", "message"),
     [
         ("kind: KIND_GPU", "python", 1, "a GPU"),
         ("kind: KIND_GPU gpus: [0]", "python", 1, "GPU 0"),
@@ -40,12 +40,12 @@ def requests(*specs: str) -> list[HardwareRequest]:
     ],
 )
 def test_needs_of_a_model_are_the_ids_and_the_fewest_gpus(
-    groups_: str, backend: str, fewest: int | None, words: str
+    groups_: str, backend: str, fewest: int | None, message: str
 ) -> None:
     found = models(m=f'backend: "{backend}" {groups(groups_)}')
     assert fewest_gpus("m", found) == fewest
     if fewest is not None:
-        assert needs("m", found, fewest).startswith(words)
+        assert needs("m", found, fewest).startswith(message)
 
 
 def test_needs_of_an_ensemble_are_those_of_its_models() -> None:

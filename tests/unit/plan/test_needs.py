@@ -62,12 +62,12 @@ def test_how_many_gpus_a_declaration_needs(groups: str, backend: str, expected: 
     assert gpus(declared("m", f"instance_group [ {groups} ]", backend)) == {"m": expected}
 
 
-def test_a_model_without_a_declaration_is_proven_where_it_runs() -> None:
+def test_model_without_a_declaration_is_proven_where_it_runs() -> None:
     assert gpus(declared("m", "", "onnxruntime")) == {"m": [0, 1]}
     assert gpus(declared("m", "", "openvino")) == {"m": [0]}
 
 
-def test_an_ensemble_needs_what_its_models_need() -> None:
+def test_ensemble_needs_what_its_models_need() -> None:
     tensor = "data_type: TYPE_FP32 dims: [ 4 ]"
     text = f"""
         name: "e" platform: "ensemble"
@@ -89,7 +89,7 @@ def test_an_ensemble_needs_what_its_models_need() -> None:
     assert gpus(ensemble, declared("a", CPU + TENSORS))["e"] == [0]
 
 
-def test_a_config_that_cannot_be_read_must_be_proven_all_the_same() -> None:
+def test_config_that_cannot_be_read_must_be_proven_all_the_same() -> None:
     (need,) = needs_of_deployment("models", {"m": PlannedModel("m", None, "h")})
     assert (need.gpus, need.why) == (0, "its config can't be read")
 
@@ -116,7 +116,7 @@ def plan(*models: Declared, shards: int = 1) -> Plan:
     return plan_of(needs(*models), paths, backends, shards)
 
 
-def test_a_repository_for_the_cpu_needs_no_gpu_job() -> None:
+def test_repository_for_the_cpu_needs_no_gpu_job() -> None:
     found = plan(declared("a", CPU), declared("b", "", "openvino"))
     assert [(job.name, job.gpus, job.hardware) for job in found.jobs] == [
         ("rehearsal", 0, ("none",))
@@ -139,12 +139,12 @@ def test_one_job_for_each_number_of_gpus() -> None:
     )
 
 
-def test_a_job_leaves_out_what_needs_more_gpus() -> None:
+def test_job_leaves_out_what_needs_more_gpus() -> None:
     found = plan(declared("a", CPU), declared("b", GPU), declared("c", SECOND))
     assert [job.paths for job in found.jobs] == [(), ("models/b",), ()]
 
 
-def test_the_rehearsal_simulates_nothing_if_that_is_too_little_for_a_model() -> None:
+def test_rehearsal_simulates_nothing_if_that_is_too_little_for_a_model() -> None:
     found = plan(declared("b", GPU), declared("c", SECOND.replace("1", "20")))
     assert found.jobs[0].hardware == ("none",)
 

@@ -15,7 +15,7 @@ def test_each_model_is_in_one_part(name: str, of: int) -> None:
     assert sum(Shard(number, of).holds(name) for number in range(1, of + 1)) == 1
 
 
-def test_a_model_keeps_its_part_for_good() -> None:
+def test_model_keeps_its_part_for_good() -> None:
     models = ["detector", "embedder", "ranker", "search", "tokenizer"]
     parts = {name: next(n for n in (1, 2, 3) if Shard(n, 3).holds(name)) for name in models}
     assert parts == {"detector": 3, "embedder": 1, "ranker": 3, "search": 3, "tokenizer": 2}
@@ -28,7 +28,7 @@ def test_parts_are_of_about_equal_size() -> None:
 
 
 @given(st.integers(1, 1000), st.data())
-def test_a_part_is_read_as_it_is_written(of: int, data: st.DataObject) -> None:
+def test_part_is_read_as_it_is_written(of: int, data: st.DataObject) -> None:
     shard = Shard(data.draw(st.integers(1, of)), of)
     assert Shard.parse(str(shard)) == shard
 
@@ -39,7 +39,7 @@ def test_what_is_no_part_is_refused(text: str) -> None:
         Shard.parse(text)
 
 
-def test_an_ensemble_brings_its_models_and_theirs() -> None:
+def test_ensemble_brings_its_models_and_theirs() -> None:
     steps = {"search": ["embed", "rank"], "rank": ["tokens"], "loop": ["loop"]}
     assert needed(["search"], steps) == {"search", "embed", "rank", "tokens"}
     assert needed(["loop"], steps) == {"loop"}

@@ -17,7 +17,7 @@ from pytest_triton.__main__ import main
 from pytest_triton.checks.result import Declaration
 from pytest_triton.ledger import Ledger, read_ledger, write_ledger
 from pytest_triton.placement.declared import DeclaredGroup
-from pytest_triton.reports.annotations import complaints, from_root
+from pytest_triton.reports.annotations import diagnostics, from_root
 from pytest_triton.reports.github import github
 from pytest_triton.reports.gitlab import gitlab
 from pytest_triton.reports.html import html
@@ -29,7 +29,7 @@ from support.ledger_strategies import changed
 # --- the matrix --------------------------------------------------------------------------------
 
 
-def test_every_kind_of_the_sample_is_told_apart() -> None:
+def test_every_kind_of_the_sample_is_distinguished() -> None:
     kinds = {(one.model, one.hardware.spec): kind_of(one) for one in _sample().placements}
     assert kinds["detector", "none"] == "refused"
     assert kinds["detector", "2"] == "gpu"
@@ -52,7 +52,7 @@ def test_what_was_rehearsed_never_shares_a_column_with_a_real_run() -> None:
     assert matrix.evidence == "both"
 
 
-def test_an_entry_without_a_server_stands_beside_its_jobs_others() -> None:
+def test_entry_without_a_server_stands_beside_its_jobs_others() -> None:
     matrix = Matrix.of(_sample())
     assert [column.label for column in matrix.columns] == [
         "no GPU",
@@ -70,7 +70,7 @@ def test_of_several_runs_the_worst_counts() -> None:
         assert (row.cells[0].kind, len(row.cells[0].entries)) == ("failed", 2)
 
 
-def test_an_empty_ledger_is_never_good_news() -> None:
+def test_empty_ledger_is_never_good_news() -> None:
     empty = Ledger()
     assert "Nothing was checked" in html(empty)
     assert 'class="verdict bad"' in html(empty)
@@ -85,17 +85,17 @@ def test_good_news_where_all_is_proven() -> None:
     assert json.loads(gitlab(ledgers.all_proven())) == []
 
 
-def test_a_model_that_one_hardware_has_not_seen_is_told() -> None:
+def test_model_that_one_hardware_has_not_seen_is_reported() -> None:
     proven = ledgers.all_proven()
     verdict = Matrix.of(replace(proven, entries=proven.entries[1:])).verdict()
     assert "1 not on all hardware" in verdict
 
 
-# --- complaints --------------------------------------------------------------------------------
+# --- diagnostics -------------------------------------------------------------------------------
 
 
-def test_complaints_are_told_once_and_the_worst_first() -> None:
-    found = [(one.model, one.name, one.severity) for one in complaints(Matrix.of(_sample()))]
+def test_findings_are_reported_once_and_the_worst_first() -> None:
+    found = [(one.model, one.name, one.severity) for one in diagnostics(Matrix.of(_sample()))]
     assert found == [
         ("legacy", "test_explicit_placement", "error"),
         ("ranker", "2 GPUs, real run", "error"),
@@ -104,21 +104,21 @@ def test_complaints_are_told_once_and_the_worst_first() -> None:
     ]
 
 
-def test_a_fallback_without_its_failed_check_is_a_complaint_of_its_own() -> None:
+def test_fallback_without_its_failed_check_is_a_finding_of_its_own() -> None:
     sample = replace(_sample(), entries=_sample().placements)
     assert ("legacy", "no GPU, rehearsal") in {
-        (one.model, one.name) for one in complaints(Matrix.of(sample))
+        (one.model, one.name) for one in diagnostics(Matrix.of(sample))
     }
 
 
-def test_a_config_that_cannot_be_read_is_told_once_at_its_line() -> None:
+def test_config_that_cannot_be_read_is_reported_once_at_its_line() -> None:
     text = "models/typo/config.pbtxt:10:5: `gpu` is not a field of instance_group"
     checks = (
         ledgers.check("typo", "test_config", text),
         ledgers.check("typo", "test_explicit_placement", "nothing to check, since ..."),
     )
     entry = ledgers.entry("typo", None, verdict="failed", server=None, headline="nothing to place")
-    (one,) = complaints(Matrix.of(Ledger((ledgers.CPU_JOB,), (entry, *checks))))
+    (one,) = diagnostics(Matrix.of(Ledger((ledgers.CPU_JOB,), (entry, *checks))))
     assert (one.line, one.message) == (10, "`gpu` is not a field of instance_group")
 
 
@@ -170,7 +170,7 @@ def test_code_quality_has_what_gitlab_asks_for() -> None:
     assert len({issue["fingerprint"] for issue in issues}) == 4
 
 
-def test_a_complaint_keeps_its_fingerprint_when_lines_move() -> None:
+def test_finding_keeps_its_fingerprint_when_lines_move() -> None:
     def prints(line: int) -> list[str]:
         entry = ledgers.entry("a", ledgers.ready("CPU"), verdict="failed", line=line)
         issues = json.loads(gitlab(Ledger((ledgers.CPU_JOB,), (entry,))))
@@ -250,7 +250,7 @@ class _Parsed(HTMLParser):
             self.data += text
 
 
-def test_a_summary_is_never_longer_than_github_takes() -> None:
+def test_summary_is_never_longer_than_github_takes() -> None:
     entry = ledgers.entry("a", ledgers.ready("CPU"), verdict="failed", headline="x" * 9000)
     entries = tuple(changed(entry, model=f"{'m' * 4000}{n}") for n in range(200))
     text = markdown(Ledger((ledgers.CPU_JOB,), entries))
@@ -258,7 +258,7 @@ def test_a_summary_is_never_longer_than_github_takes() -> None:
     assert "cut off" in text
 
 
-def test_the_page_asks_nobody_for_anything() -> None:
+def test_page_asks_nobody_for_anything() -> None:
     page = html(_sample())
     assert not re.search(r"(src|href)\s*=\s*[\"'](?!#)", page)
     assert "http://" not in page.replace("http://www.w3.org/2000/svg", "")
@@ -267,7 +267,7 @@ def test_the_page_asks_nobody_for_anything() -> None:
     assert "url(" not in page
 
 
-def test_a_page_is_the_same_each_time() -> None:
+def test_page_is_the_same_each_time() -> None:
     assert html(_sample()) == html(_sample())
 
 
@@ -278,7 +278,7 @@ def test_a_page_is_the_same_each_time() -> None:
     ("output", "start"),
     [("r.html", "<!doctype html>"), ("r.md", "## "), ("r.json", "[\n")],
 )
-def test_the_format_follows_from_the_name(tmp_path: Path, output: str, start: str) -> None:
+def test_format_follows_from_the_name(tmp_path: Path, output: str, start: str) -> None:
     ledger = tmp_path / "ledger.json"
     write_ledger(ledger, _sample())
     assert main(["report", str(ledger), "-o", str(tmp_path / output)]) == 0
@@ -301,7 +301,7 @@ def test_several_ledgers_become_one_report(
     assert "**real run**" in out
 
 
-def test_a_summary_is_added_to_what_others_wrote(tmp_path: Path) -> None:
+def test_summary_is_added_to_what_others_wrote(tmp_path: Path) -> None:
     ledger, summary = tmp_path / "ledger.json", tmp_path / "summary.md"
     write_ledger(ledger, ledgers.all_proven())
     summary.write_text("before\n")
@@ -309,13 +309,13 @@ def test_a_summary_is_added_to_what_others_wrote(tmp_path: Path) -> None:
     assert summary.read_text("utf-8").startswith("before\n## ✅")
 
 
-def test_a_file_that_is_no_ledger(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_file_that_is_no_ledger(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "x.json").write_text("{}")
     assert main(["report", str(tmp_path / "x.json")]) == 1
     assert "no ledger" in capsys.readouterr().err
 
 
-def test_the_sample_survives_its_file(tmp_path: Path) -> None:
+def test_sample_survives_its_file(tmp_path: Path) -> None:
     write_ledger(tmp_path / "x.json", _sample())
     assert read_ledger(tmp_path / "x.json") == _sample()
 

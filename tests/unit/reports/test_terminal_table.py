@@ -33,11 +33,11 @@ def _text(table: PlacementTable) -> list[str]:
     return [line for lines, _ in table.lines() for line in lines]
 
 
-def test_a_small_repository_is_shown_whole() -> None:
+def test_small_repository_is_shown_whole() -> None:
     assert len(_lines(50)) == 51
 
 
-def test_a_large_one_shows_what_deserves_attention_and_counts_the_rest() -> None:
+def test_large_one_shows_what_deserves_attention_and_counts_the_rest() -> None:
     lines = _lines(
         1000,
         m0007=("CPU  <- fallback", False),
@@ -59,7 +59,7 @@ def test_too_many_that_deserve_attention_are_counted_too() -> None:
     assert "300 of 300 models need attention, the first 50 of them are shown" in lines
 
 
-def test_what_has_not_run_is_said() -> None:
+def test_what_has_not_run_is_reported() -> None:
     table = PlacementTable(["no GPU", "2 GPUs"])
     for number in range(60):
         table.add(_result(f"m{number}", "no GPU", "refused: no GPU"), failed=False)

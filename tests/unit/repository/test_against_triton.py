@@ -195,11 +195,11 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Mode
 
 
 def poll_failure(found: Model) -> str | None:
-    words = [one.triton for one in found.problems if one.effect is Effect.POLL_FAILED]
-    return words[0] if words else None
+    message = [one.triton for one in found.problems if one.effect is Effect.POLL_FAILED]
+    return message[0] if message else None
 
 
-def test_the_index_has_exactly_our_models(everything: tuple[dict[str, Model], Verdict]) -> None:
+def test_index_has_exactly_our_models(everything: tuple[dict[str, Model], Verdict]) -> None:
     models, verdict = everything
     # An ensemble of models that didn't load may be there or not: no matter of the disk.
     aside = {"ensemble_fine", "ensemble_circle_from_an_input"}
@@ -218,7 +218,7 @@ def test_polling_fails_for_the_reasons_we_give(
     everything: tuple[dict[str, Model], Verdict],
 ) -> None:
     models, verdict = everything
-    ours = {name: words for name, found in models.items() if (words := poll_failure(found))}
+    ours = {name: message for name, found in models.items() if (message := poll_failure(found))}
     theirs = verdict.poll_failures()
     unfinished = "ensemble_not_written"  # servers before 2.39.0 leave its second half out
     if theirs[unfinished] == ours[unfinished].partition(": at least one")[0]:
@@ -241,7 +241,7 @@ def test_models_without_a_version_fail_to_load(
     assert len(ours) >= 8
 
 
-def test_the_server_asks_for_the_backends_we_name(
+def test_server_asks_for_the_backends_we_name(
     everything: tuple[dict[str, Model], Verdict],
 ) -> None:
     models, verdict = everything
@@ -252,7 +252,7 @@ def test_the_server_asks_for_the_backends_we_name(
     assert len(set(asked.values())) >= 8
 
 
-def test_the_server_tries_the_versions_we_choose(
+def test_server_tries_the_versions_we_choose(
     everything: tuple[dict[str, Model], Verdict],
 ) -> None:
     models, verdict = everything
@@ -265,7 +265,7 @@ def test_the_server_tries_the_versions_we_choose(
     assert len(tried) > 30
 
 
-def test_a_model_in_two_directories(tmp_path: Path) -> None:
+def test_model_in_two_directories(tmp_path: Path) -> None:
     for folder in ("one", "two"):
         model(tmp_path / folder, "both")
         model(tmp_path / folder, f"only_{folder}")
@@ -277,9 +277,9 @@ def test_a_model_in_two_directories(tmp_path: Path) -> None:
         "UNAVAILABLE",
         "model appears in two or more repositories",
     )
-    twins = [one for one in read_repository(roots).models if one.name == "both"]
-    assert len(twins) == 2
-    for twin in twins:
+    duplicates = [one for one in read_repository(roots).models if one.name == "both"]
+    assert len(duplicates) == 2
+    for twin in duplicates:
         assert twin.problems[0].triton in verdict.log
 
 
@@ -301,7 +301,7 @@ def test_whole_repositories(tmp_path: Path) -> None:
     for roots in deployments(all_repositories()):
         models = {found.name: found for found in read_repository(roots).models}
         verdict = ask(roots, tmp_path)
-        ours = {name: words for name, found in models.items() if (words := poll_failure(found))}
+        ours = {name: message for name, found in models.items() if (message := poll_failure(found))}
         assert verdict.poll_failures() == ours
         asked = verdict.missing_backends()
         assert asked == {name: models[name].backend for name in asked}
@@ -312,7 +312,7 @@ def test_whole_repositories(tmp_path: Path) -> None:
 # What takes the whole server along
 
 
-def test_a_dangling_link_hides_the_whole_repository(tmp_path: Path) -> None:
+def test_dangling_link_hides_the_whole_repository(tmp_path: Path) -> None:
     root = tmp_path / "models"
     model(root, "good")
     (root / "x").symlink_to("nowhere")
@@ -322,21 +322,21 @@ def test_a_dangling_link_hides_the_whole_repository(tmp_path: Path) -> None:
     assert f"failed to poll model repository '{root}': {problem.triton}" in verdict.log
 
 
-def test_a_version_beyond_64_bits_crashes_the_server(tmp_path: Path) -> None:
+def test_version_beyond_64_bits_crashes_the_server(tmp_path: Path) -> None:
     root = tmp_path / "models"
     model(root, "a", folders=("1", "9" * 20))
     assert read_repository([root]).models[0].breaks_server
     assert ask([root], tmp_path).returncode == -signal.SIGABRT
 
 
-def test_a_directory_for_a_config_crashes_the_server(tmp_path: Path) -> None:
+def test_directory_for_a_config_crashes_the_server(tmp_path: Path) -> None:
     root = tmp_path / "models"
     (model(root, "a", None) / "config.pbtxt").mkdir()
     assert read_repository([root]).models[0].breaks_server
     assert ask([root], tmp_path).returncode == -signal.SIGABRT
 
 
-def test_a_pipe_for_a_config_blocks_the_server(tmp_path: Path) -> None:
+def test_pipe_for_a_config_blocks_the_server(tmp_path: Path) -> None:
     root = tmp_path / "models"
     pipe = model(root, "a", None) / "config.pbtxt"
     os.mkfifo(pipe)
@@ -352,12 +352,12 @@ def test_a_pipe_for_a_config_blocks_the_server(tmp_path: Path) -> None:
                 time.sleep(0.01)
         pytest.fail("the server never opened the pipe")
 
-    # It goes on when it gets a writer, and dies of a file without a size.
+    # It goes on when it gets a writer, and crashes on a file without a size.
     verdict = ask([root], tmp_path, meanwhile=until_the_server_waits_for_a_writer)
     assert verdict.returncode == -signal.SIGABRT
 
 
-def test_a_name_that_is_not_utf8_spoils_the_index(tmp_path: Path) -> None:
+def test_name_that_is_not_utf8_spoils_the_index(tmp_path: Path) -> None:
     root = tmp_path / "models"
     model(root, os.fsdecode(b"caf\xe9"))
     assert read_repository([root]).models[0].breaks_server
@@ -365,7 +365,7 @@ def test_a_name_that_is_not_utf8_spoils_the_index(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ['backend: "caf\xe9"', 'backend: "caf\\351"'])
-def test_a_value_that_is_not_utf8_spoils_the_index(text: str, tmp_path: Path) -> None:
+def test_value_that_is_not_utf8_spoils_the_index(text: str, tmp_path: Path) -> None:
     root = tmp_path / "models"
     model(root, "a", text.encode("latin-1"))
     assert read_repository([root]).models[0].breaks_server
@@ -420,7 +420,7 @@ def texts() -> list[str]:
     return spelled + damaged
 
 
-def test_the_same_texts_are_refused(tmp_path: Path) -> None:
+def test_same_texts_are_refused(tmp_path: Path) -> None:
     root = tmp_path / "models"
     written = {f"m{index:05d}": text for index, text in enumerate(texts())}
     for name, text in written.items():
@@ -428,8 +428,8 @@ def test_the_same_texts_are_refused(tmp_path: Path) -> None:
     verdict = ask([root], tmp_path)
     theirs = {
         name
-        for name, words in verdict.poll_failures().items()
-        if words.startswith("failed to read text proto")
+        for name, message in verdict.poll_failures().items()
+        if message.startswith("failed to read text proto")
     }
     ours = {
         name

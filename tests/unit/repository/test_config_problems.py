@@ -1,4 +1,4 @@
-"""What a person reads who made a mistake in config.pbtxt: the place, the words, the cure."""
+"""What a person reads who made a mistake in config.pbtxt: the place, the text, the fix."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def problem_of(tmp_path: Path, text: str | bytes) -> Diagnostic:
     return file.problem
 
 
-# text, with the faulty place marked by ~ ; message; cure (parts of them)
+# text, with the faulty place marked by ~ ; message; fix (parts of them)
 MISTAKES = {
     "unknown field, nearly right": (
         "instance_group [\n  { ~gpu: 0 }\n]",
@@ -206,18 +206,18 @@ MISTAKES = {
 
 @pytest.mark.parametrize("case", MISTAKES)
 def test_mistake(case: str, tmp_path: Path) -> None:
-    marked, message, cure = MISTAKES[case]
+    marked, message, fix = MISTAKES[case]
     before, _, after = marked.partition("~")
     problem = problem_of(tmp_path, before + after)
     assert message in problem.message
-    assert cure in problem.fix
+    assert fix in problem.fix
     line = before.count("\n") + 1
     assert (problem.line, problem.column) == (line, len(before.rpartition("\n")[2]) + 1)
     assert problem.source_line == (before + after).split("\n")[line - 1].rstrip("\r")
     assert problem.effect is Effect.POLL_FAILED
 
 
-def test_the_whole_text_of_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whole_text_of_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models" / "detector").mkdir(parents=True)
     problem = problem_of(
@@ -232,7 +232,7 @@ def test_the_whole_text_of_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyP
     )
 
 
-def test_a_long_line_is_shown_around_the_caret(tmp_path: Path) -> None:
+def test_long_line_is_shown_around_the_caret(tmp_path: Path) -> None:
     problem = problem_of(tmp_path, 'backend: "' + "x" * 5000 + '" gpu: 1 # ' + "y" * 5000)
     _first, shown, caret, *_ = str(problem).split("\n")
     assert max(map(len, (shown, caret))) < 140
@@ -286,7 +286,7 @@ def test_accepted(case: str, tmp_path: Path) -> None:
     assert file.config is not None
 
 
-def test_a_file_beyond_the_limit_is_not_read(tmp_path: Path) -> None:
+def test_file_beyond_the_limit_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "config.pbtxt"
     path.write_bytes(b'backend: "python"\n# ')
     os.truncate(path, 50_000_000)  # sparse: a large file that costs no disk
@@ -315,7 +315,7 @@ def test_no_file(tmp_path: Path) -> None:
     assert "No such file" in file.problem.message
 
 
-def test_a_name_with_a_nul_is_no_file(tmp_path: Path) -> None:
+def test_name_with_a_nul_is_no_file(tmp_path: Path) -> None:
     assert read_config(f"{tmp_path}/a\0b").problem is not None
 
 

@@ -90,7 +90,7 @@ def test_models_are_sorted_and_know_their_place(tmp_path: Path) -> None:
     assert first.refusal is None
 
 
-def test_the_file_keeps_what_was_written(tmp_path: Path) -> None:
+def test_file_keeps_what_was_written(tmp_path: Path) -> None:
     model(tmp_path, "a", PYTHON)
     found = only(tmp_path)
     assert found.config_file is not None
@@ -99,7 +99,7 @@ def test_the_file_keeps_what_was_written(tmp_path: Path) -> None:
     assert found.config.name == "a"
 
 
-def test_a_model_without_config_belongs_to_its_file(tmp_path: Path) -> None:
+def test_model_without_config_belongs_to_its_file(tmp_path: Path) -> None:
     model(tmp_path, "a", None, files=("1/model.py",))
     found = only(tmp_path)
     assert found.config_file is None
@@ -108,12 +108,12 @@ def test_a_model_without_config_belongs_to_its_file(tmp_path: Path) -> None:
     assert found.problems == ()
 
 
-def test_a_model_stored_as_a_directory_belongs_to_it(tmp_path: Path) -> None:
+def test_model_stored_as_a_directory_belongs_to_it(tmp_path: Path) -> None:
     model(tmp_path, "a", None, files=("1/model.onnx/weights",))
     assert only(tmp_path).anchor == tmp_path / "a" / "1" / "model.onnx"
 
 
-def test_a_model_without_anything_is_its_own_anchor(tmp_path: Path) -> None:
+def test_model_without_anything_is_its_own_anchor(tmp_path: Path) -> None:
     model(tmp_path, "a", None)
     assert only(tmp_path).anchor == tmp_path / "a"
 
@@ -124,7 +124,7 @@ def test_relative_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.Monk
     assert read_repository(["models", "./models"]).paths == (tmp_path / "models",)
 
 
-def test_the_same_name_in_two_directories(tmp_path: Path) -> None:
+def test_same_name_in_two_directories(tmp_path: Path) -> None:
     model(tmp_path / "one", "a")
     model(tmp_path / "two", "a")
     model(tmp_path / "two", "b")
@@ -134,10 +134,10 @@ def test_the_same_name_in_two_directories(tmp_path: Path) -> None:
         ("a", "two"),
         ("b", "two"),
     ]
-    twins = [problem for one in repository.models for problem in one.problems]
-    assert [problem.effect for problem in twins] == [Effect.POLL_FAILED] * 2
-    assert f"stands in {tmp_path}/two too" in twins[0].message
-    assert f"stands in {tmp_path}/one too" in twins[1].message
+    duplicates = [problem for one in repository.models for problem in one.problems]
+    assert [problem.effect for problem in duplicates] == [Effect.POLL_FAILED] * 2
+    assert f"stands in {tmp_path}/two too" in duplicates[0].message
+    assert f"stands in {tmp_path}/one too" in duplicates[1].message
 
 
 ODD_NAMES = ("with space", "br[0]::x", "new\nline", "-dash", "ünï", "#hash", "100%", "a" * 255)
@@ -154,7 +154,7 @@ def test_odd_names(name: str, tmp_path: Path) -> None:
     assert "\n" not in str(found.problems[0]).partition(": ")[0]
 
 
-def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
+def test_name_that_is_not_utf8(tmp_path: Path) -> None:
     model(tmp_path, os.fsdecode(b"caf\xe9"))
     found = only(tmp_path)
     assert os.fsencode(found.name) == b"caf\xe9"
@@ -192,7 +192,7 @@ def test_versions(folders: tuple[str, ...], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["9223372036854775808", "-9223372036854775809", "9" * 200])
-def test_a_version_beyond_64_bits(name: str, tmp_path: Path) -> None:
+def test_version_beyond_64_bits(name: str, tmp_path: Path) -> None:
     model(tmp_path, "a", folders=("1", name))
     found = only(tmp_path)
     assert found.versions == (1,)
@@ -222,22 +222,20 @@ def test_version_policy(policy: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("folders", "cure"),
+    ("folders", "fix"),
     [
         ((), "mkdir"),
         (("01",), "`01` is ignored for its leading zero: rename it to 1."),
         (("v2",), "`v2` is not a number: rename it to 2."),
     ],
 )
-def test_the_cure_for_a_missing_version(
-    folders: tuple[str, ...], cure: str, tmp_path: Path
-) -> None:
+def test_fix_for_a_missing_version(folders: tuple[str, ...], fix: str, tmp_path: Path) -> None:
     model(tmp_path, "a", folders=folders)
     (problem,) = only(tmp_path).problems
-    assert cure in problem.fix
+    assert fix in problem.fix
 
 
-# What polling refuses: text, with the place marked by ~ ; message; cure (parts of them)
+# What polling refuses: text, with the place marked by ~ ; message; fix (parts of them)
 
 BATCHING = "max_batch_size: 4 dynamic_batching { "
 SEQUENCE = "sequence_batching { "
@@ -335,12 +333,12 @@ REFUSED = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_polling_refuses_is_pointed_at(case: str, tmp_path: Path) -> None:
-    marked, message, cure = REFUSED[case]
+    marked, message, fix = REFUSED[case]
     before, _, after = marked.partition("~")
     model(tmp_path, "a", before + after)
     problem = only(tmp_path).problems[0]
     assert message in problem.message
-    assert cure in problem.fix
+    assert fix in problem.fix
     line = before.count("\n") + 1
     assert (problem.line, problem.column) == (line, len(before.rpartition("\n")[2]) + 1)
     assert problem.effect is Effect.POLL_FAILED
@@ -361,17 +359,17 @@ def problem_of(root: Path, name: str = "a") -> Diagnostic:
 
 
 @pytest.mark.parametrize(
-    ("target", "words"), [("gone", "leads nowhere"), ("config.pbtxt", "in a circle")]
+    ("target", "expected_text"), [("gone", "leads nowhere"), ("config.pbtxt", "in a circle")]
 )
-def test_a_config_that_is_a_broken_link(target: str, words: str, tmp_path: Path) -> None:
+def test_config_that_is_a_broken_link(target: str, expected_text: str, tmp_path: Path) -> None:
     directory = model(tmp_path, "a", None)
     (directory / "config.pbtxt").symlink_to(target)
     problem = problem_of(tmp_path)
-    assert words in problem.message
+    assert expected_text in problem.message
     assert problem.effect is Effect.POLL_FAILED
 
 
-def test_a_config_that_is_a_good_link(tmp_path: Path) -> None:
+def test_config_that_is_a_good_link(tmp_path: Path) -> None:
     directory = model(tmp_path, "a", None)
     (tmp_path / "common.pbtxt").write_text(PYTHON)
     (directory / "config.pbtxt").symlink_to("../common.pbtxt")
@@ -393,7 +391,7 @@ def test_configs_that_are_no_files(tmp_path: Path) -> None:
     assert "is a directory, not a file" in found["directory"].problems[0].message
 
 
-def test_a_dangling_link_beside_a_model_breaks_the_repository(tmp_path: Path) -> None:
+def test_dangling_link_beside_a_model_breaks_the_repository(tmp_path: Path) -> None:
     model(tmp_path, "a")
     (tmp_path / "x").symlink_to("gone")
     (problem,) = read_repository([tmp_path]).problems
@@ -401,7 +399,7 @@ def test_a_dangling_link_beside_a_model_breaks_the_repository(tmp_path: Path) ->
     assert problem.effect is Effect.BREAKS_SERVER
 
 
-def test_a_dangling_link_within_a_model_fails_the_model(tmp_path: Path) -> None:
+def test_dangling_link_within_a_model_fails_the_model(tmp_path: Path) -> None:
     (model(tmp_path, "a") / "labels.txt").symlink_to("gone")
     problem = problem_of(tmp_path)
     assert problem.path == tmp_path / "a" / "labels.txt"
@@ -456,7 +454,7 @@ def test_no_such_directory(tmp_path: Path) -> None:
     assert "its directories: models" in text
 
 
-def test_a_file_for_a_repository(tmp_path: Path) -> None:
+def test_file_for_a_repository(tmp_path: Path) -> None:
     directory = model(tmp_path / "models", "a")
     text = refused(directory / "config.pbtxt", RepositoryNotFound)
     assert f"Name the repository: {tmp_path}/models" in text
@@ -469,7 +467,7 @@ def test_links_for_a_repository(tmp_path: Path) -> None:
     assert "leads in a circle" in refused(tmp_path / "circle", RepositoryNotFound)
 
 
-def test_a_closed_repository(open_folder: Path) -> None:
+def test_closed_repository(open_folder: Path) -> None:
     model(open_folder / "models", "a")
     (open_folder / "models").chmod(0)
     with as_nobody():
@@ -478,14 +476,14 @@ def test_a_closed_repository(open_folder: Path) -> None:
 
 
 @pytest.mark.parametrize("config", [PYTHON, None])
-def test_a_model_for_a_repository(config: str | None, tmp_path: Path) -> None:
+def test_model_for_a_repository(config: str | None, tmp_path: Path) -> None:
     directory = model(tmp_path / "models", "a", config, files=("1/model.py",))
     text = refused(directory, RepositoryEmpty)
     assert "is a model, not a model repository" in text
     assert f"Did you mean its parent? {tmp_path}/models" in text
 
 
-def test_the_parent_of_a_repository(tmp_path: Path) -> None:
+def test_parent_of_a_repository(tmp_path: Path) -> None:
     model(tmp_path / "models", "a")
     (tmp_path / "docs").mkdir()
     text = refused(tmp_path, RepositoryEmpty)
@@ -500,13 +498,13 @@ def test_hidden_directories_below_a_repository_without_models_are_not_proposed(
     assert "Did you mean" not in refused(tmp_path, RepositoryEmpty)
 
 
-def test_an_empty_repository(tmp_path: Path) -> None:
+def test_empty_repository(tmp_path: Path) -> None:
     assert "is empty" in refused(tmp_path, RepositoryEmpty)
     (tmp_path / "a").mkdir()
     assert "holds no model" in refused(tmp_path, RepositoryEmpty)
 
 
-def test_a_directory_that_is_no_model_is_one_to_triton(tmp_path: Path) -> None:
+def test_directory_that_is_no_model_is_one_to_triton(tmp_path: Path) -> None:
     model(tmp_path, "a")
     (tmp_path / ".git").mkdir()
     (tmp_path / ".git" / "HEAD").touch()

@@ -88,7 +88,7 @@ def test_empty_directory_asks_whether_it_was_fetched(tmp_path: Path) -> None:
         ({"m/001/model.py": ""}, "TRT503", "leading zero"),
     ],
 )
-def test_model_file_in_a_wrong_place_is_told_where_to_move(
+def test_model_file_in_a_wrong_place_is_reported_where_to_move(
     tmp_path: Path, files: dict[str, str], rule: str, says: str
 ) -> None:
     [found] = findings(tmp_path, {"m/config.pbtxt": CONFIG, **files})
@@ -100,7 +100,7 @@ POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
 
 
 @pytest.mark.parametrize(
-    ("files", "rule", "says", "mend"),
+    ("files", "rule", "says", "fix"),
     [
         ({"m/1/model.onnx.dvc": "outs:"}, "TRT522", "dvc pull", ""),
         ({"m/1/README.md": "", "m/1/get.sh": ""}, "TRT521", "nothing that onnxruntime could", ""),
@@ -109,10 +109,10 @@ POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
         ({"m/1/model.onnx": "/annex/objects/MD5-s1--0\n"}, "TRT522", "git annex get", ""),
     ],
 )
-def test_file_that_was_not_fetched_is_told_and_no_other_proposed(
-    tmp_path: Path, files: dict[str, str], rule: str, says: str, mend: str
+def test_file_that_was_not_fetched_is_reported_and_no_other_proposed(
+    tmp_path: Path, files: dict[str, str], rule: str, says: str, fix: str
 ) -> None:
     [found] = findings(tmp_path, {"m/config.pbtxt": ONNX, **files})
     assert (found.rule, says in found.message) == (rule, True)
-    assert mend in found.lines
-    assert bool(found.lines) == bool(mend)
+    assert fix in found.lines
+    assert bool(found.lines) == bool(fix)

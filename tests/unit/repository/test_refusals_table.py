@@ -53,7 +53,7 @@ def predicted(root: Path, row: Mapping[str, Any]) -> Prediction | None:
     return predict_all(declared, NO_GPU, server=traits(row)).get("m")
 
 
-def test_the_table_has_all_that_is_known() -> None:
+def test_table_has_all_that_is_known() -> None:
     assert (len(PREDICTED), len(ROWS)) == COUNTS
     for row in ROWS:
         assert row["stage"] in ("poll", "load", "request")
@@ -62,7 +62,7 @@ def test_the_table_has_all_that_is_known() -> None:
 
 
 @pytest.mark.parametrize("row", PREDICTED, ids=lambda row: row["message"][:50])
-def test_row_is_predicted_with_its_words_and_at_its_stage(
+def test_row_is_predicted_with_its_text_and_at_its_stage(
     row: Mapping[str, Any], tmp_path: Path
 ) -> None:
     prediction = predicted(tmp_path, row)

@@ -55,7 +55,7 @@ def test_it_is_the_class_of_the_client(order: str) -> None:
     assert run("\n".join([*ORDERS[order], *compare])) == "True x"
 
 
-def test_a_missing_client_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_client_is_an_error_with_a_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     schema.model_config_module.cache_clear()
     monkeypatch.delitem(sys.modules, "tritonclient.grpc.model_config_pb2", raising=False)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)

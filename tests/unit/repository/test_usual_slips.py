@@ -12,7 +12,7 @@ HEAD = 'backend: "python"\nmax_batch_size: 4\n'
 INPUT = HEAD + 'input [ {{ name: "X" data_type: {} dims: [ {} ] }} ]\n'
 
 
-def cure(tmp_path: Path, text: str) -> str:
+def fix_of(tmp_path: Path, text: str) -> str:
     path = tmp_path / "config.pbtxt"
     path.write_text(text)
     problem = read_config(path).problem
@@ -44,12 +44,12 @@ def cure(tmp_path: Path, text: str) -> str:
 def test_data_type_of_another_system_is_translated(
     tmp_path: Path, written: str, meant: str
 ) -> None:
-    assert f"Did you mean {meant}?" in cure(tmp_path, INPUT.format(written, 4))
+    assert f"Did you mean {meant}?" in fix_of(tmp_path, INPUT.format(written, 4))
 
 
 @pytest.mark.parametrize("written", ["None", "?", "null", '"batch"', "N"])
 def test_dimension_of_any_size_is_minus_one(tmp_path: Path, written: str) -> None:
-    assert "Write -1 for" in cure(tmp_path, INPUT.format("TYPE_FP32", f"{written}, 3"))
+    assert "Write -1 for" in fix_of(tmp_path, INPUT.format("TYPE_FP32", f"{written}, 3"))
 
 
 @pytest.mark.parametrize(
@@ -57,12 +57,12 @@ def test_dimension_of_any_size_is_minus_one(tmp_path: Path, written: str) -> Non
 )
 def test_unit_is_converted(tmp_path: Path, written: str, meant: str) -> None:
     text = HEAD + f"dynamic_batching {{ max_queue_delay_microseconds: {written} }}"
-    assert f"Write max_queue_delay_microseconds: {meant}" in cure(tmp_path, text) or not meant
+    assert f"Write max_queue_delay_microseconds: {meant}" in fix_of(tmp_path, text) or not meant
 
 
 @pytest.mark.parametrize("mark", ["<<<<<<< HEAD", "=======", ">>>>>>> feature", "||||||| base"])
 def test_mark_of_a_merge_conflict_is_recognised(tmp_path: Path, mark: str) -> None:
-    assert "merge conflict" in cure(tmp_path, f"{HEAD}{mark}\ninstance_group [ ]\n")
+    assert "merge conflict" in fix_of(tmp_path, f"{HEAD}{mark}\ninstance_group [ ]\n")
 
 
 @pytest.mark.parametrize("value", ['"{"description": "x"}"', "'it's'", '"say "hi" now"'])
@@ -70,7 +70,7 @@ def test_unescaped_quote_is_the_end_of_a_string_that_ended_early(
     tmp_path: Path, value: str
 ) -> None:
     text = HEAD + f'parameters {{ key: "a" value {{ string_value: {value} }} }}\n'
-    said = cure(tmp_path, text)
+    said = fix_of(tmp_path, text)
     assert "the string that starts here ends at the quote" in said
     assert "backslash" in said
 

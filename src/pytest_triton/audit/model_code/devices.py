@@ -80,7 +80,7 @@ def parsed(value: Value, form: Form = "torch") -> Device | Mark | None:
 
 
 def is_device(value: Value) -> bool:
-    """Whether it names a device for sure, as far as a reader can tell."""
+    """Whether it names a device for sure, as far as a reader can see."""
     if isinstance(value, OneOf):
         return all(is_device(one) for one in value.options)
     if isinstance(value, (Const, Text)) and not isinstance(getattr(value, "value", ""), str):

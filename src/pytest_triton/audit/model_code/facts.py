@@ -73,7 +73,7 @@ class Select:
 
 @dataclass(frozen=True)
 class Ask:
-    """A call that tells whether there are GPUs.
+    """A call that says whether there are GPUs.
 
     `answer`: a bool, a count, a list of all devices or of GPUs only, or a name.
     """

@@ -41,7 +41,7 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Event:
-    """Something is put on a device. `certain`: whenever the model runs, as far as one can tell."""
+    """Something is put on a device. `certain`: whenever the model runs, as far as can be seen."""
 
     module: Module
     node: ast.AST

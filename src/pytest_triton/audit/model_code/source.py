@@ -38,7 +38,7 @@ class BadSource:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A file's code. `tree` is None where `bad` says why, or where nobody can tell.
+    """A file's code. `tree` is None where `bad` says why, or where nobody can know.
 
     `too_complex`: it is beyond what is parsed here.
     """
@@ -80,7 +80,7 @@ def _compiled(path: Path, data: bytes) -> Source:
             # What the parser lets through: `return` outside of a function, and others.
             compile(data, "model.py", "exec", dont_inherit=True)
     except SyntaxError as error:
-        too_complex = any(words in (error.msg or "") for words in _LIMITS)
+        too_complex = any(message in (error.msg or "") for message in _LIMITS)
         return Source(path, text, bad=_bad(error, text), too_complex=too_complex)
     except ValueError as error:  # null bytes, before Python 3.12
         if b"\0" in data:
@@ -108,7 +108,7 @@ def _is_newer_syntax(error: SyntaxError, line: str) -> bool:
 def _bad(error: SyntaxError, text: str) -> BadSource | None:
     if "null bytes" in (error.msg or ""):
         return BadSource("holds null bytes", None)
-    if any(words in (error.msg or "") for words in _LIMITS):
+    if any(message in (error.msg or "") for message in _LIMITS):
         return None  # a limit of this Python, perhaps not of the other
     place = None
     if error.lineno:

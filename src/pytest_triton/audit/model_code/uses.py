@@ -139,14 +139,14 @@ def _fallbacks(report: Report, without: Report) -> Iterator[Use]:
         return
     by_itself = [event for event in without.events if event.device.kind == "cpu" and event.certain]
     spread = {(event.module, event.node) for event in certain if event.device.kind == "all"}
-    told = False
+    reported = False
     for event in by_itself:
-        told = True
+        reported = True
         if (event.module, event.node) not in spread:
             yield _use("falls-back", event)
     took = {(event.module, event.node) for event in by_itself}
     others = [event for event in certain if (event.module, event.node) not in took]
-    if not others or (told and not without.decisions):
+    if not others or (reported and not without.decisions):
         return
     decisions = [one for one in without.decisions if one.names_cpu] or without.decisions
     if decisions:

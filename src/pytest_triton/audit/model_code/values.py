@@ -1,4 +1,4 @@
-"""What an expression of a model's code may be, as far as a reader can tell."""
+"""What an expression of a model's code may be, as far as a reader can see."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Mark(Enum):
-    UNKNOWN = "nobody can tell"
+    UNKNOWN = "nobody can know"
     GIVEN = "model_instance_device_id"
     CONFIG_TEXT = 'args["model_config"]'
     SOME = "a number of GPUs, 1 or more"

@@ -46,7 +46,7 @@ output [ { name: "Y" data_type: TYPE_FP32 dims: [ 4 ] } ]
     "error",
     reported_by="test_config",
     failing='backend: "tensorrt"\ninstance_group [ { kind: KIND_CPU } ]\n',
-    mended='backend: "tensorrt"\ninstance_group [ { kind: KIND_GPU } ]\n',
+    fixed='backend: "tensorrt"\ninstance_group [ { kind: KIND_GPU } ]\n',
 )
 def tensorrt_off_gpu(subject: Subject) -> Iterator[Diagnostic]:
     """A TensorRT model has a group that is not KIND_GPU.
@@ -70,7 +70,7 @@ def tensorrt_off_gpu(subject: Subject) -> Iterator[Diagnostic]:
     "error",
     reported_by="test_config",
     failing='backend: "openvino"\ninstance_group [ { kind: KIND_GPU } ]\n',
-    mended='backend: "openvino"\ninstance_group [ { kind: KIND_CPU } ]\n',
+    fixed='backend: "openvino"\ninstance_group [ { kind: KIND_CPU } ]\n',
 )
 def openvino_off_cpu(subject: Subject) -> Iterator[Diagnostic]:
     """An OpenVINO model has a KIND_GPU or KIND_MODEL group.
@@ -93,7 +93,7 @@ def openvino_off_cpu(subject: Subject) -> Iterator[Diagnostic]:
     "openvino-auto",
     "error",
     failing='backend: "openvino"\ninstance_group [ { count: 2 } ]\n',
-    mended='backend: "openvino"\ninstance_group [ { kind: KIND_CPU count: 2 } ]\n',
+    fixed='backend: "openvino"\ninstance_group [ { kind: KIND_CPU count: 2 } ]\n',
     fixable=True,
 )
 def openvino_auto(subject: Subject) -> Iterator[Diagnostic]:
@@ -124,7 +124,7 @@ def openvino_auto(subject: Subject) -> Iterator[Diagnostic]:
     "warning",
     failing='backend: "openvino"\ninstance_group [ { kind: KIND_CPU } ]\n'
     'parameters { key: "TARGET_DEVICE" value { string_value: "GPU" } }\n',
-    mended='backend: "openvino"\ninstance_group [ { kind: KIND_CPU } ]\n'
+    fixed='backend: "openvino"\ninstance_group [ { kind: KIND_CPU } ]\n'
     'parameters { key: "TARGET_DEVICE" value { string_value: "CPU" } }\n',
 )
 def openvino_target_device(subject: Subject) -> Iterator[Diagnostic]:
@@ -154,7 +154,7 @@ def openvino_target_device(subject: Subject) -> Iterator[Diagnostic]:
     failing='backend: "onnxruntime"\n'
     + _TENSORRT
     + "instance_group [ { kind: KIND_CPU count: 1 } ]\n",
-    mended='backend: "onnxruntime"\n' + _TENSORRT + "instance_group [ { kind: KIND_GPU } ]\n",
+    fixed='backend: "onnxruntime"\n' + _TENSORRT + "instance_group [ { kind: KIND_GPU } ]\n",
 )
 def gpu_accelerator_off_gpu(subject: Subject) -> Iterator[Diagnostic]:
     """A GPU accelerator is configured for instances that aren't on a GPU.
@@ -188,7 +188,7 @@ def gpu_accelerator_off_gpu(subject: Subject) -> Iterator[Diagnostic]:
     "openvino-accelerator-on-gpu",
     "warning",
     failing='backend: "onnxruntime"\n' + _OPENVINO + "instance_group [ { kind: KIND_GPU } ]\n",
-    mended='backend: "onnxruntime"\n'
+    fixed='backend: "onnxruntime"\n'
     + _OPENVINO
     + "instance_group [ { kind: KIND_CPU count: 1 } ]\n",
 )
@@ -216,7 +216,7 @@ def openvino_accelerator_on_gpu(subject: Subject) -> Iterator[Diagnostic]:
     failing='backend: "onnxruntime"\n'
     + _TENSORRT
     + "instance_group [ { kind: KIND_GPU gpus: [ 1 ] } ]\n",
-    mended='backend: "onnxruntime"\n'
+    fixed='backend: "onnxruntime"\n'
     + _TENSORRT
     + "instance_group [ { kind: KIND_GPU gpus: [ 0 ] } ]\n",
     options=("--release",),
@@ -224,7 +224,7 @@ def openvino_accelerator_on_gpu(subject: Subject) -> Iterator[Diagnostic]:
 def tensorrt_accelerator_device(subject: Subject) -> Iterator[Diagnostic]:
     """The TensorRT accelerator of onnxruntime, on a GPU other than 0, in releases before 25.04.
 
-    Up to release 25.03 the backend never told the accelerator which GPU its instance is on: the
+    Up to release 25.03 the backend never gave the accelerator its instance's GPU: the
     engines of all instances ran on GPU 0, whatever `gpus` said
     (https://github.com/triton-inference-server/onnxruntime_backend/pull/299). Take release 25.04
     or newer (and ignore this rule), or GPU 0.
@@ -254,7 +254,7 @@ def tensorrt_accelerator_device(subject: Subject) -> Iterator[Diagnostic]:
     "onnx-probes-gpu-0",
     "warning",
     failing='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU gpus: [ 1 ] } ]\n',
-    mended='backend: "onnxruntime"\n'
+    fixed='backend: "onnxruntime"\n'
     + _TENSORS
     + "instance_group [ { kind: KIND_GPU gpus: [ 1 ] } ]\n",
 )
@@ -285,7 +285,7 @@ def onnx_probes_gpu_0(subject: Subject) -> Iterator[Diagnostic]:
     "onnx-kind-model",
     "warning",
     failing='backend: "onnxruntime"\ninstance_group [ { kind: KIND_MODEL } ]\n',
-    mended='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
+    fixed='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
 )
 def onnx_kind_model(subject: Subject) -> Iterator[Diagnostic]:
     """KIND_MODEL on onnxruntime runs on the CPU.
@@ -309,7 +309,7 @@ def onnx_kind_model(subject: Subject) -> Iterator[Diagnostic]:
     "error",
     reported_by="test_config",
     failing='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU profile: [ "1" ] } ]\n',
-    mended='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
+    fixed='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
     fixable=True,
 )
 def profile_off_tensorrt(subject: Subject) -> Iterator[Diagnostic]:
@@ -336,12 +336,12 @@ def profile_off_tensorrt(subject: Subject) -> Iterator[Diagnostic]:
     "vllm-kind",
     "warning",
     failing='backend: "vllm"\ninstance_group [ { kind: KIND_CPU } ]\n',
-    mended='backend: "vllm"\ninstance_group [ { kind: KIND_MODEL } ]\n',
+    fixed='backend: "vllm"\ninstance_group [ { kind: KIND_MODEL } ]\n',
 )
 def vllm_kind(subject: Subject) -> Iterator[Diagnostic]:
     """A vLLM model says KIND_CPU, and takes GPUs all the same.
 
-    vLLM places itself; the kind only decides whether it is told a GPU to stay on (`KIND_GPU`).
+    vLLM places itself; the kind only decides whether it is given a GPU to stay on (`KIND_GPU`).
     With `KIND_CPU` Triton reports the CPU while the engine fills a GPU. Write `KIND_MODEL`, or
     `KIND_GPU` for an engine that fits one GPU.
     """
@@ -363,7 +363,7 @@ def vllm_kind(subject: Subject) -> Iterator[Diagnostic]:
         "m/config.pbtxt": 'backend: "vllm"\ninstance_group [ { kind: KIND_GPU } ]\n',
         "m/1/model.json": '{ "model": "some/llm", "tensor_parallel_size": 2 }\n',
     },
-    mended={
+    fixed={
         "m/config.pbtxt": 'backend: "vllm"\ninstance_group [ { kind: KIND_MODEL } ]\n',
         "m/1/model.json": '{ "model": "some/llm", "tensor_parallel_size": 2 }\n',
     },
@@ -398,7 +398,7 @@ def vllm_parallel_on_one_gpu(subject: Subject) -> Iterator[Diagnostic]:
     "tensorrtllm-gpus",
     "warning",
     failing='backend: "tensorrtllm"\ninstance_group [ { kind: KIND_GPU gpus: [ 1 ] } ]\n' + _ENGINE,
-    mended='backend: "tensorrtllm"\ninstance_group [ { kind: KIND_CPU count: 1 } ]\n'
+    fixed='backend: "tensorrtllm"\ninstance_group [ { kind: KIND_CPU count: 1 } ]\n'
     'parameters { key: "gpu_device_ids" value { string_value: "1" } }\n' + _ENGINE,
 )
 def tensorrtllm_gpus(subject: Subject) -> Iterator[Diagnostic]:
@@ -429,7 +429,7 @@ def tensorrtllm_gpus(subject: Subject) -> Iterator[Diagnostic]:
     "tensorrtllm-reports-cpu",
     "note",
     failing='backend: "tensorrtllm"\ninstance_group [ { kind: KIND_CPU count: 1 } ]\n' + _ENGINE,
-    mended='backend: "tensorrtllm"\ninstance_group [ { kind: KIND_MODEL count: 1 } ]\n' + _ENGINE,
+    fixed='backend: "tensorrtllm"\ninstance_group [ { kind: KIND_MODEL count: 1 } ]\n' + _ENGINE,
 )
 def tensorrtllm_reports_cpu(subject: Subject) -> Iterator[Diagnostic]:
     """A TensorRT-LLM model says KIND_CPU, as NVIDIA's examples do, and runs on GPUs.

@@ -87,7 +87,7 @@ def _manifest(*lines: str, readiness: str = _READINESS) -> dict[str, str]:
     "error",
     scope="deployment",
     failing=_compose("gpus: 1", model=_SECOND_GPU),
-    mended=_compose("gpus: 1", model=_SECOND_GPU.replace("[ 1 ]", "[ 0 ]")),
+    fixed=_compose("gpus: 1", model=_SECOND_GPU.replace("[ 1 ]", "[ 0 ]")),
 )
 def gpu_not_granted(subject: DeployedSubject) -> Iterator[Diagnostic]:
     """A model names a GPU that the deployment doesn't grant.
@@ -115,7 +115,7 @@ def gpu_not_granted(subject: DeployedSubject) -> Iterator[Diagnostic]:
     failing=_compose(
         'gpus: [ { device_ids: ["6", "7"] } ]', 'environment: { CUDA_VISIBLE_DEVICES: "6,7" }'
     ),
-    mended=_compose('gpus: [ { device_ids: ["6", "7"] } ]'),
+    fixed=_compose('gpus: [ { device_ids: ["6", "7"] } ]'),
 )
 def hosts_gpu_numbers(subject: DeployedSubject) -> Iterator[Diagnostic]:
     """CUDA_VISIBLE_DEVICES names GPUs by numbers that the container doesn't have.
@@ -144,7 +144,7 @@ def hosts_gpu_numbers(subject: DeployedSubject) -> Iterator[Diagnostic]:
     "note",
     scope="deployment",
     failing=_compose("gpus: 2", model=_SECOND_GPU.replace("[ 1 ]", "[ 0 ]")),
-    mended=_compose("gpus: 1", model=_SECOND_GPU.replace("[ 1 ]", "[ 0 ]")),
+    fixed=_compose("gpus: 1", model=_SECOND_GPU.replace("[ 1 ]", "[ 0 ]")),
 )
 def idle_grant(subject: DeployedSubject) -> Iterator[Diagnostic]:
     """More GPUs are granted than any model uses.
@@ -167,7 +167,7 @@ def idle_grant(subject: DeployedSubject) -> Iterator[Diagnostic]:
     "error",
     scope="deployment",
     failing=_compose(),
-    mended=_compose("gpus: 1"),
+    fixed=_compose("gpus: 1"),
 )
 def no_gpu_granted(subject: DeployedSubject) -> Iterator[Diagnostic]:
     """Models are for GPUs, and the deployment grants none.
@@ -194,7 +194,7 @@ def no_gpu_granted(subject: DeployedSubject) -> Iterator[Diagnostic]:
     "warning",
     scope="deployment",
     failing=_manifest("env: [ { name: NVIDIA_VISIBLE_DEVICES, value: all } ]"),
-    mended=_manifest(),
+    fixed=_manifest(),
 )
 def gpus_beside_the_grant(subject: DeployedSubject) -> Iterator[Diagnostic]:
     """A manifest makes all GPUs of the node visible, whatever its limits are.
@@ -216,7 +216,7 @@ def gpus_beside_the_grant(subject: DeployedSubject) -> Iterator[Diagnostic]:
     "note",
     scope="deployment",
     failing=_compose("gpus: 1", arguments="--cuda-memory-pool-byte-size=1:67108864"),
-    mended=_compose("gpus: 1", arguments="--cuda-memory-pool-byte-size=0:67108864"),
+    fixed=_compose("gpus: 1", arguments="--cuda-memory-pool-byte-size=0:67108864"),
 )
 def memory_of_absent_gpu(subject: DeployedSubject) -> Iterator[Diagnostic]:
     """A flag gives memory, or a limit, to a GPU that Triton doesn't see.
@@ -241,7 +241,7 @@ def memory_of_absent_gpu(subject: DeployedSubject) -> Iterator[Diagnostic]:
     "error",
     scope="deployment",
     failing=_manifest("livenessProbe: { httpGet: { path: /v2/health/ready, port: 8000 } }"),
-    mended=_manifest(
+    fixed=_manifest(
         "livenessProbe: { httpGet: { path: /v2/health/live, port: 8000 } }",
         "startupProbe:",
         "  httpGet: { path: /v2/health/live, port: 8000 }",
@@ -266,7 +266,7 @@ def liveness_asks_ready(subject: DeployedSubject) -> Iterator[Diagnostic]:
     "warning",
     scope="deployment",
     failing=_manifest(readiness=""),
-    mended=_manifest(),
+    fixed=_manifest(),
 )
 def nobody_asks_ready(subject: DeployedSubject) -> Iterator[Diagnostic]:
     """Nobody asks whether the server is ready.
@@ -288,7 +288,7 @@ def nobody_asks_ready(subject: DeployedSubject) -> Iterator[Diagnostic]:
     "warning",
     scope="deployment",
     failing=_manifest("livenessProbe: { httpGet: { path: /v2/health/live, port: 8000 } }"),
-    mended=_manifest(
+    fixed=_manifest(
         "livenessProbe: { httpGet: { path: /v2/health/live, port: 8000 } }",
         "startupProbe:",
         "  httpGet: { path: /v2/health/live, port: 8000 }",
@@ -321,13 +321,13 @@ def no_startup_probe(subject: DeployedSubject) -> Iterator[Diagnostic]:
     "error",
     scope="deployment",
     failing=_compose("gpus: 1", arguments="--exit-on-error=false --strict-readiness=false"),
-    mended=_compose("gpus: 1", arguments="--exit-on-error=false"),
+    fixed=_compose("gpus: 1", arguments="--exit-on-error=false"),
 )
 def refusals_unnoticed(subject: DeployedSubject) -> Iterator[Diagnostic]:
     """The server is ready whatever becomes of its models.
 
     With `--exit-on-error=false` a model that is refused ends nothing, and with
-    `--strict-readiness=false` no probe tells either: when a GPU is lost, requests fail one by one.
+    `--strict-readiness=false` no probe says either: when a GPU is lost, requests fail one by one.
     """
     line = subject.server.line
     if not line.exits_on_error and not line.strict_readiness:
@@ -344,7 +344,7 @@ def refusals_unnoticed(subject: DeployedSubject) -> Iterator[Diagnostic]:
     "error",
     scope="deployment",
     failing=_compose("gpus: 1", model='backend: "onnxruntime"\n'),
-    mended=_compose("gpus: 1"),
+    fixed=_compose("gpus: 1"),
 )
 def gpu_loss_unnoticed(subject: DeployedSubject) -> Iterator[Diagnostic]:
     """Without its GPUs the service comes up as ever, on the CPU.
@@ -367,7 +367,7 @@ def gpu_loss_unnoticed(subject: DeployedSubject) -> Iterator[Diagnostic]:
     "note",
     scope="deployment",
     failing=_compose("gpus: 1", arguments="--allow-metrics=false"),
-    mended=_compose("gpus: 1"),
+    fixed=_compose("gpus: 1"),
 )
 def metrics_off(subject: DeployedSubject) -> Iterator[Diagnostic]:
     """Metrics are switched off, which would show where requests are served.
@@ -387,7 +387,7 @@ def metrics_off(subject: DeployedSubject) -> Iterator[Diagnostic]:
     "error",
     scope="deployment",
     failing=_compose(model=_PYTHON),
-    mended=_compose("shm_size: 1g", model=_PYTHON),
+    fixed=_compose("shm_size: 1g", model=_PYTHON),
 )
 def little_shared_memory(subject: DeployedSubject) -> Iterator[Diagnostic]:
     """The container's shared memory is too small for its python instances.
@@ -428,7 +428,7 @@ def little_shared_memory(subject: DeployedSubject) -> Iterator[Diagnostic]:
     "warning",
     scope="deployment",
     failing=_compose("gpus: 1", image="registry/tritonserver:latest"),
-    mended=_compose("gpus: 1", image="registry/tritonserver:24.10-py3"),
+    fixed=_compose("gpus: 1", image="registry/tritonserver:24.10-py3"),
 )
 def floating_image(subject: DeployedSubject) -> Iterator[Diagnostic]:
     """The image's tag may mean another image tomorrow.
@@ -451,7 +451,7 @@ def floating_image(subject: DeployedSubject) -> Iterator[Diagnostic]:
         arguments="--model-config-name=h100",
         image="nvcr.io/nvidia/tritonserver:24.01-py3",
     ),
-    mended=_compose("gpus: 1", arguments="--model-config-name=h100"),
+    fixed=_compose("gpus: 1", arguments="--model-config-name=h100"),
 )
 def flag_refused(subject: DeployedSubject) -> Iterator[Diagnostic]:
     """tritonserver doesn't know a flag, or doesn't take its value.
@@ -479,7 +479,7 @@ def flag_refused(subject: DeployedSubject) -> Iterator[Diagnostic]:
     "error",
     scope="deployment",
     failing=_compose("gpus: 1", "shm_size: 1g", model=_VLLM),
-    mended=_compose(
+    fixed=_compose(
         "gpus: 1",
         "shm_size: 1g",
         model=_VLLM,
@@ -519,7 +519,7 @@ def variant_lacks_backend(subject: DeployedSubject) -> Iterator[Diagnostic]:
         model=f"{_GPU}model_metrics {{ }}\n",
         image="nvcr.io/nvidia/tritonserver:24.01-py3",
     ),
-    mended=_compose(
+    fixed=_compose(
         "gpus: 1",
         model=f"{_GPU}model_metrics {{ }}\n",
         image="nvcr.io/nvidia/tritonserver:24.11-py3",
@@ -545,7 +545,7 @@ def newer_config_field(subject: DeployedSubject) -> Iterator[Diagnostic]:
     "warning",
     scope="deployment",
     failing=_compose("gpus: 1", arguments="--model-control-mode=poll"),
-    mended=_compose("gpus: 1"),
+    fixed=_compose("gpus: 1"),
 )
 def polling(subject: DeployedSubject) -> Iterator[Diagnostic]:
     """The server polls its repository, and loads what changes there.

@@ -56,7 +56,7 @@ def _step_place(number: int, field: str = "model_name") -> tuple[str, str, str]:
     "error",
     reported_by="test_config",
     failing=_models(_chain("a", more="instance_group [ { kind: KIND_GPU } ]\n"), a=_ON_GPU),
-    mended=_models(_chain("a"), a=_ON_GPU),
+    fixed=_models(_chain("a"), a=_ON_GPU),
     fixable=True,
 )
 def ensemble_instance_group(subject: Subject) -> Iterator[Diagnostic]:
@@ -81,7 +81,7 @@ def ensemble_instance_group(subject: Subject) -> Iterator[Diagnostic]:
     "error",
     reported_by="test_config",
     failing=_models(_chain("a", "b"), a=_ON_GPU),
-    mended=_models(_chain("a", "b"), a=_ON_GPU, b=_ON_GPU),
+    fixed=_models(_chain("a", "b"), a=_ON_GPU, b=_ON_GPU),
 )
 def step_missing(subject: Subject) -> Iterator[Diagnostic]:
     """A step of an ensemble names a model that isn't there.
@@ -104,7 +104,7 @@ def step_missing(subject: Subject) -> Iterator[Diagnostic]:
     "error",
     reported_by="test_config",
     failing={"a/config.pbtxt": _chain("a"), "a/1/.gitkeep": ""},
-    mended={
+    fixed={
         "a/config.pbtxt": _chain("b"),
         "a/1/.gitkeep": "",
         "b/config.pbtxt": f'backend: "python"\n{_TENSORS}instance_group [ {{ kind: KIND_CPU }} ]\n',
@@ -138,12 +138,12 @@ def ensemble_circle(subject: Subject) -> Iterator[Diagnostic]:
     "steps-apart",
     "note",
     failing=_models(_chain("a", "b"), a=f"{_ON_GPU} gpus: [ 0 ]", b=f"{_ON_GPU} gpus: [ 1 ]"),
-    mended=_models(_chain("a", "b"), a=f"{_ON_GPU} gpus: [ 0 ]", b=f"{_ON_GPU} gpus: [ 0 ]"),
+    fixed=_models(_chain("a", "b"), a=f"{_ON_GPU} gpus: [ 0 ]", b=f"{_ON_GPU} gpus: [ 0 ]"),
 )
 def steps_apart(subject: Subject) -> Iterator[Diagnostic]:
     """Steps of an ensemble are on different devices, so that tensors are copied between them.
 
-    Told are steps that are pinned to GPUs with none in common, and a step on the CPU between two
+    Named are steps that are pinned to GPUs with none in common, and a step on the CPU between two
     on GPUs. Triton chooses an instance for each step on its own, so that copies are likely with
     several GPUs anyway (https://github.com/triton-inference-server/server/issues/3373); here they
     can't be avoided.
@@ -199,7 +199,7 @@ def _devices(step: Subject) -> frozenset[int] | None:
     "error",
     target=0,
     failing=_models(_chain("a", "b"), a=_ON_CPU, b=_ON_GPU),
-    mended=_models(_chain("a", "b"), a=_ON_CPU, b=_ON_CPU),
+    fixed=_models(_chain("a", "b"), a=_ON_CPU, b=_ON_CPU),
 )
 def step_refused_on_target(subject: Subject) -> Iterator[Diagnostic]:
     """A step's model is refused on the target hardware, and the ensemble with it.
@@ -226,7 +226,7 @@ def step_refused_on_target(subject: Subject) -> Iterator[Diagnostic]:
     "error",
     reported_by="test_config",
     failing=_models(_chain("a", version=""), a=_ON_GPU),
-    mended=_models(_chain("a"), a=_ON_GPU),
+    fixed=_models(_chain("a"), a=_ON_GPU),
 )
 def step_version(subject: Subject) -> Iterator[Diagnostic]:
     """A step asks for a version of its model that isn't loaded.
@@ -260,7 +260,7 @@ def step_version(subject: Subject) -> Iterator[Diagnostic]:
     "ensemble-needs-gpu",
     "note",
     failing=_models(_chain("a", "b"), a=_ON_CPU, b=_ON_GPU),
-    mended=_models(_chain("a", "b"), a=_ON_GPU, b=_ON_GPU),
+    fixed=_models(_chain("a", "b"), a=_ON_GPU, b=_ON_GPU),
 )
 def ensemble_needs_gpu(subject: Subject) -> Iterator[Diagnostic]:
     """An ensemble of CPU models needs a GPU, for the sake of one or two steps.
@@ -295,7 +295,7 @@ def ensemble_needs_gpu(subject: Subject) -> Iterator[Diagnostic]:
     "error",
     reported_by="test_config",
     failing=_models(_chain("a").replace("TYPE_FP32", "TYPE_INT64", 1), a=_ON_GPU),
-    mended=_models(_chain("a"), a=_ON_GPU),
+    fixed=_models(_chain("a"), a=_ON_GPU),
 )
 def ensemble_mismatch(subject: Subject) -> Iterator[Diagnostic]:
     """An ensemble contradicts the models of its steps, or one of them is refused itself.

@@ -44,7 +44,7 @@ def kind_place(number: int) -> tuple[str, str]:
     "error",
     reported_by="test_explicit_placement",
     failing='backend: "onnxruntime"\n',
-    mended='backend: "onnxruntime"\ninstance_group [\n  {\n    kind: KIND_GPU\n  }\n]\n',
+    fixed='backend: "onnxruntime"\ninstance_group [\n  {\n    kind: KIND_GPU\n  }\n]\n',
 )
 def undeclared(subject: Subject) -> Iterator[Diagnostic]:
     """No instance_group is declared, so Triton looks at the hardware and decides.
@@ -73,7 +73,7 @@ def undeclared(subject: Subject) -> Iterator[Diagnostic]:
     "error",
     reported_by="test_explicit_placement",
     failing='backend: "onnxruntime"\ninstance_group [ { count: 2 } ]\n',
-    mended='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU count: 2 } ]\n',
+    fixed='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU count: 2 } ]\n',
 )
 def kind_left_open(subject: Subject) -> Iterator[Diagnostic]:
     """An instance group leaves its kind out, or says KIND_AUTO.
@@ -101,7 +101,7 @@ def kind_left_open(subject: Subject) -> Iterator[Diagnostic]:
     "error",
     reported_by="test_explicit_placement",
     failing='backend: "onnxruntime"\ninstance_group [ { gpus: [ 0 ] } ]\n',
-    mended='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU gpus: [ 0 ] } ]\n',
+    fixed='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU gpus: [ 0 ] } ]\n',
     fixable=True,
 )
 def gpus_without_kind(subject: Subject) -> Iterator[Diagnostic]:
@@ -130,7 +130,7 @@ def gpus_without_kind(subject: Subject) -> Iterator[Diagnostic]:
     "error",
     reported_by="test_config",
     failing='backend: "onnxruntime"\ninstance_group [ { kind: KIND_CPU gpus: [ 0 ] } ]\n',
-    mended='backend: "onnxruntime"\ninstance_group [ { kind: KIND_CPU count: 1 } ]\n',
+    fixed='backend: "onnxruntime"\ninstance_group [ { kind: KIND_CPU count: 1 } ]\n',
 )
 def cpu_with_gpus(subject: Subject) -> Iterator[Diagnostic]:
     """A KIND_CPU group lists gpus.
@@ -153,7 +153,7 @@ def cpu_with_gpus(subject: Subject) -> Iterator[Diagnostic]:
     "error",
     reported_by="test_config",
     failing='backend: "pytorch"\ninstance_group [ { kind: KIND_MODEL gpus: [ 0 ] } ]\n',
-    mended='backend: "pytorch"\ninstance_group [ { kind: KIND_MODEL } ]\n',
+    fixed='backend: "pytorch"\ninstance_group [ { kind: KIND_MODEL } ]\n',
     fixable=True,
 )
 def model_with_gpus(subject: Subject) -> Iterator[Diagnostic]:
@@ -179,7 +179,7 @@ def model_with_gpus(subject: Subject) -> Iterator[Diagnostic]:
     "error",
     reported_by="test_config",
     failing='backend: "onnxruntime"\ninstance_group [ { kind: 9 } ]\n',
-    mended='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
+    fixed='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
 )
 def unknown_kind(subject: Subject) -> Iterator[Diagnostic]:
     """The kind is a number that Triton doesn't know.
@@ -201,7 +201,7 @@ def unknown_kind(subject: Subject) -> Iterator[Diagnostic]:
     "error",
     target=2,
     failing='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU gpus: [ 0, 2 ] } ]\n',
-    mended='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU gpus: [ 0, 1 ] } ]\n',
+    fixed='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU gpus: [ 0, 1 ] } ]\n',
 )
 def gpu_not_on_target(subject: Subject) -> Iterator[Diagnostic]:
     """A gpu id is listed that the target hardware doesn't have, or that Triton can't use there.
@@ -235,7 +235,7 @@ def gpu_not_on_target(subject: Subject) -> Iterator[Diagnostic]:
     "error",
     reported_by="test_config",
     failing='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU gpus: [ -1 ] } ]\n',
-    mended='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
+    fixed='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
 )
 def gpu_negative(subject: Subject) -> Iterator[Diagnostic]:
     """A gpu id is negative.
@@ -258,7 +258,7 @@ def gpu_negative(subject: Subject) -> Iterator[Diagnostic]:
     "gpu-twice",
     "warning",
     failing='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU gpus: [ 0, 0 ] } ]\n',
-    mended='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU count: 2 gpus: [ 0 ] } ]\n',
+    fixed='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU count: 2 gpus: [ 0 ] } ]\n',
 )
 def gpu_twice(subject: Subject) -> Iterator[Diagnostic]:
     """A group lists a gpu twice.
@@ -287,7 +287,7 @@ def gpu_twice(subject: Subject) -> Iterator[Diagnostic]:
     "count-below-one",
     "warning",
     failing='backend: "python"\ninstance_group [ { kind: KIND_CPU count: 0 } ]\n',
-    mended='backend: "python"\ninstance_group [ { kind: KIND_CPU count: 1 } ]\n',
+    fixed='backend: "python"\ninstance_group [ { kind: KIND_CPU count: 1 } ]\n',
     fixable=True,
 )
 def count_below_one(subject: Subject) -> Iterator[Diagnostic]:
@@ -317,7 +317,7 @@ def count_below_one(subject: Subject) -> Iterator[Diagnostic]:
     "implicit-count",
     "note",
     failing='backend: "onnxruntime"\ninstance_group [ { kind: KIND_CPU } ]\n',
-    mended='backend: "onnxruntime"\ninstance_group [ { kind: KIND_CPU count: 1 } ]\n',
+    fixed='backend: "onnxruntime"\ninstance_group [ { kind: KIND_CPU count: 1 } ]\n',
 )
 def implicit_count(subject: Subject) -> Iterator[Diagnostic]:
     """A KIND_CPU group without a count becomes two instances, on some backends.
@@ -344,7 +344,7 @@ def implicit_count(subject: Subject) -> Iterator[Diagnostic]:
     "note",
     failing='backend: "onnxruntime"\n'
     "instance_group [ { kind: KIND_GPU }, { kind: KIND_CPU count: 1 } ]\n",
-    mended='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
+    fixed='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
 )
 def mixed_is_no_fallback(subject: Subject) -> Iterator[Diagnostic]:
     """A model has GPU and CPU groups side by side.
@@ -371,7 +371,7 @@ def mixed_is_no_fallback(subject: Subject) -> Iterator[Diagnostic]:
     "error",
     target=0,
     failing='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
-    mended='backend: "onnxruntime"\ninstance_group [ { kind: KIND_CPU count: 1 } ]\n',
+    fixed='backend: "onnxruntime"\ninstance_group [ { kind: KIND_CPU count: 1 } ]\n',
 )
 def no_gpu_on_target(subject: Subject) -> Iterator[Diagnostic]:
     """A KIND_GPU group, and the target hardware has no GPU that Triton can use.
@@ -399,7 +399,7 @@ def no_gpu_on_target(subject: Subject) -> Iterator[Diagnostic]:
     "warning",
     failing='backend: "onnxruntime"\n'
     "instance_group [ { kind: KIND_CPU count: 1 }, { kind: KIND_GPU passive: true } ]\n",
-    mended='backend: "onnxruntime"\ninstance_group [ { kind: KIND_CPU count: 1 } ]\n',
+    fixed='backend: "onnxruntime"\ninstance_group [ { kind: KIND_CPU count: 1 } ]\n',
 )
 def passive_gpu(subject: Subject) -> Iterator[Diagnostic]:
     """A passive GPU group stands beside groups that need no GPU.
@@ -426,7 +426,7 @@ def passive_gpu(subject: Subject) -> Iterator[Diagnostic]:
     "only-passive",
     "error",
     failing='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU passive: true } ]\n',
-    mended='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
+    fixed='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
 )
 def only_passive(subject: Subject) -> Iterator[Diagnostic]:
     """All instance groups are passive.

@@ -36,7 +36,7 @@ def _obstacles(subject: Subject, kind: str) -> Iterator[Diagnostic]:
     "python-import-fails",
     "error",
     failing=_example(_GOOD.replace("requests):", "requests)")),
-    mended=_example(_GOOD),
+    fixed=_example(_GOOD),
 )
 def python_import_fails(subject: Subject) -> Iterator[Diagnostic]:
     """The code of a python model can't be imported.
@@ -57,7 +57,7 @@ def python_import_fails(subject: Subject) -> Iterator[Diagnostic]:
     "python-class-missing",
     "error",
     failing=_example(_GOOD.replace("PythonModel", "Pythonmodel")),
-    mended=_example(_GOOD),
+    fixed=_example(_GOOD),
 )
 def python_class_missing(subject: Subject) -> Iterator[Diagnostic]:
     """The code of a python model has no class TritonPythonModel.
@@ -73,7 +73,7 @@ def python_class_missing(subject: Subject) -> Iterator[Diagnostic]:
     "python-method-missing",
     "error",
     failing=_example(_GOOD.replace("execute", "run")),
-    mended=_example(_GOOD),
+    fixed=_example(_GOOD),
 )
 def python_method_missing(subject: Subject) -> Iterator[Diagnostic]:
     """TritonPythonModel has no `execute`, or a method that can't be called as Triton does.
@@ -95,7 +95,7 @@ def python_method_missing(subject: Subject) -> Iterator[Diagnostic]:
         '        self.threshold = float(parameters["threshold"]["string_value"])\n\n'
         "    def execute(self, requests):\n        return []\n"
     ),
-    mended=_example(
+    fixed=_example(
         "import json\n\n\nclass TritonPythonModel:\n    def initialize(self, args):\n"
         '        parameters = json.loads(args["model_config"])["parameters"]\n'
         '        self.threshold = float(parameters["threshold"]["string_value"])\n\n'
@@ -133,7 +133,7 @@ def python_parameter_missing(subject: Subject) -> Iterator[Diagnostic]:
         "m/1/model.py": "from shared import answer\n\n\n" + _GOOD,
         "shared.py": "def answer(): ...\n",
     },
-    mended={
+    fixed={
         "m/config.pbtxt": _CPU,
         "m/1/model.py": "from shared import answer\n\n\n" + _GOOD,
         "m/1/shared.py": "def answer(): ...\n",
@@ -164,7 +164,7 @@ def _environment(path: str) -> str:
     "python-environment-missing",
     "error",
     failing=_example(_GOOD, _environment("$TRITON_MODEL_DIRECTORY/env.tar.gz")),
-    mended=_example(
+    fixed=_example(
         _GOOD, _environment("$$TRITON_MODEL_DIRECTORY/env"), **{"m/env/bin/activate": "# conda\n"}
     ),
 )
@@ -237,7 +237,7 @@ def _archive_problem(path: Path) -> str:
     "python-environment-outside",
     "note",
     failing=_example(_GOOD, _environment("/opt/envs/not-on-this-machine.tar.gz")),
-    mended=_example(
+    fixed=_example(
         _GOOD, _environment("$$TRITON_MODEL_DIRECTORY/env"), **{"m/env/bin/activate": "# conda\n"}
     ),
 )

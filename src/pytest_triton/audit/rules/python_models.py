@@ -94,7 +94,7 @@ def _call(use: Use) -> str:
     "python-default-gpu",
     "warning",
     failing=_example(_GPU, _BEGIN + _LOAD + ".cuda()\n"),
-    mended=_ASKING,
+    fixed=_ASKING,
 )
 def python_default_gpu(subject: Subject) -> Iterator[Diagnostic]:
     """A KIND_GPU python model takes "the" GPU instead of the one that its instance was given.
@@ -124,7 +124,7 @@ def python_default_gpu(subject: Subject) -> Iterator[Diagnostic]:
     "python-fixed-gpu",
     "warning",
     failing=_example(_GPU, _BEGIN + _LOAD + '.to("cuda:0")\n'),
-    mended=_ASKING,
+    fixed=_ASKING,
 )
 def python_fixed_gpu(subject: Subject) -> Iterator[Diagnostic]:
     """A KIND_GPU python model has the number of a GPU in its code.
@@ -147,7 +147,7 @@ def python_fixed_gpu(subject: Subject) -> Iterator[Diagnostic]:
     "python-stays-on-cpu",
     "warning",
     failing=_example(_GPU, _FROM_PRETRAINED.format(more="")),
-    mended=_example(
+    fixed=_example(
         _GPU,
         _FROM_PRETRAINED.format(more="").rstrip()
         + '.to(\n            "cuda:" + args["model_instance_device_id"]\n        )\n',
@@ -175,7 +175,7 @@ def python_stays_on_cpu(subject: Subject) -> Iterator[Diagnostic]:
     "python-gpu-in-secret",
     "warning",
     failing=_example(_CPU, _BEGIN + _LOAD + '.to("cuda:0")\n'),
-    mended=_ASKING,
+    fixed=_ASKING,
 )
 def python_gpu_in_secret(subject: Subject) -> Iterator[Diagnostic]:
     """A KIND_CPU python model takes a GPU.
@@ -199,7 +199,7 @@ def python_gpu_in_secret(subject: Subject) -> Iterator[Diagnostic]:
         + _LOAD
         + ".to(device)\n",
     ),
-    mended=_ASKING,
+    fixed=_ASKING,
 )
 def python_own_fallback(subject: Subject) -> Iterator[Diagnostic]:
     """A KIND_GPU python model goes to the CPU by itself where its library sees no GPU.
@@ -224,7 +224,7 @@ def python_own_fallback(subject: Subject) -> Iterator[Diagnostic]:
     "python-takes-all-gpus",
     "warning",
     failing=_example(_GPU, _FROM_PRETRAINED.format(more=', device_map="auto"')),
-    mended=_example(_MODEL, _FROM_PRETRAINED.format(more=', device_map="auto"')),
+    fixed=_example(_MODEL, _FROM_PRETRAINED.format(more=', device_map="auto"')),
 )
 def python_takes_all_gpus(subject: Subject) -> Iterator[Diagnostic]:
     """A KIND_GPU python model spreads itself over all GPUs.
@@ -256,7 +256,7 @@ def python_takes_all_gpus(subject: Subject) -> Iterator[Diagnostic]:
         _GPU,
         'import os\n\nos.environ["CUDA_VISIBLE_DEVICES"] = "0"\n' + _BEGIN + _LOAD + ".cuda()\n",
     ),
-    mended=_example(
+    fixed=_example(
         _GPU,
         "import os\n\n"
         + _BEGIN

@@ -101,7 +101,7 @@ def refusals(rule_id: str) -> Callable[[Subject], Iterator[Diagnostic]]:
     "error",
     reported_by="test_config",
     failing=_GOOD.replace("onnxruntime", "onnx"),
-    mended=_GOOD,
+    fixed=_GOOD,
     options=("--own-backend",),
 )
 def unknown_backend(subject: Subject) -> Iterator[Diagnostic]:
@@ -123,7 +123,7 @@ def unknown_backend(subject: Subject) -> Iterator[Diagnostic]:
     "error",
     reported_by="test_config",
     failing=_GOOD + _SAMPLE % "INPUT",
-    mended=_GOOD + _SAMPLE % "X",
+    fixed=_GOOD + _SAMPLE % "X",
 )
 def warm_up_refused(subject: Subject) -> Iterator[Diagnostic]:
     """A sample of `model_warmup` doesn't fit the model, and the model is refused for it.
@@ -141,7 +141,7 @@ def warm_up_refused(subject: Subject) -> Iterator[Diagnostic]:
     "error",
     reported_by="test_config",
     failing=_GOOD + "model_metrics { }\n",
-    mended=_GOOD,
+    fixed=_GOOD,
     options=("--release",),
     release="24.10",
 )

@@ -76,7 +76,7 @@ def _problems(rule_id: str) -> Callable[[Subject], Iterator[Diagnostic]]:
     scope="directory",
     reported_by="test_config",
     failing='backend: "python"\ninstance_group [ { kind: KIND_GPU gpu: [ 0 ] } ]\n',
-    mended='backend: "python"\ninstance_group [ { kind: KIND_GPU gpus: [ 0 ] } ]\n',
+    fixed='backend: "python"\ninstance_group [ { kind: KIND_GPU gpus: [ 0 ] } ]\n',
 )
 def config_unreadable(subject: Subject) -> Iterator[Diagnostic]:
     """config.pbtxt can't be read or parsed.
@@ -96,7 +96,7 @@ def config_unreadable(subject: Subject) -> Iterator[Diagnostic]:
     scope="directory",
     reported_by="test_config",
     failing='name: "other"\n' + _GOOD,
-    mended='name: "m"\n' + _GOOD,
+    fixed='name: "m"\n' + _GOOD,
 )
 def name_differs(subject: Subject) -> Iterator[Diagnostic]:
     """The config's name is not the directory's.
@@ -113,7 +113,7 @@ def name_differs(subject: Subject) -> Iterator[Diagnostic]:
     scope="directory",
     reported_by="test_config",
     failing={"m/config.pbtxt": _GOOD, "m/v1/.gitkeep": ""},
-    mended={"m/config.pbtxt": _GOOD, "m/1/.gitkeep": ""},
+    fixed={"m/config.pbtxt": _GOOD, "m/1/.gitkeep": ""},
 )
 def no_version(subject: Subject) -> Iterator[Diagnostic]:
     """There is no version directory that the version policy takes.
@@ -132,7 +132,7 @@ def no_version(subject: Subject) -> Iterator[Diagnostic]:
     scope="directory",
     reported_by="test_config",
     failing="max_batch_size: 8\n",
-    mended=_GOOD,
+    fixed=_GOOD,
 )
 def no_backend(subject: Subject) -> Iterator[Diagnostic]:
     """Nothing names a backend: no `backend`, no `platform`, no file that Triton knows.
@@ -153,7 +153,7 @@ def no_backend(subject: Subject) -> Iterator[Diagnostic]:
         "m/config.pbtxt": _LABELLED,
         "m/1/.gitkeep": "",
     },
-    mended={
+    fixed={
         "m/config.pbtxt": _LABELLED,
         "m/1/.gitkeep": "",
         "m/labels.txt": "cat\ndog\n",
@@ -179,7 +179,7 @@ def labels_missing(subject: Subject) -> Iterator[Diagnostic]:
         "b:m/config.pbtxt": _GOOD,
         "b:m/1/.gitkeep": "",
     },
-    mended={
+    fixed={
         "a:m/config.pbtxt": _GOOD,
         "a:m/1/.gitkeep": "",
         "b:n/config.pbtxt": _GOOD,
@@ -201,7 +201,7 @@ def model_twice(subject: Subject) -> Iterator[Diagnostic]:
     scope="directory",
     reported_by="test_config",
     failing={"m/config.pbtxt": _GOOD, "m/1/.gitkeep": "", "notes/readme.txt": "hello\n"},
-    mended={"m/config.pbtxt": _GOOD, "m/1/.gitkeep": "", "readme.txt": "hello\n"},
+    fixed={"m/config.pbtxt": _GOOD, "m/1/.gitkeep": "", "readme.txt": "hello\n"},
 )
 def not_a_model(subject: Subject) -> Iterator[Diagnostic]:
     """A directory in the repository is no model, or can't be looked at.
@@ -219,7 +219,7 @@ def not_a_model(subject: Subject) -> Iterator[Diagnostic]:
     scope="directory",
     reported_by="test_config",
     failing={"m/config.pbtxt": _GOOD, "m/1/.gitkeep": "", "m/99999999999999999999/.gitkeep": ""},
-    mended={"m/config.pbtxt": _GOOD, "m/1/.gitkeep": ""},
+    fixed={"m/config.pbtxt": _GOOD, "m/1/.gitkeep": ""},
 )
 def breaks_server(subject: Subject) -> Iterator[Diagnostic]:
     """What stands in this directory keeps Triton from serving the other models too.
@@ -236,7 +236,7 @@ def breaks_server(subject: Subject) -> Iterator[Diagnostic]:
     "warning",
     scope="directory",
     failing={"m/config.pbtxt": _GOOD, "m/1/.gitkeep": "", "m/2.old/.gitkeep": ""},
-    mended={"m/config.pbtxt": _GOOD, "m/1/.gitkeep": "", "m/old-2/.gitkeep": ""},
+    fixed={"m/config.pbtxt": _GOOD, "m/1/.gitkeep": "", "m/old-2/.gitkeep": ""},
 )
 def odd_version(subject: Subject) -> Iterator[Diagnostic]:
     """A directory counts as a version by accident, or leads back to where it stands.
@@ -254,7 +254,7 @@ def odd_version(subject: Subject) -> Iterator[Diagnostic]:
     scope="directory",
     reported_by="test_config",
     failing="max_batch_size: -1\n" + _GOOD,
-    mended="max_batch_size: 1\n" + _GOOD,
+    fixed="max_batch_size: 1\n" + _GOOD,
 )
 def config_refused(subject: Subject) -> Iterator[Diagnostic]:
     """The config contradicts itself, and Triton refuses it on any hardware.
@@ -275,7 +275,7 @@ def config_refused(subject: Subject) -> Iterator[Diagnostic]:
         "m/config.pbtxt": _GOOD + "version_policy { specific { versions: [ 1, 3 ] } }\n",
         "m/1/.gitkeep": "",
     },
-    mended={
+    fixed={
         "m/config.pbtxt": _GOOD + "version_policy { specific { versions: [ 1, 3 ] } }\n",
         "m/1/.gitkeep": "",
         "m/3/.gitkeep": "",
@@ -309,7 +309,7 @@ def version_not_there(subject: Subject) -> Iterator[Diagnostic]:
         "m/config.pbtxt": 'backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
         "m/1/modell.onnx": "weights",
     },
-    mended={
+    fixed={
         "m/config.pbtxt": 'backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
         "m/1/model.onnx": "weights",
     },
@@ -347,8 +347,8 @@ def model_file_missing(subject: Subject) -> Iterator[Diagnostic]:
             what = f"and nothing that {subject.declared.backend} could read: {names}"
             what += f", {len(there) - 3} more" if len(there) > 3 else ""
             what += ". Is it fetched later?"
-        mend = f'default_model_filename: "{close[0]}"' if close and close[0].isprintable() else ""
-        yield diagnostic_at(directory, None, None, f"has no `{printable(file)}`, {what}", mend)
+        fix = f'default_model_filename: "{close[0]}"' if close and close[0].isprintable() else ""
+        yield diagnostic_at(directory, None, None, f"has no `{printable(file)}`, {what}", fix)
 
 
 def _elsewhere(subject: Subject, directory: Path, file: str, there: Mapping[str, bool]) -> str:
@@ -387,7 +387,7 @@ def _may_be_model(subject: Subject, name: str, is_dir: bool) -> bool:
         "m/config.pbtxt": 'backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
         "m/1/model.onnx": "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
     },
-    mended={
+    fixed={
         "m/config.pbtxt": 'backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
         "m/1/model.onnx": "weights",
     },
@@ -435,7 +435,7 @@ def _pointer(path: Path) -> str:
         "m/1/.gitkeep": "",
         "m/configs/h100.pbtxt": 'backend: "python"\ninstance_groups [ ]\n',
     },
-    mended={
+    fixed={
         "m/config.pbtxt": _GOOD,
         "m/1/.gitkeep": "",
         "m/configs/h100.pbtxt": _GOOD,
@@ -463,7 +463,7 @@ def variant_broken(subject: Subject) -> Iterator[Diagnostic]:
         "m/1/.gitkeep": "",
         "m/configs/h100.pbtxt": 'backend: "python"\n',
     },
-    mended={
+    fixed={
         "m/config.pbtxt": _GOOD,
         "m/1/.gitkeep": "",
         "m/configs/h100.pbtxt": 'backend: "python"\ninstance_group [ { kind: KIND_GPU } ]\n',
@@ -507,7 +507,7 @@ def variant_falls_back(subject: Subject) -> Iterator[Diagnostic]:
         "m/config.pbtxt": _GOOD,
         "m/1/model.py": "-> ../gone/model.py",
     },
-    mended={
+    fixed={
         "m/config.pbtxt": _GOOD,
         "m/1/model.py": "class TritonPythonModel:\n    def execute(self, requests): ...\n",
     },
@@ -541,7 +541,7 @@ def unreadable_file(subject: Subject) -> Iterator[Diagnostic]:
     "error",
     scope="directory",
     failing={"m/config.pbtxt.txt": _GOOD, "m/1/model.py": _CODE},
-    mended={"m/config.pbtxt": _GOOD, "m/1/model.py": _CODE},
+    fixed={"m/config.pbtxt": _GOOD, "m/1/model.py": _CODE},
 )
 def config_misnamed(subject: Subject) -> Iterator[Diagnostic]:
     """There is no config.pbtxt, but a file that was meant for one.
@@ -562,7 +562,7 @@ def config_misnamed(subject: Subject) -> Iterator[Diagnostic]:
         "m/1/.gitkeep": "",
         "m/h100.pbtxt": 'backend: "python"\ninstance_group [ { kind: KIND_GPU } ]\n',
     },
-    mended={
+    fixed={
         "m/config.pbtxt": _GOOD,
         "m/1/.gitkeep": "",
         "m/configs/h100.pbtxt": 'backend: "python"\ninstance_group [ { kind: KIND_GPU } ]\n',

@@ -22,7 +22,7 @@ _PYTHON_BASED = ("python", "vllm")
     scope="repository",
     target=2,
     failing='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU gpus: [ 0 ] } ]\n',
-    mended='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
+    fixed='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
 )
 def unused_gpu(audited: Audited) -> Iterator[Diagnostic]:
     """No model has an instance on one of the target's GPUs.
@@ -55,7 +55,7 @@ def unused_gpu(audited: Audited) -> Iterator[Diagnostic]:
     "warning",
     target=4,
     failing='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU count: 4 } ]\n',
-    mended='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU count: 1 } ]\n',
+    fixed='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU count: 1 } ]\n',
 )
 def many_copies(subject: Subject) -> Iterator[Diagnostic]:
     """The count of a group is multiplied by the GPUs of the target: 16 copies of the model or more.
@@ -87,7 +87,7 @@ def many_copies(subject: Subject) -> Iterator[Diagnostic]:
     "warning",
     scope="repository",
     failing='backend: "python"\ninstance_group [ { kind: KIND_CPU count: 64 } ]\n',
-    mended='backend: "python"\ninstance_group [ { kind: KIND_CPU count: 8 } ]\n',
+    fixed='backend: "python"\ninstance_group [ { kind: KIND_CPU count: 8 } ]\n',
 )
 def python_shared_memory(audited: Audited) -> Iterator[Diagnostic]:
     """The python instances need more shared memory than a container has by default.

@@ -18,7 +18,7 @@ _BATCHING = 'backend: "onnxruntime"\n%sinstance_group [ { kind: KIND_GPU } ]\n'
     "batching-without-batches",
     "warning",
     failing=_BATCHING % "dynamic_batching { }\nmax_batch_size: 0\n",
-    mended=_BATCHING % "dynamic_batching { }\nmax_batch_size: 8\n",
+    fixed=_BATCHING % "dynamic_batching { }\nmax_batch_size: 8\n",
 )
 def batching_without_batches(subject: Subject) -> Iterator[Diagnostic]:
     """Dynamic batching is on in a model that takes no batches: it only waits.
@@ -51,7 +51,7 @@ def batching_without_batches(subject: Subject) -> Iterator[Diagnostic]:
         'input [ { name: "X" data_type: TYPE_FP32 dims: [ 4 ] } ]\n'
         'output [ { name: "Y" data_type: TYPE_FP32 dims: [ 4 ] } ]\n'
     ),
-    mended=_BATCHING
+    fixed=_BATCHING
     % (
         'max_batch_size: 8\nmodel_warmup [ { name: "w" batch_size: 1 inputs { key: "X" value { '
         "data_type: TYPE_FP32 dims: [ 4 ] zero_data: true } } } ]\n"
@@ -101,7 +101,7 @@ _LIMITED = (
         "b/config.pbtxt": _LIMITED % "global: true ",
         "b/1/.gitkeep": "",
     },
-    mended={
+    fixed={
         "a/config.pbtxt": _LIMITED % "",
         "a/1/.gitkeep": "",
         "b/config.pbtxt": _LIMITED % "",

@@ -108,7 +108,7 @@ def placeholder_in(text: str) -> str:
     "placeholder-left",
     "warning",
     failing=_CPU + _ENGINE.replace("/engines/llama", "${engine_dir}"),
-    mended=_CPU + _ENGINE,
+    fixed=_CPU + _ENGINE,
 )
 def placeholder_left(subject: Subject) -> Iterator[Diagnostic]:
     """A placeholder of a template is still in a parameter's string.
@@ -148,7 +148,7 @@ def placeholder_left(subject: Subject) -> Iterator[Diagnostic]:
     "tensorrtllm-refused",
     "error",
     failing=_CPU + _parameter("gpt_model_path", "/engines/llama"),
-    mended=_CPU + _ENGINE,
+    fixed=_CPU + _ENGINE,
 )
 def tensorrtllm_refused(subject: Subject) -> Iterator[Diagnostic]:
     """A TensorRT-LLM model lacks a parameter that its backend can't do without.
@@ -182,7 +182,7 @@ def tensorrtllm_refused(subject: Subject) -> Iterator[Diagnostic]:
     "tensorrtllm-parameter-ignored",
     "warning",
     failing=_CPU + _ENGINE + _parameter("max_beam_width", "one"),
-    mended=_CPU + _ENGINE + _parameter("max_beam_width", "1"),
+    fixed=_CPU + _ENGINE + _parameter("max_beam_width", "1"),
 )
 def tensorrtllm_parameter_ignored(subject: Subject) -> Iterator[Diagnostic]:
     """A parameter of a TensorRT-LLM model isn't the number, list or bool that it must be.
@@ -213,7 +213,7 @@ def tensorrtllm_parameter_ignored(subject: Subject) -> Iterator[Diagnostic]:
     "error",
     target=2,
     failing=_CPU + _ENGINE + _parameter("gpu_device_ids", "0,2"),
-    mended=_CPU + _ENGINE + _parameter("gpu_device_ids", "0,1"),
+    fixed=_CPU + _ENGINE + _parameter("gpu_device_ids", "0,1"),
 )
 def tensorrtllm_gpu_ids(subject: Subject) -> Iterator[Diagnostic]:
     """gpu_device_ids of a TensorRT-LLM model doesn't fit the target, or its instances.

@@ -20,7 +20,7 @@ _UNKNOWN = "what it does with GPUs is not known"
         "m/config.pbtxt": 'backend: "python"\ninstance_group [ { kind: KIND_GPU } ]\n',
         "m/1/model.py/notes.txt": "a folder where code belongs",
     },
-    mended={
+    fixed={
         "m/config.pbtxt": 'backend: "python"\ninstance_group [ { kind: KIND_GPU } ]\n',
         "m/1/model.py": (
             "class TritonPythonModel:\n    def execute(self, requests):\n        return []\n"

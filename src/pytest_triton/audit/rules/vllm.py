@@ -92,7 +92,7 @@ def _engine(path: Path) -> Engine:
     "vllm-model-json",
     "error",
     failing={"m/config.pbtxt": _MODEL, "m/1/model.json": '{ "model": "some/llm", }\n'},
-    mended={"m/config.pbtxt": _MODEL, "m/1/model.json": '{ "model": "some/llm" }\n'},
+    fixed={"m/config.pbtxt": _MODEL, "m/1/model.json": '{ "model": "some/llm" }\n'},
 )
 def vllm_model_json(subject: Subject) -> Iterator[Diagnostic]:
     """A vLLM model's model.json is missing, or can't be read.
@@ -120,7 +120,7 @@ def vllm_model_json(subject: Subject) -> Iterator[Diagnostic]:
         "m/config.pbtxt": 'backend: "vllm"\ninstance_group [ { kind: KIND_MODEL count: 4 } ]\n',
         "m/1/model.json": '{ "model": "some/llm" }\n',
     },
-    mended={
+    fixed={
         "m/config.pbtxt": 'backend: "vllm"\n'
         "instance_group [ { kind: KIND_GPU count: 1 gpus: [ 0, 1, 2, 3 ] } ]\n",
         "m/1/model.json": '{ "model": "some/llm" }\n',
@@ -165,7 +165,7 @@ def vllm_copies_on_one_gpu(subject: Subject) -> Iterator[Diagnostic]:
         "m/config.pbtxt": _MODEL,
         "m/1/model.json": '{ "model": "some/llm", "tensor_parallel_size": 4 }\n',
     },
-    mended={
+    fixed={
         "m/config.pbtxt": _MODEL,
         "m/1/model.json": '{ "model": "some/llm", "tensor_parallel_size": 2 }\n',
     },

@@ -264,8 +264,8 @@
     return parts.filter(Boolean).join(" · ");
   };
 
-  const witnesses = (entry) =>
-    (entry.witnesses ?? []).map((one) =>
+  const sources = (entry) =>
+    (entry.sources ?? []).map((one) =>
       make("div", {}, one.said ? `${one.name}: ${visible(one.said)}` : one.name),
     );
 
@@ -290,7 +290,7 @@
         ["predicted", entry.predicted?.summary],
         ["observed", entry.observed?.summary],
         ["Triton says", said ? make("span", { class: "said" }, visible(said)) : ""],
-        ["seen in", entry.witnesses?.length ? make("div", {}, witnesses(entry)) : ""],
+        ["seen in", entry.sources?.length ? make("div", {}, sources(entry)) : ""],
         ["server", server(entry)],
         ["GPUs", gpus(entry)],
         ["run", job(entry)],
@@ -301,13 +301,13 @@
     );
   };
 
-  let told = null; // the cell whose story is open
+  let reported = null; // the cell whose story is open
   const open = (cell, moveFocus) => {
     const model = modelOf(cell);
     const across = model.cells.indexOf(cell);
-    told?.removeAttribute("aria-selected");
-    told = cell;
-    told.setAttribute("aria-selected", "true");
+    reported?.removeAttribute("aria-selected");
+    reported = cell;
+    reported.setAttribute("aria-selected", "true");
     const numbers = (one) => (one.dataset.e ? one.dataset.e.split(" ").map(Number) : []);
     const all = model.cells.flatMap((one, place) =>
       numbers(one).map((number) => ({ entry: data.entries[number], place, kind: one.dataset.k })),
@@ -328,7 +328,7 @@
         open(next.cells[across], true);
       }
     };
-    const tell = (one) => section(one.entry, one.kind, one.place === across);
+    const say = (one) => section(one.entry, one.kind, one.place === across);
     const asked = all.filter((one) => one.place === across);
     const others = all.filter((one) => one.place !== across);
     story.replaceChildren(
@@ -346,7 +346,7 @@
         ["config", config && (config.line ? `${config.path}:${config.line}` : config.path)],
         ["its hash", config?.hash?.slice(0, 16)],
       ]),
-      ...asked.map(tell),
+      ...asked.map(say),
       ...checks
         .filter((check) => check.verdict !== "proven")
         .map((check) =>
@@ -364,7 +364,7 @@
             folded("In full", check.text, true),
           ),
         ),
-      ...others.map(tell),
+      ...others.map(say),
     );
     story.hidden = false;
     story.setAttribute("aria-labelledby", "story-title");
@@ -377,9 +377,9 @@
   };
   const close = () => {
     story.hidden = true;
-    told?.removeAttribute("aria-selected");
-    const back = told;
-    told = null;
+    reported?.removeAttribute("aria-selected");
+    const back = reported;
+    reported = null;
     history.replaceState(null, "", location.pathname + location.search);
     picture?.draw();
     back?.focus();
@@ -470,7 +470,7 @@
           if (real && !isOpen) pen.fill(path);
           pen.stroke(path);
           pen.restore();
-          if (cell === told) {
+          if (cell === reported) {
             pen.strokeStyle = colour("focus");
             pen.lineWidth = 2;
             pen.strokeRect(x - 1, y - 1, size + 1, size + 1);

@@ -29,7 +29,7 @@ class AttachedServer:
         self.spec = spec
         self.endpoint = spec.host.endpoint
         self._access = spec.host.access
-        self._access.header_values()  # now, so that a missing one is told before anything is asked
+        self._access.header_values()  # now, so that a missing one fails before anything is asked
         self._view = self._seen_as("", "")
 
     def __repr__(self) -> str:
@@ -62,15 +62,15 @@ class AttachedServer:
             name, version = (str(metadata.get(key, "")) for key in ("name", "version"))
             if not name or "extensions" not in metadata:
                 raise NotReached(
-                    f"{self.endpoint}: this is no Triton server; it told no name and extensions.",
+                    f"{self.endpoint}: this is no Triton server; it has no name and extensions.",
                     cause="not Triton",
-                    cure="check the address (and the path, behind a proxy)",
+                    fix="check the address (and the path, behind a proxy)",
                 )
             if not api.live(name):
                 raise NotReached(
                     f"{self.endpoint}: the server says that it is not live.",
                     cause="not live",
-                    cure="its log tells what is wrong",
+                    fix="its log says what is wrong",
                 )
         self._view = self._seen_as(name, version)
 
@@ -101,7 +101,7 @@ class AttachedServer:
         return NotReached(
             f"{self.endpoint}: the server does not let us in (sent: {sent}).",
             cause="not allowed",
-            cure="name the environment variable that has the credentials: "
+            fix="name the environment variable that has the credentials: "
             "--triton-header=Authorization=env:TOKEN",
             tried=(self._access.hide(error.what),),
         )
@@ -112,14 +112,14 @@ class AttachedServer:
             return NotReached(
                 f"{self.endpoint}: connected, and no answer within {timeout:g} s.",
                 cause="timeout",
-                cure="the server may be overloaded or stuck; raise --triton-timeout",
+                fix="the server may be overloaded or stuck; raise --triton-timeout",
                 tried=(said,),
             )
         if "with status " in said or "with JSON " in said:
             return NotReached(
                 f"{self.endpoint}: this is no Triton server, or a proxy that does not reach it.",
                 cause="not Triton",
-                cure="check the address (and the path, behind a proxy)",
+                fix="check the address (and the path, behind a proxy)",
                 tried=(said,),
             )
         return not_understood(self.endpoint, self._access, timeout, said)

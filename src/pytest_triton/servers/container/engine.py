@@ -14,7 +14,7 @@ import requests
 from testcontainers.core.config import testcontainers_config
 
 from pytest_triton.errors import PytestTritonError
-from pytest_triton.servers.exit_diagnosis import cause_of_death
+from pytest_triton.servers.exit_diagnosis import cause_of_exit
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -32,8 +32,8 @@ class NoDocker(PytestTritonError):
 class ContainerRefused(PytestTritonError):
     """The container engine did not do what it was asked for. `cause` is a stable name."""
 
-    def __init__(self, what: str, *, cause: str, cure: str) -> None:
-        super().__init__(what, cure=cure)
+    def __init__(self, what: str, *, cause: str, fix: str) -> None:
+        super().__init__(what, fix=fix)
         self.cause = cause
 
 
@@ -44,11 +44,11 @@ def engine_errors() -> Iterator[None]:
         yield
     except docker.errors.DockerException as error:
         said = explanation(error)
-        cause = cause_of_death(1, said)
+        cause = cause_of_exit(1, said)
         raise ContainerRefused(
             f"The container engine refuses: {said}\nCause: {cause.name}: {cause.meaning}.",
             cause=cause.name,
-            cure=cause.cure or "read what it says above",
+            fix=cause.fix or "read what it says above",
         ) from None
     except requests.RequestException as error:  # behind the other: some of those are of this kind
         raise no_docker(error) from None
@@ -60,9 +60,9 @@ def no_docker(error: Exception) -> NoDocker:
     return NoDocker(
         f"No container engine answers: {explanation(error)}",
         tried=["the address in DOCKER_HOST, else Docker's current context, else its own socket"],
-        cure="start Docker (systemctl start docker), or name its daemon in DOCKER_HOST; "
+        fix="start Docker (systemctl start docker), or name its daemon in DOCKER_HOST; "
         f"{slow}"
-        "`python -m pytest_triton doctor` tells more. Without Docker: --triton-server=process",
+        "`python -m pytest_triton doctor` says more. Without Docker: --triton-server=process",
     )
 
 
@@ -80,7 +80,7 @@ def check_context(environ: Mapping[str, str] = os.environ) -> None:
     if found is None:
         raise NoDocker(
             f"DOCKER_CONTEXT names {name!r}, and there is no such context of Docker",
-            cure="correct or unset DOCKER_CONTEXT (docker context ls)",
+            fix="correct or unset DOCKER_CONTEXT (docker context ls)",
         )
 
 
@@ -89,12 +89,12 @@ def bad_config(error: Exception) -> NoDocker:
     return NoDocker(
         f"Docker's own configuration can't be used: {type(error).__name__}: {error}",
         tried=["config.json and contexts in ~/.docker, or in the folder that DOCKER_CONFIG names"],
-        cure="correct it (`docker info` reads the same files)",
+        fix="correct it (`docker info` reads the same files)",
     )
 
 
 def explanation(error: Exception) -> str:
-    """The engine's own words."""
+    """The engine's own text."""
     return str(getattr(error, "explanation", None) or error).strip()
 
 

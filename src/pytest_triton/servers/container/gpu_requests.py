@@ -56,7 +56,7 @@ def check_gpus(hardware: HardwareRequest, log: str, container: Container) -> Non
     if usable and (asked is None or len(usable) == asked):
         return
     devices = _devices(container)
-    why, cure = _why(devices, len(usable), log)
+    why, fix = _why(devices, len(usable), log)
     seen = f"{len(usable) or 'no'} GPU{'s' if len(usable) != 1 else ''}"
     raise GpusMissing(
         f"{hardware.label} asked for, but the server in the container can use {seen}: {why}.",
@@ -65,7 +65,7 @@ def check_gpus(hardware: HardwareRequest, log: str, container: Container) -> Non
             f"devices in the container: {', '.join(devices) or 'none'}",
             "the server's log: 'CUDA memory pool is created on device ...' for each usable GPU",
         ],
-        cure=cure,
+        fix=fix,
     )
 
 

@@ -32,7 +32,7 @@ class Image:
     """An image that the daemon has.
 
     `id` and `digest` look like `sha256:...`; an image that was never in a registry has no digest.
-    `version` is tritonserver's, None if the image doesn't tell. `runs_server`: its entrypoint is
+    `version` is tritonserver's, None if the image doesn't say. `runs_server`: its entrypoint is
     tritonserver itself, so a command holds only arguments.
     """
 
@@ -51,7 +51,7 @@ class Image:
 def get_image(client: docker.DockerClient, name: str, options: ContainerOptions, say: Say) -> Image:
     """The image, fetched if the options say so. Raises ImageUnavailable.
 
-    `say` is told how a fetch goes on, a line at a time.
+    `say` is called with how a fetch goes on, a line at a time.
     """
     from docker.errors import ImageNotFound
 
@@ -64,7 +64,7 @@ def get_image(client: docker.DockerClient, name: str, options: ContainerOptions,
             raise ImageUnavailable(
                 f"The image {name} isn't there, and is not to be fetched.",
                 tried=["the images that the container engine has", "--triton-pull=never"],
-                cure=f"`docker pull {name}`, correct --triton-image, or --triton-pull=missing",
+                fix=f"`docker pull {name}`, correct --triton-image, or --triton-pull=missing",
             ) from None
     _pull(client, name, options.pull_timeout, say)
     return _image(name, client.api.inspect_image(name))
@@ -95,7 +95,7 @@ def _pull(client: docker.DockerClient, name: str, timeout: float, say: Say) -> N
         raise ImageUnavailable(
             f"The image {name} could not be fetched in {timeout:g} s.",
             tried=[f"docker pull {name}"],
-            cure="raise --triton-pull-timeout; what has been fetched is kept, so the next try "
+            fix="raise --triton-pull-timeout; what has been fetched is kept, so the next try "
             f"goes on from there. Or `docker pull {name}` beforehand",
         ) from None
     except _PullFailed as error:
@@ -105,7 +105,7 @@ def _pull(client: docker.DockerClient, name: str, timeout: float, say: Say) -> N
                 "the images that the container engine has",
                 f"docker pull {name}, with the credentials of ~/.docker/config.json",
             ],
-            cure=_cure(name, str(error)),
+            fix=_fix(name, str(error)),
         ) from None
     say(f"fetched {name} in {time.monotonic() - begun:.0f} s")
 
@@ -113,7 +113,7 @@ def _pull(client: docker.DockerClient, name: str, timeout: float, say: Say) -> N
 def _messages(
     client: docker.DockerClient, name: str, deadline: float
 ) -> Iterator[Mapping[str, Any]]:
-    """What the daemon tells of a pull. Raises TimeoutError and _PullFailed.
+    """What the daemon reports of a pull. Raises TimeoutError and _PullFailed.
 
     docker-py waits for the next message without end, so that is left to a thread.
     """
@@ -121,21 +121,21 @@ def _messages(
     from docker.errors import DockerException
     from docker.utils import parse_repository_tag
 
-    told: queue.Queue[Mapping[str, Any] | None] = queue.Queue()
+    reported: queue.Queue[Mapping[str, Any] | None] = queue.Queue()
 
     def pull() -> None:
         repository, tag = parse_repository_tag(name)
         try:
             for message in client.api.pull(repository, tag or "latest", stream=True, decode=True):
-                told.put(message)
+                reported.put(message)
         except (DockerException, requests.RequestException, OSError) as error:
-            told.put({"error": str(getattr(error, "explanation", None) or error)})
-        told.put(None)
+            reported.put({"error": str(getattr(error, "explanation", None) or error)})
+        reported.put(None)
 
     threading.Thread(target=pull, name=f"pull of {name}", daemon=True).start()
     while True:
         try:
-            message = told.get(timeout=max(0.0, deadline - time.monotonic()))
+            message = reported.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:
             raise TimeoutError from None
         if message is None:
@@ -146,11 +146,11 @@ def _messages(
 
 
 class _PullFailed(Exception):
-    """The daemon's own words on what went wrong with a pull."""
+    """The daemon's own text on what went wrong with a pull."""
 
 
 def _follow(messages: Iterable[Mapping[str, Any]], begun: float, say: Say) -> None:
-    """Read what the daemon tells of a pull, and say now and then how far it is."""
+    """Read what the daemon reports of a pull, and say now and then how far it is."""
     layers: dict[str, tuple[int, int]] = {}  # id -> bytes fetched, bytes in all
     said = begun
     for message in messages:
@@ -168,7 +168,7 @@ def _follow(messages: Iterable[Mapping[str, Any]], begun: float, say: Say) -> No
             say(f"fetched {done / 1e6:.0f} of {total / 1e6:.0f} MB, {now - begun:.0f} s")
 
 
-def _cure(name: str, what: str) -> str:
+def _fix(name: str, what: str) -> str:
     small = "or run tests without an image: python -m pytest_triton install"
     lower = what.lower()
     if "no space left" in lower:

@@ -1,4 +1,4 @@
-"""Whose container it is: labels, and the removal of those whose owner has died.
+"""Whose container it is: labels, and the removal of those whose owner has ended.
 
 Every container of ours names its owner: the machine, the process, and when that was started, so
 that another process with the same id is never taken for it. Others' containers are not touched,

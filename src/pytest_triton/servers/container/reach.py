@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_triton.errors import PytestTritonError, tells_all
+from pytest_triton.errors import PytestTritonError, says_all
 from pytest_triton.servers.container.never_shown import (
     KERNEL,
     special_kind,
@@ -27,7 +27,7 @@ from pytest_triton.servers.container.never_shown import (
 )
 from pytest_triton.text.paths import without_dots
 
-__tracebackhide__ = tells_all
+__tracebackhide__ = says_all
 
 _MOST_MOUNTS = 100
 _MOST_STEPS = 1000  # of one link; the kernel stops after 40 links
@@ -283,7 +283,7 @@ def _check_named(path: Path) -> None:
     if path in _TAKEN:
         raise InTheWay(
             f"{path} can't be shown in a container: the container needs its own {path}",
-            cure="move the model repository into a folder of its own",
+            fix="move the model repository into a folder of its own",
         )
     real = Path(os.path.realpath(path))
     reason = why_never(path) or why_never(real)
@@ -291,7 +291,7 @@ def _check_named(path: Path) -> None:
         raise NeverShown(
             f"{path} is never shown to a container: it is {reason}",
             tried=[f"it leads to {real}"] if real != path else [],
-            cure="copy what the models need into the repository, or into a folder elsewhere, and "
+            fix="copy what the models need into the repository, or into a folder elsewhere, and "
             "name that",
         )
 
@@ -312,7 +312,7 @@ def _links_lead_out(refused: list[_Refused]) -> LinksLeadOut:
     return LinksLeadOut(
         "A container is shown the model repository and what is named besides, nothing else. "
         f"These can't be shown to it ({len(refused)}):\n  " + "\n  ".join(listed),
-        cure="; ".join(_what_helps(refused)),
+        fix="; ".join(_what_helps(refused)),
     )
 
 

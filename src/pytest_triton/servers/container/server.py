@@ -35,7 +35,7 @@ from pytest_triton.arguments.kinds import (
 )
 from pytest_triton.client.endpoints import Endpoints
 from pytest_triton.client.http import HttpApi
-from pytest_triton.errors import tells_all
+from pytest_triton.errors import says_all
 from pytest_triton.options.hosts import ContainerHost
 from pytest_triton.options.server_arguments import check_arguments, check_environment
 from pytest_triton.options.settings import ContainerOptions
@@ -64,12 +64,12 @@ from pytest_triton.servers.container.image import OFFICIAL_IMAGE, Image, Say, ge
 from pytest_triton.servers.container.log_stream import LogStream
 from pytest_triton.servers.container.reach import Shown, shown
 from pytest_triton.servers.container.restrictions import restrictions
-from pytest_triton.servers.exit_diagnosis import cause_of_death, describe_exit
+from pytest_triton.servers.exit_diagnosis import cause_of_exit, describe_exit
 from pytest_triton.servers.loopback import check_loopback
 from pytest_triton.servers.no_simulation import check_container, check_variables
 from pytest_triton.servers.process.guard import Guard
 from pytest_triton.servers.running_server import RunningServer
-from pytest_triton.servers.server_errors import died, not_live, timed_out
+from pytest_triton.servers.server_errors import exited, not_live, timed_out
 from pytest_triton.servers.server_log import ServerLog
 from pytest_triton.servers.spec import ServerSpec
 from pytest_triton.text.paths import without_dots
@@ -82,13 +82,13 @@ if TYPE_CHECKING:
 HTTP, GRPC, METRICS = 8000, 8001, 8002
 BACKENDS = "/opt/tritonserver/backends"  # of official images
 
-__tracebackhide__ = tells_all
+__tracebackhide__ = says_all
 
 _STEP = 0.02  # seconds between two looks at a starting server
 _STATE_STEP = 0.5  # seconds between two looks at its container
-_LAST_WORDS = 5.0  # seconds for the log of a dead container to arrive
+_LAST_LINES = 5.0  # seconds for the log of a dead container to arrive
 _GUARD_LIMIT = 10.0  # seconds for a guard to remove the folder
-_START_LOGGED = 2.0  # seconds for a live server's own words on its start to arrive
+_START_LOGGED = 2.0  # seconds for a live server's own lines on its start to arrive
 _STARTED = "Started HTTPService at"  # written once all models have been loaded
 
 
@@ -102,11 +102,11 @@ class TritonContainer(DockerContainer):
     "none", "all", "2", "0,1", UUIDs, "sim:2". `arguments` are added to tritonserver's command
     line, `environment` to its variables. With `stand_ins`, the names of backends, none of the
     image's is used. `timeout`, in seconds, bounds the start, without the fetching of the image.
-    `options` says how the container is run. `say` is told of what takes long.
+    `options` says how the container is run. `say` is called with what takes long.
 
     testcontainers' own `with_...` methods work; `with_kwargs` adds to what is set here.
     `start` returns when the server answers. It raises NoDocker, ContainerRefused, ImageUnavailable,
-    ServerDied, ServerNotLive, ServerTimeout or GpusMissing, and leaves nothing behind then.
+    ServerExited, ServerNotLive, ServerTimeout or GpusMissing, and leaves nothing behind then.
     Arguments that are set here already raise ArgumentRefused at once.
     """
 
@@ -283,7 +283,7 @@ class TritonContainer(DockerContainer):
             self._guard.forget_at_end()
 
     def check_alive(self) -> None:
-        """Raise ServerDied, with exit code, cause and the log's last lines, if it has ended."""
+        """Raise ServerExited, with exit code, cause and the log's last lines, if it has ended."""
         with engine_errors():
             container = self.get_wrapped_container()
             try:
@@ -294,20 +294,20 @@ class TritonContainer(DockerContainer):
         if state["Status"] in ("created", "running", "paused"):
             return
         if self._stream is not None:
-            self._stream.wait_for_end(_LAST_WORDS)
+            self._stream.wait_for_end(_LAST_LINES)
         code = int(state.get("ExitCode") or 0)
         returncode = 128 - code if code > 128 else code
         how = f"ended with {describe_exit(returncode)}"
         if state["Status"] == "removed":
             how = "is gone: somebody removed the container"
         log = "Out of memory" if state.get("OOMKilled") else self.log.since()
-        raise died(
+        raise exited(
             self.description,
             self.spec,
             how,
-            cause_of_death(returncode, "\n".join((state.get("Error") or "", log))),
+            cause_of_exit(returncode, "\n".join((state.get("Error") or "", log))),
             self.log,
-            cure=f"read the log above; look around in the image: docker run -it {self.image} bash",
+            fix=f"read the log above; look around in the image: docker run -it {self.image} bash",
         )
 
     def begin_stop(self) -> None:
@@ -413,13 +413,13 @@ class TritonContainer(DockerContainer):
         try:
             container.start()
         except docker.errors.APIError as error:
-            raise died(
+            raise exited(
                 self.description,
                 self.spec,
                 f"could not be started: {explanation(error)}",
-                cause_of_death(1, explanation(error)),
+                cause_of_exit(1, explanation(error)),
                 self.log,
-                cure="read what the container engine says above",
+                fix="read what the container engine says above",
             ) from None
         container.reload()
 
@@ -478,7 +478,7 @@ class TritonContainer(DockerContainer):
         variables: Mapping[str, str],
         labels: Mapping[str, str],
     ) -> dict[str, Any]:
-        """All that docker-py's `create` is told, but for the files."""
+        """All arguments of docker-py's `create`, but for the files."""
         client, options = self.get_docker_client(), self._host.options
         settings = restrictions(options, reads_others_files=what.needs_rights)
         settings["tmpfs"] = {**settings.get("tmpfs", {}), **getattr(self, "tmpfs", {})}

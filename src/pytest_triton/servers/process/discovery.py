@@ -55,7 +55,7 @@ class Tritonserver:
 
     `library_dirs` belong into LD_LIBRARY_PATH. `backends` is its own backend directory, if it has
     one. `stubs` are the python backend's processes: the Python version ("3.12") that each was
-    built for, and its path. `version` is None when no file tells it: ask the running server.
+    built for, and its path. `version` is None when no file says it: ask the running server.
     """
 
     binary: Path
@@ -92,7 +92,7 @@ def find_tritonserver(
         if flaw := flaw_of_binary(path):
             raise BadTritonserver(
                 f"{binary} can't be run as tritonserver: it {flaw}.",
-                cure="name the server's own binary with --triton-binary (in Triton's images it "
+                fix="name the server's own binary with --triton-binary (in Triton's images it "
                 "is /opt/tritonserver/bin/tritonserver), or leave the option out to have one "
                 "looked for.",
             )
@@ -100,7 +100,7 @@ def find_tritonserver(
         if wanted is not None and server.version not in (None, wanted):
             raise BadTritonserver(
                 f"{binary} is tritonserver {server.version}, but version {wanted} is wanted too.",
-                cure="give either --triton-binary or --triton-version.",
+                fix="give either --triton-binary or --triton-version.",
             )
         return server
 
@@ -118,11 +118,11 @@ def find_tritonserver(
     raise TritonserverNotFound(
         f"No tritonserver {wanted + ' ' if wanted else ''}was found on this machine.",
         tried=looked_at,
-        cure=_cure(wanted),
+        fix=_fix(wanted),
     )
 
 
-def _cure(wanted: str | None) -> str:
+def _fix(wanted: str | None) -> str:
     others = "or name a binary with --triton-binary=PATH."
     if wanted is None:
         return f"run `python -m pytest_triton install` (55 MB, once), {others}"
@@ -143,7 +143,7 @@ def _server_version(name: str | None) -> str | None:
 
 
 def _candidates(environ: Mapping[str, str], opt: Path) -> Iterator[tuple[Origin, str, Path | None]]:
-    """Where a tritonserver may be: the origin, the place in words, the file (None: not there)."""
+    """Where a tritonserver may be: the origin, the place as text, the file (None: not there)."""
     folders = [one for one in environ.get("PATH", "").split(os.pathsep) if one]
     on_path = [Path(one, "tritonserver") for one in folders]
     there = [one for one in on_path if exists(one)]

@@ -95,7 +95,7 @@ class Guard:
         return self._has_ended and not self._has_removed
 
     def stop(self) -> None:
-        """Tell the server to end, without waiting."""
+        """Ask the server to end, without waiting."""
         self._send("stop")
 
     def run_at_end(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -207,7 +207,7 @@ class _Starter:
             raise NoGuard(
                 f"{sys.executable or 'Python'} could not be started for the process that ends "
                 f"servers: {error.strerror or error}",
-                cure="run pytest with an interpreter that can start itself (sys.executable), on a "
+                fix="run pytest with an interpreter that can start itself (sys.executable), on a "
                 "machine that allows another process",
             ) from error
 

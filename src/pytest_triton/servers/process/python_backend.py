@@ -60,7 +60,7 @@ class Interpreter:
 
     `tag` is the version that a stub must be built for ("3.12"; "3.13t" is the free-threaded one).
     `libpython` is its shared library, None if it has none; `prefix` its environment's folder,
-    `numpy` the version of the numpy that it imports ("?" if that can't be told), None if there
+    `numpy` the version of the numpy that it imports ("?" if that isn't known), None if there
     is none. `path` is its sys.path, without the current folder.
     """
 
@@ -145,7 +145,7 @@ def inspect_interpreter(python: Path | None = None) -> Interpreter:
     if not named:
         raise BadInterpreter(
             "The running Python doesn't know where its executable is.",
-            cure="name the interpreter that python models run on: --triton-python=PYTHON.",
+            fix="name the interpreter that python models run on: --triton-python=PYTHON.",
         )
     if os.sep not in named:
         named = shutil.which(named) or named
@@ -155,7 +155,7 @@ def inspect_interpreter(python: Path | None = None) -> Interpreter:
 
 @functools.cache
 def _ask(path: str) -> Interpreter:
-    cure = "name an existing Python 3 with --triton-python=PYTHON, or leave the option out."
+    fix = "name an existing Python 3 with --triton-python=PYTHON, or leave the option out."
     try:
         done = subprocess.run(
             [path, "-c", _PROBE],
@@ -168,11 +168,11 @@ def _ask(path: str) -> Interpreter:
     except subprocess.TimeoutExpired:
         raise BadInterpreter(
             f"{path} didn't answer within {_PROBE_SECONDS} s when it was asked for its version.",
-            cure=cure,
+            fix=fix,
         ) from None
     except OSError as error:
         raise BadInterpreter(
-            f"{path} can't be run as a Python: {error.strerror}.", cure=cure
+            f"{path} can't be run as a Python: {error.strerror}.", fix=fix
         ) from error
     try:
         answer = json.loads(done.stdout.rstrip().rpartition("\n")[2])
@@ -190,7 +190,7 @@ def _ask(path: str) -> Interpreter:
         raise BadInterpreter(
             f"{path} doesn't behave like a Python 3 (exit code {done.returncode}): {said}",
             tried=[f"{path} -c SCRIPT"],
-            cure=cure,
+            fix=fix,
         ) from None
 
 
@@ -213,7 +213,7 @@ def assemble_python_backend(
         raise NoPythonBackend(
             f"{server} has no python backend.",
             tried=[str(own) if own else f"no backend directory near {server.binary}"],
-            cure="use another server, or stand-in backends: --triton-backends=stand-in.",
+            fix="use another server, or stand-in backends: --triton-backends=stand-in.",
         )
     if python is None and _brings_its_own_python(server, own):
         return PythonBackend(directory=own.parent)
@@ -224,14 +224,14 @@ def assemble_python_backend(
         raise NoSharedLibrary(
             f"{interpreter} has no shared libpython, which Triton's python backend loads.",
             tried=["its library folders, and the name in its sysconfig"],
-            cure=f"install it (Debian and Ubuntu: `apt install libpython{interpreter.tag}`; pyenv: "
+            fix=f"install it (Debian and Ubuntu: `apt install libpython{interpreter.tag}`; pyenv: "
             "`PYTHON_CONFIGURE_OPTS=--enable-shared pyenv install ...`), or name another "
             "interpreter with --triton-python=PYTHON.",
         )
     if interpreter.numpy is None:
         raise NoNumpy(
             f"{interpreter} can't import numpy, which Triton's python backend needs.",
-            cure=f"`{interpreter.executable} -m pip install numpy`, or name another interpreter "
+            fix=f"`{interpreter.executable} -m pip install numpy`, or name another interpreter "
             "with --triton-python=PYTHON.",
         )
 
@@ -317,7 +317,7 @@ def _fitting_stub(server: Tritonserver, interpreter: Interpreter) -> Path:
     raise NoStub(
         f"{server} can't run python models on {interpreter}: "
         f"its python backend has stubs for Python {have} only.",
-        cure=(
+        fix=(
             f"use a release that has one for {interpreter.tag} ({', '.join(fitting)}: "
             "`python -m pytest_triton install RELEASE`, --triton-version=RELEASE), or "
             if fitting

@@ -174,7 +174,7 @@ def find_release(name: str | None = None) -> Release:
             return release
     raise UnknownRelease(
         f"There is no tritonserver release {name!r} to install.",
-        cure="name one of these, by tritonserver or NGC version: "
+        fix="name one of these, by tritonserver or NGC version: "
         + ", ".join(f"{release.version} ({release.ngc})" for release in RELEASES)
         + ". Any other version: name your own binary with --triton-binary=PATH.",
     )
@@ -246,9 +246,9 @@ def install(
         raise CannotWriteCache(
             "There is no home directory to keep a release in: HOME names none, and this machine "
             f"knows no user {os.getuid()}.",
-            cure="name a folder in the environment variable PYTEST_TRITON_CACHE.",
+            fix="name a folder in the environment variable PYTEST_TRITON_CACHE.",
         )
-    with _telling_about_the_cache(folder):
+    with _naming_the_cache(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with _lock(folder, release, say):
             _sweep(folder, release)
@@ -271,7 +271,7 @@ def install(
     if done is None:
         raise CannotWriteCache(
             f"{release} was unpacked to {folder / release.version}, but is not there any more.",
-            cure="look who else cleans that folder, or name another in PYTEST_TRITON_CACHE.",
+            fix="look who else cleans that folder, or name another in PYTEST_TRITON_CACHE.",
         )
     return done
 
@@ -282,7 +282,7 @@ def remove(release: Release, environ: Mapping[str, str] = os.environ) -> bool:
     target = folder / release.version
     if not target.exists():
         return False
-    with _telling_about_the_cache(folder), _lock(folder, release, lambda text: None):
+    with _naming_the_cache(folder), _lock(folder, release, lambda text: None):
         _sweep(folder, release)
         if not target.exists():
             return False
@@ -302,12 +302,12 @@ def check_platform(release: Release) -> None:
     if sys.platform != "linux":
         raise UnsupportedPlatform(
             f"The installable tritonserver releases are for Linux; this is {platform.system()}.",
-            cure=container,
+            fix=container,
         )
     if (machine := platform.machine()) not in ("x86_64", "AMD64"):
         raise UnsupportedPlatform(
             f"The installable tritonserver releases are for x86_64; this machine is {machine}.",
-            cure=container,
+            fix=container,
         )
     needed = "{}.{}".format(*release.glibc)
     here = glibc_version()
@@ -315,14 +315,14 @@ def check_platform(release: Release) -> None:
         raise UnsupportedPlatform(
             f"{release} needs the GNU C library {needed}; this system has another C library "
             "(musl, as on Alpine?).",
-            cure=container,
+            fix=container,
         )
     if here < release.glibc:
         older = [r.version for r in RELEASES if r.glibc <= here]
         raise UnsupportedPlatform(
             f"{release} needs the GNU C library {needed} or newer; this system has "
             + "{}.{}.".format(*here),
-            cure=(f"install {older[0]} instead, or " if older else "")
+            fix=(f"install {older[0]} instead, or " if older else "")
             + "run on a newer system (Ubuntu 22.04, Debian 12, RHEL 10), or "
             + container,
         )
@@ -361,7 +361,7 @@ def download(
         raise CannotDownload(
             f"There is no pip to download {release.wheel} with.",
             tried=tried,
-            cure="install pip into this environment (`python -m ensurepip`, or `uv pip install "
+            fix="install pip into this environment (`python -m ensurepip`, or `uv pip install "
             "pip`), or " + by_hand,
         )
     arguments = [
@@ -383,23 +383,23 @@ def download(
     wheels = sorted(into.glob("*.whl")) if into.is_dir() else []
     if done.returncode != 0 or not wheels:
         lines = [line.strip() for line in (done.stderr or "").splitlines() if line.strip()]
-        words = done.stderr or ""
+        output = done.stderr or ""
         shown = " ".join(["pip", *arguments])
-        if "No space left" in words or "Disk quota" in words:
+        if "No space left" in output or "Disk quota" in output:
             raise CannotWriteCache(
                 f"The disk is full: pip couldn't store {release.wheel} "
                 f"({release.size / 1e6:.0f} MB).",
                 tried=[shown, *lines[-3:]],
-                cure="make room there, or name another folder in PYTEST_TRITON_CACHE "
+                fix="make room there, or name another folder in PYTEST_TRITON_CACHE "
                 "(pip itself uses TMPDIR too).",
             )
-        offline = any(sign in words for sign in _SIGNS_OF_NO_NETWORK)
+        offline = any(sign in output for sign in _SIGNS_OF_NO_NETWORK)
         raise CannotDownload(
             f"pip couldn't reach the package index for {release.wheel}."
             if offline
             else f"pip couldn't download {release.wheel} (exit code {done.returncode}).",
             tried=[*tried, shown, *(f"pip: {line}" for line in lines[-4:])],
-            cure=(
+            fix=(
                 "check the network, the proxy and pip's index (`pip config list`), or "
                 if offline
                 else f"check the network, and that pip's index (`pip config list`) has {PACKAGE} "
@@ -490,7 +490,7 @@ def release_of_wheel(wheel: Path) -> Release:
             return release
     raise WrongWheel(
         f"{wheel} is none of the known {PACKAGE} wheels (sha256 {found}).",
-        cure="download it again; the known ones are "
+        fix="download it again; the known ones are "
         + ", ".join(f"{release.wheel} (sha256 {release.sha256[:8]}...)" for release in RELEASES),
     )
 
@@ -506,7 +506,7 @@ def unpack(release: Release, wheel: Path, into: Path) -> None:
             f"{wheel} is not the {release.wheel} that is expected: its sha256 is {found}, "
             f"not {release.sha256}.",
             tried=[f"{wheel}: {wheel.stat().st_size} bytes; expected {release.size}"],
-            cure="download it again (a proxy or a mirror may have cut or changed it); "
+            fix="download it again (a proxy or a mirror may have cut or changed it); "
             "don't use this file.",
         )
     try:
@@ -523,10 +523,10 @@ def unpack(release: Release, wheel: Path, into: Path) -> None:
                     path.chmod(path.stat().st_mode | 0o111)
     except (zipfile.BadZipFile, EOFError) as error:
         raise WrongWheel(
-            f"{wheel} is not a readable wheel: {error}.", cure="download it again."
+            f"{wheel} is not a readable wheel: {error}.", fix="download it again."
         ) from error
     if not (into / BINARY).is_file():
-        raise WrongWheel(f"{wheel} holds no {BINARY}.", cure="report this: the table is wrong.")
+        raise WrongWheel(f"{wheel} holds no {BINARY}.", fix="report this: the table is wrong.")
 
 
 def _target_name(member: str) -> str | None:
@@ -552,7 +552,7 @@ def _sha256(file: Path) -> str:
     except OSError as error:
         raise WrongWheel(
             f"The wheel {file} can't be read: {error.strerror}.",
-            cure="give --wheel the path of a downloaded nvidia_pytriton-*.whl file.",
+            fix="give --wheel the path of a downloaded nvidia_pytriton-*.whl file.",
         ) from error
     return digest.hexdigest()
 
@@ -572,14 +572,14 @@ def _check_that_it_starts(release: Release, binary: Path) -> None:
         # Its --help ends with 1; a loader that finds no library with 127.
         if done.returncode in (0, 1):
             return
-        words = (done.stdout.strip().splitlines() or ["no output"])[-1]
-        why = f"exit code {done.returncode}: {words}"
+        output = (done.stdout.strip().splitlines() or ["no output"])[-1]
+        why = f"exit code {done.returncode}: {output}"
     except OSError as error:
         why = str(error.strerror)
     raise BrokenRelease(
         f"{release} was unpacked, but its server doesn't start here: {why}",
         tried=[f"{binary} --help"],
-        cure="install the library that is named there with your system's packages "
+        fix="install the library that is named there with your system's packages "
         "(libstdc++6, zlib1g and libgcc-s1 on Debian and Ubuntu)"
         if done is not None
         else "name a folder from which programs may be run (not mounted noexec) in "
@@ -630,7 +630,7 @@ def _lock(folder: Path, release: Release, say: Say) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _telling_about_the_cache(folder: Path) -> Iterator[None]:
+def _naming_the_cache(folder: Path) -> Iterator[None]:
     """Turn the errors of writing there into CannotWriteCache."""
     try:
         yield
@@ -641,6 +641,6 @@ def _telling_about_the_cache(folder: Path) -> Iterator[None]:
             if full
             else f"The cache folder {folder} can't be written: {error.strerror or error}.",
             tried=[f"{error.strerror}: {error.filename}"] if error.filename else [],
-            cure=("make room there, or " if full else "mend that, or ")
+            fix=("make room there, or " if full else "fix that, or ")
             + "name another folder in the environment variable PYTEST_TRITON_CACHE.",
         ) from error

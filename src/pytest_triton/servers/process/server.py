@@ -16,27 +16,27 @@ from pathlib import Path
 
 from pytest_triton.client.endpoints import Endpoints
 from pytest_triton.client.http import HttpApi
-from pytest_triton.errors import tells_all
+from pytest_triton.errors import says_all
 from pytest_triton.options.hosts import ProcessHost
 from pytest_triton.placement.command_line import BadArguments, CommandLine, read_version
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.servers import folders
 from pytest_triton.servers import launch_arguments as command_line
-from pytest_triton.servers.exit_diagnosis import cause_of_death, describe_exit
+from pytest_triton.servers.exit_diagnosis import cause_of_exit, describe_exit
 from pytest_triton.servers.loopback import check_loopback
 from pytest_triton.servers.no_simulation import check_process, check_variables
 from pytest_triton.servers.process.discovery import Tritonserver, find_tritonserver
 from pytest_triton.servers.process.guard import Guard
 from pytest_triton.servers.process.python_backend import assemble_python_backend
 from pytest_triton.servers.running_server import RunningServer
-from pytest_triton.servers.server_errors import ServerDied as ServerDied
+from pytest_triton.servers.server_errors import ServerExited as ServerExited
 from pytest_triton.servers.server_errors import ServerNotLive as ServerNotLive
 from pytest_triton.servers.server_errors import ServerTimeout as ServerTimeout
-from pytest_triton.servers.server_errors import died, not_live, timed_out
+from pytest_triton.servers.server_errors import exited, not_live, timed_out
 from pytest_triton.servers.server_log import ServerLog
 from pytest_triton.servers.spec import ServerSpec
 
-__tracebackhide__ = tells_all
+__tracebackhide__ = says_all
 
 _STEP = 0.01  # seconds between two looks at a starting server
 _GRACE = 10.0  # seconds from SIGTERM to SIGKILL
@@ -114,7 +114,7 @@ class ProcessServer:
         )
 
     def wait_until_live(self) -> None:
-        """Return when the server answers; raise `ServerDied` or `ServerTimeout` otherwise."""
+        """Return when the server answers; raise `ServerExited` or `ServerTimeout` otherwise."""
         deadline = self._launched + self.spec.timeout
         for attempt in range(1, _ATTEMPTS + 1):
             try:
@@ -122,8 +122,8 @@ class ProcessServer:
                 if self.spec.hardware.is_real:
                     check_process(self.pid)
                 return
-            except ServerDied as death:
-                if death.cause != "port taken" or attempt == _ATTEMPTS:
+            except ServerExited as error:
+                if error.cause != "port taken" or attempt == _ATTEMPTS:
                     raise
                 self._launch()
 
@@ -139,37 +139,37 @@ class ProcessServer:
                 time.sleep(_STEP)
 
     def check_alive(self) -> None:
-        """Raise `ServerDied`, with exit code, cause and the log's last lines, if it has ended."""
+        """Raise `ServerExited`, with exit code, cause and the log's last lines, if it has ended."""
         guard = self._guard
         if guard is None or (returncode := guard.poll()) is None:
             return
         if guard.failure:
-            raise ServerDied(
+            raise ServerExited(
                 f"{self.tritonserver.binary} could not be started: {os.strerror(guard.failure)}",
                 cause="not startable",
-                cure="name a tritonserver built for this machine (--triton-binary), or fetch "
+                fix="name a tritonserver built for this machine (--triton-binary), or fetch "
                 "one: python -m pytest_triton install",
             )
         if guard.was_killed:
-            raise died(
+            raise exited(
                 self.description,
                 self.spec,
                 f"has gone: the process that started it (pid {guard.guard_pid}) was killed",
-                cause_of_death(returncode, self.log.since(self._log_start)),
+                cause_of_exit(returncode, self.log.since(self._log_start)),
                 self.log,
-                cure="look what kills processes here: too little memory, or a clean-up of CI",
+                fix="look what kills processes here: too little memory, or a clean-up of CI",
             )
-        raise died(
+        raise exited(
             self.description,
             self.spec,
             f"ended with {describe_exit(returncode)}",
-            cause_of_death(returncode, self.log.since(self._log_start)),
+            cause_of_exit(returncode, self.log.since(self._log_start)),
             self.log,
-            cure="read the log above; run the same binary by hand to see more",
+            fix="read the log above; run the same binary by hand to see more",
         )
 
     def begin_stop(self) -> None:
-        """Tell the server to end, without waiting: `stop` waits.
+        """Ask the server to end, without waiting: `stop` waits.
 
         Models get SIGTERM and time to finish. Stand-ins have nothing to finish, and Triton takes
         a second or more to end properly, so they are killed.

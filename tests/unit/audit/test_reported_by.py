@@ -1,4 +1,4 @@
-"""What the audit leaves to test_config, test_config tells."""
+"""What the audit leaves to test_config, test_config reports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytest_triton.placement.releases import ChosenRelease, read_release
 from pytest_triton.repository import read_repository
 from support.audit_examples import write_files
 
-TOLD = [rule for rule in RULES if rule.reported_by == "test_config"]
+REPORTED = [rule for rule in RULES if rule.reported_by == "test_config"]
 
 
 def refused(root: Path, example: Example) -> set[str]:
@@ -25,12 +25,12 @@ def refused(root: Path, example: Example) -> set[str]:
     )
     names = {model.name for model in checked.repository.models if model.refusal is not None}
     for name in checked.declared:
-        if checked.refused_everywhere(name) is not None or name in checked.held_back:
+        if checked.refused_everywhere(name) is not None or name in checked.excluded:
             names.add(name)
     return names
 
 
-@pytest.mark.parametrize("rule", TOLD, ids=lambda rule: rule.id)
+@pytest.mark.parametrize("rule", REPORTED, ids=lambda rule: rule.id)
 def test_what_the_audit_leaves_to_test_config(rule: Rule, tmp_path: Path) -> None:
     assert refused(tmp_path / "failing", rule.failing)
-    assert not refused(tmp_path / "mended", rule.mended)
+    assert not refused(tmp_path / "fixed", rule.fixed)

@@ -1,4 +1,4 @@
-"""Skips for want of hardware, and jobs that promised to have it.
+"""Skips for want of hardware, and jobs that require it.
 
 There is no real GPU here. Where a job is to have one, a simulation is preloaded that the plugin
 doesn't know, so that the server takes its GPUs for real ones, and the plugin with it.
@@ -45,7 +45,7 @@ def gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "control"
 
 
-def test_without_a_promise_the_test_is_skipped_with_a_reason(project: pytest.Pytester) -> None:
+def test_without_a_requirement_the_test_is_skipped_with_a_reason(project: pytest.Pytester) -> None:
     result = project.runpytest_subprocess("test_own.py", "-rs")
     result.assert_outcomes(passed=1, skipped=1)
     result.stdout.fnmatch_lines(
@@ -53,17 +53,17 @@ def test_without_a_promise_the_test_is_skipped_with_a_reason(project: pytest.Pyt
     )
 
 
-def test_a_promise_that_nothing_can_keep(project: pytest.Pytester) -> None:
+def test_requirement_that_nothing_can_keep(project: pytest.Pytester) -> None:
     result = project.runpytest_subprocess("test_own.py", "--triton-require=gpus=2")
     assert result.ret == 1
     result.stdout.fnmatch_lines(
-        ["*this job promised 2 real GPUs (--triton-require=gpus=2), and this run has *"]
+        ["*this job requires 2 real GPUs (--triton-require=gpus=2), and this run has *"]
     )
     result.stdout.no_fnmatch_line("*passed*")
 
 
 @pytest.mark.usefixtures("gpus")
-def test_a_promise_that_is_kept(project: pytest.Pytester) -> None:
+def test_requirement_that_is_kept(project: pytest.Pytester) -> None:
     arguments = ["--triton-require=gpus=2", "--triton-gpus=2"]
     result = project.runpytest_subprocess("test_own.py", *arguments)
     result.assert_outcomes(passed=2)
@@ -73,12 +73,12 @@ def test_a_promise_that_is_kept(project: pytest.Pytester) -> None:
     assert result.ret == 0
 
 
-def test_fewer_gpus_than_promised(project: pytest.Pytester, gpus: Path) -> None:
+def test_fewer_gpus_than_required(project: pytest.Pytester, gpus: Path) -> None:
     write_control(gpus, SimulatedGpus(1))
     arguments = ["--triton-require=gpus=2", "--triton-gpus=2"]
     result = project.runpytest_subprocess("test_own.py", *arguments)
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["*promised 2 real GPUs*2 GPUs asked for, but * can use 1 GPU.*"])
+    result.stdout.fnmatch_lines(["*requires 2 real GPUs*2 GPUs asked for, but * can use 1 GPU.*"])
 
 
 @pytest.mark.usefixtures("gpus")
@@ -87,7 +87,7 @@ def test_no_test_that_uses_them_is_a_failure(project: pytest.Pytester) -> None:
     result = project.runpytest_subprocess("test_own.py", *arguments)
     result.assert_outcomes(passed=1, deselected=1)
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["*promised 2 real GPUs*no test ran on a real GPU*"])
+    result.stdout.fnmatch_lines(["*requires 2 real GPUs*no test ran on a real GPU*"])
 
 
 def test_gpus_that_are_lost_on_the_way(project: pytest.Pytester, gpus: Path) -> None:
@@ -104,23 +104,23 @@ def test_z_loses_them():
     result = project.runpytest_subprocess("test_own.py", *arguments)
     result.assert_outcomes(passed=3)
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["*promised 2 real GPUs*at the end of the run*"])
+    result.stdout.fnmatch_lines(["*requires 2 real GPUs*at the end of the run*"])
 
 
 @pytest.mark.parametrize(
-    ("promise", "words"),
+    ("requirement", "message"),
     [
-        ("container", "*promised a container*this run's servers are at: process*"),
-        ("real-backends", "*promised real backends*this run has stand-in backends*"),
+        ("container", "*requires a container*this run's servers are at: process*"),
+        ("real-backends", "*requires real backends*this run has stand-in backends*"),
     ],
 )
-def test_other_promises(project: pytest.Pytester, promise: str, words: str) -> None:
-    result = project.runpytest_subprocess("test_own.py", f"--triton-require={promise}")
+def test_other_requirements(project: pytest.Pytester, requirement: str, message: str) -> None:
+    result = project.runpytest_subprocess("test_own.py", f"--triton-require={requirement}")
     assert result.ret == 1
-    result.stdout.fnmatch_lines([words])
+    result.stdout.fnmatch_lines([message])
 
 
-def test_what_can_be_promised_is_told(project: pytest.Pytester) -> None:
+def test_what_can_be_required_is_listed(project: pytest.Pytester) -> None:
     result = project.runpytest_subprocess("test_own.py", "--triton-require=gpu")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*--triton-require=gpu*expected gpus, gpus=2*"])
