@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     )
     from pytest_triton.testing.gpu_faults import GpuLoss
     from pytest_triton.testing.repository_builder import RepositoryBuilder
-    from pytest_triton.testing.server import ModelNotPlaced, ModelRefused, TritonServer
+    from pytest_triton.testing.server import TritonServer
+    from pytest_triton.testing.server_errors import ModelNotPlaced, ModelRefused
 
 _HOMES = {
     "testing.assertions": (
@@ -54,7 +55,8 @@ _HOMES = {
     "inference.golden": ("compare_with_golden",),
     "inference.infer": ("Inference",),
     "testing.repository_builder": ("RepositoryBuilder",),
-    "testing.server": ("ModelNotPlaced", "ModelRefused", "TritonServer"),
+    "testing.server": ("TritonServer",),
+    "testing.server_errors": ("ModelNotPlaced", "ModelRefused"),
     "errors": ("OptionError", "PytestTritonError"),
     "placement.compare": ("Observed", "Verdict", "compare"),
     "placement.declared": ("Declared",),

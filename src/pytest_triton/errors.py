@@ -20,10 +20,10 @@ from pytest_triton.text.shown_text import shown
 if TYPE_CHECKING:
     import pytest
 
+    from pytest_triton.client.metrics import NoMetrics as NoMetrics
     from pytest_triton.client.native import NoSuchEndpoint as NoSuchEndpoint
     from pytest_triton.client.tls import BadCredentials as BadCredentials
     from pytest_triton.evidence.metrics import MetricsUnreadable as MetricsUnreadable
-    from pytest_triton.evidence.metrics import NoMetrics as NoMetrics
     from pytest_triton.inference.arrays import NumpyMissing as NumpyMissing
     from pytest_triton.inference.arrays import WrongData as WrongData
     from pytest_triton.inference.data_files import DataBroken as DataBroken
@@ -46,17 +46,18 @@ if TYPE_CHECKING:
     from pytest_triton.servers.server_errors import ServerExited as ServerExited
     from pytest_triton.servers.server_errors import ServerNotLive as ServerNotLive
     from pytest_triton.servers.server_errors import ServerTimeout as ServerTimeout
-    from pytest_triton.testing.server import ModelNotPlaced as ModelNotPlaced
-    from pytest_triton.testing.server import ModelRefused as ModelRefused
-    from pytest_triton.testing.server import NotExplicit as NotExplicit
-    from pytest_triton.testing.server import ServerNotYours as ServerNotYours
-    from pytest_triton.testing.server import UnknownModel as UnknownModel
+    from pytest_triton.testing.server_errors import ModelNotPlaced as ModelNotPlaced
+    from pytest_triton.testing.server_errors import ModelRefused as ModelRefused
+    from pytest_triton.testing.server_errors import NotExplicit as NotExplicit
+    from pytest_triton.testing.server_errors import ServerNotYours as ServerNotYours
+    from pytest_triton.testing.server_errors import UnknownModel as UnknownModel
 
 _HOMES = {
+    "client.metrics": ("NoMetrics",),
     "client.native": ("NoSuchEndpoint",),
     "client.tls": ("BadCredentials",),
     "servers.gpus_in_log": ("GpusMissing",),
-    "evidence.metrics": ("MetricsUnreadable", "NoMetrics"),
+    "evidence.metrics": ("MetricsUnreadable",),
     "inference.arrays": ("NumpyMissing", "WrongData"),
     "inference.data_files": ("DataBroken",),
     "inference.errors": ("InferenceFailed",),
@@ -75,7 +76,7 @@ _HOMES = {
     "servers.container.image": ("ImageUnavailable",),
     "servers.container.reach": ("LinksLeadOut",),
     "servers.server_errors": ("ServerExited", "ServerNotLive", "ServerTimeout"),
-    "testing.server": (
+    "testing.server_errors": (
         "ModelNotPlaced",
         "ModelRefused",
         "NotExplicit",

@@ -12,21 +12,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_triton.client.address import Endpoint
+from pytest_triton.client.endpoints import Endpoints
+from pytest_triton.client.metrics import NoMetrics, read_metrics
+from pytest_triton.client.tls import OPEN
 from pytest_triton.evidence.metrics import (
     MetricsUnreadable,
-    NoMetrics,
     Ran,
     Sample,
     devices_that_ran,
     gpu_ids,
     inference_counts,
     labelled_gpus,
-    read_metrics,
     samples,
     what_is_wrong,
 )
 from pytest_triton.inference.infer import infer
-from pytest_triton.options.hosts import AttachedHost, ContainerHost, ProcessHost
+from pytest_triton.options.hosts import ContainerHost, ProcessHost
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.placement.instances import NOTHING, Placement, cpu, gpu, on_model
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
@@ -315,10 +317,10 @@ def serving(repository: Path, gpus: str, version: str | None = None) -> Iterator
 def look_after(server: ProcessServer, model: str, before: str, requests: int) -> Ran:
     """What rose once Triton has counted them all; it answers before it counts."""
     for _ in range(requests):
-        infer(server.grpc, model)
+        infer(server.view.endpoints, model)
     deadline = time.monotonic() + 60
     while True:
-        ran = devices_that_ran(before, read_metrics(server.view), model)
+        ran = devices_that_ran(before, read_metrics(server.view.endpoints), model)
         if ran.total >= requests or time.monotonic() > deadline:
             return ran
         time.sleep(0.01)
@@ -341,17 +343,19 @@ def test_what_servers_count(repository: RepositoryBuilder, release: str) -> None
     for name, groups in names.items():
         repository.add(name, groups)
     with serving(repository.path, "sim:3", release) as server:
-        before = read_metrics(server.view)
+        before = read_metrics(server.view.endpoints)
         assert labelled_gpus(before) == {simulated(0), simulated(1), simulated(2)}
         assert look_after(server, "two", before, 4) == Ran("two", {}, 4)
         client = InferenceServerClient(server.grpc)
         for name in names:
             client.unload_model(name)
-            while client.is_model_ready(name) or inference_counts(read_metrics(server.view), name):
+            while client.is_model_ready(name) or inference_counts(
+                read_metrics(server.view.endpoints), name
+            ):
                 time.sleep(0.01)
             client.load_model(name)
         client.close()
-        before = read_metrics(server.view)
+        before = read_metrics(server.view.endpoints)
         found = {name: look_after(server, name, before, 12) for name in names}
         ids = gpu_ids(server.spec, labelled_gpus(before))
     assert {name: ran.total for name, ran in found.items()} == dict.fromkeys(names, 12)
@@ -374,18 +378,19 @@ def test_release_without_metrics(repository: RepositoryBuilder) -> None:
         serving(repository.path, "none", "2.33.0") as server,
         pytest.raises(NoMetrics, match="take a newer release"),
     ):
-        read_metrics(server.view)
+        read_metrics(server.view.endpoints)
 
 
 @pytest.mark.server
 def test_servers_without_known_metrics(repository: RepositoryBuilder) -> None:
     with serving(repository.path, "none") as server:
         view = server.view
-        assert labelled_gpus(read_metrics(view)) == frozenset()
-        attached = replace(view.spec, host=AttachedHost.at("grpc://127.0.0.1:8001"))
+        assert labelled_gpus(read_metrics(view.endpoints)) == frozenset()
+        known = view.endpoints
+        attached = Endpoints.at(Endpoint.parse("grpc://127.0.0.1:8001"), OPEN, "it")
         with pytest.raises(NoMetrics, match="isn't known"):
-            read_metrics(replace(view, spec=attached))
+            read_metrics(attached)
         with pytest.raises(NoMetrics, match="has no metrics"):
-            read_metrics(replace(view, endpoints=replace(view.endpoints, metrics="")))
+            read_metrics(replace(known, metrics=""))
         with pytest.raises(NoMetrics, match="with 4"):
-            read_metrics(replace(view, endpoints=replace(view.endpoints, metrics=view.http)))
+            read_metrics(replace(known, metrics=known.http))

@@ -158,7 +158,7 @@ def test_grpc_with_tls(tls_deployment: ProcessServer, certificates: Certificates
     with open_api(Endpoints.at(server.endpoint, access, "it")) as api:
         assert {entry["name"] for entry in api.index()} >= {"pinned", "cpu"}
     with grpc_client(server.endpoint.address, access) as client:
-        assert infer("", "cpu", client=client)["Y"].shape == (1, 4)
+        assert infer(Endpoints("it"), "cpu", client=client)["Y"].shape == (1, 4)
 
 
 def test_grpc_with_a_client_certificate(
@@ -195,7 +195,7 @@ def test_grpc_with_a_header(deployment: ProcessServer, monkeypatch: pytest.Monke
     with grpc_gate(deployment.grpc, TOKEN) as gate:
         attached(f"grpc://localhost:{gate}", access)
         with grpc_client(f"localhost:{gate}", None, access.header_values()) as client:
-            assert infer("", "cpu", client=client)["Y"].shape == (1, 4)
+            assert infer(Endpoints("it"), "cpu", client=client)["Y"].shape == (1, 4)
 
 
 def view_of(url: str, access: Access) -> RunningServer:
@@ -212,7 +212,7 @@ def test_clients_are_connected_with_all_that_is_wanted(
     full = Access(certificates.ca, certificates.client, certificates.client_key, HEADERS)
     view = view_of(f"grpcs://localhost:{port(mutual_deployment.grpc)}", full)
     with connect_grpc(view.endpoints) as client:
-        assert infer("", "cpu", client=client)["Y"].shape == (1, 4)
+        assert infer(Endpoints("it"), "cpu", client=client)["Y"].shape == (1, 4)
     with pytest.raises(NoSuchEndpoint, match="HTTP endpoint"):
         connect_http(view.endpoints)
     with connect_grpc(deployment.view.endpoints) as client:
@@ -242,7 +242,7 @@ def test_http_client_is_connected_with_all_that_is_wanted(
         with pytest.raises(NoSuchEndpoint, match="gRPC endpoint"):
             connect_grpc(view.endpoints)
     with connect_http(deployment.view.endpoints) as client:
-        assert infer("", "cpu", protocol="http", client=client)["Y"].shape == (1, 4)
+        assert infer(Endpoints("it"), "cpu", protocol="http", client=client)["Y"].shape == (1, 4)
 
 
 # ---- what doesn't, and why ---------------------------------------------------------------------

@@ -19,13 +19,15 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from pytest_triton.client.inference import Protocol
+from pytest_triton.client.endpoints import Endpoints
+from pytest_triton.client.inference import Client, Protocol
+from pytest_triton.inference.arrays import randoms
 from pytest_triton.inference.errors import InferenceFailed
 from pytest_triton.inference.golden import GoldenMismatch, compare_with_golden
 from pytest_triton.inference.infer import (
+    Asked,
     Inference,
     UnhealthyAfterInference,
-    check_healthy,
     infer,
     read_signature,
 )
@@ -195,8 +197,8 @@ def behaving(repository: RepositoryBuilder, library: Path) -> Iterator[Server]:
 def test_every_kind_of_model_answers(
     answering: RunningServer, model: str, kind: str, protocol: Protocol
 ) -> None:
-    signature = read_signature(address(answering, protocol), model, protocol=protocol)
-    result = infer(address(answering, protocol), model, kind, protocol=protocol)
+    signature = read_signature(answering.endpoints, model, protocol=protocol)
+    result = infer(answering.endpoints, model, kind, protocol=protocol)
     assert list(result) == [output.name for output in signature.outputs]
     assert result.version == "1"
     for tensor in signature.outputs:
@@ -212,7 +214,7 @@ def test_all_types_arrive_as_they_were_sent(
 ) -> None:
     for model, batch in (("echo", 1), ("echo_batches", 3)):
         result = infer(
-            address(behaving.view, protocol),
+            behaving.view.endpoints,
             model,
             kind,
             protocol=protocol,
@@ -235,20 +237,20 @@ def test_given_arrays_and_lists_arrive_as_they_were_sent(
     given["BF16"] = np.array([[1.5], [-2.0]], np.float32)
     given["FP64"] = np.array([[1e300], [np.nan]])
     given["BOOL"] = np.array([[True], [False]])
-    result = infer(address(behaving.view, protocol), "echo", given, protocol=protocol)
+    result = infer(behaving.view.endpoints, "echo", given, protocol=protocol)
     assert result["STRING"].tolist() == [["héllo".encode()], [b"b"]]
     assert result["BF16"].astype(np.float32).tolist() == [[1.5], [-2.0]]
     np.testing.assert_array_equal(result["FP64"], given["FP64"])
     assert result["BOOL"].tolist() == [[True], [False]]
     assert result["UINT64"].dtype == np.uint64
     given["STRING"] = np.array([[b"\0\xff"], [b""]], dtype=object)
-    result = infer(address(behaving.view, protocol), "echo", given, protocol=protocol)
+    result = infer(behaving.view.endpoints, "echo", given, protocol=protocol)
     assert result["STRING"].tolist() == [[b"\0\xff"], [b""]]
 
 
 def test_random_inputs_are_reproducible_and_the_seed_is_reported(behaving: Server) -> None:
     def asked(seed: int) -> Inference:
-        return infer(behaving.view.grpc, "echo", seed=seed)
+        return infer(behaving.view.endpoints, "echo", seed=seed)
 
     first, second, other = asked(3), asked(3), asked(4)
     assert all((first[name] == second[name]).all() for name in TYPES)
@@ -258,21 +260,21 @@ def test_random_inputs_are_reproducible_and_the_seed_is_reported(behaving: Serve
 
 def test_optional_inputs_can_be_left_out(answering: RunningServer) -> None:
     shapes = {"x": (2,), "w": (4,)}
-    assert infer(answering.grpc, "optional", shapes=shapes)["y"].shape == (2,)
-    without = infer(answering.grpc, "optional", shapes=shapes, optional=False)
+    assert infer(answering.endpoints, "optional", shapes=shapes)["y"].shape == (2,)
+    without = infer(answering.endpoints, "optional", shapes=shapes, optional=False)
     assert list(without.inputs) == ["w"]
     assert without["y"].shape == (4,)
 
 
 def test_only_the_outputs_that_are_asked_for(answering: RunningServer) -> None:
-    assert list(infer(answering.grpc, "types", outputs=["FP32", "INT8"])) == ["INT8", "FP32"]
+    assert list(infer(answering.endpoints, "types", outputs=["FP32", "INT8"])) == ["INT8", "FP32"]
 
 
 def test_test_data_of_the_model(behaving: Server, tmp_path: Path) -> None:
-    for name, sent in infer(behaving.view.grpc, "echo").inputs.items():
+    for name, sent in infer(behaving.view.endpoints, "echo").inputs.items():
         kind = {"STRING": "S3", "BF16": "f4"}.get(name, sent.dtype)
         np.save(tmp_path / f"{name}.npy", np.ones((2, 1)).astype(kind))
-    result = infer(behaving.view.grpc, "echo_batches", tmp_path)
+    result = infer(behaving.view.endpoints, "echo_batches", tmp_path)
     assert result["STRING"].tolist() == [[[b"1.0"], [b"1.0"]]]
     assert result["FP32"].tolist() == [[[1.0], [1.0]]]
     assert "test data" in repr(result)
@@ -287,7 +289,7 @@ def test_sequence_of_several_requests(
     answering: RunningServer, model: str, protocol: Protocol
 ) -> None:
     of = 4711 if model == "sequence" else "mine"
-    at = address(answering, protocol)
+    at = answering.endpoints
     for start, end in [(True, False), (False, False), (False, True)]:
         infer(at, model, protocol=protocol, sequence_id=of, sequence_start=start, sequence_end=end)
     with pytest.raises(InferenceFailed) as caught:
@@ -298,7 +300,7 @@ def test_sequence_of_several_requests(
 
 @both_protocols
 def test_model_that_wants_texts_for_ids_is_given_one(behaving: Server, protocol: Protocol) -> None:
-    at = address(behaving.view, protocol)
+    at = behaving.view.endpoints
     raw = [infer(at, "echo_raw_sequence", protocol=protocol)["ID"].tobytes() for _ in range(2)]
     ids = [one[4 : 4 + int.from_bytes(one[:4], "little")] for one in raw]  # as BYTES are encoded
     assert all(one.startswith(b"pytest-triton-") for one in ids)
@@ -306,23 +308,23 @@ def test_model_that_wants_texts_for_ids_is_given_one(behaving: Server, protocol:
 
 
 def test_decoupled_models_stream(answering: RunningServer, behaving: Server) -> None:
-    assert len(infer(answering.grpc, "decoupled").responses) == 1
-    assert len(infer(answering.grpc, "decoupled_ensemble").responses) == 1
-    result = infer(behaving.view.grpc, "many")
+    assert len(infer(answering.endpoints, "decoupled").responses) == 1
+    assert len(infer(answering.endpoints, "decoupled_ensemble").responses) == 1
+    result = infer(behaving.view.endpoints, "many")
     assert [response["Y"].tolist() for response in result.responses] == [[0], [1], [2]]
     assert len(result.raw) == 3
     with pytest.raises(Exception, match=r"gave 3 responses.*\n.*\.responses"):
         result["Y"]
-    assert infer(behaving.view.grpc, "none").responses == ()
+    assert infer(behaving.view.endpoints, "none").responses == ()
     with pytest.raises(InferenceFailed, match=r"out of words.*after 2 responses") as caught:
-        infer(behaving.view.grpc, "many_failing")
+        infer(behaving.view.endpoints, "many_failing")
     assert caught.value.reason == "other"
 
 
 @NEEDS_HTTP_CLIENT
 def test_decoupled_models_over_http_are_sent_to_grpc(answering: RunningServer) -> None:
     with pytest.raises(InferenceFailed, match="protocol='grpc'") as caught:
-        infer(answering.http, "decoupled", protocol="http")
+        infer(answering.endpoints, "decoupled", protocol="http")
     assert caught.value.reason == "streaming"
 
 
@@ -353,7 +355,7 @@ def test_refusals_are_explained(
     answering: RunningServer, protocol: Protocol, reason: str, model: str, asked: dict[str, Any]
 ) -> None:
     with pytest.raises(InferenceFailed) as caught:
-        infer(address(answering, protocol), model, protocol=protocol, **asked)
+        infer(answering.endpoints, model, protocol=protocol, **asked)
     reported = str(caught.value)
     assert caught.value.reason == reason, reported
     assert caught.value.text in reported
@@ -372,7 +374,7 @@ def test_refusals_are_explained(
 @both_protocols
 def test_output_that_cannot_be_read(behaving: Server, protocol: Protocol) -> None:
     with pytest.raises(InferenceFailed, match=r"output 'ID' can't be read") as caught:
-        infer(address(behaving.view, protocol), "echo_broken_text", protocol=protocol)
+        infer(behaving.view.endpoints, "echo_broken_text", protocol=protocol)
     assert caught.value.reason == "other"
 
 
@@ -386,10 +388,10 @@ def test_every_release_answers_and_refuses_in_known_texts(
     )
     try:
         for model in ANSWERING.keys() - {"refused"}:
-            assert infer(server.view.grpc, model).responses
+            assert infer(server.view.endpoints, model).responses
         for reason, model, asked in REFUSED.values():
             with pytest.raises(InferenceFailed) as caught:
-                infer(server.view.grpc, model, **asked)
+                infer(server.view.endpoints, model, **asked)
             assert caught.value.reason == reason, caught.value.text
     finally:
         server.stop()
@@ -398,76 +400,81 @@ def test_every_release_answers_and_refuses_in_known_texts(
 def test_inference_that_takes_too_long(behaving: Server) -> None:
     for model in ("hang", "hang_once"):
         with pytest.raises(InferenceFailed, match=r"within 0.3 s") as caught:
-            infer(behaving.view.grpc, model, timeout=0.3)
+            infer(behaving.view.endpoints, model, timeout=0.3)
         assert caught.value.reason == "timeout"
 
 
 @NEEDS_HTTP_CLIENT
 def test_inference_that_takes_too_long_over_http(behaving: Server) -> None:
     with pytest.raises(InferenceFailed, match=r"within 0.3 s") as caught:
-        infer(behaving.view.http, "hang_once", timeout=0.3, protocol="http")
+        infer(behaving.view.endpoints, "hang_once", timeout=0.3, protocol="http")
     assert caught.value.reason == "timeout"
 
 
 @pytest.mark.parametrize("model", ["crash", "crash_stream"])
 def test_inference_that_kills_the_server_shows_exit_and_log(behaving: Server, model: str) -> None:
     with pytest.raises(ServerExited, match=r"SIGABRT(.|\n)*Started GRPCInferenceService"):
-        infer(behaving.view.grpc, model, check_alive=behaving.check_alive)
+        infer(behaving.view.endpoints, model, check_alive=behaving.check_alive)
     with pytest.raises(InferenceFailed) as caught:
-        infer(behaving.view.grpc, model)
+        infer(behaving.view.endpoints, model)
     assert caught.value.reason == "gone"
 
 
 @NEEDS_HTTP_CLIENT
 def test_inference_that_kills_the_server_over_http(behaving: Server) -> None:
     with pytest.raises(ServerExited, match="SIGABRT"):
-        infer(behaving.view.http, "crash", protocol="http", check_alive=behaving.check_alive)
+        infer(behaving.view.endpoints, "crash", protocol="http", check_alive=behaving.check_alive)
     with pytest.raises(InferenceFailed) as caught:
-        infer(behaving.view.http, "crash", protocol="http")
+        infer(behaving.view.endpoints, "crash", protocol="http")
     assert caught.value.reason == "gone"
+
+
+def check_health(server: Endpoints, model: str, protocol: Protocol) -> None:
+    with Client(server, protocol, timeout=10) as client:
+        Asked(client, model, "", None).check_health()
 
 
 @both_protocols
 def test_health_after_an_inference(
     answering: RunningServer, behaving: Server, protocol: Protocol
 ) -> None:
-    check_healthy(address(answering, protocol), "two", protocol=protocol)
+    check_health(answering.endpoints, "two", protocol)
     with pytest.raises(
         UnhealthyAfterInference, match=r"refused is not ready: UNAVAILABLE: .*gpu id 7"
     ):
-        check_healthy(address(answering, protocol), "refused", protocol=protocol)
+        check_health(answering.endpoints, "refused", protocol)
     behaving.stop()
     with pytest.raises(UnhealthyAfterInference, match="server is not live"):
-        check_healthy(address(behaving.view, protocol), "echo", protocol=protocol)
+        check_health(behaving.view.endpoints, "echo", protocol)
 
 
 def test_client_of_the_callers_is_used_and_left_open(answering: RunningServer) -> None:
     from tritonclient.grpc import InferenceServerClient
 
     with InferenceServerClient(answering.grpc) as client:
-        signature = read_signature("", "two", client=client)
+        signature = read_signature(Endpoints("it"), "two", client=client)
         for _ in range(2):
-            infer("", "two", client=client, signature=signature)
+            infer(Endpoints("it"), "two", client=client, signature=signature)
         assert client.is_server_live()
 
 
 def test_golden_files_of_an_answer(behaving: Server, tmp_path: Path) -> None:
-    answer = infer(behaving.view.grpc, "echo", seed=1)
+    answer = infer(behaving.view.endpoints, "echo", seed=1)
     compare_with_golden(answer, tmp_path, update=True)
-    compare_with_golden(infer(behaving.view.grpc, "echo", seed=1), tmp_path)
+    compare_with_golden(infer(behaving.view.endpoints, "echo", seed=1), tmp_path)
     with pytest.raises(GoldenMismatch, match="Not equal to tolerance"):
-        compare_with_golden(infer(behaving.view.grpc, "echo", seed=2), tmp_path)
+        compare_with_golden(infer(behaving.view.endpoints, "echo", seed=2), tmp_path)
 
 
 def test_async_clients_need_nothing_of_ours(answering: RunningServer) -> None:
     from tritonclient.grpc import InferInput
     from tritonclient.grpc.aio import InferenceServerClient
 
-    from pytest_triton.inference.infer import make_inputs
+    signature = read_signature(answering.endpoints, "two")
 
     async def ask() -> list[int]:
         async with InferenceServerClient(answering.grpc) as client:
-            arrays = make_inputs(read_signature(answering.grpc, "two"))
+            arrays = randoms(signature, signature.request_shapes(1, None), seed=0)
             sent = [
                 InferInput(name, list(array.shape), {"a": "FP32", "b": "INT64"}[name])
                 for name, array in arrays.items()
@@ -505,7 +512,7 @@ def test_real_python_models(
     repository.add("python", "{ kind: KIND_CPU }")
     server = running(repository, stand_ins=(), host=ProcessHost(python=python_with_numpy_1))
     try:
-        result = infer(address(server.view, protocol), "python", protocol=protocol, batch_size=3)
+        result = infer(server.view.endpoints, "python", protocol=protocol, batch_size=3)
         np.testing.assert_array_equal(result["Y"], result.inputs["X"])
         assert result["Y"].any()
     finally:

@@ -433,7 +433,7 @@ import os, signal
 from support.watching import command_lines
 
 def test_server_exits(triton_server):
-    known = f"--id={triton_server._running.name}"
+    known = f"--id={triton_server._state.running.name}"
     os.kill(min(pid for pid, line in command_lines().items() if known in line), signal.SIGKILL)
     triton_server.infer("small")
 

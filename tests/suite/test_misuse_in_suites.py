@@ -48,21 +48,21 @@ from support.wrong_values import calls, mistake
 LOADING = {"config": None, "instance_group": None, "directory": None, "files": None}
 VALID = {
     "placement": {}, "observed": {}, "declared": {}, "predicted": {}, "verdict": {},
-    "is_ready": {}, "unload": {}, "load_after_start": {},
+    "is_ready": {}, "unload": {},
     "load": LOADING, "load_or_refuse": LOADING,
     "reload": {"config": None, "instance_group": None},
     "infer": {
         "inputs": "zeros", "protocol": None, "version": "", "seed": 0, "shapes": None,
-        "batch_size": 1, "timeout": 60.0,
+        "batch_size": 1, "optional": True, "outputs": (), "sequence_id": None,
+        "sequence_start": None, "sequence_end": None, "parameters": None, "timeout": 60.0,
     },
     "set_gpus": {"count": 2, "fault": "none"},
     "lose_gpus": {"keep": 0, "fault": "none"},
-    "gpu_ids": {"uuids": []},
 }
-NOT_OF_MODELS = {"set_gpus", "lose_gpus", "gpu_ids"}
+NOT_OF_MODELS = {"set_gpus", "lose_gpus"}
 METHODS = [
-    name for name, one in vars(TritonServer).items()
-    if not name.startswith("_") and inspect.isfunction(one)
+    name for name, one in inspect.getmembers(TritonServer, inspect.isfunction)
+    if not name.startswith("_")
     and len(inspect.signature(one).parameters) > 1
 ]
 

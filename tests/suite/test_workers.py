@@ -192,7 +192,7 @@ def test_nothing_is_left_when_the_controller_is_ended(
 import pathlib, time
 
 def test_it(triton_server):
-    pathlib.Path("log").write_text(str(triton_server._running.log_file))
+    pathlib.Path("log").write_text(str(triton_server._state.running.log_file))
     time.sleep(60)
 """
     )

@@ -7,6 +7,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ class Answers:
 
     verdict = observed
     models: Mapping[str, object] = {}
-    allowed_fallbacks = ()
+    _state = SimpleNamespace(allowed_fallbacks=())
 
 
 @pytest.fixture

@@ -5,8 +5,6 @@ grpc takes http_proxy, https_proxy, grpc_proxy and all_proxy for every address, 
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-
 _LARGEST_MESSAGE = 2**31 - 1  # bytes; tritonclient's own limit
 
 
@@ -27,12 +25,3 @@ def direct_channel_args() -> list[tuple[str, int]]:
         ("grpc.http2.max_pings_without_data", keepalive.http2_max_pings_without_data),
         ("grpc.enable_http_proxy", 0),
     ]
-
-
-def is_loopback(address: str) -> bool:
-    """Whether `host:port` is on this machine's loopback."""
-    host = address.rpartition(":")[0].strip("[]")
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
-from pytest_triton.client.channels import direct_channel_args, is_loopback
+from pytest_triton.client.endpoints import Endpoints
+from pytest_triton.client.native import NoSuchEndpoint, connect_grpc, connect_http
 from pytest_triton.errors import PytestTritonError, says_all
-from pytest_triton.inference.arrays import NumpyMissing, triton_type
 
 if TYPE_CHECKING:
-    from pytest_triton.inference.arrays import Array
-    from pytest_triton.inference.signature import ModelSignature
+    from numpy.typing import NDArray
 
 __tracebackhide__ = says_all
 
@@ -25,13 +24,22 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
+class InputTensor:
+    """An array that is sent, as this data type of Triton's."""
+
+    name: str
+    datatype: str
+    array: NDArray[Any]
+
+
+@dataclass(frozen=True)
 class Request:
-    """One inference request, as Triton's protocol has it."""
+    """One inference request, as Triton's protocol has it; a `decoupled` model streams."""
 
     model: str
     version: str
-    inputs: Mapping[str, Array]
-    signature: ModelSignature
+    inputs: tuple[InputTensor, ...]
+    decoupled: bool = False
     outputs: tuple[str, ...] = ()
     sequence_id: int | str = 0
     sequence_start: bool = False
@@ -44,20 +52,23 @@ class Client:
 
     def __init__(
         self,
-        address: str,
+        server: Endpoints,
         protocol: Protocol,
         *,
         timeout: float,
-        headers: Mapping[str, str] | None = None,
         native: Any = None,
     ) -> None:
-        self.address = address
         self.protocol = protocol
         self.timeout = timeout
-        self.headers = dict(headers or {}) or None
+        self._server = server
         self._module = client_module(protocol)
         self._own = native is None
-        self.native = native if native is not None else self._connect()
+        self.native = self._connect() if native is None else native
+
+    @property
+    def address(self) -> str:
+        """Of the endpoint that is asked."""
+        return self._server.http if self.protocol == "http" else self._server.grpc
 
     def __enter__(self) -> Client:
         return self
@@ -97,7 +108,7 @@ class Client:
 
     def infer(self, request: Request) -> tuple[Any, ...]:
         """tritonclient's results: one, or as many as a decoupled model gives. Raises Refused."""
-        inputs = [self._input(name, array, request) for name, array in request.inputs.items()]
+        inputs = [self._input(one) for one in request.inputs]
         outputs = [self._module.InferRequestedOutput(name) for name in request.outputs] or None
         sequence: dict[str, Any] = {}
         if request.sequence_id:
@@ -116,7 +127,7 @@ class Client:
         }
         if self.protocol == "http":
             return (self._ask(self.native.infer, **arguments),)
-        if request.signature.decoupled:
+        if request.decoupled:
             return self._stream(arguments)
         return (self._ask(self.native.infer, **arguments),)
 
@@ -132,9 +143,7 @@ class Client:
                 results.append(result)
 
         cancel = True
-        self._say(
-            self.native.start_stream, receive, stream_timeout=self.timeout, headers=self.headers
-        )
+        self._say(self.native.start_stream, receive, stream_timeout=self.timeout)
         try:
             self._say(self.native.async_stream_infer, **arguments)
             cancel = False
@@ -145,25 +154,20 @@ class Client:
             raise Refused(f"{errors[0]}{after}") from errors[0]
         return tuple(results)
 
-    def _input(self, name: str, array: Array, request: Request) -> Any:
-        tensor = request.signature.input_named(name)
-        datatype = triton_type(array, tensor.datatype if tensor is not None else "FP32")
-        made = self._module.InferInput(name, list(array.shape), datatype)
-        return made.set_data_from_numpy(array)
+    def _input(self, tensor: InputTensor) -> Any:
+        made = self._module.InferInput(tensor.name, list(tensor.array.shape), tensor.datatype)
+        return made.set_data_from_numpy(tensor.array)
 
     def _connect(self) -> Any:
         if self.protocol == "grpc":
-            settings = {"channel_args": direct_channel_args()} if is_loopback(self.address) else {}
-            return self._module.InferenceServerClient(self.address, **settings)
-        return self._module.InferenceServerClient(
-            self.address, connection_timeout=self.timeout, network_timeout=self.timeout
-        )
+            return connect_grpc(self._server)
+        return connect_http(self._server, timeout=self.timeout)
 
     def _ask(self, call: Callable[..., Any], *arguments: object, **named: Any) -> Any:
-        """A call with headers, in time: HTTP's client got its time limit when it was made."""
+        """A call, in time: HTTP's client got its time limit when it was made."""
         if self.protocol == "grpc":
             named["client_timeout"] = self.timeout
-        return self._say(call, *arguments, headers=self.headers, **named)
+        return self._say(call, *arguments, **named)
 
     def _say(self, call: Callable[..., Any], *arguments: object, **named: Any) -> Any:
         from tritonclient.utils import InferenceServerException
@@ -186,7 +190,7 @@ def _http_errors() -> tuple[type[Exception], ...]:
 
 
 def client_module(protocol: Protocol) -> ModuleType:
-    """`tritonclient.grpc` or `tritonclient.http`. Raises NumpyMissing where it isn't installed."""
+    """`tritonclient.grpc` or `tritonclient.http`. Raises NoSuchEndpoint if it isn't there."""
     import importlib
 
     if protocol not in ("grpc", "http"):
@@ -196,24 +200,23 @@ def client_module(protocol: Protocol) -> ModuleType:
     try:
         return importlib.import_module(f"tritonclient.{protocol}")
     except (ImportError, RuntimeError) as error:
-        raise NumpyMissing(
+        raise NoSuchEndpoint(
             f"tritonclient's {protocol} client can't be imported: {error}",
             fix=f"pip install 'tritonclient[{protocol}]'",
         ) from error
 
 
-def output_arrays(result: Any, signature: ModelSignature) -> dict[str, Array]:
-    """The outputs of a tritonclient result, by name, in the order in which they are declared.
+def output_arrays(result: Any, declared: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """The outputs of a tritonclient result, by name, those that are `declared` in that order.
 
     Raises Refused for an output whose bytes aren't what its type says.
     """
     response = result.get_response()
     outputs = response["outputs"] if isinstance(response, dict) else response.outputs
     names = [output["name"] if isinstance(output, dict) else output.name for output in outputs]
-    declared = [tensor.name for tensor in signature.outputs if tensor.name in names]
-    others = [name for name in names if name not in declared]
+    in_order = [name for name in declared if name in names]
     arrays = {}
-    for name in declared + others:
+    for name in dict.fromkeys([*in_order, *names]):
         try:
             arrays[name] = result.as_numpy(name)
         except Exception as error:  # of struct or numpy, and whatever else tritonclient may use

@@ -14,17 +14,13 @@ that is missing is therefore no sign of the CPU, unless the model is known to be
 
 from __future__ import annotations
 
-import http.client
 import re
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from pytest_triton.client.bounded_http import BoundedConnection
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.placement.compare import Observation, Trust
 from pytest_triton.placement.instances import Placement
-from pytest_triton.servers.running_server import RunningServer
 from pytest_triton.servers.spec import ServerSpec
 
 METRICS = "inference metrics"
@@ -35,13 +31,6 @@ _LABEL = re.compile(r'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*"((?:[^"\\]|\\.)*)"\s*(?
 _VALUE = re.compile(r"\s*(\S+)(?:\s+-?\d+)?\s*")  # a time may follow
 _ESCAPE = re.compile(r"\\(.)")
 _SIMULATED = re.compile(r"GPU-51300000-0000-0000-0000-([0-9a-f]{12})")  # native/simulated_gpus.c
-_ANSWER = 10.0  # seconds
-_OPENED = 3.0  # seconds until a port that refuses connections is taken for closed
-_STEP = 0.01
-
-
-class NoMetrics(PytestTritonError):
-    """A server whose metrics can't be had."""
 
 
 class MetricsUnreadable(PytestTritonError):
@@ -259,48 +248,3 @@ def gpu_ids(spec: ServerSpec, uuids: frozenset[str]) -> Mapping[str, int]:
                 known[meant[0]] = number
         return known
     return {}
-
-
-def read_metrics(server: RunningServer) -> str:
-    """The server's metrics, as text. Raises NoMetrics."""
-    if not server.spec.host.is_ours:
-        raise NoMetrics(
-            f"{server.description}: the address of its metrics isn't known",
-            fix="let pytest-triton start the server (a process or a container)",
-        )
-    if not server.metrics:
-        raise NoMetrics(
-            f"{server.description} has no metrics: this release can't keep them on the loopback",
-            fix="take a newer release",
-        )
-    try:
-        status, body = _get_metrics(server.metrics)
-    except (OSError, http.client.HTTPException) as error:
-        raise NoMetrics(
-            f"{server.description} gave no metrics at {server.metrics}",
-            tried=[f"GET /metrics: {error!r}"],
-            fix="leave --allow-metrics on, or take a newer release: 2.33.0 can't show metrics to "
-            "this machine alone, so that pytest-triton switches them off",
-        ) from error
-    if status != 200:
-        raise NoMetrics(
-            f"{server.description} answered {server.metrics}/metrics with {status}",
-            fix="check that this port is the server's own",
-        )
-    return body.decode(errors="replace")
-
-
-def _get_metrics(address: str) -> tuple[int, bytes]:
-    """Triton opens this port last, a little after it says that it is live."""
-    host, _, port = address.rpartition(":")
-    deadline = time.monotonic() + _OPENED
-    while True:
-        connection = BoundedConnection(host, int(port))
-        try:
-            return connection.exchange("GET", "/metrics", seconds=_ANSWER)
-        except ConnectionRefusedError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(_STEP)
-        finally:
-            connection.close()

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from pytest_triton.client.data_types import numpy_type_of, triton_type_of
 from pytest_triton.errors import PytestTritonError, says_all
 
 if TYPE_CHECKING:
@@ -51,9 +52,7 @@ def numpy_type(datatype: str) -> Type:
     BF16 is ml_dtypes.bfloat16 with tritonclient 2.70 and newer, float32 with older ones.
     """
     np = numpy()
-    from tritonclient.utils import triton_to_np_dtype
-
-    found = triton_to_np_dtype(datatype)
+    found = numpy_type_of(datatype)
     if found is None:
         raise WrongData(f"{datatype} is not a data type of Triton's inference protocol")
     dtype: Type = np.dtype(found)
@@ -62,11 +61,9 @@ def numpy_type(datatype: str) -> Type:
 
 def triton_type(array: Array, declared: str) -> str:
     """The data type that an array is sent as; raises WrongData if Triton has none for it."""
-    from tritonclient.utils import np_to_triton_dtype
-
     if array.dtype == numpy_type(declared):
         return declared  # where two Triton types share a numpy type
-    found: str | None = np_to_triton_dtype(array.dtype)
+    found = triton_type_of(array.dtype)
     if found is None:
         raise WrongData(
             f"an array of dtype {array.dtype} has no data type in Triton",

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_triton.client.data_types import texts_in
 from pytest_triton.errors import PytestTritonError, says_all
 from pytest_triton.inference.arrays import (
     WrongData,
@@ -177,10 +178,8 @@ def _json_array(value: Any, tensor: TensorSpec) -> Array:
 def _from_bytes(content: bytes, shape: list[int] | None, tensor: TensorSpec) -> Array:
     np = numpy()
     if tensor.datatype == "BYTES":
-        from tritonclient.utils import deserialize_bytes_tensor
-
         try:
-            texts = deserialize_bytes_tensor(content).tolist()
+            texts = texts_in(content).tolist()
         except Exception as error:  # of struct, if the lengths lead beyond the end
             raise WrongData(f"not a BYTES tensor with a length before each text: {error}") from None
         flat = object_array(texts, (len(texts),))

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from pytest_triton.client.endpoints import Endpoints
 from pytest_triton.client.inference import (
     Client,
+    InputTensor,
     Protocol,
     Refused,
     Request,
@@ -19,7 +21,7 @@ from pytest_triton.client.inference import (
     output_arrays,
 )
 from pytest_triton.errors import PytestTritonError, says_all
-from pytest_triton.inference.arrays import as_array, describe, randoms, zeros
+from pytest_triton.inference.arrays import as_array, describe, randoms, triton_type, zeros
 from pytest_triton.inference.data_files import read_test_data
 from pytest_triton.inference.errors import InferenceFailed, cause_of_failure
 from pytest_triton.inference.signature import ModelSignature
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = says_all
 
+_SIGNATURE = 60.0  # seconds, at most, to be reported what a model takes
 _DYING = 5.0  # seconds that a crashed process may take to be gone (it may write a core file)
 _STEP = 0.05
 
@@ -77,7 +80,7 @@ class Inference(Mapping[str, "Array"]):
 
 
 def infer(
-    address: str,
+    server: Endpoints,
     model: str,
     inputs: str | Mapping[str, object] | os.PathLike[str] = "random",
     *,
@@ -93,30 +96,18 @@ def infer(
     sequence_start: bool | None = None,
     sequence_end: bool | None = None,
     parameters: Mapping[str, object] | None = None,
-    headers: Mapping[str, str] | None = None,
-    check_health: bool = True,
     check_alive: Callable[[], None] | None = None,
     client: Any = None,
     signature: ModelSignature | None = None,
 ) -> Inference:
-    """Send one request to the server at `address` (`host:port` of this protocol), and wait.
+    """Send one request and wait; `TritonServer.infer` says what most of the arguments are.
 
-    `inputs`: `random` (reproducible by `seed`), `zeros`, a mapping of arrays or lists with the
-    shapes of a request (with the batch dimension where the model batches), or the path of test
-    data with one entry (see read_test_data). Variable dimensions are 1 unless `shapes` says
-    more; without `optional`, optional inputs are left out. `timeout` is in seconds.
-
-    A sequence model gets a sequence of this one request, unless `sequence_id` begins or goes on
-    with a longer one. Decoupled models are asked over streaming gRPC.
-
-    With `check_health` the server must be live and the model ready afterwards. `check_alive` is
-    called if the server is gone, and raises what it knows: exit code and log. `client` is a
-    tritonclient client to use instead of a new connection, `signature` saves asking for it.
-
-    Raises InferenceFailed, UnhealthyAfterInference, or what `check_alive` raises.
+    `check_alive` is called if the server is gone, and raises what it knows: exit code and log.
+    `client` is a tritonclient client to use instead of a new connection, `signature` saves asking
+    for it. Raises InferenceFailed, UnhealthyAfterInference, or what `check_alive` raises.
     """
-    with Client(address, protocol, timeout=timeout, headers=headers, native=client) as connection:
-        asked = _Asked(connection, model, version, check_alive)
+    with Client(server, protocol, timeout=timeout, native=client) as connection:
+        asked = Asked(connection, model, version, check_alive)
         if signature is None:
             signature = asked.signature()
         arrays, origin = _inputs(signature, inputs, seed, batch_size, shapes, optional)
@@ -124,15 +115,16 @@ def infer(
         request = Request(
             model,
             version,
-            arrays,
-            signature,
+            _tensors(arrays, signature),
+            signature.decoupled,
             tuple(outputs),
             *sequence,
             parameters=parameters or {},
         )
+        declared = [tensor.name for tensor in signature.outputs]
         try:
             raw = connection.infer(request)
-            responses = tuple(output_arrays(one, signature) for one in raw)
+            responses = tuple(output_arrays(one, declared) for one in raw)
         except Refused as refused:
             asked.fail(str(refused), signature, arrays, origin)
         result = Inference(
@@ -143,56 +135,28 @@ def infer(
             responses=responses,
             raw=raw,
         )
-        if check_health:
-            asked.check_health()
+        asked.check_health()
     return result
 
 
 def read_signature(
-    address: str,
-    model: str,
-    *,
-    protocol: Protocol = "grpc",
-    version: str = "",
-    timeout: float = 60.0,
-    headers: Mapping[str, str] | None = None,
-    client: Any = None,
+    server: Endpoints, model: str, *, protocol: Protocol = "grpc", client: Any = None
 ) -> ModelSignature:
     """What a READY model takes and gives, as the server reports it. Raises InferenceFailed."""
-    with Client(address, protocol, timeout=timeout, headers=headers, native=client) as connection:
-        return _Asked(connection, model, version, None).signature()
+    with Client(server, protocol, timeout=_SIGNATURE, native=client) as connection:
+        return Asked(connection, model, "", None).signature()
 
 
-def check_healthy(
-    address: str,
-    model: str,
-    *,
-    protocol: Protocol = "grpc",
-    version: str = "",
-    timeout: float = 60.0,
-    headers: Mapping[str, str] | None = None,
-    check_alive: Callable[[], None] | None = None,
-    client: Any = None,
-) -> None:
-    """Raise UnhealthyAfterInference unless the server is live and the model is READY."""
-    with Client(address, protocol, timeout=timeout, headers=headers, native=client) as connection:
-        _Asked(connection, model, version, check_alive).check_health()
+def _tensors(arrays: Mapping[str, Array], signature: ModelSignature) -> tuple[InputTensor, ...]:
+    made = []
+    for name, array in arrays.items():
+        declared = signature.input_named(name)
+        datatype = triton_type(array, "FP32" if declared is None else declared.datatype)
+        made.append(InputTensor(name, datatype, array))
+    return tuple(made)
 
 
-def make_inputs(
-    signature: ModelSignature,
-    inputs: str | Mapping[str, object] | os.PathLike[str] = "random",
-    *,
-    seed: int = 0,
-    shapes: Mapping[str, Sequence[int]] | None = None,
-    batch_size: int = 1,
-    optional: bool = True,
-) -> dict[str, Array]:
-    """The arrays that `infer` would send, by input name."""
-    return _inputs(signature, inputs, seed, batch_size, shapes, optional)[0]
-
-
-class _Asked:
+class Asked:
     """Which model is asked over which connection: the context of every error."""
 
     def __init__(
@@ -312,7 +276,7 @@ def _inputs(
     if len(entries) != 1:
         raise PytestTritonError(
             f"{inputs} holds {len(entries)} entries, and this is one inference",
-            fix="for entry in read_test_data(path, signature): infer(..., inputs=entry.inputs)",
+            fix="give a path that holds one, and infer once for each",
         )
     return dict(entries[0].inputs), f"test data {entries[0].name}"
 

@@ -117,14 +117,14 @@ def server_for(
 
 def end(session: TritonSession, server: TritonServer) -> None:
     """The end of a test with a server of its own: the server ends, too."""
-    server.close()
-    session.pool.release(server._running.spec)
+    server._close()
+    session.pool.release(server._state.running.spec)
 
 
 def restore(server: TritonServer) -> None:
     """The end of a test: what it changed is put back, what it opened is closed."""
     try:
-        server.restore()
+        server._restore()
     except Exception as error:
         text = error if isinstance(error, PytestTritonError) else repr(error)
         pytest.fail(
@@ -133,7 +133,7 @@ def restore(server: TritonServer) -> None:
             pytrace=False,
         )
     finally:
-        server.close()
+        server._close()
 
 
 def fail(error: PytestTritonError) -> NoReturn:

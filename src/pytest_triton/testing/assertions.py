@@ -23,7 +23,7 @@ from pytest_triton.arguments.kinds import (
 from pytest_triton.placement.advice import advise, advise_on_refusal, advise_on_verdict
 from pytest_triton.placement.instances import Instances, Placement, gpu
 from pytest_triton.testing.arguments import MODEL, PLACEMENT, REASON, SERVER
-from pytest_triton.testing.device_usage import active, watch
+from pytest_triton.testing.device_usage import active, known_gpu_ids, watch
 from pytest_triton.text.wrapping import wrapped
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def assert_no_fallback(server: TritonServer, *, allow: Iterable[str] = ()) -> No
     `allow`: patterns of names that may, in addition to triton_allow_fallback.
     """
     __tracebackhide__ = True
-    allowed = (*allow, *server.allowed_fallbacks)
+    allowed = (*allow, *server._state.allowed_fallbacks)
     failures = []
     for name in server.models:
         observed = server.observed(name)
@@ -172,7 +172,7 @@ def assert_ran_on(
     if watched.wrong is not None:
         more = []  # what was counted, and what to do
         if watched.ran is not None:
-            observation = watched.ran.observation(server.gpu_ids(watched.ran.by_gpu))
+            observation = watched.ran.observation(known_gpu_ids(server, watched.ran.by_gpu))
             more = [f"  counted    {observation.text}  (seen in the {observation.source})"]
         if watched.wrong.advice:
             more += ["", *wrapped(watched.wrong.advice, _WIDTH)]
@@ -258,7 +258,7 @@ def _explain(
     lines = [
         f"{name} {headline}",
         "",
-        f"  hardware   {server.hardware_now.label}",
+        f"  hardware   {server._state.hardware_now.label}",
         f"  declared   {declared.summary}",
         f"  predicted  {predicted}",
         f"  observed   {observed}  ({seen})",

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pytest_triton.client.metrics import NoMetrics
 from pytest_triton.evidence.metrics import (
     NO_NAMES,
-    NoMetrics,
     Ran,
     Wrong,
     devices_that_ran,
+    gpu_ids,
     inference_counts,
     labelled_gpus,
     what_is_wrong,
@@ -60,7 +61,7 @@ def watch(
         return Watched(None, Wrong(f"that is not proven: {error.what}", f"To fix it: {error.fix}"))
     gpus = server.hardware
     if (gpus.count or gpus.at_least) and not any(inference_counts(before, model)):
-        if not server.load_after_start(model):
+        if not _load_after_start(server, model):
             return Watched(None, _AT_START)
         before = server.metrics_text()
     if len(labelled_gpus(before)) < gpus.count:
@@ -73,7 +74,7 @@ def watch(
             send()
         sent += placed.total
         ran = _counted(server, before, model, sent)
-        wrong = what_is_wrong(ran, sent, wanted, server.gpu_ids(ran.by_gpu), placed)
+        wrong = what_is_wrong(ran, sent, wanted, known_gpu_ids(server, ran.by_gpu), placed)
         if wrong is None or not wrong.may_change:
             break
     return Watched(ran, wrong)
@@ -85,6 +86,25 @@ def active(observed: Observed) -> Placement:
         return observed.placement
     groups = [group for group in observed.groups if not group.passive]
     return placed(*[each for group in groups for each in group.runs])
+
+
+def known_gpu_ids(server: TritonServer, uuids: Iterable[str]) -> Mapping[str, int]:
+    """The ids, as a config's `gpus` has them, of GPUs by UUID, as far as they are certain."""
+    return gpu_ids(server._state.running.spec, frozenset(uuids))
+
+
+def _load_after_start(server: TritonServer, model: str) -> bool:
+    """Have a READY model loaded later than the server was started, as it is otherwise.
+
+    Only such models have their GPUs in the metrics. One that this test has loaded is left
+    alone; else it is reloaded (and by Triton the ensembles that use it). False where nothing
+    may be changed.
+    """
+    if not server._state.running.spec.is_changeable:
+        return False
+    if model not in server._state.was_ready:
+        server.reload(model)
+    return True
 
 
 def _counted(server: TritonServer, before: str, model: str, sent: int) -> Ran:
