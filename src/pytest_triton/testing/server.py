@@ -59,13 +59,17 @@ _VERSION = ArgumentKind(
 )
 _OUTPUTS = several(NAME, "a list of names of outputs")
 _SEQUENCE = ArgumentKind(
-    "the id of a sequence: a number above 0, or a text",
-    lambda value: NAME.fits(value) or (ZERO_OR_MORE.fits(value) and value > 0),
+    "the id of a sequence: a number from 1 to 2^64 - 1, or a text",
+    lambda value: NAME.fits(value) or (ZERO_OR_MORE.fits(value) and 0 < value < 1 << 64),
+)
+_PARAMETER = ArgumentKind(
+    "a text, a bool, or a whole number of 64 bits",
+    lambda value: (
+        isinstance(value, (str, bool)) or (isinstance(value, int) and -(1 << 63) <= value < 1 << 63)
+    ),
 )
 _PARAMETERS = mapping(
-    NAME,
-    ArgumentKind("a text, number or bool", lambda value: isinstance(value, (str, int, bool))),
-    "texts, whole numbers and bools by the names of parameters",
+    NAME, _PARAMETER, "texts, bools and whole numbers of 64 bits, by the names of parameters"
 )
 
 
