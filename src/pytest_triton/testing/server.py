@@ -31,7 +31,7 @@ from pytest_triton.testing.arguments import MODEL
 from pytest_triton.testing.gpu_faults import GpuFaults, restore_gpus
 from pytest_triton.testing.model_changes import ModelChanges
 from pytest_triton.testing.model_loading import ModelLoading
-from pytest_triton.testing.observation import Observation
+from pytest_triton.testing.model_views import ModelViews
 from pytest_triton.testing.state import ServerState
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ _PARAMETERS = mapping(
 )
 
 
-class TritonServer(Observation, ModelChanges, GpuFaults):
+class TritonServer(ModelViews, ModelChanges, GpuFaults):
     """A running Triton server, as tests see it.
 
     `http`, `grpc` and `metrics` are its addresses (`host:port`). What it did with a model:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __tracebackhide__ = says_all
 
 
-class Observation:
+class ModelViews:
     """What a server did with its models, and what it should have done."""
 
     _state: ServerState
