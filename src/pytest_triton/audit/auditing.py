@@ -7,11 +7,12 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from pytest_triton.audit.ignoring import Comments, Ignored, comments_in, names_rule
+from pytest_triton.audit.ignoring import Comment, Ignored, comments_in
 from pytest_triton.audit.rule import Rule
-from pytest_triton.audit.rules import RULES
+from pytest_triton.audit.rules import KNOWN, RULES
 from pytest_triton.audit.rules.refusals import never_placed
-from pytest_triton.audit.subject import Audited
+from pytest_triton.audit.rules.suppressing import ignore_without_effect
+from pytest_triton.audit.subject import Audited, Subject, diagnostic_at
 from pytest_triton.diagnostics.diagnostic import SEVERITIES, Diagnostic
 from pytest_triton.placement.command_line import NO_ARGUMENTS, CommandLine
 from pytest_triton.placement.hardware import Gpu, Hardware
@@ -30,6 +31,7 @@ def audit(
     select: Sequence[str] = (),
     ignore: Sequence[Ignored] = (),
     skip_reported: bool = False,
+    suppressed: bool = False,
     server: ServerTraits = DEFAULT_TRAITS,
     own_backends: Sequence[str] = (),
     line: CommandLine = NO_ARGUMENTS,
@@ -39,9 +41,11 @@ def audit(
 
     `target` is the hardware of production (a number of GPUs is enough); rules about it are silent
     without one. `select` are the ids, names or prefixes of the rules to apply, all if empty;
-    `skip_reported` leaves out those whose findings another bundled check reports. `server` is
-    the Triton of production, which has `own_backends` beside those of Triton, and is started with
-    the command line `line`. `predicted` is what is known of these models' predictions already.
+    `skip_reported` leaves out those whose findings another bundled check reports. With
+    `suppressed` these are the findings that `ignore` or a comment suppresses, instead of the
+    others. `server` is the Triton of production, which has `own_backends` beside those of
+    Triton, and is started with the command line `line`. `predicted` is what is known of these
+    models' predictions already.
     """
     if isinstance(target, int):
         target = Hardware(tuple(Gpu(id, _NEW_ENOUGH) for id in range(target)), simulated=False)
@@ -59,12 +63,21 @@ def audit_models(
     """The same for models that are under audit already."""
     rules = [rule for rule in RULES if not (skip_reported and rule.reported_by)]
     rules = [rule for rule in rules if not select or selected(rule, select)]
-    found = [
-        finding
-        for finding in _apply(rules, audited)
-        if not any(one.covers(finding) for one in ignore)
-    ]
-    return tuple(sorted(_without_commented(found, audited), key=order_of))
+    left: list[Diagnostic] = []
+    hidden: list[Diagnostic] = []
+    for subject in audited.subjects:
+        comments = comments_in(subject.text, KNOWN)
+        for finding in _of_subject(rules, subject, comments):
+            covered = any(one.suppresses(finding) for one in comments)
+            covered = covered or any(one.covers(finding) for one in ignore)
+            (hidden if covered else left).append(finding)
+    for rule in rules:
+        if rule.scope == "repository":
+            for found in rule.check(audited):
+                finding = _finding(rule, "", found)
+                covered = any(one.covers(finding) for one in ignore)
+                (hidden if covered else left).append(finding)
+    return tuple(sorted(hidden if suppressed else left, key=order_of))
 
 
 def selected(rule: Rule, select: Sequence[str]) -> bool:
@@ -72,20 +85,59 @@ def selected(rule: Rule, select: Sequence[str]) -> bool:
     return any(rule.id.startswith(code) or rule.name == code for code in select)
 
 
-def _apply(rules: Sequence[Rule], audited: Audited) -> Iterator[Diagnostic]:
-    of_models = [rule for rule in rules if rule.scope == "model"]
-    of_directories = [rule for rule in rules if rule.scope == "directory"]
-    for subject in audited.subjects:
-        applying = of_directories + of_models if subject.is_known else of_directories
-        if never_placed(subject):  # where its instances would run is beside the point
-            applying = [rule for rule in applying if not rule.id.startswith("TRT1")]
-        for rule in applying:
-            for found in islice(rule.check(subject), _MOST_FOUND):
-                yield _finding(rule, subject.model.name, found)
+def _of_subject(
+    rules: Sequence[Rule], subject: Subject, comments: Sequence[Comment]
+) -> Iterator[Diagnostic]:
+    """What these rules find about a model; with comments that suppress nothing, of any rule."""
+    if not comments or ignore_without_effect not in rules:
+        yield from _apply(_applicable(rules, subject), subject)
+        return
+    applied = _applicable(RULES, subject)  # a comment may be about a rule that isn't asked for
+    findings = list(_apply(applied, subject))
+    asked = {rule.id for rule in rules}
+    yield from (one for one in findings if one.rule in asked)
+    yield from _without_effect(comments, findings, applied, subject)
+
+
+def _applicable(rules: Sequence[Rule], subject: Subject) -> list[Rule]:
+    applying = [rule for rule in rules if rule.scope == "directory"]
+    if subject.is_known:
+        applying += [rule for rule in rules if rule.scope == "model"]
+    if never_placed(subject):  # where its instances would run is beside the point
+        applying = [rule for rule in applying if not rule.id.startswith("TRT1")]
+    return applying
+
+
+def _apply(rules: Sequence[Rule], subject: Subject) -> Iterator[Diagnostic]:
     for rule in rules:
-        if rule.scope == "repository":
-            for found in rule.check(audited):
-                yield _finding(rule, "", found)
+        for found in islice(rule.check(subject), _MOST_FOUND):
+            yield _finding(rule, subject.model.name, found)
+
+
+def _without_effect(
+    comments: Sequence[Comment],
+    findings: Sequence[Diagnostic],
+    applied: Sequence[Rule],
+    subject: Subject,
+) -> Iterator[Diagnostic]:
+    """Comments that suppress nothing, whatever the options are that their rules depend on."""
+    certain = [rule for rule in applied if not rule.options]
+    for comment in comments:
+        for code in comment.rules:
+            about = [rule for rule in RULES if rule.id.startswith(code) or rule.name == code]
+            alone = replace(comment, rules=(code,))
+            where = "in this file" if comment.whole_file else f"on line {comment.covers}"
+            if not comment.whole_file and not comment.covers:
+                where = "here, where no line follows"
+            elif any(rule not in certain for rule in about) or any(map(alone.suppresses, findings)):
+                continue
+            found = diagnostic_at(
+                subject.model.anchor,
+                comment.line,
+                comment.column,
+                f"it suppresses nothing: {code} finds nothing {where}; delete it",
+            )
+            yield _finding(ignore_without_effect, subject.model.name, found)
 
 
 def _finding(rule: Rule, model: str, found: Diagnostic) -> Diagnostic:
@@ -97,20 +149,6 @@ def _finding(rule: Rule, model: str, found: Diagnostic) -> Diagnostic:
         model=model,
         reported_by=rule.reported_by,
     )
-
-
-def _without_commented(findings: Sequence[Diagnostic], audited: Audited) -> Iterator[Diagnostic]:
-    """Without those that a comment in the model's config (or in the file itself) ignores."""
-    texts = {subject.model.name: subject.text for subject in audited.subjects}
-    known: dict[str, Comments] = {}
-    for finding in findings:
-        if finding.model not in known:
-            known[finding.model] = comments_in(texts.get(finding.model, ""))
-        comments = known[finding.model]
-        in_config = finding.path.name == "config.pbtxt"
-        ignored = comments.cover(finding) if in_config else names_rule(comments.whole, finding)
-        if not ignored:
-            yield finding
 
 
 def order_of(finding: Diagnostic) -> tuple[int, str, Path, int, int, str]:

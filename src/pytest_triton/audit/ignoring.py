@@ -7,23 +7,27 @@ TRT101, TRT2: legacy/*, old_* several rules (a prefix stands for all that start 
 
 kind: KIND_AUTO  # triton: ignore TRT102          for this line
 # triton: ignore TRT102                           for the next line, if it stands alone
-# triton: ignore-file TRT101, TRT112              for the whole config.pbtxt
+# triton: ignore-file TRT101, TRT112              for the whole config.pbtxt, and the model's other
+                                                  files
+# triton: ignore TRT101 -- small and rarely used  a reason stands behind `--`
+
+Comments count in config.pbtxt only, not in code and not in `configs/`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
-from pytest_triton.diagnostics.diagnostic import Diagnostic
+from pytest_triton.diagnostics.diagnostic import Diagnostic, Edit
 from pytest_triton.errors import PytestTritonError
 
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
-_COMMENT = re.compile(
-    r"#[ \t]*triton:[ \t]*ignore(?P<file>-file)?[ \t]+(?P<rules>[A-Za-z0-9, \t-]+)"
-)
+_LOOSE = re.compile(r"#[ \t]*triton[ \t]*:?[ \t]*ignore(?P<file>-file)?(?![\w-])", re.IGNORECASE)
+_EXACT = re.compile(r"#[ \t]*triton:[ \t]*ignore(-file)?")
 # A comment, or a string that may hold a `#`.
 _PIECE = re.compile(r"\"(?:[^\"\\\n]|\\[^\n])*\"|'(?:[^'\\\n]|\\[^\n])*'|#[^\n]*")
 
@@ -96,46 +100,93 @@ def parse_ignored(text: str, known: Sequence[tuple[str, str]]) -> Ignored:
 
 
 @dataclass(frozen=True)
-class Comments:
-    """What comments in one file ignore: rules for the whole, and by line."""
+class Comment:
+    """A comment `triton: ignore` of a config.pbtxt.
 
-    whole: tuple[str, ...] = ()
-    lines: Mapping[int, tuple[str, ...]] | None = None
+    It suppresses `rules` in the whole file, or on the line `covers` (0 if there is none). What is
+    wrong with how it is written is `wrong` ("" if nothing is); `edits` correct that.
+    """
 
-    def cover(self, finding: Diagnostic) -> bool:
-        if names_rule(self.whole, finding):
-            return True
-        if self.lines is None or finding.line is None:
-            return False
-        return names_rule(self.lines.get(finding.line, ()), finding)
+    line: int
+    column: int
+    rules: tuple[str, ...]
+    whole_file: bool
+    covers: int = 0
+    wrong: str = ""
+    edits: tuple[Edit, ...] = ()
+
+    def suppresses(self, finding: Diagnostic) -> bool:
+        in_config = finding.path.name == "config.pbtxt"
+        here = self.whole_file or (in_config and finding.line == self.covers)
+        return here and names_rule(self.rules, finding)
 
 
-def comments_in(text: str) -> Comments:
-    """The comments `# triton: ignore ...` of a config.pbtxt."""
-    if "triton:" not in text:
-        return Comments()
-    whole: list[str] = []
-    lines: dict[int, tuple[str, ...]] = {}
-    waiting: list[str] = []  # of comments that stand alone: for the next line with anything on it
+def comments_in(text: str, known: Sequence[tuple[str, str]]) -> tuple[Comment, ...]:
+    """The comments `# triton: ignore ...` of a config.pbtxt, also those that are written wrong.
+
+    `known` are the (id, name) pairs of the rules.
+    """
+    if _LOOSE.search(text) is None:
+        return ()
+    found: list[Comment] = []
+    waiting: list[Comment] = []  # those that stand alone: for the next line with anything on it
+    start = 0
     for number, line in enumerate(text.split("\n"), 1):
         bare = line.strip()
-        rules = _rules_in(line, whole) if "triton:" in line else []
-        if bare.startswith("#"):
-            waiting += rules
-        elif bare:
-            if waiting or rules:
-                lines[number] = (*waiting, *rules)
+        here = _comment(line, number, start, known)
+        if here is not None and here.whole_file:
+            found.append(here)
+        elif here is not None and not bare.startswith("#"):
+            found.append(replace(here, covers=number))
+        elif here is not None:
+            waiting.append(here)
+        if bare and not bare.startswith("#"):
+            found += [replace(one, covers=number) for one in waiting]
             waiting = []
-    return Comments(tuple(whole), lines)
+        start += len(line) + 1
+    return tuple(sorted([*found, *waiting], key=lambda one: one.line))
 
 
-def _rules_in(line: str, whole: list[str]) -> list[str]:
-    """The rules that a line's comment ignores; those of `ignore-file` are added to `whole`."""
+def _comment(
+    line: str, number: int, start: int, known: Sequence[tuple[str, str]]
+) -> Comment | None:
+    """The comment of a line that begins at the offset `start`."""
     for piece in _PIECE.finditer(line):
-        found = _COMMENT.match(piece.group())
-        if found is not None:
-            rules = [code for code in re.split(r"[,\s]+", found["rules"]) if code]
-            if not found["file"]:
-                return rules
-            whole += rules
-    return []
+        found = _LOOSE.match(piece.group())
+        if found is None:
+            continue
+        whole_file = found["file"] is not None
+        column = piece.start() + 1
+        right = f"# triton: ignore{'-file' if whole_file else ''}"
+        if _EXACT.fullmatch(found.group()) is None:
+            begin = start + piece.start()
+            return Comment(
+                number,
+                column,
+                (),
+                whole_file,
+                wrong=f"`{found.group()}` suppresses nothing: write `{right}`",
+                edits=(Edit(begin, begin + found.end(), right),),
+            )
+        rules, unknown = _rules_of(piece.group()[found.end() :], known)
+        wrong = ""
+        if unknown:
+            close = get_close_matches(unknown, [one for pair in known for one in pair], n=1)
+            meant = f" (did you mean {close[0]}?)" if close else ""
+            wrong = f"`{unknown}` is no rule{meant}; a reason stands behind `--`"
+        elif not rules:
+            wrong = f"it names no rule, and suppresses nothing: write `{right} TRT101`"
+        return Comment(number, column, rules, whole_file, wrong=wrong)
+    return None
+
+
+def _rules_of(text: str, known: Sequence[tuple[str, str]]) -> tuple[tuple[str, ...], str]:
+    """The rules in a comment, and the first word that is none of them ("" if all are)."""
+    rules: list[str] = []
+    for word in re.split(r"[,\s]+", text.strip()):
+        if not word or not word[0].isalnum():
+            break
+        if not any(id.startswith(word) or name == word for id, name in known):
+            return tuple(rules), word
+        rules.append(word)
+    return tuple(rules), ""

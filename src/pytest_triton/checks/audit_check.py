@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,11 @@ from pytest_triton.text.wrapping import wrapped
 if TYPE_CHECKING:
     from pytest_triton.checks.run import CheckedDeployment, TritonSession
     from pytest_triton.diagnostics.diagnostic import Diagnostic
+    from pytest_triton.options.settings import Settings
     from pytest_triton.repository import Model
 
 _WIDTH = 92  # characters a line of prose
+_EXPLICIT = ("TRT101", "TRT102", "TRT103")  # reported by test_explicit_placement
 _FALLBACKS = ("TRT101", "TRT102", "TRT524")
 
 
@@ -30,6 +33,35 @@ def audit_findings(
     if checked.repository.models[:1] == (model,):
         mine += found.get(None, ())
     return [one for one in mine if not (fallback_allowed and one.rule in _FALLBACKS)]
+
+
+def is_suppressed(settings: Settings, checked: CheckedDeployment, model: Model) -> bool:
+    """Whether a comment or triton_audit_ignore suppresses all that test_explicit_placement is for.
+
+    What suppresses a finding in `audit` does so in pytest's checks.
+    """
+    from pytest_triton.audit import audit
+
+    declared = checked.declared.get(model.name)
+    if declared is None or declared.is_explicit:
+        return False
+    alone = replace(checked.repository, models=(model,))
+
+    def found(*, suppressed: bool) -> bool:
+        findings = audit(
+            alone,
+            select=_EXPLICIT,
+            ignore=settings.audit_ignore,
+            own_backends=settings.own_backends,
+            line=checked.line,
+            suppressed=suppressed,
+        )
+        return bool(findings)
+
+    suppressing = settings.audit_ignore or (
+        model.config_file is not None and "ignore" in model.config_file.text
+    )
+    return bool(suppressing) and found(suppressed=True) and not found(suppressed=False)
 
 
 def audit_text(finding: Diagnostic, start: Path) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec.structs import replace as replace_fields
 
-from pytest_triton.checks.audit_check import audit_findings, audit_text
+from pytest_triton.checks.audit_check import audit_findings, audit_text, is_suppressed
 from pytest_triton.checks.invalid import first_invalid
 from pytest_triton.checks.placement_result import declaration, hardware_facts, placement_fields
 from pytest_triton.checks.result import NO_HARDWARE, CheckResult, ConfigFacts, Unproven
@@ -192,7 +192,8 @@ class ModelCheck:
             advise(declared, on_cpu),
             [
                 f"Or, if this model may run on the CPU: triton_allow_fallback = {self.model.name}",
-                "(in pytest's ini file; patterns such as tokenizer_* are allowed).",
+                "(in pytest's ini file; patterns such as tokenizer_* are allowed), or a comment in",
+                "the config: # triton: ignore-file TRT101, TRT102",
             ]
             if fallback
             else [],
@@ -495,7 +496,8 @@ def about_model(
         config=ConfigFacts(place, checked.config_hashes.get(model.directory, "")),
         declared=declaration(checked.declared.get(model.name)),
         identity=checked.identities.get(model.name, ""),
-        fallback_allowed=any(fnmatchcase(model.name, one) for one in settings.allow_fallback),
+        fallback_allowed=any(fnmatchcase(model.name, one) for one in settings.allow_fallback)
+        or is_suppressed(settings, checked, model),
     )
 
 

@@ -41,6 +41,8 @@ from pytest_triton.cli.server_options import (
 )
 from pytest_triton.diagnostics.diagnostic import SEVERITIES, Diagnostic
 from pytest_triton.errors import OptionError, PytestTritonError
+from pytest_triton.options.ini_file import ini_layers
+from pytest_triton.options.reading import read_layer
 from pytest_triton.options.repository_paths import NoDirectories, repository_paths
 from pytest_triton.options.values import Deployment
 from pytest_triton.placement.command_line import BadArguments, CommandLine
@@ -53,12 +55,21 @@ from pytest_triton.text.shown_text import printable
 from pytest_triton.text.wrapping import wrapped
 
 _WIDTH = 92
+_AS_PYTEST = {
+    "audit_select": "select",
+    "audit_ignore": "ignore",
+    "own_backends": "own_backend",
+    "target": "target",
+}
+"""Options of pytest that hold here, too, from its ini file and the environment."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Look for every risk that can be seen in the configs. No server is started and no "
-        "model is run. Exit code 1 if there is an error (see --fail-on), 2 if a repository can't "
+        "model is run. --select, --ignore, --own-backend and --target are as in pytest's ini file "
+        "(triton_audit_ignore, triton_target, ...) unless they are given. "
+        "Exit code 1 if there is an error (see --fail-on), 2 if a repository can't "
         "be read."
     )
     parser.add_argument(
@@ -124,12 +135,13 @@ def run(arguments: argparse.Namespace) -> int:
         print("error: name a model repository, or a --deployment", file=sys.stderr)
         return 2
     try:
+        _take_from_ini(arguments)
         arguments.server_args.check_known(arguments.release.version)
         repositories = [
             _read(repository_paths(text, Path.cwd()), arguments.server_args)
             for text in _deployments(arguments.repositories)
         ]
-    except (NoDirectories, RepositoryError, BadArguments, NotLoaded) as error:
+    except (NoDirectories, RepositoryError, BadArguments, NotLoaded, OptionError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     findings, fixed = _audited(repositories, arguments)
@@ -164,6 +176,18 @@ def run(arguments: argparse.Namespace) -> int:
     if unusable:
         return 2
     return 1 if broken or any(finding.severity in bad for finding in findings) else 0
+
+
+def _take_from_ini(arguments: argparse.Namespace) -> None:
+    """What the command line leaves out is as pytest's checks have it. Raises OptionError."""
+    layers = [read_layer(layer) for layer in ini_layers(_AS_PYTEST, Path.cwd())]
+    for name, argument in _AS_PYTEST.items():
+        found: Any = next((one.values[name] for one in layers if name in one.values), None)
+        if found is None or getattr(arguments, argument) not in ([], None):
+            continue
+        if name == "audit_select":
+            found = [rule for rules in found for rule in rules]
+        setattr(arguments, argument, found)
 
 
 def _audited(

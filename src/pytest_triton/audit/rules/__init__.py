@@ -14,6 +14,7 @@ from pytest_triton.audit.rules import (
     refusals,
     resources,
     scheduling,
+    suppressing,
     unread,
 )
 from pytest_triton.audit.rules import python_code as python_code_rules
@@ -42,6 +43,7 @@ RULES: tuple[Rule, ...] = tuple(
                 refusals,
                 scheduling,
                 repository_rules,
+                suppressing,
                 unread,
                 deployments,
             )
