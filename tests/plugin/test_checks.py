@@ -112,6 +112,33 @@ def test_fallback_that_is_allowed_by_name_passes_and_is_still_shown(
     result.stdout.fnmatch_lines(["tokenizer_en*CPU  <- fallback (allowed)*GPU 0 · GPU 1"])
 
 
+@pytest.mark.parametrize("way", ["comment", "ini", "command line"])
+def test_finding_that_is_suppressed_passes_explicit_placement_too(
+    pytester: pytest.Pytester, repository: RepositoryBuilder, way: str
+) -> None:
+    config = repository.add("small", backend="onnxruntime")
+    check = f"{config}::test_explicit_placement"
+    arguments = [f"--triton-repo={repository.path}", check]
+    run(pytester, *arguments).assert_outcomes(failed=1)
+    if way == "comment":
+        config.write_text("# triton: ignore-file TRT101 -- small\n" + config.read_text())
+    elif way == "ini":
+        pytester.makeini("[pytest]\ntriton_audit_ignore = TRT101: small\n")
+        arguments += ["-c", "tox.ini"]
+    else:
+        arguments.append("--triton-audit-ignore=TRT1: sm*")
+    run(pytester, *arguments).assert_outcomes(passed=1)
+
+
+def test_suppressed_finding_of_another_rule_leaves_explicit_placement_failing(
+    pytester: pytest.Pytester, repository: RepositoryBuilder
+) -> None:
+    config = repository.add("small", backend="onnxruntime")
+    config.write_text("# triton: ignore-file TRT102\n" + config.read_text())
+    check = f"{config}::test_explicit_placement"
+    run(pytester, f"--triton-repo={repository.path}", check).assert_outcomes(failed=1)
+
+
 @pytest.mark.parametrize(
     ("groups", "expected", "passes"),
     [

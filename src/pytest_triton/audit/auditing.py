@@ -50,7 +50,9 @@ def audit(
     if isinstance(target, int):
         target = Hardware(tuple(Gpu(id, _NEW_ENOUGH) for id in range(target)), simulated=False)
     audited = Audited(repository, target, server, own_backends, line, predicted)
-    return audit_models(audited, select=select, ignore=ignore, skip_reported=skip_reported)
+    return audit_models(
+        audited, select=select, ignore=ignore, skip_reported=skip_reported, suppressed=suppressed
+    )
 
 
 def audit_models(
@@ -59,6 +61,7 @@ def audit_models(
     select: Sequence[str] = (),
     ignore: Sequence[Ignored] = (),
     skip_reported: bool = False,
+    suppressed: bool = False,
 ) -> tuple[Diagnostic, ...]:
     """The same for models that are under audit already."""
     rules = [rule for rule in RULES if not (skip_reported and rule.reported_by)]
@@ -68,7 +71,7 @@ def audit_models(
     for subject in audited.subjects:
         comments = comments_in(subject.text, KNOWN)
         for finding in _of_subject(rules, subject, comments):
-            covered = any(one.suppresses(finding) for one in comments)
+            covered = any(one.suppresses_for_model(finding) for one in comments)
             covered = covered or any(one.covers(finding) for one in ignore)
             (hidden if covered else left).append(finding)
     for rule in rules:
@@ -129,7 +132,9 @@ def _without_effect(
             where = "in this file" if comment.whole_file else f"on line {comment.covers}"
             if not comment.whole_file and not comment.covers:
                 where = "here, where no line follows"
-            elif any(rule not in certain for rule in about) or any(map(alone.suppresses, findings)):
+            elif any(rule not in certain for rule in about) or any(
+                map(alone.suppresses_for_model, findings)
+            ):
                 continue
             found = diagnostic_at(
                 subject.model.anchor,

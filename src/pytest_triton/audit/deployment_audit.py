@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pytest_triton.audit.auditing import order_of, selected
 from pytest_triton.audit.deployed import DeployedSubject
-from pytest_triton.audit.ignoring import Comments, Ignored, comments_in
-from pytest_triton.audit.rules import RULES
+from pytest_triton.audit.ignoring import Comment, Ignored, comments_in
+from pytest_triton.audit.rules import KNOWN, RULES
 from pytest_triton.diagnostics.diagnostic import Diagnostic
 
 
@@ -43,9 +43,9 @@ def audit_deployments(
 
 
 def _without_commented(findings: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
-    known: dict[Path, Comments] = {}
+    known: dict[Path, tuple[Comment, ...]] = {}
     for finding in findings:
         if finding.path not in known:
-            known[finding.path] = comments_in(finding.path.read_text("utf-8", "replace"))
-        if not known[finding.path].cover(finding):
+            known[finding.path] = comments_in(finding.path.read_text("utf-8", "replace"), KNOWN)
+        if not any(one.suppresses(finding) for one in known[finding.path]):
             yield finding

@@ -116,9 +116,13 @@ class Comment:
     edits: tuple[Edit, ...] = ()
 
     def suppresses(self, finding: Diagnostic) -> bool:
+        """Of the file with the comment; `suppresses_for_model` knows of other files, too."""
+        return names_rule(self.rules, finding) and (self.whole_file or finding.line == self.covers)
+
+    def suppresses_for_model(self, finding: Diagnostic) -> bool:
+        """Of a model with this comment in its config.pbtxt."""
         in_config = finding.path.name == "config.pbtxt"
-        here = self.whole_file or (in_config and finding.line == self.covers)
-        return here and names_rule(self.rules, finding)
+        return (self.whole_file or in_config) and self.suppresses(finding)
 
 
 def comments_in(text: str, known: Sequence[tuple[str, str]]) -> tuple[Comment, ...]:

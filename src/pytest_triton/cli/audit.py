@@ -335,7 +335,8 @@ def _text(
         yield "nothing was fixed: --fix changes only what can't change a placement"
     for finding in findings:
         who = f"{printable(finding.model)}: " if finding.model else ""
-        yield f"{finding.place}: {finding.rule} {finding.name} ({finding.severity})"
+        mark = "  [--fix]" if finding.edits else ""
+        yield f"{finding.place}: {finding.rule} {finding.name} ({finding.severity}){mark}"
         yield from wrapped(f"{who}{finding.message}", _WIDTH, start="  ", behind="  ")
         if finding.lines:
             yield ""

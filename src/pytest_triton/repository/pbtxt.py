@@ -473,16 +473,19 @@ class _Walker:
             if token.text == "=":
                 self._unexpected("`:`")
             self._fail(
-                f"`:` is missing after `{name.text}`", f"Write {name.text}: {_example(spec)}", token
+                f"`:` is missing after `{name.text}`",
+                f"Write {name.text}: {_written(spec, token)}",
+                token,
             )
         opened = self.token
         if opened.text != "[" or opened.kind != "mark":
             self._element(spec, path, counts)
             return
         if not is_repeated(spec):
+            self._next()
             self._fail(
                 f"`{spec.name}` takes one value, not a list",
-                f"Write {_usage(spec)} without the brackets.",
+                f"Write {spec.name}: {_written(spec, self.token)} without the brackets.",
                 opened,
             )
         self._next()
@@ -763,6 +766,23 @@ def _example(spec: FieldDescriptor) -> str:
         values = _enum_values(spec)
         return next((one for one in values if not one.endswith("INVALID")), values[0])
     return "1.0" if spec.cpp_type in _FLOATS else "1"
+
+
+def _written(spec: FieldDescriptor, token: Token) -> str:
+    """The value that stands there, as it is right; an example where that isn't known."""
+    if spec.cpp_type == _MESSAGE:
+        return "{ ... }"
+    text = _short(token.text)
+    if spec.cpp_type == _STRING:
+        fits = token.kind in ("string", "name", "number")
+        text = text if token.kind == "string" else f'"{text}"'
+    elif spec.cpp_type == _ENUM:
+        fits = token.text in _enum_values(spec)
+    elif spec.cpp_type == _BOOL:
+        fits = token.text in _TRUE_AND_FALSE
+    else:
+        fits = token.kind == "number"
+    return text if fits else _example(spec)
 
 
 def _usage(spec: FieldDescriptor) -> str:

@@ -102,7 +102,7 @@ MISTAKES = {
     "missing colon": (
         "max_batch_size ~8",
         "`:` is missing after `max_batch_size`",
-        "Write max_batch_size: 1",
+        "Write max_batch_size: 8",
     ),
     "equals sign": ("max_batch_size ~= 8", "`=` can't stand here", "Write `:` between"),
     "equals sign before a message": ("dynamic_batching ~= { }", "`=` can't stand here", "`:`"),

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from pytest_triton.audit.correct_groups import group_lines, lines_with, usable_gpus
 from pytest_triton.audit.parameters import parameter_fields
 from pytest_triton.audit.rule import rule
-from pytest_triton.audit.rules.placement import kind_place, lines_with
+from pytest_triton.audit.rules.placement import kind_place
 from pytest_triton.audit.rules.vllm import engines
 from pytest_triton.audit.spans import delete_field, set_field
 from pytest_triton.audit.subject import Subject
 from pytest_triton.diagnostics.diagnostic import Diagnostic
-from pytest_triton.placement.advice import instance_group_lines
 
 _ACCELERATORS = "optimization.execution_accelerators"
 _TENSORRT = """\
@@ -179,7 +179,7 @@ def gpu_accelerator_off_gpu(subject: Subject) -> Iterator[Diagnostic]:
     yield subject.at(
         (f"{_ACCELERATORS}.gpu_execution_accelerator", _ACCELERATORS, "optimization"),
         says,
-        instance_group_lines(replace(group, kind="GPU") for group in subject.declared.groups),
+        group_lines(subject, (replace(group, kind="GPU") for group in subject.declared.groups)),
     )
 
 
@@ -393,6 +393,12 @@ def vllm_parallel_on_one_gpu(subject: Subject) -> Iterator[Diagnostic]:
             return
 
 
+def _gpu_device_ids(gpus: Sequence[int]) -> str:
+    """The parameter of one instance, as a line; "" for no GPUs."""
+    ids = ",".join(map(str, gpus))
+    return f'parameters {{ key: "gpu_device_ids" value {{ string_value: "{ids}" }} }}\n' * bool(ids)
+
+
 @rule(
     "TRT213",
     "tensorrtllm-gpus",
@@ -412,15 +418,15 @@ def tensorrtllm_gpus(subject: Subject) -> Iterator[Diagnostic]:
     """
     if subject.declared.backend != "tensorrtllm":
         return
+    count = sum(max(group.count, 1) for group in subject.declared.groups)
     for number, group in subject.groups("GPU"):
         place = (f"instance_group[{number}].gpus", *kind_place(number))
         yield subject.at(
             place if group.gpus else place[1:],
             "TensorRT-LLM doesn't follow the instance group's GPUs, but the parameter "
             "gpu_device_ids",
-            'parameters { key: "gpu_device_ids" value { string_value: "'
-            + ",".join(map(str, group.gpus or (0,)))
-            + '" } }',
+            (_gpu_device_ids(usable_gpus(subject, group.gpus)) if count < 2 else "")
+            + group_lines(subject, subject.declared.groups),
         )
 
 

@@ -6,32 +6,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
+from pytest_triton.audit.correct_groups import group_lines, is_correct_as, lines_with, wanted_kind
 from pytest_triton.audit.rule import rule
 from pytest_triton.audit.spans import delete_field, set_field
 from pytest_triton.audit.subject import Subject
 from pytest_triton.diagnostics.diagnostic import Diagnostic
-from pytest_triton.placement.advice import instance_group_lines
-from pytest_triton.placement.declared import DeclaredGroup, DeclaredKind
+from pytest_triton.placement.declared import DeclaredGroup
 
-# Backends that place themselves: KIND_MODEL is the honest word for it.
-_OWN_PLACEMENT = ("vllm", "tensorrtllm")
-_MOST_GROUPS = 50
 _WRITTEN_COUNT = re.compile(r"\bcount\s*:\s*[-0]")
-
-
-def wanted_kind(subject: Subject) -> DeclaredKind:
-    """What a model that declares nothing most likely should."""
-    return "MODEL" if subject.declared.backend in _OWN_PLACEMENT else "GPU"
-
-
-def lines_with(subject: Subject, number: int, **changes: object) -> str:
-    """The model's instance groups, with changes to one of them; "" if nobody would read them."""
-    if len(subject.declared.groups) > _MOST_GROUPS:
-        return ""
-    return instance_group_lines(
-        replace(group, **changes) if index == number else group  # type: ignore[arg-type]
-        for index, group in enumerate(subject.declared.groups)
-    )
 
 
 def kind_place(number: int) -> tuple[str, str]:
@@ -63,7 +45,7 @@ def undeclared(subject: Subject) -> Iterator[Diagnostic]:
     yield subject.at(
         ("backend", "platform", "default_model_filename", "name"),
         "no instance_group is declared: without a GPU the model comes up on the CPU, unnoticed",
-        instance_group_lines([DeclaredGroup(kind=kind)]),
+        group_lines(subject, [DeclaredGroup(kind=kind)]),
     )
 
 
@@ -120,7 +102,9 @@ def gpus_without_kind(subject: Subject) -> Iterator[Diagnostic]:
                 (f"instance_group[{number}].gpus", f"instance_group[{number}]"),
                 "the group lists gpus and no kind: where one is missing it is refused as KIND_CPU",
                 lines_with(subject, number, kind="GPU"),
-                set_field(subject, number, "kind", "KIND_GPU"),
+                set_field(subject, number, "kind", "KIND_GPU")
+                if is_correct_as(subject, group, "GPU")
+                else (),
             )
 
 
@@ -361,7 +345,7 @@ def mixed_is_no_fallback(subject: Subject) -> Iterator[Diagnostic]:
             kind_place(cpu[0]),
             "this CPU group is no fallback: without a GPU the whole model is refused; with one, "
             "requests go to GPU and CPU alike",
-            instance_group_lines(group for _, group in subject.groups("GPU")),
+            group_lines(subject, (group for _, group in subject.groups("GPU"))),
         )
 
 
@@ -415,8 +399,9 @@ def passive_gpu(subject: Subject) -> Iterator[Diagnostic]:
             yield subject.at(
                 (f"instance_group[{number}].passive", *kind_place(number)),
                 "a passive GPU group has the whole model refused on hosts without a GPU",
-                instance_group_lines(
-                    one for index, one in enumerate(subject.declared.groups) if index != number
+                group_lines(
+                    subject,
+                    (one for index, one in enumerate(subject.declared.groups) if index != number),
                 ),
             )
 
@@ -440,5 +425,5 @@ def only_passive(subject: Subject) -> Iterator[Diagnostic]:
         yield subject.at(
             ("instance_group[0].passive", "instance_group[0]"),
             "all groups are passive: the model is READY, and its first request crashes the server",
-            instance_group_lines(replace(group, passive=False) for group in groups),
+            group_lines(subject, (replace(group, passive=False) for group in groups)),
         )

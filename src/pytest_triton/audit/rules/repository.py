@@ -10,12 +10,11 @@ from itertools import islice
 from pathlib import Path
 
 from pytest_triton.audit.bounded_read import entries, files_below, read_bytes
+from pytest_triton.audit.correct_groups import group_lines, wanted_kind
 from pytest_triton.audit.rule import rule
-from pytest_triton.audit.rules.placement import wanted_kind
 from pytest_triton.audit.rules.refusals import refusals
 from pytest_triton.audit.subject import MOST_VARIANTS, Subject, diagnostic_at
 from pytest_triton.diagnostics.diagnostic import Diagnostic, Effect
-from pytest_triton.placement.advice import instance_group_lines
 from pytest_triton.placement.declared import Declared, DeclaredGroup, OnDisk
 from pytest_triton.repository import position_of, read_config
 from pytest_triton.repository.models import LABELS_MISSING, NOT_A_MODEL
@@ -493,8 +492,8 @@ def variant_falls_back(subject: Subject) -> Iterator[Diagnostic]:
             *place,
             "leaves the kind to Triton, which config.pbtxt doesn't: without a GPU this variant "
             "lands on the CPU",
-            instance_group_lines(
-                subject.declared.groups or [DeclaredGroup(kind=wanted_kind(subject))]
+            group_lines(
+                subject, subject.declared.groups or [DeclaredGroup(kind=wanted_kind(subject))]
             ),
         )
 

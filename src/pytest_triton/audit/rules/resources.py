@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pytest_triton.audit.correct_groups import lines_with
 from pytest_triton.audit.rule import rule
-from pytest_triton.audit.rules.placement import lines_with
 from pytest_triton.audit.subject import Audited, Subject, diagnostic_at
 from pytest_triton.diagnostics.diagnostic import Diagnostic
 

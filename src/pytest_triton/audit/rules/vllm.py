@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_triton.audit.bounded_read import entries, read_bytes
+from pytest_triton.audit.correct_groups import lines_with
 from pytest_triton.audit.rule import rule
-from pytest_triton.audit.rules.placement import kind_place, lines_with
+from pytest_triton.audit.rules.placement import kind_place
 from pytest_triton.audit.subject import MODEL_JSON_LIMIT, Subject, diagnostic_at
 from pytest_triton.diagnostics.diagnostic import Diagnostic
 
