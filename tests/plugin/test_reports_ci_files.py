@@ -32,7 +32,7 @@ class Workplace:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for name in ("models", "ci"):
+        for name in ("models", "ci", "deploy"):
             shutil.copytree(EXAMPLE / name, folder / name)
         shutil.copy(EXAMPLE / "pyproject.toml", folder)
         (folder / "bin").mkdir()

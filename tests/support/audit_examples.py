@@ -10,7 +10,7 @@ from pytest_triton.audit.deployment_audit import audit_deployments
 from pytest_triton.cli.deployed import read_deployed
 from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.placement.predict import DEFAULT_TRAITS, ServerTraits
-from pytest_triton.placement.releases import read_release
+from pytest_triton.placement.releases import NEWEST_RELEASE, read_release
 from pytest_triton.repository import read_repository
 
 DEPLOYMENT = "compose.yaml"  # in an example; its models are in ./models
@@ -40,7 +40,9 @@ def audit_example(root: Path, example: Example) -> tuple[Diagnostic, ...]:
     if DEPLOYMENT in example.files:
         write_files(root, example.files)
         mapped = {} if "m/config.pbtxt" in example.files else {"/models": root}
-        deployed = read_deployed([str(root / DEPLOYMENT)], mapped, example.target, ())
+        deployed = read_deployed(
+            [str(root / DEPLOYMENT)], mapped, example.target, (), NEWEST_RELEASE
+        )
         return audit_deployments(deployed.subjects)
     repository = read_repository(write_files(root, example.files))
     server = ServerTraits(version=read_release(example.release)) if example.release else None

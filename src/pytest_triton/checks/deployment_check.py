@@ -164,11 +164,23 @@ class DeploymentCheck:
             row=(
                 str(self.deployed.grant),
                 up.seen.service,
-                "none to lose" if lost is None else lost.seen.service,
+                self._lost_cell(lost),
                 "; ".join(who) or "nobody" if lost is not None and who_matters(lost) else "",
                 last.server if self.is_own_release else f"{last.server}, not its own release",
             ),
             failure=self.failure(up, lost),
+        )
+
+    def _lost_cell(self, lost: SeenService | None) -> str:
+        if lost is None:
+            return "none to lose"
+        return f"{lost.seen.service}{' (allowed)' if self._is_allowed(lost.seen) else ''}"
+
+    def _is_allowed(self, seen: ServiceOutcome) -> bool:
+        """Whether all that falls back may do so (triton_allow_fallback)."""
+        allowed = self.session.settings.allow_fallback
+        return seen.service == "unnoticed" and all(
+            any(fnmatchcase(name, pattern) for pattern in allowed) for name in seen.fallbacks
         )
 
     def failure(self, up: SeenService, lost: SeenService | None) -> str:
@@ -195,11 +207,8 @@ class DeploymentCheck:
         if lost is None or up.seen.service != "unaffected":
             return
         wanted = self.session.settings.on_gpu_loss.replace("-", " ")
-        allowed = self.session.settings.allow_fallback
         seen = lost.seen
-        if seen.service == "unnoticed" and all(
-            any(fnmatchcase(name, pattern) for pattern in allowed) for name in seen.fallbacks
-        ):
+        if self._is_allowed(seen):
             return
         if seen.service == "unaffected" or SERVICES.index(seen.service) <= SERVICES.index(wanted):
             return

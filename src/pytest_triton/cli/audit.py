@@ -230,7 +230,11 @@ def _deployed(
 
     host = arguments.target.count if arguments.target is not None else None
     deployed = read_deployed(
-        arguments.deployment, dict(arguments.deployment_repo), host, arguments.own_backend
+        arguments.deployment,
+        dict(arguments.deployment_repo),
+        host,
+        arguments.own_backend,
+        arguments.release.version,
     )
     select, ignore = tuple(arguments.select), arguments.ignore
     found = list(audit_deployments(deployed.subjects, select=select, ignore=ignore))
@@ -348,7 +352,7 @@ def _text(
     yield (
         f"{models} model{'s' if models != 1 else ''}: {counted or 'nothing found'}"
         + (f"; {fixable} can be fixed with --fix" if fixable else "")
-        + f"; Triton {arguments.release}"
+        + (f"; Triton {arguments.release}" if arguments.repositories else "")
     )
 
 

@@ -13,6 +13,7 @@ from pytest_triton.checks.run import CheckedDeployment
 from pytest_triton.deployment.deployed_server import DeployedServer
 from pytest_triton.deployment.reading import read_deployments
 from pytest_triton.deployment.repositories import repository_paths
+from pytest_triton.diagnostics.diagnostic import Version
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.options.reading import read_mapping
 from pytest_triton.options.values import Deployment, OptionError
@@ -60,15 +61,20 @@ def read_deployed(
     mapped: Mapping[str, Path],
     host: int | None,
     own_backends: Sequence[str],
+    release: Version,
 ) -> Deployed:
-    """Raises PytestTritonError for files that can't be read, or that start no Triton server."""
+    """The servers, with the models that they load; `release` is that of images that say none.
+
+    Raises PytestTritonError for files that can't be read, or that start no Triton server.
+    """
     servers = [one for text in texts for one in read_deployments(text, Path.cwd())]
     read: dict[tuple[tuple[Path, ...], CommandLine], CheckedDeployment] = {}
     known: dict[tuple[object, ...], Audited] = {}
     subjects: list[DeployedSubject] = []
     errors: list[PytestTritonError] = []
     for server in servers:
-        release = release_of_image(server.image)
+        stated = release_of_image(server.image)
+        version = release if stated is None else stated
         models = None
         if server.bad_arguments is None and not server.unknown:
             try:
@@ -78,20 +84,24 @@ def read_deployed(
                     read[paths, server.line] = CheckedDeployment.read(
                         deployment, server.line, own_backends=tuple(own_backends)
                     )
-                key = (paths, server.line, server.hardware(host), release)
+                key = (paths, server.line, server.hardware(host), version)
                 if key not in known:
                     checked = read[paths, server.line]
-                    known[key] = _audited(checked, server, host, own_backends)
+                    known[key] = _audited(checked, server, host, own_backends, version)
                 models = known[key]
             except PytestTritonError as error:
                 errors.append(error)
-        subjects.append(DeployedSubject(server, models, host, release))
+        subjects.append(DeployedSubject(server, models, host, stated))
     return Deployed(tuple(subjects), tuple(errors))
 
 
 def _audited(
-    checked: CheckedDeployment, server: DeployedServer, host: int | None, own: Sequence[str]
+    checked: CheckedDeployment,
+    server: DeployedServer,
+    host: int | None,
+    own_backends: Sequence[str],
+    version: Version,
 ) -> Audited:
-    version = release_of_image(server.image)
-    traits = ServerTraits() if version is None else ServerTraits(version=version)
-    return Audited(checked.repository, server.hardware(host), traits, own, server.line)
+    traits = ServerTraits(version=version)
+    hardware = server.hardware(host)
+    return Audited(checked.repository, hardware, traits, own_backends, server.line)

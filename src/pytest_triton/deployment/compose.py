@@ -67,6 +67,9 @@ class _Service:
         environment = {**dict(built.environment), **self._environment()}
         words = self._command(built)
         found = find_tritonserver(words, environment)
+        if found is None and words[:1] and words[0].startswith("--model-"):
+            # Flags for an entrypoint that isn't seen here.
+            found = find_tritonserver(("tritonserver", *words), environment)
         if found is None:
             if not _may_be_triton(image) or words:
                 return None

@@ -114,6 +114,12 @@ def test_image_that_is_built_here_has_its_dockerfiles_command(tmp_path: Path) ->
     assert given.arguments == ("--id=x",)
 
 
+def test_flags_for_an_entrypoint_that_is_not_here_are_tritonservers(tmp_path: Path) -> None:
+    text = 'services: {t: {build: ., command: ["--model-repository=/m", "--log-info=1"]}}'
+    (found,) = servers(tmp_path, text)
+    assert found.arguments == ("--model-repository=/m", "--log-info=1")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

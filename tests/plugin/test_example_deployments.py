@@ -1,0 +1,49 @@
+"""The deployments of the example project, and their broken variants."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pytest_triton.__main__ import main
+
+DEPLOY = Path(__file__).parents[2] / "example_project" / "deploy"
+MODELS = f"/models={DEPLOY.parent / 'models'}"
+BROKEN = {
+    "unnoticed.yaml": {"TRT614"},
+    "hosts-numbers.yaml": {"TRT602", "TRT613"},
+    "probes.yaml": {"TRT605", "TRT610", "TRT611", "TRT612", "TRT621", "TRT625"},
+}
+
+
+def rules(file: Path, capsys: pytest.CaptureFixture[str]) -> set[str]:
+    main(["audit", f"--deployment={file}", f"--deployment-repo={MODELS}", "--format=json"])
+    found = json.loads(capsys.readouterr().out)["findings"]
+    return {one["rule"] for one in found if one["rule"].startswith("TRT6")}
+
+
+@pytest.mark.parametrize("name", ["compose.yaml", "kubernetes.yaml"])
+def test_example_deployment_has_no_finding(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert rules(DEPLOY / name, capsys) == set()
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_example_breaks_its_rules(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert rules(DEPLOY / "broken" / name, capsys) == BROKEN[name]
+
+
+def test_every_broken_example_is_tested_here() -> None:
+    assert {path.name for path in (DEPLOY / "broken").iterdir()} == set(BROKEN)
+
+
+@pytest.mark.server
+def test_example_deployments_are_noticed_when_gpus_are_lost(pytester: pytest.Pytester) -> None:
+    result = pytester.runpytest_subprocess(
+        *(f"--triton-deployment={DEPLOY / name}" for name in ("compose.yaml", "kubernetes.yaml")),
+        f"--triton-deployment={DEPLOY / 'broken' / 'unnoticed.yaml'}",
+        f"--triton-deployment-repo={MODELS}",
+    )
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(["When its GPUs are lost, triton comes up READY on the CPU*"])
