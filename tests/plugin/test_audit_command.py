@@ -101,6 +101,7 @@ def test_json(repository: RepositoryBuilder, capsys: pytest.CaptureFixture[str])
         ],
         "counts": {"error": 1, "warning": 0, "note": 0},
         "fixed": [],
+        "assumed": [],
     }
 
 

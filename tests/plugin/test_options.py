@@ -15,6 +15,7 @@ from pytest_triton.options.values import (
     Deployment,
     DeploymentFile,
     Expectation,
+    GivenValues,
     OptionError,
     Requirement,
 )
@@ -24,6 +25,8 @@ from pytest_triton.plan.sharding import Shard
 # option -> the text given, and the value expected for the directory that relative paths start from
 VALUES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "repo": ("one:two", lambda start: (Deployment("one:two", (start / "one", start / "two")),)),
+    "weights": ("elsewhere", lambda start: "elsewhere"),
+    "values": ("batch=8", lambda start: (GivenValues("batch", "", '{"batch": 8}'),)),
     "server": ("container", lambda start: "container"),
     "image": ("registry:5000/triton:1", lambda start: "registry:5000/triton:1"),
     "gpu_driver": ("cdi", lambda start: "cdi"),

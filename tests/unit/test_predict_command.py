@@ -378,6 +378,7 @@ def test_json(predict: Predict, tmp_path: Path) -> None:
         "config": str(tmp_path / "models" / "ranker" / "config.pbtxt"),
         "readable": True,
         "declared": "GPU + CPU x2",
+        "assumed": [],
         "problems": [],
         "predictions": [
             {

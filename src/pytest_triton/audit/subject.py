@@ -22,7 +22,6 @@ from pytest_triton.placement.predict import (
 )
 from pytest_triton.repository import Model, Repository, model_config_type
 from pytest_triton.repository.pbtxt import line_and_column, walk
-from pytest_triton.repository.positions import locate
 from pytest_triton.repository.predicted import PredictedModels
 from pytest_triton.repository.refusals import with_known_backends
 
@@ -105,18 +104,20 @@ class Subject:
             return diagnostic_at(self.model.anchor, None, None, message, lines)
         for name in (fields,) if isinstance(fields, str) else fields:
             if name in self.positions:
+                file = self.model.config_file
                 line, column = line_and_column(self.text, self.positions[name])
-                return diagnostic_at(
-                    self.model.config_file.path, line, column, message, lines, edits
-                )
-        return diagnostic_at(self.model.config_file.path, 1, 1, message, lines, edits)
+                if file.rendered is not None:
+                    edits = ()  # they would be made in the rendered text
+                line, column = file.place(line, column)
+                return diagnostic_at(file.path, line, column, message, lines, edits)
+        return diagnostic_at(self.model.config_file.path, 1, 1, message, lines)
 
     def at_field(self, field: str, message: str, lines: str = "") -> Diagnostic:
         """A finding at a field, or at the nearest that is written around it."""
         file = self.model.config_file
         if file is None:
             return diagnostic_at(self.model.anchor, None, None, message, lines)
-        line, column = locate(file.text, field) or (1, 1)
+        line, column = file.locate(field) or (1, 1)
         return diagnostic_at(file.path, line, column, message, lines)
 
     @cached_property
@@ -198,6 +199,11 @@ class Audited:
         self.subjects = tuple(Subject(model, self) for model in repository.models)
         self.server = with_known_backends(line.traits(server), own_backends)
         self._predicted = predicted or PredictedModels(repository.models, line.completes)
+
+    @property
+    def assumes_files(self) -> bool:
+        """Whether files that aren't there are taken to be elsewhere."""
+        return self.repository.reading.assumes_files
 
     @cached_property
     def refused(self) -> Mapping[str, Diagnostic]:

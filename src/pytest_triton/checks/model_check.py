@@ -29,7 +29,6 @@ from pytest_triton.placement.instances import Kind
 from pytest_triton.placement.predict import ServerTraits, ample_gpus, predict
 from pytest_triton.placement.refusal import shown_reason
 from pytest_triton.placement.unserved import with_models
-from pytest_triton.repository.config_file import position_of
 from pytest_triton.repository.near_misses import CONFIG_MISNAMED
 from pytest_triton.repository.refusals import shown_problem
 from pytest_triton.text.wrapping import wrapped
@@ -53,6 +52,10 @@ _LACKING: dict[str, Unproven] = {
     "agent-missing": "no repository agent",
 }
 _OF_GROUPS = ("cpu-with-gpus", "model-with-gpus", "gpu-id", "kind", "profile")
+_ONLY_FILES = (
+    "All that this repository lacks are files. If they are kept elsewhere (DVC, a store, ...),\n"
+    "--triton-weights=elsewhere assumes them: placement needs none of them."
+)
 _NOT_LOADED = Advice(
     "The repository has this model, and the running server doesn't serve it: it was not deployed, "
     "not loaded, or could not be read (only the server's log says so). Deploy it and load it, or "
@@ -121,6 +124,12 @@ class ModelCheck:
 
     def config_failure(self) -> Answer:
         """Why Triton would not take the config on any hardware."""
+        answer = self._config_failure()
+        if isinstance(answer, str) and answer and self._checked.lacks_only_files:
+            return f"{answer}\n\n{_ONLY_FILES}"
+        return answer
+
+    def _config_failure(self) -> Answer:
         problems = [p for p in self.model.problems if p.refuses]
         said = self._triton_on_config()
         if problems:
@@ -317,11 +326,10 @@ class ModelCheck:
     def _about(self) -> CheckResult:
         """What is the same in the results of all checks of this model."""
         known = self._session.about_models
-        if self.model.directory not in known:
-            known[self.model.directory] = about_model(
-                self.model, self._checked, self._session.settings, self._start
-            )
-        return known[self.model.directory]
+        key = (self.model.directory, self._checked.values)
+        if key not in known:
+            known[key] = about_model(self.model, self._checked, self._session.settings, self._start)
+        return known[key]
 
     @property
     def _place(self) -> str:
@@ -331,7 +339,7 @@ class ModelCheck:
     def _line(self) -> int | None:
         """The line of the config's first instance_group, if it has one."""
         config_file = self.model.config_file
-        position = position_of(config_file.text, "instance_group") if config_file else None
+        position = config_file.position_of("instance_group") if config_file else None
         return position[0] if position is not None else None
 
     @property
@@ -498,6 +506,8 @@ def about_model(
         identity=checked.identities.get(model.name, ""),
         fallback_allowed=any(fnmatchcase(model.name, one) for one in settings.allow_fallback)
         or is_suppressed(settings, checked, model),
+        assumed=model.assumed_names,
+        values=checked.values,
     )
 
 

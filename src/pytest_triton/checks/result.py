@@ -165,7 +165,9 @@ class CheckResult(Struct, frozen=True, omit_defaults=True, gc=False):
     `evidence` and `server` belong to test_placement, once a server was asked; `unproven` says why
     one was not, or why its answer proves nothing. `reported_elsewhere` names the check that a
     skipped one left its failure to. `findings` are the audit's, `notes` what else is
-    worth knowing about the server, each reported once in a run.
+    worth knowing about the server, each reported once in a run. `assumed` are files and version
+    directories of the model that weren't there (`1/`, `labels.txt`) and were taken to be. `values`
+    names the set of values that templates got, of several; it is part of the deployment's name.
 
     `identity` stands for all that decides about the model (`plan.identity`), `run` for what the
     server was, or would have been.
@@ -190,6 +192,18 @@ class CheckResult(Struct, frozen=True, omit_defaults=True, gc=False):
     reported_elsewhere: str = ""
     findings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
+    values: str = ""
+
+    @property
+    def column(self) -> str:
+        """The table's column of a placement: its hardware, with the values if there are several."""
+        return f"{self.values}: {self.hardware.label}" if self.values else self.hardware.label
+
+    @property
+    def repository(self) -> str:
+        """The deployment, whatever the values."""
+        return self.deployment.removesuffix(f"@{self.values}") if self.values else self.deployment
 
     @property
     def is_placement(self) -> bool:
@@ -255,6 +269,10 @@ def properties_of(result: CheckResult) -> Iterator[tuple[str, str]]:
     if result.server is not None:
         yield "triton_run", result.run
         yield "triton_server", result.server.description
+    if result.values:
+        yield "triton_values", result.values
+    if result.assumed:
+        yield "triton_assumed", ", ".join(result.assumed)
     for note in result.notes:
         yield "triton_server_note", note
 

@@ -23,6 +23,7 @@ from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.errors import PytestTritonError, says_all
 from pytest_triton.options.production_arguments import command_line, server_arguments
 from pytest_triton.options.settings import Backends, Settings
+from pytest_triton.options.value_files import value_sets
 from pytest_triton.options.values import Deployment
 from pytest_triton.placement.backend_names import OFFICIAL_BACKENDS, PUBLISHED_BACKENDS
 from pytest_triton.placement.command_line import NO_ARGUMENTS, CommandLine
@@ -41,11 +42,16 @@ from pytest_triton.plan.identity import config_hash, deployment_name, identities
 from pytest_triton.plan.sharding import needed
 from pytest_triton.rehearsal.completed_configs import as_json
 from pytest_triton.rehearsal.simulation import is_backend_name
-from pytest_triton.repository import Model, Repository, model_config_type, read_repository
+from pytest_triton.repository import Model, Repository, model_config_type
+from pytest_triton.repository.models import read_as
 from pytest_triton.repository.predicted import PredictedModels
+from pytest_triton.repository.reading import AS_IT_IS, Added, Reading
 from pytest_triton.repository.refusals import (
     with_known_backends,
 )
+from pytest_triton.repository.stores import Say, Store, fetch_all, to_standard_error
+from pytest_triton.repository.template_values import check_used
+from pytest_triton.repository.templates import ValueSet
 from pytest_triton.servers.pool import Pool, ServerPool
 from pytest_triton.servers.running_server import RunningServer
 from pytest_triton.servers.server_errors import ServerExited
@@ -109,16 +115,25 @@ class CheckedDeployment:
         own_backends: tuple[str, ...] = (),
         stated_release: ChosenRelease = NEWEST_KNOWN,
         ask_release: Callable[[CheckedDeployment], ChosenRelease | None] | None = None,
+        reading: Reading = AS_IT_IS,
+        say: Say | None = to_standard_error,
     ) -> CheckedDeployment:
         """Read a deployment's repositories from disk, for a server with this command line.
 
-        Raises RepositoryError for repositories that can't be read, NotLoaded for models that the
-        command line names and that aren't there.
+        What is in object stores is fetched first, unless there is nobody to `say` that to: then it
+        has been. Raises StoreError or RepositoryError for repositories that can't be read,
+        NotLoaded for models that the command line names and that aren't there.
         """
+        if deployment.stores:
+            if say is not None:
+                fetch_all(deployment.stores, say)
+            if not reading.weights_given:
+                reading = replace(reading, weights="elsewhere")
         everything = cls(
             deployment,
-            read_repository(
-                deployment.paths, config_name=line.config_name, completes=line.completes
+            read_as(
+                deployment.paths,
+                replace(reading, config_name=line.config_name, completes=line.completes),
             ),
             backends,
             is_ours,
@@ -156,7 +171,25 @@ class CheckedDeployment:
     @cached_property
     def name(self) -> str:
         """What it is called in ledgers and plans."""
-        return deployment_name(self.deployment.text)
+        return deployment_name(self.deployment.text) + self.values_suffix
+
+    @property
+    def values_suffix(self) -> str:
+        """`@prod`, where a name is to say which values a deployment has; or ""."""
+        return f"@{self.values}" if self.values else ""
+
+    @property
+    def values(self) -> str:
+        """The name of the set of values that its templates got; "" for none, or the only one."""
+        values = self.repository.reading.values
+        return values.name if values is not None else ""
+
+    @cached_property
+    def model_in(self) -> Mapping[Path, Model]:
+        """The models by their directories, and entries that are none: see `models_in`."""
+        return {
+            model.directory: model for models in self._by_repository.values() for model in models
+        }
 
     @cached_property
     def config_hashes(self) -> Mapping[Path, str]:
@@ -251,6 +284,34 @@ class CheckedDeployment:
         )
 
     @cached_property
+    def lacks_only_files(self) -> bool:
+        """Whether all of its models would load somewhere if missing files were assumed."""
+        reading = self.repository.reading
+        if reading.assumes_files or self.backends != "stand-in" or not self._refuses_any:
+            return False
+        assuming = CheckedDeployment.read(
+            self.deployment,
+            self.line,
+            own_backends=self.own_backends,
+            stated_release=self.stated_release,
+            reading=replace(reading, weights="elsewhere"),
+            say=None,
+        )
+        return not assuming._refuses_any
+
+    @property
+    def _refuses_any(self) -> bool:
+        """Whether anything is refused on any hardware."""
+        models = self.repository.models
+        refused = self.predicted.refused(self.traits)
+        return bool(self.repository.problems or refused or any(one.refusal for one in models))
+
+    @cached_property
+    def added(self) -> tuple[Added, ...]:
+        """What servers are to see besides what is on disk."""
+        return tuple(one for model in self.repository.models for one in model.added)
+
+    @cached_property
     def _by_repository(self) -> Mapping[Path, Sequence[Model]]:
         found: dict[Path, list[Model]] = {path: [] for path in self.deployment.paths}
         for model in self.repository.models:
@@ -291,7 +352,7 @@ class Seen:
         return self.facts.description
 
 
-_ReadKey = tuple[tuple[Path, ...], Backends, bool, CommandLine, ChosenRelease]
+_ReadKey = tuple[tuple[Path, ...], Backends, bool, CommandLine, ChosenRelease, Reading]
 
 Everywhere = Mapping[HardwareRequest, Mapping[str, Prediction]]
 """The predictions of all models, for each hardware of a run."""
@@ -311,8 +372,16 @@ class TritonSession:
     `keeps_servers`: there are tests that may want the servers of the checks as well.
     """
 
-    def __init__(self, settings: Settings, pool: Pool | None = None, worker: str = "") -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        pool: Pool | None = None,
+        worker: str = "",
+        say: Say = to_standard_error,
+    ) -> None:
         self.settings = settings
+        self._say = None if worker else say  # the controller has fetched already
+        self._fetched: set[tuple[Store, ...]] = set()
         self.pool: Pool = ServerPool() if pool is None else pool
         self.worker = worker
         self._read: dict[_ReadKey, CheckedDeployment] = {}
@@ -326,13 +395,23 @@ class TritonSession:
         self._predicted: dict[tuple[CheckedDeployment, ServerTraits], Everywhere | None] = {}
         self._runs: dict[tuple[CheckedDeployment, HardwareRequest], str] = {}
         self._reported: set[str] = set()
-        self.about_models: dict[Path, CheckResult] = {}  # by the models' directories
+        # By the models' directories, and the names of their values.
+        self.about_models: dict[tuple[Path, str], CheckResult] = {}
 
     @cached_property
     def deployments(self) -> tuple[CheckedDeployment, ...]:
         """Read from disk at the first use. Raises PytestTritonError for a bad repository."""
         line = command_line(self.settings)
-        return tuple(self.checked(one, line=line) for one in self.settings.repo)
+        return tuple(
+            self.checked(one, line=line, values=values)
+            for one in self.settings.repo
+            for values in self.value_sets or (None,)
+        )
+
+    @cached_property
+    def value_sets(self) -> tuple[ValueSet, ...]:
+        """The values for templates: each set makes deployments of its own."""
+        return value_sets(self.settings.values)
 
     def checked(
         self,
@@ -340,17 +419,22 @@ class TritonSession:
         settings: Settings | None = None,
         *,
         line: CommandLine | None = None,
+        values: ValueSet | None = None,
     ) -> CheckedDeployment:
         """A deployment with its repositories read from disk, at its first use.
 
         With the command line of the bundled checks, it has the models that this loads only; a
-        test may load others. Raises PytestTritonError for a bad repository.
+        test may load others. Templates get `values`, by default the first set of the settings.
+        Raises PytestTritonError for a bad repository.
         """
         settings = settings or self.settings
         if line is None:
             line = command_line(settings).without(("model-control-mode", "load-model"))
         release, is_ours = release_of(settings), settings.host.is_ours
-        key = (deployment.paths, settings.backends, is_ours, line, release)
+        values = values or next(iter(value_sets(settings.values)), None)
+        given = settings.sources["weights"] != "default"
+        reading = Reading(settings.weights, values, weights_given=given)
+        key = (deployment.paths, settings.backends, is_ours, line, release, reading)
         if key not in self._read:
             self._read[key] = CheckedDeployment.read(
                 deployment,
@@ -360,8 +444,21 @@ class TritonSession:
                 own_backends=settings.own_backends,
                 stated_release=release,
                 ask_release=self._release_of_server,
+                reading=reading,
+                say=None if deployment.stores in self._fetched else self._say,
             )
+            self._fetched.add(deployment.stores)
         return self._read[key]
+
+    def check_values(self) -> None:
+        """Raise ValuesUnused for a value that no template uses."""
+        for values in self.value_sets:
+            repositories = [
+                one.repository
+                for one in self.deployments
+                if one.repository.reading.values == values
+            ]
+            check_used(repositories, values)
 
     def _release_of_server(self, checked: CheckedDeployment) -> ChosenRelease | None:
         """What the server says of itself; None if there is none, or it says nothing."""
@@ -426,6 +523,7 @@ class TritonSession:
             environment=settings.environment,
             load=command_line(settings).loads if settings.load is None else settings.load,
             shadowed=checked.shadowed,
+            added=checked.added,
         )
 
     def run_of(self, checked: CheckedDeployment, hardware: HardwareRequest) -> str:

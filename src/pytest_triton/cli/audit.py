@@ -13,6 +13,8 @@ With `--format json` one object goes to standard output. Its keys are stable; ne
                  --triton-repo that fails for the same cause, or "")
     counts       {error, warning, note}
     fixed        the paths that --fix has changed
+    assumed      with --weights elsewhere: a list of {model, names}, of what isn't there and is
+                 taken to be (relative to the model's directory; versions end in "/")
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from pytest_triton.audit.rule_text import explanation
 from pytest_triton.audit.rules import KNOWN
 from pytest_triton.checks.run import CheckedDeployment, NotLoaded
 from pytest_triton.cli.deployed import add_deployments, read_deployed
+from pytest_triton.cli.reading_options import add_reading, assumed_note, check_values, readings_of
 from pytest_triton.cli.server_options import (
     add_own_backends,
     add_release,
@@ -43,12 +46,15 @@ from pytest_triton.diagnostics.diagnostic import SEVERITIES, Diagnostic
 from pytest_triton.errors import OptionError, PytestTritonError
 from pytest_triton.options.ini_file import ini_layers
 from pytest_triton.options.reading import read_layer
-from pytest_triton.options.repository_paths import NoDirectories, repository_paths
+from pytest_triton.options.repository_paths import NoDirectories, read_deployment_text
 from pytest_triton.options.values import Deployment
 from pytest_triton.placement.command_line import BadArguments, CommandLine
 from pytest_triton.placement.hardware import Hardware, target_hardware
 from pytest_triton.placement.predict import ServerTraits
 from pytest_triton.repository import Repository, RepositoryError
+from pytest_triton.repository.reading import Reading
+from pytest_triton.repository.stores import StoreError
+from pytest_triton.repository.template_values import ValuesError
 from pytest_triton.text.paths import shown_path
 from pytest_triton.text.readable import is_file
 from pytest_triton.text.shown_text import printable
@@ -88,6 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_own_backends(parser)
     add_server_args(parser)
     add_deployments(parser)
+    add_reading(parser)
     parser.add_argument(
         "--format",
         choices=("text", "json", "sarif", "github"),
@@ -138,10 +145,20 @@ def run(arguments: argparse.Namespace) -> int:
         _take_from_ini(arguments)
         arguments.server_args.check_known(arguments.release.version)
         repositories = [
-            _read(repository_paths(text, Path.cwd()), arguments.server_args)
+            _read(read_deployment_text(text, Path.cwd()), arguments.server_args, reading)
             for text in _deployments(arguments.repositories)
+            for reading in readings_of(arguments)
         ]
-    except (NoDirectories, RepositoryError, BadArguments, NotLoaded, OptionError) as error:
+        check_values(repositories)
+    except (
+        NoDirectories,
+        RepositoryError,
+        BadArguments,
+        NotLoaded,
+        ValuesError,
+        StoreError,
+        OptionError,
+    ) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     findings, fixed = _audited(repositories, arguments)
@@ -157,7 +174,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.format == "text":
         print("\n".join(_text(findings, repositories, fixed, arguments)))
     elif arguments.format == "json":
-        print(json.dumps(as_json(findings, arguments.target, fixed), indent=2))
+        print(json.dumps(as_json(findings, arguments.target, fixed, repositories), indent=2))
     elif arguments.format == "sarif":
         from pytest_triton.reports.sarif import as_sarif
 
@@ -216,8 +233,11 @@ def _audited(
             changed = _fix(found, repository)
             if changed:
                 fixed += changed
-                found = look(_read(repository.paths, arguments.server_args))
-        findings += found
+                changed_one = Deployment(
+                    os.pathsep.join(map(str, repository.paths)), repository.paths
+                )
+                found = look(_read(changed_one, arguments.server_args, repository.reading))
+        findings += [one for one in found if one not in findings]  # of other values, the same
     return findings, fixed
 
 
@@ -247,18 +267,18 @@ def _deployed(
     return findings, list(deployed.errors), [*repositories.values()]
 
 
-def _read(paths: Sequence[Path], line: CommandLine) -> Repository:
+def _read(deployment: Deployment, line: CommandLine, reading: Reading) -> Repository:
     """The models that a server with this command line loads."""
-    deployment = Deployment(os.pathsep.join(map(str, paths)), tuple(paths))
-    return CheckedDeployment.read(deployment, line).repository
+    return CheckedDeployment.read(deployment, line, reading=reading).repository
 
 
 def _fix(findings: Sequence[Diagnostic], repository: Repository) -> list[Path]:
     texts = {
         model.config_file.path: model.config_file.text
         for model in repository.models
-        if model.config_file is not None
+        if model.config_file is not None and model.config_file.rendered is None
     }
+    findings = [one for one in findings if one.path in texts]
     changed = []
     for path, (new, _) in fixed_texts(findings, texts).items():
         try:
@@ -354,6 +374,7 @@ def _text(
         + (f"; {fixable} can be fixed with --fix" if fixable else "")
         + (f"; Triton {arguments.release}" if arguments.repositories else "")
     )
+    yield from assumed_note(repositories)
 
 
 def _counted(findings: Sequence[Diagnostic]) -> Iterator[str]:
@@ -367,7 +388,10 @@ def _counted(findings: Sequence[Diagnostic]) -> Iterator[str]:
 
 
 def as_json(
-    findings: Sequence[Diagnostic], target: Hardware | None, fixed: Sequence[Path] = ()
+    findings: Sequence[Diagnostic],
+    target: Hardware | None,
+    fixed: Sequence[Path] = (),
+    repositories: Sequence[Repository] = (),
 ) -> Mapping[str, Any]:
     """The object that `--format json` prints; this module's docstring lists its keys."""
     return {
@@ -393,6 +417,12 @@ def as_json(
             severity: sum(one.severity == severity for one in findings) for severity in SEVERITIES
         },
         "fixed": [str(path) for path in fixed],
+        "assumed": [
+            {"model": model.name, "names": list(model.assumed_names)}
+            for one in repositories
+            for model in one.models
+            if model.assumed
+        ],
     }
 
 

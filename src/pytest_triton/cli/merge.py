@@ -36,6 +36,7 @@ from typing import Any, get_args
 
 from pytest_triton.cli.deployments import read_deployment
 from pytest_triton.cli.plan import make_plan
+from pytest_triton.cli.reading_options import add_reading, readings_of
 from pytest_triton.cli.server_options import (
     add_own_backends,
     add_release,
@@ -90,6 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_release(parser)
     add_own_backends(parser)
     add_server_args(parser)
+    add_reading(parser)
     parser.add_argument(
         "--replaced",
         action="append",
@@ -155,8 +157,13 @@ def _write_reports(arguments: argparse.Namespace, ledger: Ledger, proof: Proof) 
 
 def _plan(arguments: argparse.Namespace) -> Plan:
     if arguments.plan is None:
-        line = arguments.server_args
-        return make_plan(arguments.repo, server_of(arguments), arguments.own_backend, line=line)
+        return make_plan(
+            arguments.repo,
+            server_of(arguments),
+            arguments.own_backend,
+            line=arguments.server_args,
+            readings=readings_of(arguments),
+        )
     try:
         return needs_of(read_json(arguments.plan))
     except PlanUnusable as error:

@@ -30,6 +30,7 @@ from typing import Any
 
 from pytest_triton.checks.run import CheckedDeployment
 from pytest_triton.cli.deployments import read_deployment
+from pytest_triton.cli.reading_options import add_reading, check_values, readings_of
 from pytest_triton.cli.server_options import (
     add_own_backends,
     add_release,
@@ -40,11 +41,11 @@ from pytest_triton.options.values import Deployment
 from pytest_triton.placement.command_line import NO_ARGUMENTS, CommandLine
 from pytest_triton.placement.predict import DEFAULT_TRAITS, ServerTraits
 from pytest_triton.placement.releases import ChosenRelease
-from pytest_triton.plan.identity import deployment_name
 from pytest_triton.plan.jobs import plan_of
 from pytest_triton.plan.needs import PlannedModel, backends_of, needs_of_deployment
-from pytest_triton.plan.plan_file import Need, Plan, PlannedJob, names, plan_json
+from pytest_triton.plan.plan_file import Need, Plan, PlannedJob, Values, names, plan_json
 from pytest_triton.plan.sharding import MOST
+from pytest_triton.repository.reading import AS_IT_IS, Reading
 from pytest_triton.repository.refusals import with_known_backends
 from pytest_triton.text.shown_text import printable
 from pytest_triton.text.tables import lay_out, screen_width
@@ -80,6 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_release(parser)
     add_own_backends(parser)
     add_server_args(parser)
+    add_reading(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -89,6 +91,8 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.own_backend,
         shards=arguments.shards,
         line=arguments.server_args,
+        readings=readings_of(arguments),
+        values=tuple(one.shown for one in arguments.values),
     )
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no "·"
@@ -110,6 +114,8 @@ def make_plan(
     own_backends: Sequence[str] = (),
     shards: int = 1,
     line: CommandLine = NO_ARGUMENTS,
+    readings: Sequence[Reading] = (AS_IT_IS,),
+    values: tuple[str, ...] = (),
 ) -> Plan:
     """The plan of repositories on disk, by the rules of a server's release.
 
@@ -120,9 +126,14 @@ def make_plan(
     needs: list[Need] = []
     paths: dict[tuple[str, str], str] = {}
     backends: dict[tuple[str, str], frozenset[str]] = {}
-    for one in deployments:
-        checked = CheckedDeployment.read(one, line)
-        name = deployment_name(one.text)
+    read = [
+        CheckedDeployment.read(one, line, reading=reading)
+        for one in deployments
+        for reading in readings
+    ]
+    check_values([checked.repository for checked in read])
+    for checked in read:
+        name = checked.name
         models = {}
         for model in checked.repository.models:
             declared = checked.declared.get(model.name) if model.readable else None
@@ -130,7 +141,8 @@ def make_plan(
             paths[name, model.name] = os.path.relpath(model.directory)
             backends[name, model.name] = backends_of(model.name, checked.declared)
         needs += needs_of_deployment(name, models, traits)
-    return plan_of(needs, paths, backends, shards, line.arguments)
+    sets = tuple(one.values.name for one in readings if one.values is not None and one.values.name)
+    return plan_of(needs, paths, backends, shards, line.arguments, Values(values, sets))
 
 
 def _shards(text: str) -> int:

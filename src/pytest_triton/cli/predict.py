@@ -16,8 +16,9 @@ With `--json` one object goes to standard output. Its keys are stable; new ones 
       problems   what is wrong with the repositories themselves: a list of {place, message, fix,
                  triton} (triton: its text, "" where not known)
       not_loaded the models that --server-args leaves out
-      models     a list: {name, repository, config, readable, declared, problems, predictions}
-                 (repository, config: paths, config null if there is none; declared: "GPU + CPU x2")
+      models     a list: {name, repository, config, readable, declared, assumed, problems,
+                 predictions} (repository, config: paths, config null if there is none; declared:
+                 "GPU + CPU x2"; assumed: what isn't there and is taken to be, with --weights)
         predictions  a list, in the order of --gpus: {hardware, ready, placement, instances,
                      fallback, refusal} (hardware: the spec; placement: "GPU 0 · CPU x2";
                      instances: a list of {kind, device, count}, device null but for kind "GPU";
@@ -47,6 +48,7 @@ from typing import Any
 
 from pytest_triton.checks.run import CheckedDeployment
 from pytest_triton.cli.deployments import read_deployment
+from pytest_triton.cli.reading_options import add_reading, assumed_note, check_values, readings_of
 from pytest_triton.cli.server_options import (
     add_own_backends,
     add_release,
@@ -63,7 +65,7 @@ from pytest_triton.placement.predict import Prediction, ServerTraits
 from pytest_triton.placement.refusal import Refusal
 from pytest_triton.placement.releases import ChosenRelease, shown_version
 from pytest_triton.placement.unserved import fewest_gpus, needs
-from pytest_triton.repository import Model, position_of
+from pytest_triton.repository import Model
 from pytest_triton.repository.refusals import (
     shown_problem,
     with_known_backends,
@@ -128,7 +130,7 @@ class PredictedDeployment:
 
     @property
     def text(self) -> str:
-        return self.checked.deployment.text
+        return self.checked.deployment.text + self.checked.values_suffix
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -156,6 +158,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_release(parser)
     add_own_backends(parser)
     add_server_args(parser)
+    add_reading(parser)
     parser.add_argument("--json", action="store_true", help="for programs; nothing else is printed")
     parser.add_argument("--explain", metavar="MODEL", help="go through the rules for this model")
 
@@ -163,10 +166,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     asked: list[Asked] = list(dict.fromkeys(arguments.gpus))
     server = with_known_backends(server_of(arguments), arguments.own_backend)
-    predicted = [
-        _predict(CheckedDeployment.read(deployment, arguments.server_args), asked, server)
+    checked = [
+        CheckedDeployment.read(deployment, arguments.server_args, reading=reading)
         for deployment in arguments.repositories
+        for reading in readings_of(arguments)
     ]
+    check_values([one.repository for one in checked])
+    predicted = [_predict(one, asked, server) for one in checked]
     if arguments.explain is not None:
         predicted = _only(arguments.explain, predicted)
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -274,6 +280,8 @@ def _failures(predicted: Sequence[PredictedDeployment]) -> Iterator[str]:
             yield f"error: ready on none of this hardware{where}: {', '.join(names)}"
         for model in one.models:
             yield from _where_it_is_ready(model, one.checked)
+        if names and one.checked.lacks_only_files:
+            yield "  All that is missing are files: --weights elsewhere assumes them"
 
 
 def _where_it_is_ready(one: PredictedModel, checked: CheckedDeployment) -> Iterator[str]:
@@ -327,6 +335,7 @@ def _overview(
     for deployment in predicted:
         for model in deployment.models:
             yield from _reported(model)
+    yield from assumed_note(one.checked.repository for one in predicted)
 
 
 def _reported(model: PredictedModel) -> Iterator[str]:
@@ -369,7 +378,7 @@ def _place(model: Model) -> str:
     place = shown_path(model.anchor)
     position = None
     if model.config_file is not None:
-        position = position_of(model.config_file.text, "instance_group")
+        position = model.config_file.position_of("instance_group")
     return f"{place}:{position[0]}" if position is not None else place
 
 
@@ -448,6 +457,7 @@ def _model(one: PredictedModel, asked: Sequence[Asked], explained: bool) -> Mapp
         "config": str(file.path) if file is not None else None,
         "readable": one.model.readable,
         "declared": one.declared,
+        "assumed": list(one.model.assumed_names),
         "problems": [_problem(problem) for problem in one.problems],
         "predictions": [
             {

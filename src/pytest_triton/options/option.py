@@ -36,6 +36,8 @@ ValueType = Literal[
     "pull",
     "transfer",
     "release",
+    "weights",
+    "values",
 ]
 """What an option's value is; `reading` knows how each is read."""
 

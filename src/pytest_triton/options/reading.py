@@ -17,7 +17,7 @@ from pytest_triton.arguments.kinds import LONGEST_TIME
 from pytest_triton.client.address import Endpoint
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.options.option import Option, ValueType
-from pytest_triton.options.repository_paths import NoDirectories, repository_paths
+from pytest_triton.options.repository_paths import NoDirectories, read_deployment_text
 from pytest_triton.options.settings import (
     ARGUMENT_OPTIONS,
     RUN_OPTIONS,
@@ -26,6 +26,7 @@ from pytest_triton.options.settings import (
     OnGpuLoss,
     Pull,
     Transfer,
+    Weights,
 )
 from pytest_triton.options.sources import Layer
 from pytest_triton.options.values import (
@@ -153,9 +154,9 @@ def _deployment(value: object, start: Path) -> Deployment:
     if not isinstance(value, str):
         raise OptionError(f"expected a directory, not {_article(value)}")
     try:
-        return Deployment(value, repository_paths(value, start))
+        return read_deployment_text(value, start)
     except NoDirectories as error:
-        raise OptionError(error.what, fix=error.fix) from None
+        raise OptionError(error.what, fix=error.fix, secret=error.secret) from None
 
 
 def _text(text: str, start: Path) -> str:
@@ -236,6 +237,12 @@ def _server(text: str, start: Path) -> str:
     except PytestTritonError as error:
         secret = any(mark in text for mark in "@?#")
         raise OptionError(error.what, fix=error.fix, secret=secret) from None
+
+
+def _values(text: str, start: Path) -> object:
+    from pytest_triton.options.value_files import read_values
+
+    return read_values(text, _path(text, start))
 
 
 def _header(text: str, start: Path) -> tuple[str, str]:
@@ -362,6 +369,8 @@ _READERS: Mapping[ValueType, _Reader] = {
     "gpu_driver": _choice(GpuDriver),
     "pull": _choice(Pull),
     "transfer": _choice(Transfer),
+    "weights": _choice(Weights),
+    "values": _from_text(_values, os.PathLike, expected="a file of values, or KEY=VALUE"),
     "seconds": _from_text(_seconds, int, float, expected="a number of seconds above zero"),
     "expectation": _from_text(_expectation),
     "requirement": _from_text(_requirement),

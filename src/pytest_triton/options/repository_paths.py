@@ -6,37 +6,50 @@ import os
 import re
 from pathlib import Path
 
-from pytest_triton.errors import PytestTritonError
+from pytest_triton.options.values import Deployment, OptionError
+from pytest_triton.repository.stores import Store, StoreError
 from pytest_triton.text.paths import without_dots
 from pytest_triton.text.readable import exists
+from pytest_triton.text.store_urls import url_at_start
 
 
-class NoDirectories(PytestTritonError):
-    """The text names no directories of this machine."""
+class NoDirectories(OptionError):
+    """The text names no directories of this machine, and no store."""
 
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
-# What Triton itself reads models from, and how to copy them from there.
-_STORES = {
-    "s3": ("in Amazon S3 or a store like it", "aws s3 sync {url} models"),
-    "gs": ("in Google Cloud Storage", "gcloud storage rsync --recursive {url} models"),
-    "as": (
-        "in Azure Storage",
-        "az storage blob download-batch --account-name ACCOUNT --source CONTAINER --destination "
-        "models",
-    ),
-}
 _SERVERS = ("grpc", "grpcs", "http", "https")
 
 
-def repository_paths(text: str, start: Path) -> tuple[Path, ...]:
-    """Absolute paths; relative ones count from `start`. Raises NoDirectories.
+def read_deployment_text(text: str, start: Path) -> Deployment:
+    """The deployment that a text names; relative paths count from `start`. Raises NoDirectories.
 
-    Names are joined by ':'. A path that exists with a ':' in its name is one path.
+    Names are joined by ':'. A path that exists with a ':' in its name is one path. A URL of an
+    object store is the path of its copy here.
     """
+    places = _places(text, start)
+    return Deployment(
+        text,
+        tuple(one.path if isinstance(one, Store) else one for one in places),
+        tuple(one for one in places if isinstance(one, Store)),
+    )
+
+
+def repository_paths(text: str, start: Path) -> tuple[Path, ...]:
+    """The directories of this machine that a text names. Raises NoDirectories, for stores too."""
+    found = read_deployment_text(text, start)
+    if found.stores:
+        raise NoDirectories(
+            f"{found.stores[0].url} is in an object store, and a directory is meant here",
+            fix="copy the repository to this machine's disk, then name the copy",
+        )
+    return found.paths
+
+
+def _places(text: str, start: Path) -> list[Path | Store]:
     parts = text.split(os.pathsep)
-    paths = []
+    places: list[Path | Store] = []
     while parts:
         taken = next(
             (
@@ -47,12 +60,19 @@ def repository_paths(text: str, start: Path) -> tuple[Path, ...]:
             0,
         )
         rest = os.pathsep.join(parts)
+        if not taken and (url := url_at_start(rest)):
+            try:
+                places.append(Store.of(url))
+            except StoreError as error:
+                raise NoDirectories(error.what, fix=error.fix, secret=error.secret) from None
+            parts = parts[url.count(os.pathsep) + 1 :]
+            continue
         if not taken and (not parts[0] or _URL.match(rest)):
             raise _no_directories(text if not parts[0] else rest)
         name = os.pathsep.join(parts[: taken or 1])
-        paths.append(_path(name, start))
+        places.append(_path(name, start))
         parts = parts[taken or 1 :]
-    return tuple(paths)
+    return places
 
 
 def _path(name: str, start: Path) -> Path:
@@ -64,12 +84,6 @@ def _no_directories(url: str) -> NoDirectories:
     if found is None:
         return NoDirectories("expected a directory, or several joined by ':' (served together)")
     scheme = found[1].lower()
-    if scheme in _STORES:
-        where, copy = _STORES[scheme]
-        return NoDirectories(
-            f"{url} is {where}, and config.pbtxt files are read from this machine's disk.",
-            fix=f"copy the repository first ({copy.format(url=url)}), then name the copy",
-        )
     if scheme in _SERVERS:
         return NoDirectories(
             f"{url} is a URL, and a model repository is a directory of this machine.",

@@ -75,6 +75,7 @@ def resolve(layers: Sequence[ReadLayer]) -> Settings:
         values["backends"] = "stand-in" if rehearses else "real"
     if sources["gpus"] == "default":
         values["gpus"] = _default_hardware(host, values["backends"])
+    _check_weights(values, sources)
     container = ContainerOptions(**{row.name: values.pop(row.name) for row in CONTAINER_OPTIONS})
     return Settings(
         sources=MappingProxyType(sources),
@@ -130,6 +131,25 @@ def _check_server_args(settings: Settings) -> None:
     except BadArguments as error:
         where = f"--triton-server-args ({settings.sources['server_args']})"
         raise OptionError(f"{where}: {error.what}", fix=error.fix) from None
+
+
+def _check_weights(values: Mapping[str, Any], sources: Mapping[str, Source]) -> None:
+    """Real backends read the models' files; an attached server has them itself."""
+    real = values["backends"] == "real" and host_type(values["server"]).is_ours
+    if values["weights"] == "elsewhere" and real:
+        raise OptionError(
+            f"weights=elsewhere ({sources['weights']}): the backends are real "
+            f"({sources['backends']}), and a real backend reads the files of its models, so that "
+            "none can be assumed",
+            fix="rehearse (backends=stand-in), or fetch the weights first and leave weights out",
+        )
+    urls = [store.url for deployment in values["repo"] for store in deployment.stores]
+    if urls and real:
+        raise OptionError(
+            f"{urls[0]} is in an object store, of which only small files are fetched, and the "
+            f"backends are real ({sources['backends']}): they read the files of their models",
+            fix="rehearse (backends=stand-in), or copy the repository to this machine's disk",
+        )
 
 
 def _check_attached(settings: Settings) -> None:

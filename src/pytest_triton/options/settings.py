@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 
     from pytest_triton.audit import Ignored
     from pytest_triton.options.hosts import Host
-    from pytest_triton.options.values import Deployment, DeploymentFile, Expectation, Requirement
+    from pytest_triton.options.values import (
+        Deployment,
+        DeploymentFile,
+        Expectation,
+        GivenValues,
+        Requirement,
+    )
     from pytest_triton.placement.hardware import Hardware, HardwareRequest
     from pytest_triton.plan.sharding import Shard
 
@@ -44,6 +50,7 @@ GpuDriver = Literal["nvidia", "cdi"]
 Pull = Literal["missing", "always", "never"]
 Transfer = Literal["auto", "mount", "copy"]
 OnGpuLoss = Literal["stops", "not-ready", "degraded", "unnoticed"]
+Weights = Literal["present", "elsewhere"]
 
 
 @dataclass(frozen=True)
@@ -162,6 +169,22 @@ class Settings:
         "DIR",
         "model repository to check: every model becomes tests. Repeatable, one deployment each; "
         "DIR:DIR is one deployment with two repositories. Write it with '='",
+        repeatable=True,
+        scope="server",
+    )
+    weights: Weights = option(
+        "weights",
+        "WHERE",
+        "present, or elsewhere: version directories and files that the configs need and that "
+        "aren't there are assumed, in rehearsals (default: present)",
+        default="present",
+        scope="server",
+    )
+    values: tuple[GivenValues, ...] = option(
+        "values",
+        "FILE|KEY=VALUE",
+        "values for configs that are templates (${name} or Jinja2): a file of JSON, YAML, TOML or "
+        ".env, or KEY=VALUE. Repeatable; several files are several deployments",
         repeatable=True,
         scope="server",
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pytest_triton.errors import OptionError as OptionError
+from pytest_triton.repository.stores import Store
 
 Kind = Literal["GPU", "CPU", "MODEL"]
 Required = Literal["gpus", "container", "real-backends"]
@@ -16,11 +18,13 @@ Required = Literal["gpus", "container", "real-backends"]
 class Deployment:
     """One server's model repositories, as `--triton-repo=a:b` names them.
 
-    `text` is what the user wrote, `paths` the absolute directories, in the given order.
+    `text` is what the user wrote, `paths` the absolute directories, in the given order. Those of
+    `stores` are copies of repositories in object stores, which have to be fetched.
     """
 
     text: str
     paths: tuple[Path, ...]
+    stores: tuple[Store, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,20 @@ class Expectation:
 
     pattern: str
     kinds: frozenset[Kind]
+
+
+@dataclass(frozen=True)
+class GivenValues:
+    """Values for templates: of a `file`, or of KEY=VALUE (then `file` is ""), as a JSON object."""
+
+    name: str
+    file: str
+    text: str
+
+    @property
+    def shown(self) -> str:
+        """As --triton-values takes it."""
+        return self.file or f"{self.name}={json.loads(self.text)[self.name]}"
 
 
 @dataclass(frozen=True)

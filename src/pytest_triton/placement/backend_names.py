@@ -92,7 +92,7 @@ def missing_backend_flaw(
         fix = 'Write backend: "..." into config.pbtxt, or add the model\'s file.'
     elif _PLACEHOLDER.search(backend):
         message = f"backend `{backend}` is a placeholder: this file is a template"
-        fix = "Render the template first, and check the repository that comes out."
+        fix = "Give it values (--triton-values=FILE or NAME=VALUE), or render it first."
     elif backend == "ensemble":
         message = "`ensemble` is a platform, not a backend"
         fix = 'Write platform: "ensemble" instead of the backend.'

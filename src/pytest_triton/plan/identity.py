@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_triton.plan.sharding import needed
+from pytest_triton.text.store_urls import places_in, url_at_start
 
 if TYPE_CHECKING:
     from pytest_triton.placement.declared import Declared
@@ -99,4 +100,7 @@ def deployment_name(text: str) -> str:
 
     `./models/` and `models` are the same deployment.
     """
-    return os.pathsep.join(os.path.normpath(part) for part in text.split(os.pathsep))
+    return os.pathsep.join(
+        part.rstrip("/") if url_at_start(part) else os.path.normpath(part)
+        for part in places_in(text)
+    )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from pytest_triton.placement.hardware import MAX_SIMULATED_GPUS
-from pytest_triton.plan.plan_file import Need, Plan, PlannedJob
+from pytest_triton.plan.plan_file import NO_VALUES, Need, Plan, PlannedJob, Values
 from pytest_triton.plan.sharding import Shard
 
 Paths = Mapping[tuple[str, str], str]  # (deployment, model) -> its directory, as pytest takes it
@@ -20,13 +20,14 @@ def plan_of(
     backends: Backends,
     shards: int = 1,
     server_args: tuple[str, ...] = (),
+    values: Values = NO_VALUES,
 ) -> Plan:
     """The plan for these needs; with `shards` each job is split into that many, empty ones not.
 
-    `server_args` are production's arguments, which each job must have.
+    `server_args` are production's arguments, `values` those of templates: each job must have them.
     """
     jobs = [
-        replace(part, server_args=server_args)
+        replace(part, server_args=server_args, values=values)
         for job in (_rehearsal(needs), *_gpu_jobs(needs, paths, backends))
         for part in _split(job, shards)
     ]

@@ -47,6 +47,24 @@ class Need:
 
 
 @dataclass(frozen=True, slots=True)
+class Values:
+    """The values of templates: as --triton-values takes them, and the names of their sets."""
+
+    texts: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
+
+    def without(self, deployment: str) -> str:
+        """A deployment's name without that of its values: `models` of `models@prod`."""
+        for name in self.sets:
+            if deployment.endswith(f"@{name}"):
+                return deployment.removesuffix(f"@{name}")
+        return deployment
+
+
+NO_VALUES = Values()
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedJob:
     """A run of pytest. `gpus` is how many its runner must have, `hardware` the values of
     --triton-gpus, `image` the variant of Triton's image ("": any, or one of your own)."""
@@ -61,6 +79,7 @@ class PlannedJob:
     shard: Shard | None = None
     paths: tuple[str, ...] = ()
     server_args: tuple[str, ...] = ()
+    values: Values = NO_VALUES
 
     @property
     def cost(self) -> int:
@@ -69,13 +88,14 @@ class PlannedJob:
     @property
     def arguments(self) -> tuple[str, ...]:
         """For pytest, without the ledger's place. With `paths` only those models are checked."""
-        deployments = dict.fromkeys(need.deployment for need in self.needs)
+        deployments = dict.fromkeys(self.values.without(need.deployment) for need in self.needs)
         return (
             *(f"--triton-repo={text}" for text in deployments),
             *(f"--triton-gpus={spec}" for spec in self.hardware),
             *([f"--triton-require=gpus={self.gpus}"] if self.gpus else []),
             f"--triton-job={self.name}",
             *([f"--triton-server-args={shlex.join(self.server_args)}"] if self.server_args else []),
+            *(f"--triton-values={text}" for text in self.values.texts),
             *([f"--triton-shard={self.shard}"] if self.shard is not None else []),
             *self.paths,
         )

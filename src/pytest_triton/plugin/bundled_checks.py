@@ -17,22 +17,24 @@ if TYPE_CHECKING:
     from pytest_triton.placement.hardware import HardwareRequest
 
 
-def test_config(triton_check: ModelCheck) -> None:
+def test_config(triton_check: ModelCheck, triton_values: str) -> None:
     """The config parses, Triton accepts it, and some hardware exists that the model loads on."""
     _expect_nothing(triton_check.config_failure())
 
 
-def test_explicit_placement(triton_check: ModelCheck) -> None:
+def test_explicit_placement(triton_check: ModelCheck, triton_values: str) -> None:
     """The model can't fall back to the CPU, or is allowed to, and declares what is expected."""
     _expect_nothing(triton_check.explicit_placement_failure())
 
 
-def test_audit(triton_check: ModelCheck) -> None:
+def test_audit(triton_check: ModelCheck, triton_values: str) -> None:
     """Nothing else is wrong that the config shows; warnings and notes pass."""
     _expect_nothing(triton_check.audit_failure())
 
 
-def test_placement(triton_check: ModelCheck, triton_hardware: HardwareRequest) -> None:
+def test_placement(
+    triton_check: ModelCheck, triton_values: str, triton_hardware: HardwareRequest
+) -> None:
     """A real server places the model as Triton's rules say, or refuses it for that reason."""
     try:
         answer = triton_check.placement_failure(triton_hardware)

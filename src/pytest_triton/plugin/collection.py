@@ -12,7 +12,7 @@ model's directory, are collected: links that lead in circles are never followed.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from pytest_triton.repository import Model
 
 
+VALUES = "triton_values"
+"""The parameter of checks that says which set of values the templates get, of several."""
+
+
 class RepositoryDirectory(pytest.Directory):
     """A directory of models, one node each.
 
@@ -37,6 +41,7 @@ class RepositoryDirectory(pytest.Directory):
     """
 
     checked: CheckedDeployment
+    by_values: Mapping[str, CheckedDeployment]
     copies: bool = False
     checks: Sequence[pytest.Function] = ()
 
@@ -127,14 +132,33 @@ class ChecksModule(pytest.Module):
 def model_of(node: pytest.Item | pytest.Collector) -> tuple[Model, CheckedDeployment] | None:
     """The model that a bundled check is about, with its deployment; None for other tests."""
     checks = node.getparent(ChecksModule)
-    return (checks.model, checks.checked) if checks is not None else None
+    if checks is None:
+        return None
+    values = values_of(node)
+    repository = checks.getparent(RepositoryDirectory)
+    if not values or repository is None:
+        return checks.model, checks.checked
+    checked = repository.by_values[values]
+    return checked.model_in[checks.model.directory], checked
+
+
+def values_of(node: pytest.Item | pytest.Collector) -> str:
+    """The set of values that a bundled check is parametrized with; "" if it isn't."""
+    callspec = getattr(node, "callspec", None)
+    return callspec.params.get(VALUES, "") if callspec is not None else ""
 
 
 def repository_node(
-    parent: pytest.Collector, path: Path, checked: CheckedDeployment, *, copies: bool
+    parent: pytest.Collector,
+    path: Path,
+    deployments: Sequence[CheckedDeployment],
+    *,
+    copies: bool,
 ) -> RepositoryDirectory:
+    """The node of one deployment, which may be there with several sets of values."""
     node = RepositoryDirectory.from_parent(parent, path=path, nodeid=_node_id(parent, path))
-    node.checked = checked
+    node.checked = deployments[0]
+    node.by_values = {checked.values: checked for checked in deployments}
     node.copies = copies
     return node
 

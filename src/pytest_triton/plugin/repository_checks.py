@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from pytest_triton.checks.result import (
 )
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.options.settings import Settings
-from pytest_triton.plugin.collection import model_of, repository_node
+from pytest_triton.plugin.collection import VALUES, model_of, repository_node, values_of
 from pytest_triton.plugin.editors import suit_editor
 from pytest_triton.plugin.pytest_internals import copies_checks, hand_in
 from pytest_triton.plugin.selection import (
@@ -51,7 +51,7 @@ class RepositoryChecks:
         self.config = config
         self.settings = settings
         self.session: TritonSession = session
-        self.table = PlacementTable([hardware.label for hardware in settings.gpus])
+        self.table = PlacementTable(_columns(session))
         self.publication = Publication.of(settings)
         self.ledger = _ledger_writer(config, settings, self.publication.is_wanted)
         self._model_check = ModelCheck
@@ -109,18 +109,16 @@ class RepositoryChecks:
         start = self.config.invocation_params.dir
         return Path(os.path.abspath(start / argument.split("::", 1)[0]))
 
-    def _checked_at(self, path: Path) -> CheckedDeployment | None:
-        for checked in self.session.deployments:
-            if path in checked.deployment.paths:
-                return checked
-        return None
+    def _checked_at(self, path: Path) -> list[CheckedDeployment]:
+        """The deployment that has this repository, with each set of values."""
+        return [one for one in self.session.deployments if path in one.deployment.paths]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collect_directory(
         self, path: Path, parent: pytest.Collector
     ) -> pytest.Collector | None:
         checked = self._checked_at(path)
-        if checked is None:
+        if not checked:
             return None
         self._collected.add(path)
         return repository_node(parent, path, checked, copies=self._fast)
@@ -161,7 +159,12 @@ class RepositoryChecks:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        if model_of(metafunc.definition) and "triton_hardware" in metafunc.fixturenames:
+        if model_of(metafunc.definition) is None:
+            return
+        sets = [values.name for values in self.session.value_sets]
+        if len(sets) > 1 and VALUES in metafunc.fixturenames:
+            metafunc.parametrize(VALUES, sets)
+        if "triton_hardware" in metafunc.fixturenames:
             hardware = self.settings.gpus
             metafunc.parametrize("triton_hardware", hardware, ids=[each.id for each in hardware])
 
@@ -173,28 +176,35 @@ class RepositoryChecks:
             pytest.fail("triton_check is for the bundled checks only")
         return check
 
+    @pytest.fixture
+    def triton_values(self, request: pytest.FixtureRequest) -> str:
+        """The name of the set of values that templates get, of several (bundled checks only)."""
+        return values_of(request.node)
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         found = model_of(item)
         if found is None:
             return
-        check = item.stash[_CHECK] = self._check_of(*found)
+        check = item.stash[_CHECK] = self._check_of(item, *found)
         if not self._fast or not isinstance(item, pytest.Function):
             return
-        arguments: dict[str, object] = {"triton_check": check}
+        arguments: dict[str, object] = {"triton_check": check, VALUES: values_of(item)}
         hardware = hardware_of(item)
         if hardware is not None:
             arguments["triton_hardware"] = hardware
         hand_in(item, arguments)
 
-    def _check_of(self, model: Model, checked: CheckedDeployment) -> ModelCheck:
-        start = self.config.invocation_params.dir
-        return self._model_check(model, checked, self.session, start, self._selection.runs)
-
     @cached_property
     def _fast(self) -> bool:
         models = sum(len(checked.repository.models) for checked in self.session.deployments)
         return copies_checks(self.settings.copy_checks, models)
+
+    def _check_of(self, item: pytest.Item, model: Model, checked: CheckedDeployment) -> ModelCheck:
+        start = self.config.invocation_params.dir
+        values = values_of(item)
+        runs = partial(self._selection.runs, values=values) if values else self._selection.runs
+        return self._model_check(model, checked, self.session, start, runs)
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Leave the models of other shards out. Tests that aren't about a model stay."""
@@ -215,6 +225,7 @@ class RepositoryChecks:
 
         try:
             _ = self.session.deployments
+            self.session.check_values()
             self.session.check_patterns()
             if self.settings.binary is not None or self.settings.version is not None:
                 find_tritonserver(self.settings.binary, self.settings.version)
@@ -267,7 +278,9 @@ class RepositoryChecks:
         found = model_of(item)
         if found is None or not isinstance(item, pytest.Function):
             return
-        check = item.stash.get(_CHECK, None) or self._check_of(*found)  # skipped before it began
+        check = item.stash.get(_CHECK, None) or self._check_of(
+            item, *found
+        )  # skipped before it began
         hardware = hardware_of(item)
         test = item.originalname or item.name
         result = check.result(test, hardware, failed=report.failed)
@@ -380,6 +393,13 @@ def _ledger_writer(
     except OSError as error:  # no temporary directory can be written
         raise pytest.UsageError(f"{error.strerror}. Name one in TMPDIR.") from None
     return LedgerWriter(settings.ledger or folder / "ledger.json", job)
+
+
+def _columns(session: TritonSession) -> list[str]:
+    """Of the table of placements: each hardware, for each set of values."""
+    labels = [hardware.label for hardware in session.settings.gpus]
+    sets = [values.name for values in session.value_sets if values.name]
+    return [f"{name}: {label}" for name in sets for label in labels] if sets else labels
 
 
 def _check_directories(settings: Settings) -> None:

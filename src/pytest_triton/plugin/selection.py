@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_triton.plugin.collection import model_of
+from pytest_triton.plugin.collection import model_of, values_of
 
 if TYPE_CHECKING:
     from pytest_triton.placement.hardware import HardwareRequest
@@ -27,18 +27,21 @@ class Selection:
     def __init__(self, items: Sequence[pytest.Item] = ()) -> None:
         self._items = items
 
-    def runs(self, model: Model, test: str, hardware: HardwareRequest | None) -> bool:
-        return (model.anchor, test, hardware) in self._checks
+    def runs(
+        self, model: Model, test: str, hardware: HardwareRequest | None, *, values: str = ""
+    ) -> bool:
+        return (model.anchor, test, hardware, values) in self._checks
 
     @cached_property
-    def _checks(self) -> frozenset[tuple[Path, str, HardwareRequest | None]]:
+    def _checks(self) -> frozenset[tuple[Path, str, HardwareRequest | None, str]]:
         found = set()
         for item in self._items:
             about = model_of(item)
             if about is None or not isinstance(item, pytest.Function):
                 continue
             if not any(item.get_closest_marker(mark) for mark in _MARKS):
-                found.add((about[0].anchor, item.originalname, hardware_of(item)))
+                hardware, values = hardware_of(item), values_of(item)
+                found.add((about[0].anchor, item.originalname, hardware, values))
         return frozenset(found)
 
 

@@ -66,7 +66,7 @@ def session_of(config: pytest.Config) -> TritonSession:
         if not (worker or not settings.host.is_ours or config.option.collectonly):
             with suppress(NoGuard):  # the first launch says so, if there is one
                 prepare()  # while the repositories are read
-        session = TritonSession(settings, _pool_of(config), worker)
+        session = TritonSession(settings, _pool_of(config), worker, _printer(config))
         config.stash[_LAYERS] = layers
         config.stash[_SESSION] = session
         config.add_cleanup(session.close)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pytest_triton.checks.release import header_line
 from pytest_triton.options.production_arguments import server_arguments
+from pytest_triton.reports.assumed import assumed_count, assumed_lines
 from pytest_triton.text.shown_text import node_name, printable, shown
 from pytest_triton.text.tables import lay_out, screen_width
 
@@ -28,7 +29,7 @@ def header(session: TritonSession, sources: bool) -> list[str]:
     """`triton: real run on ... · hardware: ... · N models in DIR`, and where options came from."""
     settings = session.settings
     hardware = ", ".join(request.label for request in settings.gpus)
-    models = sum(len(checked.repository.models) for checked in session.deployments)
+    models = len({path for checked in session.deployments for path in checked.model_in})
     where = ", ".join(deployment.text for deployment in settings.repo[:3])
     if len(settings.repo) > 3:
         where += f", ... ({len(settings.repo)} deployments)"
@@ -39,7 +40,9 @@ def header(session: TritonSession, sources: bool) -> list[str]:
     )
     lines = [
         f"triton: {on} · hardware: {hardware} · "
-        f"{models} model{'s' if models != 1 else ''} in {where}",
+        f"{models} model{'s' if models != 1 else ''} in {where}"
+        + assumed_count(session)
+        + _values(settings),
         header_line(settings),
     ]
     lines += _production_lines(session)
@@ -70,6 +73,12 @@ def _production_lines(session: TritonSession) -> list[str]:
             more = " ..." if len(checked.not_loaded) > _MOST_ROWS else ""
             lines.append(f"triton: not loaded at the start, so not checked: {names}{more}")
     return lines
+
+
+def _values(settings: Settings) -> str:
+    """` · values: prod.yaml, batch`: files and names, never a value."""
+    names = [one.name for one in settings.values]
+    return f" · values: {', '.join(names)}" if names else ""
 
 
 def _run(settings: Settings) -> str:
@@ -153,22 +162,27 @@ class PlacementTable:
         self._rows: dict[tuple[str, str], _Row] = {}
         self._notes: dict[str, None] = {}
         self._findings: dict[str, None] = {}
+        self._assumed: dict[str, tuple[str, ...]] = {}
 
     def add(self, result: CheckResult, *, failed: bool) -> None:
         """Take in what a check found, in this process or in an xdist worker."""
         if not failed:  # errors are reported by the failure
             self._findings.update(dict.fromkeys(result.findings))
         self._notes.update(dict.fromkeys(result.notes))
-        key = (result.deployment, result.model)
+        if result.assumed:
+            self._assumed[result.model] = result.assumed
+        key = (result.repository, result.model)
         row = self._rows.get(key)
         if row is None:
             row = self._rows[key] = _Row(str(result.declared))
+        if result.values and str(result.declared) not in row.declared.split(" | "):
+            row.declared += f" | {result.declared}"  # with other values
         row.failed = row.failed or failed
         if not result.is_placement:
             return
         cell = _Cell(result, failed)
         if str(cell):
-            row.cells[result.hardware.label] = cell
+            row.cells[result.column] = cell
 
     def lines(self) -> list[tuple[list[str], bool]]:
         """The lines of each row of the table, and whether something is wrong in it.
@@ -214,6 +228,8 @@ class PlacementTable:
         for lines, is_wrong in self.lines():
             for line in lines:
                 reporter.line(line, red=is_wrong)
+        for line in assumed_lines(self._assumed):
+            reporter.line(shown(printable(line)))
         for note in self._notes:
             reporter.line(shown(printable(note)))
         if self._findings:

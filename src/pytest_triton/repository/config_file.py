@@ -14,6 +14,14 @@ from pytest_triton.repository.pbtxt import Fault, lexical_fault, line_and_column
 from pytest_triton.repository.plain_text import read_plain
 from pytest_triton.repository.positions import locate
 from pytest_triton.repository.schema import model_config_type
+from pytest_triton.repository.templates import (
+    Rendered,
+    TemplateFault,
+    ValueSet,
+    is_jinja,
+    is_template,
+    render,
+)
 from pytest_triton.text.paths import shown_path
 
 if TYPE_CHECKING:
@@ -24,6 +32,7 @@ __all__ = ["SIZE_LIMIT", "ConfigFile", "located", "position_of", "read_config"]
 SIZE_LIMIT = 1024 * 1024
 """Bytes. Triton has no limit; real configs have some kilobytes, and memory must stay bounded."""
 
+CONFIG_NAME = "config.pbtxt"
 _BYTE_ORDER_MARKS = (
     (b"\xef\xbb\xbf", "UTF-8 with a byte order mark"),
     (b"\xff\xfe", "UTF-16"),
@@ -44,17 +53,40 @@ class ConfigFile:
     """A config.pbtxt as it was read.
 
     `config` is the message it holds, untouched, or None; then `problem` says why. `text` is ""
-    if there was no reading it; bytes of a comment that aren't UTF-8 show as U+FFFD.
+    if there was no reading it; bytes of a comment that aren't UTF-8 show as U+FFFD. Of a template
+    it is what was `rendered`.
     """
 
     path: Path
     text: str
     config: ModelConfig | None
     problem: Diagnostic | None
+    rendered: Rendered | None = None
+
+    @property
+    def source(self) -> str:
+        """The file's own text, also of a template."""
+        return self.text if self.rendered is None else self.rendered.template
+
+    def place(self, line: int, column: int) -> tuple[int, int]:
+        """The place in the file of a place in `text`."""
+        return (line, column) if self.rendered is None else self.rendered.origin(line, column)
+
+    def position_of(self, field_path: str) -> tuple[int, int] | None:
+        """Line and column in the file at which a field stands; see `position_of`."""
+        found = position_of(self.text, field_path)
+        return None if found is None else self.place(*found)
+
+    def locate(self, field_path: str) -> tuple[int, int] | None:
+        """Line and column in the file of a field, or of what is written around it."""
+        found = locate(self.text, field_path)
+        return None if found is None else self.place(*found)
 
 
-def read_config(path: Path | str) -> ConfigFile:
-    """Read a config.pbtxt. Bad input of any kind is a `problem`, never an exception.
+def read_config(path: Path | str, values: ValueSet | None = None) -> ConfigFile:
+    """Read a config.pbtxt, or render a template with `values`.
+
+    Bad input of any kind is a `problem`, never an exception.
 
     Raises SchemaUnavailable if tritonclient isn't there to say what a config is.
     """
@@ -62,7 +94,7 @@ def read_config(path: Path | str) -> ConfigFile:
     data = _read_bytes(path)
     if isinstance(data, Diagnostic):
         return ConfigFile(path, "", None, data)
-    return _parse(path, data)
+    return _parse(path, data, values)
 
 
 def position_of(text: str, field_path: str) -> tuple[int, int] | None:
@@ -77,14 +109,14 @@ def position_of(text: str, field_path: str) -> tuple[int, int] | None:
 
 def located(diagnostic: Diagnostic, file: ConfigFile) -> Diagnostic:
     """The same, pointing at its field in a config that could be read, if it is there."""
-    position = locate(file.text, diagnostic.field) if diagnostic.field else None
+    position = file.locate(diagnostic.field) if diagnostic.field else None
     line, column = position or (None, None)
     return replace(
         diagnostic,
         path=file.path,
         line=line,
         column=column,
-        source_line=_line(file.text, line) if line else "",
+        source_line=_line(file.source, line) if line else "",
     )
 
 
@@ -142,7 +174,7 @@ def _unreadable(path: Path, error: OSError | ValueError) -> Diagnostic:
     )
 
 
-def _parse(path: Path, data: bytes) -> ConfigFile:
+def _parse(path: Path, data: bytes, values: ValueSet | None = None) -> ConfigFile:
     for mark, name in _BYTE_ORDER_MARKS:
         if data.startswith(mark):
             text = data.decode("utf-8", "replace") if mark[0] == 0xEF else ""
@@ -152,21 +184,38 @@ def _parse(path: Path, data: bytes) -> ConfigFile:
                 Fault(0, f"the file is {name}", "Save it as plain UTF-8 (without BOM)."),
             )
     text = data.decode("utf-8", "replace")
+    if values is None or not is_template(path, text):
+        return _parse_text(path, data, text)
+    try:
+        rendered = render(path, text, values.values)
+    except TemplateFault as fault:
+        if path.name == CONFIG_NAME and (plain := _parse_text(path, data, text)).config is not None:
+            return plain
+        return _broken(path, text, Fault(fault.offset, fault.message, fault.fix))
+    if path.name == CONFIG_NAME and not rendered.used and is_jinja(path, text):
+        plain = _parse_text(path, data, text)
+        if plain.config is not None:
+            return plain  # a chat template in a parameter, say
+    return _parse_text(path, rendered.text.encode("utf-8", "replace"), rendered.text, rendered)
+
+
+def _parse_text(path: Path, data: bytes, text: str, rendered: Rendered | None = None) -> ConfigFile:
     fault = _not_text(data, text) or lexical_fault(text)
     if fault is not None:
         earlier = walk(text, model_config_type().DESCRIPTOR).fault
-        return _broken(path, text, min(fault, earlier or fault, key=lambda one: one.offset))
+        first = min(fault, earlier or fault, key=lambda one: one.offset)
+        return _broken(path, text, first, rendered=rendered)
     try:
         config = _message(text)
     except _NotParsedError as error:
         found = walk(text, model_config_type().DESCRIPTOR).fault
         if found is None and error.not_utf8:
-            return _broken(path, text, _escaped_bytes(text), Effect.BREAKS_SERVER)
-        return _broken(path, text, found or error.fault)
+            return _broken(path, text, _escaped_bytes(text), Effect.BREAKS_SERVER, rendered)
+        return _broken(path, text, found or error.fault, rendered=rendered)
     foreign = _foreign_bytes(data, text, config)
     if foreign is not None:
-        return _broken(path, text, foreign, Effect.BREAKS_SERVER)
-    return ConfigFile(path, text, config, None)
+        return _broken(path, text, foreign, Effect.BREAKS_SERVER, rendered)
+    return ConfigFile(path, text, config, None, rendered)
 
 
 class _NotParsedError(Exception):
@@ -246,20 +295,28 @@ def _foreign_bytes(data: bytes, text: str, config: ModelConfig) -> Fault | None:
     return None
 
 
-def _broken(path: Path, text: str, fault: Fault, effect: Effect = Effect.POLL_FAILED) -> ConfigFile:
+def _broken(
+    path: Path,
+    text: str,
+    fault: Fault,
+    effect: Effect = Effect.POLL_FAILED,
+    rendered: Rendered | None = None,
+) -> ConfigFile:
     line, column = line_and_column(text, fault.offset)
+    if rendered is not None:
+        line, column = rendered.origin(line, column)
     problem = Diagnostic(
         reason="config",
         path=path,
         message=fault.message,
         line=line,
         column=column,
-        source_line=_line(text, line),
+        source_line=_line(text if rendered is None else rendered.template, line),
         fix=fault.fix,
         effect=effect,
         triton=f"failed to read text proto from {path}" if effect is Effect.POLL_FAILED else "",
     )
-    return ConfigFile(path, text, None, problem)
+    return ConfigFile(path, text, None, problem, rendered)
 
 
 def _line(text: str, number: int) -> str:

@@ -27,7 +27,7 @@ def _look_at(directory: Path, relative: str) -> NamedFile:
         found = os.stat(path)
     except (OSError, ValueError) as error:
         why = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        elsewhere = _elsewhere(directory, relative)
+        elsewhere = misplaced(directory, relative)
         return NamedFile(path, error=why, elsewhere=elsewhere, outside=outside)
     if os.path.isdir(path):
         return NamedFile(path, is_directory=True, outside=outside)
@@ -49,7 +49,7 @@ def _is_within(path: str, directory: Path) -> bool:
     return real == parent or real.startswith(parent.rstrip(os.sep) + os.sep)
 
 
-def _elsewhere(directory: Path, relative: str) -> str:
+def misplaced(directory: Path, relative: str) -> str:
     """A file of this name in another place of the model's directory: people put it there."""
     name = os.path.basename(relative)
     places = ["", "warmup", "initial_state", "labels"]

@@ -33,6 +33,13 @@ from pytest_triton.placement.declared import Declared, OnDisk
 from pytest_triton.placement.fields import names_newer_field, written_fields
 from pytest_triton.placement.libraries import BATCH_LIBRARY, library_name
 from pytest_triton.placement.polling import poll_flaws, version_flaw, versions_to_load
+from pytest_triton.repository.assumed import (
+    assumed_files,
+    assumed_versions,
+    pulled,
+    stand_in,
+    with_assumed,
+)
 from pytest_triton.repository.config_file import ConfigFile, located, read_config
 from pytest_triton.repository.lookups import libraries_in, may_complete, named_files
 from pytest_triton.repository.near_misses import (
@@ -43,7 +50,10 @@ from pytest_triton.repository.near_misses import (
     not_a_model_fix,
 )
 from pytest_triton.repository.pbtxt import walk
+from pytest_triton.repository.reading import AS_IT_IS, Added, Reading
 from pytest_triton.repository.schema import model_config_type
+from pytest_triton.repository.template_values import check_values
+from pytest_triton.repository.templates import templates_beside
 from pytest_triton.text.paths import shown_path, without_dots
 from pytest_triton.text.readable import is_directory
 from pytest_triton.text.shown_text import printable
@@ -97,7 +107,7 @@ class Model:
     the name. `config_file` is None if there is no config.pbtxt. `versions` are the numbers that
     core takes for versions, ascending. `problems` come in Triton's order. `variants` are the
     names in `configs/` that `--model-config-name` can choose. `beside` are the names of the files
-    in the model's directory.
+    in the model's directory. `assumed` are those that aren't there, if weights are elsewhere.
     """
 
     name: str
@@ -109,6 +119,7 @@ class Model:
     problems: tuple[Diagnostic, ...] = ()
     variants: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
+    assumed: tuple[Added, ...] = ()
     _anchor: Path = field(default=Path(), repr=False, compare=False)
     _older_flaw: Diagnostic | None = field(default=None, repr=False, compare=False)
 
@@ -156,7 +167,9 @@ class Model:
             self.name,
             self.versions,
             has_config=self.config_file is not None,
-            named_files=named_files(self.directory, config),
+            named_files=with_assumed(
+                named_files(self.directory, config), self.assumed, self.directory
+            ),
             newer_fields=newer,
             older_flaw=self._older_flaw,
             libraries=self.libraries,
@@ -165,6 +178,27 @@ class Model:
                 self.directory, self.versions, config.backend, config.default_model_filename
             ),
         )
+
+    @property
+    def assumed_names(self) -> tuple[str, ...]:
+        """What is assumed, relative to the model's directory; versions end in "/"."""
+        return tuple(
+            sorted(
+                os.path.relpath(one.path, self.directory) + "/" * one.is_directory
+                for one in self.assumed
+            )
+        )
+
+    @property
+    def added(self) -> tuple[Added, ...]:
+        """What a server is to see of the model besides what is on disk."""
+        file = self.config_file
+        if file is None or file.rendered is None:
+            return self.assumed
+        is_config = file.path.suffix == ".pbtxt"  # also of a variant, in configs/
+        path = file.path if is_config else self.directory / CONFIG_NAME
+        config = Added(path, file.text.encode("utf-8", "replace"))
+        return (*self.assumed, config)
 
     @cached_property
     def libraries(self) -> frozenset[str]:
@@ -201,12 +235,14 @@ class Repository:
     """The models of one deployment: one directory, or several that one server gets.
 
     `models` are sorted by name; a name that stands in several directories is there several times,
-    each with the problem that Triton makes of it. `problems` belong to no model.
+    each with the problem that Triton makes of it. `problems` belong to no model. `reading` says how
+    it was read.
     """
 
     paths: tuple[Path, ...]
     models: tuple[Model, ...]
     problems: tuple[Diagnostic, ...] = ()
+    reading: Reading = AS_IT_IS
 
 
 @checked(paths=either(PATH, several(PATH, "a list of paths")), config_name=TEXT, completes=SWITCH)
@@ -215,28 +251,39 @@ def read_repository(
 ) -> Repository:
     """Read the models of one deployment: a directory, or several.
 
-    Broken models are problems, never exceptions.
-
-    `config_name` is the variant of configs that the server prefers (--model-config-name); without
-    `completes` it demands a config of each model (--disable-auto-complete-config).
+    Broken models are problems, never exceptions. `config_name` is the variant of configs that the
+    server prefers (--model-config-name); without `completes` it demands a config of each model
+    (--disable-auto-complete-config).
 
     Raises RepositoryNotFound, RepositoryUnreadable or RepositoryEmpty if one of `paths` isn't a
     repository, and SchemaUnavailable if tritonclient can't be used.
     """
     paths = [paths] if isinstance(paths, (str, Path)) else paths
+    return read_as(paths, Reading(config_name=config_name, completes=completes))
+
+
+def read_as(paths: Sequence[Path | str], reading: Reading = AS_IT_IS) -> Repository:
+    """As `read_repository`, with all that a reading can say.
+
+    Raises RepositoryNotFound, RepositoryUnreadable or RepositoryEmpty if one of `paths` isn't a
+    repository, ValuesMissing if placeholders of templates have no value, and SchemaUnavailable if
+    tritonclient can't be used.
+    """
     roots = tuple(dict.fromkeys(without_dots(path) for path in paths))
     models: list[Model] = []
     problems: list[Diagnostic] = []
     for root in roots:
         names, found = _directories(root)
         problems += found
-        here = [_read_model(root, name, config_name, completes) for name in names]
+        here = [_read_model(root, name, reading) for name in names]
         if not any(_looks_like_model(model) for model in here):
             raise _no_model(root, here)
         models += here
+    if reading.values is not None:
+        check_values(models)
     models = _without_duplicates(models, roots)
     models.sort(key=lambda model: (model.name, str(model.repository)))
-    return Repository(roots, tuple(models), tuple(problems))
+    return Repository(roots, tuple(models), tuple(problems), reading)
 
 
 # Repositories
@@ -424,22 +471,26 @@ class _Listing:
     directories: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
+    dangling: list[str] = field(default_factory=list)
     has_config: bool = False
     problems: list[Diagnostic] = field(default_factory=list)
 
 
-def _read_model(root: Path, name: str, config_name: str = "", completes: bool = True) -> Model:
+def _read_model(root: Path, name: str, reading: Reading = AS_IT_IS) -> Model:
     path = os.path.join(root, name)
     directory = Path(path)
     listing = _list_model(path)
-    config_file = None
-    variant = os.path.join(path, VARIANTS_NAME, f"{config_name}.pbtxt")
-    if config_name and VARIANTS_NAME in listing.directories and os.path.lexists(variant):
-        config_file = read_config(variant)
-    elif listing.has_config:
-        config_file = read_config(os.path.join(path, CONFIG_NAME))
+    assumed = _take_elsewhere(listing, directory) if reading.assumes_files else []
+    config_file = _read_config(path, listing, reading)
     first = min(listing.directories, key=os.fsencode, default=None)
-    content = _content(path, first, listing.problems)
+    content: frozenset[str] = frozenset()
+    if first is not None and all(one.path != directory / first for one in assumed):
+        content = _content(path, first, listing.problems)
+    on_disk = content
+    if reading.assumes_files and first is not None:
+        names = frozenset(pulled(content)) - content
+        assumed += [Added(directory / first / name) for name in sorted(names)]
+        content |= names
     config = model_config_type()()
     problems: list[Diagnostic] = []
     older_flaw: Diagnostic | None = None
@@ -451,7 +502,7 @@ def _read_model(root: Path, name: str, config_name: str = "", completes: bool = 
         if config_file is not None:
             config.CopyFrom(config_file.config)
         problems += listing.problems
-        if config_file is None and not completes:
+        if config_file is None and not reading.completes:
             problems.append(_demanded(directory))
         if not any(one.effect is Effect.POLL_FAILED for one in problems):
             completion = complete(config, core_name, content)
@@ -462,6 +513,13 @@ def _read_model(root: Path, name: str, config_name: str = "", completes: bool = 
             )
     versions, odd = _versions(listing.directories, directory)
     problems += odd
+    if reading.assumes_files and config_file is not None and config_file.config is not None:
+        if versions or not _misplaced_version(directory, listing, config.default_model_filename):
+            numbers = assumed_versions(config, versions)
+            assumed += [Added(directory / str(each), is_directory=True) for each in numbers]
+            versions = tuple(sorted({*versions, *numbers}))
+        there = {one.path for one in assumed}
+        assumed += [one for one in assumed_files(config, directory) if one.path not in there]
     known = config_file is None and problems  # what is no model needs no second reason
     no_version = None if known else version_flaw(config, core_name, versions)
     if no_version is not None:
@@ -470,10 +528,10 @@ def _read_model(root: Path, name: str, config_name: str = "", completes: bool = 
     problems = _with_misnamed(problems, config_file, directory, listing)
     problems += _odd_name(name, core_name, directory)
     if config_file is not None:
-        problems += _missing_labels(config, config_file, directory)
+        problems += _missing_labels(config, config_file, directory, assumed)
     problems += _circles(root, directory, listing.links)
     anchor = (
-        config_file.path if config_file else _model_file(directory, first, content) or directory
+        config_file.path if config_file else _model_file(directory, first, on_disk) or directory
     )
     return Model(
         name=name,
@@ -485,6 +543,7 @@ def _read_model(root: Path, name: str, config_name: str = "", completes: bool = 
         problems=tuple(problems),
         variants=_variants(path) if VARIANTS_NAME in listing.directories else (),
         beside=tuple(sorted(listing.files)),
+        assumed=tuple(assumed),
         _anchor=anchor,
         _older_flaw=older_flaw,
     )
@@ -500,6 +559,20 @@ def _demanded(directory: Path) -> Diagnostic:
         triton=f"failed to open text file for read {directory / CONFIG_NAME}: "
         "No such file or directory",
     )
+
+
+def _read_config(path: str, listing: _Listing, reading: Reading) -> ConfigFile | None:
+    """The variant that the server prefers, else config.pbtxt, or the template beside it where
+    there are values; None if there is nothing."""
+    variant = os.path.join(path, VARIANTS_NAME, f"{reading.config_name}.pbtxt")
+    if reading.config_name and VARIANTS_NAME in listing.directories and os.path.lexists(variant):
+        return read_config(variant, reading.values)
+    if reading.values is not None:
+        for name in templates_beside(listing.files, CONFIG_NAME):
+            return read_config(os.path.join(path, name), reading.values)
+    if not listing.has_config:
+        return None
+    return read_config(os.path.join(path, CONFIG_NAME), reading.values)
 
 
 def _is_complete(config: ModelConfig) -> bool:
@@ -530,11 +603,12 @@ def _with_misnamed(
 
 
 def _missing_labels(
-    config: ModelConfig, config_file: ConfigFile, directory: Path
+    config: ModelConfig, config_file: ConfigFile, directory: Path, assumed: Sequence[Added]
 ) -> Iterator[Diagnostic]:
+    there = {one.path for one in assumed}
     for number, output in enumerate(config.output):
         labels = directory / output.label_filename
-        if output.label_filename and not labels.is_file():
+        if output.label_filename and labels not in there and not labels.is_file():
             missing = Diagnostic(
                 "model-file",
                 f"Internal: failed to open text file for read {labels}: No such file or directory",
@@ -557,6 +631,7 @@ def _list_model(path: str) -> _Listing:
                 if entry.name == CONFIG_NAME:
                     listing.has_config = True
                 if kind is None:
+                    listing.dangling.append(entry.name)
                     listing.problems.append(_dangling(Path(entry.path)))
                 elif kind:
                     listing.directories.append(entry.name)
@@ -567,6 +642,23 @@ def _list_model(path: str) -> _Listing:
     except OSError as error:
         listing.problems.append(_closed(path, error))
     return listing
+
+
+def _take_elsewhere(listing: _Listing, directory: Path) -> list[Added]:
+    """Take what pointers and links to nowhere stand for as there."""
+    there = {*listing.directories, *listing.files}
+    names = [*listing.dangling, *(name for name in pulled(listing.files) if name not in there)]
+    taken = [stand_in(directory, name) for name in names if not _is_needed(name)]
+    for one in taken:
+        (listing.directories if one.is_directory else listing.files).append(one.path.name)
+    places = {one.path for one in taken}
+    listing.problems = [one for one in listing.problems if one.path not in places]
+    return taken
+
+
+def _is_needed(name: str) -> bool:
+    """Whether nothing can be said of a model without this file itself: its config, a library."""
+    return name == CONFIG_NAME or name.endswith(".so")
 
 
 def _closed(path: str, error: OSError) -> Diagnostic:
@@ -704,24 +796,28 @@ def _no_version(
         return _not_a_model(directory, listing, Effect.LOAD_FAILED, flaw)
     if versions:
         return _placed(flaw, config_file, directory, Effect.LOAD_FAILED)
-    fix = f"Make one: mkdir {shown_path(directory)}/1 (git keeps no empty directories: put a "
-    fix += ".gitkeep into it)."
+    fix = _misplaced_version(directory, listing, wanted)
+    if not fix:
+        fix = f"Make one: mkdir {shown_path(directory)}/1 (git keeps no empty directories: put a "
+        fix += ".gitkeep into it)."
+    message = "has no version directory"
+    return replace(flaw, path=directory, message=message, fix=fix, effect=Effect.LOAD_FAILED)
+
+
+def _misplaced_version(directory: Path, listing: _Listing, wanted: str) -> str:
+    """What to do about a version directory or a model's file that has the wrong place; or ""."""
     zeros = sorted(name for name in listing.directories if re.fullmatch("0[0-9]+", name))
     named = sorted(name for name in listing.directories if re.fullmatch("[vV][0-9]+", name))
     if zeros:
-        fix = f"`{zeros[0]}` is ignored for its leading zero: rename it to "
-        fix += f"{zeros[0].lstrip('0') or '0'}."
-    elif named:
-        fix = f"`{named[0]}` is not a number: rename it to {named[0][1:].lstrip('0') or '0'}."
-    else:
-        file = misplaced_model_file([*listing.files, *listing.directories], wanted)
-        if file:
-            here = shown_path(directory)
-            fix = (
-                f"`{file}` stands beside config.pbtxt: mkdir {here}/1 && mv {here}/{file} {here}/1/"
-            )
-    message = "has no version directory"
-    return replace(flaw, path=directory, message=message, fix=fix, effect=Effect.LOAD_FAILED)
+        number = zeros[0].lstrip("0") or "0"
+        return f"`{zeros[0]}` is ignored for its leading zero: rename it to {number}."
+    if named:
+        return f"`{named[0]}` is not a number: rename it to {named[0][1:].lstrip('0') or '0'}."
+    file = misplaced_model_file([*listing.files, *listing.directories], wanted)
+    if not file:
+        return ""
+    here = shown_path(directory)
+    return f"`{file}` stands beside config.pbtxt: mkdir {here}/1 && mv {here}/{file} {here}/1/"
 
 
 def _odd_name(name: str, core_name: str, directory: Path) -> list[Diagnostic]:

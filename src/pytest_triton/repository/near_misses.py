@@ -50,7 +50,8 @@ def misnamed_config(directory: Path, files: Sequence[str], subdirectories: Seque
 def misnamed_problem(directory: Path, meant: str, effect: Effect) -> Diagnostic:
     here = shown_path(directory)
     if meant.lower().endswith(_TEMPLATES):
-        fix = "It is a template: render it first, and check the repository that comes out."
+        fix = "It is a template: give it values (--triton-values=FILE or NAME=VALUE), or render it "
+        fix += "first, and check the repository that comes out."
     elif "/" in meant:
         fix = f"Its place is beside the version directories: mv {here}/{meant} {here}/"
     elif meant.endswith(".pbtxt") and meant.lower().strip() != CONFIG_NAME:

@@ -321,7 +321,7 @@ class _Walker:
                 return Fault(
                     start + match.start(),
                     f"`{match.group()}` is a placeholder: this file is a template",
-                    "Render the template first (for TensorRT-LLM: tools/fill_template.py) and "
+                    "Give it values (--triton-values=FILE or NAME=VALUE), or render it first and "
                     "check the repository that comes out.",
                 )
         return None

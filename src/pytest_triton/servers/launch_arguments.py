@@ -6,9 +6,7 @@ of the rehearsal under the same paths as this machine, so all this is the same f
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +19,8 @@ from pytest_triton.rehearsal.simulation import (
     environment,
     write_control,
 )
-from pytest_triton.servers.container.never_shown import special_kind
+from pytest_triton.servers.folders import folder_errors
+from pytest_triton.servers.repository_view import make_view
 from pytest_triton.servers.spec import ServerSpec
 from pytest_triton.text.readable import is_directory
 
@@ -93,46 +92,11 @@ def served_repositories(spec: ServerSpec, folder: Path) -> tuple[Path, ...]:
     hidden = {*spec.left_out, *spec.shadowed}
     served = []
     for number, repository in enumerate(spec.repositories):
-        if any(path.is_relative_to(repository) for path in hidden):
+        added = {one.path: one for one in spec.added if one.path.is_relative_to(repository)}
+        if added or any(path.is_relative_to(repository) for path in hidden):
             links = folder / "repositories" / f"{number}-{repository.name}"
-            _link_visible(repository, links, hidden)
+            with folder_errors():
+                make_view(repository, links, hidden, added)
             repository = links
         served.append(repository)
     return tuple(served)
-
-
-_SMALL = 1 << 20  # bytes
-
-
-def _link_visible(source: Path, target: Path, hidden: Collection[Path]) -> None:
-    """Links to what stands in a folder, without what is hidden in it or below it."""
-    target.mkdir(parents=True)
-    holds_hidden = {parent for path in hidden for parent in path.parents}
-    for name in os.listdir(source):
-        path = source / name
-        if path in hidden or _is_special(path):
-            continue
-        if path in holds_hidden:
-            _link_visible(path, target / name, hidden)
-        elif _is_small(path):
-            # Triton refuses some files (labels) that are links out of the model's directory.
-            shutil.copyfile(path, target / name)
-        else:
-            (target / name).symlink_to(path)
-
-
-def _is_special(path: Path) -> bool:
-    """Whether it is, or leads to, a socket, a FIFO or a device: no model, whoever may read it."""
-    try:
-        return bool(special_kind(path.stat().st_mode))
-    except OSError:
-        return False
-
-
-def _is_small(path: Path) -> bool:
-    """Whether it is a small file that lies in its folder, and no link that leads out of it."""
-    try:
-        inside = path.resolve().is_relative_to(path.parent.resolve())
-        return inside and path.is_file() and path.stat().st_size <= _SMALL
-    except OSError:
-        return False

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pytest_triton.options.hosts import AttachedHost, Host, ProcessHost
 from pytest_triton.placement.hardware import HardwareRequest
+from pytest_triton.repository.reading import Added
 
 ModelControl = Literal["none", "explicit"]
 
@@ -22,7 +23,8 @@ class ServerSpec:
     real ones is loaded; `completed` is what those would have completed (rehearsal/completion.py).
     `left_out` are entries of the repositories that Triton must not see, for
     it would serve nothing else either. `shadowed` are libraries in the repositories that it must
-    not see, for stand-ins stand for them. `environment` is added to the server's.
+    not see, for stand-ins stand for them. `added` is what it is to see besides, or instead of what
+    is there. `environment` is added to the server's.
     `owner` names the tests that alone use it ("": it is shared), and `model_control` is
     Triton's mode: where that is explicit, its owner may load and unload models, and `load` are
     loaded at the start (None: all). `attempt` distinguishes servers that are equal else: one more
@@ -38,6 +40,7 @@ class ServerSpec:
     completed: tuple[tuple[str, str], ...] = ()
     left_out: tuple[Path, ...] = ()
     shadowed: tuple[Path, ...] = ()
+    added: tuple[Added, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     owner: str = ""
     model_control: ModelControl = "none"

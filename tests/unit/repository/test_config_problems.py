@@ -192,7 +192,7 @@ MISTAKES = {
     "template": (
         'backend: "b"\nmax_batch_size: ~${triton_max_batch_size}',
         "`${triton_max_batch_size}` is a placeholder",
-        "Render the template first",
+        "Give it values",
     ),
     "jinja": ("max_batch_size: ~{{ size }}", "`{{ size }}` is a placeholder", "Render"),
     "jinja block": ("~{% if gpu %}\nname: 'a'\n{% endif %}", "is a placeholder", "Render"),

@@ -323,6 +323,7 @@ def model_file_missing(subject: Subject) -> Iterator[Diagnostic]:
     file = subject.config.default_model_filename
     if subject.declared.is_ensemble or not file or "/" in file:
         return
+    assumed = subject.audited.assumes_files
     if subject.backend.name != "python" and not subject.backend.model_files:
         return  # nobody knows what it looks for
     for directory in subject.version_directories:
@@ -332,6 +333,8 @@ def model_file_missing(subject: Subject) -> Iterator[Diagnostic]:
         elsewhere = _elsewhere(subject, directory, file, there)
         if elsewhere:
             yield diagnostic_at(directory, None, None, f"has no `{printable(file)}`: {elsewhere}")
+            continue
+        if assumed:
             continue
         pointer = next((name for name in there if name == f"{file}.dvc"), "")
         if pointer or not there:
@@ -399,6 +402,8 @@ def lfs_pointer(subject: Subject) -> Iterator[Diagnostic]:
     job that only reads configs (a pull request, a rehearsal) pointers are fine: ignore this rule
     there.
     """
+    if subject.audited.assumes_files:
+        return
     for directory in subject.version_directories:
         for path in islice(files_below(directory), _MOST_FILES):
             what = _pointer(path)
@@ -529,7 +534,8 @@ def unreadable_file(subject: Subject) -> Iterator[Diagnostic]:
         if path is None or not os.path.lexists(path):
             continue
         if not os.path.exists(path):
-            yield diagnostic_at(path, None, None, "is a link that leads nowhere")
+            if not subject.audited.assumes_files:
+                yield diagnostic_at(path, None, None, "is a link that leads nowhere")
         elif not os.access(path, os.R_OK) and path not in dict(subject.files_to_read):
             yield diagnostic_at(path, None, None, "can't be read: chmod a+r")
 

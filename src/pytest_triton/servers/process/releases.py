@@ -37,6 +37,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_triton.errors import PytestTritonError
+from pytest_triton.text.cache_folder import cache_dir as cache_dir
 
 PACKAGE = "nvidia-pytriton"
 MANIFEST = "manifest.json"
@@ -178,17 +179,6 @@ def find_release(name: str | None = None) -> Release:
         + ", ".join(f"{release.version} ({release.ngc})" for release in RELEASES)
         + ". Any other version: name your own binary with --triton-binary=PATH.",
     )
-
-
-def cache_dir(environ: Mapping[str, str] = os.environ) -> Path:
-    """The cache folder of this package (it need not exist)."""
-    if named := environ.get("PYTEST_TRITON_CACHE"):
-        return Path(os.path.abspath(os.path.expanduser(named)))
-    base = environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification says that a relative path there is to be ignored.
-    if not os.path.isabs(base):
-        base = os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(base) / "pytest-triton"
 
 
 def releases_dir(environ: Mapping[str, str] = os.environ) -> Path:

@@ -1,0 +1,173 @@
+"""Repositories in S3: a real S3 server on the loopback (moto), and a real tritonserver."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from pytest_triton.text.cache_folder import cache_dir
+
+pytestmark = pytest.mark.server
+
+SECRET = "verysecret/verysecret"
+KEY = "AKIAVERYSECRETKEY00"
+TENSORS = """\
+input [ { name: "X" data_type: TYPE_FP32 dims: [ 4 ] } ]
+output [ { name: "Y" data_type: TYPE_FP32 dims: [ 4 ] } ]
+"""
+GPU = f'backend: "onnxruntime"\ninstance_group [ {{ kind: KIND_GPU }} ]\n{TENSORS}'
+CPU = f'backend: "python"\ninstance_group [ {{ kind: KIND_CPU }} ]\n{TENSORS}'
+
+
+class Store:
+    """A bucket with a repository `models`, and commands that see it as a user of it would."""
+
+    def __init__(self, address: str, folder: Path) -> None:
+        self.address = address
+        self.cache = folder / "cache"
+        self.folder = folder
+        self.client: Any = boto3.client("s3", endpoint_url=f"http://{address}")
+        self.client.create_bucket(Bucket="bucket")
+        self.put("a/config.pbtxt", GPU)
+        self.put("a/1/model.onnx", b"x" * 200_000)
+        self.put("b/config.pbtxt", CPU)
+        self.put("b/1/model.py", "class TritonPythonModel:\n    def execute(self, requests): ...\n")
+        self.put("c/config.pbtxt", GPU)
+
+    def put(self, key: str, content: str | bytes) -> None:
+        self.client.put_object(Bucket="bucket", Key=f"models/{key}", Body=content)
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        environ = {
+            **os.environ,
+            "AWS_ENDPOINT_URL": f"http://{self.address}",
+            "PYTEST_TRITON_CACHE": str(self.cache),
+            **environment,
+        }
+        return subprocess.run(
+            [sys.executable, "-m", *arguments],
+            cwd=self.folder,
+            env=environ,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+
+    def copies(self) -> dict[str, Path]:
+        root = self.cache / "stores"
+        return {"/".join(p.relative_to(root).parts[2:]): p for p in root.rglob("*") if p.is_file()}
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    releases = cache_dir() / "releases"
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    made = Store(f"{host}:{port}", tmp_path)
+    made.cache.mkdir()
+    (made.cache / "releases").symlink_to(releases)
+    yield made
+    server.stop()
+
+
+def test_repository_in_s3_is_checked_with_small_files_fetched_only(store: Store) -> None:
+    arguments = ("pytest", "-p", "no:cacheprovider", "--triton-repo=s3://bucket/models")
+    result = store.run(*arguments)
+    assert result.returncode == 0, result.stdout
+    assert "s3://bucket/models: fetching 4 of 5 files" in result.stdout
+    assert "3 models in s3://bucket/models" in result.stdout
+    assert "1 model: files assumed" in result.stdout
+    assert "15 passed" in result.stdout
+    copies = store.copies()
+    weights = copies["a/1/model.onnx"].stat()
+    assert (weights.st_size, weights.st_blocks) == (200_000, 0), "its name and size alone"
+    assert copies["b/config.pbtxt"].read_text() == CPU
+    again = store.run(*arguments, "-n2")
+    assert "fetching" not in again.stdout
+    assert "15 passed" in again.stdout
+
+
+def test_what_changed_is_fetched_again_and_what_is_gone_goes(store: Store) -> None:
+    predict = ("pytest_triton", "predict", "s3://bucket/models", "--gpus", "2")
+    assert store.run(*predict).returncode == 0
+    store.put("a/config.pbtxt", GPU.replace("KIND_GPU", "KIND_CPU"))
+    store.client.delete_object(Bucket="bucket", Key="models/c/config.pbtxt")
+    result = store.run(*predict)
+    assert "fetching 1 of 4 files" in result.stderr
+    assert "CPU x2" in result.stdout
+    assert "c/config.pbtxt" not in store.copies()
+
+
+@pytest.mark.parametrize("key", ["../../evil", "..", "x/../../../../evil", "/evil", "m//evil"])
+def test_name_that_would_leave_the_copy_is_never_written(store: Store, key: str) -> None:
+    store.put(key, "evil")
+    result = store.run("pytest_triton", "audit", "s3://bucket/models")
+    assert "3 models: " in result.stdout or "4 models: " in result.stdout  # with `x`
+    assert not [path for path in store.folder.rglob("*") if path.name == "evil"]
+
+
+def test_link_that_was_put_into_the_copy_is_not_followed(store: Store, tmp_path: Path) -> None:
+    predict = ("pytest_triton", "predict", "s3://bucket/models")
+    store.run(*predict)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    model = store.copies()["b/config.pbtxt"].parent
+    for path in (model / "1/model.py", model / "config.pbtxt"):
+        path.unlink()
+    (model / "1").rmdir()
+    (model / "1").symlink_to(outside)
+    (model / "config.pbtxt").symlink_to(outside / "config.pbtxt")
+    assert store.run(*predict).returncode == 0
+    assert [*outside.iterdir()] == []
+
+
+def test_values_and_strict_weights_work_on_stores_too(store: Store) -> None:
+    store.put("a/config.pbtxt", GPU.replace("KIND_GPU", "KIND_${kind}"))
+    predict = ("pytest_triton", "predict", "s3://bucket/models", "--gpus", "2")
+    result = store.run(*predict, "--values", "kind=CPU")
+    assert "a       CPU x2" in result.stdout
+    strict = store.run(*predict, "--values", "kind=CPU", "--weights", "present")
+    assert strict.returncode == 1
+    assert "ready on none of this hardware: c" in strict.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "environment", "said"),
+    [
+        ("s3://bucket/nothing", {}, "There is nothing at s3://bucket/nothing"),
+        ("s3://nobucket/x", {}, "there is no such bucket or folder"),
+        ("s3://bucket/models", {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "check the URL"),
+        ("s3://bucket/models", {"PYTEST_TRITON_CACHE": "/proc/x"}, "can't be written"),
+        (f"s3://{KEY}:{SECRET}@bucket/models", {}, "with credentials"),
+        ("gs://bucket/models", {}, "gcsfs isn't installed"),
+    ],
+)
+def test_store_that_can_not_be_read_is_an_error_without_credentials(
+    store: Store, url: str, environment: dict[str, str], said: str
+) -> None:
+    for command in (("pytest", f"--triton-repo={url}"), ("pytest_triton", "predict", url)):
+        result = store.run(*command, **environment)
+        text = result.stdout + result.stderr
+        assert said in text
+        assert "Traceback" not in text
+        assert result.returncode not in (0, 5)
+        assert KEY not in text
+        assert SECRET not in text
+
+
+def test_real_backends_are_refused_for_a_store(store: Store) -> None:
+    result = store.run("pytest", "--triton-repo=s3://bucket/models", "--triton-backends=real")
+    assert result.returncode == 4
+    assert "of which only small files are fetched" in result.stderr
