@@ -26,6 +26,7 @@ from pytest_triton.plan.sharding import Shard
 VALUES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "repo": ("one:two", lambda start: (Deployment("one:two", (start / "one", start / "two")),)),
     "weights": ("elsewhere", lambda start: "elsewhere"),
+    "config_name": ("gpu", lambda start: "gpu"),
     "values": ("batch=8", lambda start: (GivenValues("batch", "", '{"batch": 8}'),)),
     "server": ("container", lambda start: "container"),
     "image": ("registry:5000/triton:1", lambda start: "registry:5000/triton:1"),

@@ -58,6 +58,7 @@ from pytest_triton.cli.server_options import (
 from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.errors import OptionError, PytestTritonError
 from pytest_triton.placement.advice import advise
+from pytest_triton.placement.command_line import CommandLine
 from pytest_triton.placement.declared import Declared
 from pytest_triton.placement.hardware import Gpu, GpuCount, Hardware, HardwareRequest
 from pytest_triton.placement.instances import NOTHING
@@ -66,6 +67,7 @@ from pytest_triton.placement.refusal import Refusal
 from pytest_triton.placement.releases import ChosenRelease, shown_version
 from pytest_triton.placement.unserved import fewest_gpus, needs
 from pytest_triton.repository import Model
+from pytest_triton.repository.near_misses import CONFIG_NAME
 from pytest_triton.repository.refusals import (
     shown_problem,
     with_known_backends,
@@ -130,7 +132,9 @@ class PredictedDeployment:
 
     @property
     def text(self) -> str:
-        return self.checked.deployment.text + self.checked.values_suffix
+        name = self.checked.line.config_name
+        variant = f" with configs/{name}.pbtxt" if name else ""
+        return self.checked.deployment.text + self.checked.values_suffix + variant
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -159,6 +163,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_own_backends(parser)
     add_server_args(parser)
     add_reading(parser)
+    parser.add_argument(
+        "--config-name",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="variants to compare side by side: configs/NAME.pbtxt where a model has it, else "
+        "config.pbtxt; the name config.pbtxt is for no variant",
+    )
     parser.add_argument("--json", action="store_true", help="for programs; nothing else is printed")
     parser.add_argument("--explain", metavar="MODEL", help="go through the rules for this model")
 
@@ -167,9 +179,10 @@ def run(arguments: argparse.Namespace) -> int:
     asked: list[Asked] = list(dict.fromkeys(arguments.gpus))
     server = with_known_backends(server_of(arguments), arguments.own_backend)
     checked = [
-        CheckedDeployment.read(deployment, arguments.server_args, reading=reading)
+        CheckedDeployment.read(deployment, line, reading=reading)
         for deployment in arguments.repositories
         for reading in readings_of(arguments)
+        for line in _lines(arguments.server_args, arguments.config_name)
     ]
     check_values([one.repository for one in checked])
     predicted = [_predict(one, asked, server) for one in checked]
@@ -192,6 +205,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 # What is asked
+
+
+def _lines(line: CommandLine, names: Sequence[str]) -> Iterator[CommandLine]:
+    """The command line with each name of a variant. Raises BadArguments."""
+    rest = line.without(["model-config-name"])
+    for name in dict.fromkeys(names):
+        given = [] if name == CONFIG_NAME else [f"--model-config-name={name}"]
+        yield CommandLine.parse([*rest.arguments, *given])
+    if not names:
+        yield line
 
 
 def _asked(spec: str) -> Asked:
@@ -319,7 +342,12 @@ def _overview(
     predicted: Sequence[PredictedDeployment], asked: Sequence[Asked], release: ChosenRelease
 ) -> Iterator[str]:
     yield _headline(release)
-    for deployment in predicted:
+    if len({one.checked.line.config_name for one in predicted}) > 1:
+        yield from _side_by_side(predicted, asked)
+        predicted_tables: Sequence[PredictedDeployment] = ()
+    else:
+        predicted_tables = predicted
+    for deployment in predicted_tables:
         yield ""
         if len(predicted) > 1:
             yield f"{deployment.text}:"
@@ -346,6 +374,36 @@ def _reported(model: PredictedModel) -> Iterator[str]:
             yield shown_problem(model.refused)
         else:
             yield str(problem)
+
+
+def _side_by_side(
+    predicted: Sequence[PredictedDeployment], asked: Sequence[Asked]
+) -> Iterator[str]:
+    """Tables with the variants of a deployment in columns."""
+    together: dict[str, list[PredictedDeployment]] = {}
+    for one in predicted:
+        text = one.checked.deployment.text + one.checked.values_suffix
+        together.setdefault(text, []).append(one)
+    for text, variants in together.items():
+        yield ""
+        if len(together) > 1:
+            yield f"{text}:"
+        names = [one.checked.line.config_name or CONFIG_NAME for one in variants]
+        header = [f"{name}: {one.label}" for name in names for one in asked]
+        rows = [["model", *header]]
+        for models in zip(*(one.models for one in variants), strict=True):
+            cells = [str(each) for one in models for each in one.predictions]
+            rows.append([printable(models[0].model.name), *cells])
+        for lines in lay_out(rows, screen_width()):
+            yield from lines
+        for one, name in zip(variants, names, strict=True):
+            without = [
+                printable(each.model.name)
+                for each in one.models
+                if name != CONFIG_NAME and name not in each.model.variants
+            ]
+            if without:
+                yield from _wrapped(", ".join(without), f"config.pbtxt for want of {name}.pbtxt: ")
 
 
 def _table(deployment: PredictedDeployment, asked: Sequence[Asked]) -> Iterator[str]:

@@ -41,7 +41,10 @@ def command_line(settings: Settings) -> CommandLine:
 
 
 def production_arguments(settings: Settings) -> tuple[str, ...]:
-    return tuple(word for words in settings.server_args for word in words)
+    words = tuple(word for words in settings.server_args for word in words)
+    if settings.config_name is None:
+        return words
+    return (*words, f"--model-config-name={settings.config_name}")
 
 
 def server_arguments(settings: Settings) -> Adapted:

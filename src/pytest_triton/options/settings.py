@@ -188,6 +188,13 @@ class Settings:
         repeatable=True,
         scope="server",
     )
+    config_name: str | None = option(
+        "text",
+        "NAME",
+        "the variant of configs to check: configs/NAME.pbtxt where a model has it, else "
+        "config.pbtxt (tritonserver's --model-config-name)",
+        scope="server",
+    )
     server: str = option(
         "server",
         "WHERE",

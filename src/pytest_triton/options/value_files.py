@@ -12,6 +12,7 @@ from typing import Any
 
 from pytest_triton.options.values import GivenValues, OptionError
 from pytest_triton.repository.templates import ValueSet
+from pytest_triton.text.readable import is_file
 
 _MOST_BYTES = 1 << 20
 _MOST_VALUES = 1_000_000
@@ -23,14 +24,15 @@ _FORMATS = ".json, .yaml, .yml, .toml or .env"
 def read_values(text: str, path: Path) -> GivenValues:
     """Of `KEY=VALUE`, or of the file at `path`. Raises OptionError, which never shows a value."""
     pair = _PAIR.match(text)
-    if pair is not None and not path.is_file():
+    if pair is not None and not is_file(path):
         return GivenValues(pair[1], "", json.dumps({pair[1]: _scalar(pair[2])}))
     try:
         with path.open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise OptionError(
-            f"expected a file of values, or KEY=VALUE: {path} can't be read: {error.strerror}"
+            f"expected a file of values, or KEY=VALUE: {path} can't be read: {reason}"
         ) from None
     if len(data) > _MOST_BYTES:
         raise OptionError(f"{path} has more than {_MOST_BYTES:,} bytes; values are few")

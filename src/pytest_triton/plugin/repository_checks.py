@@ -367,6 +367,9 @@ class RepositoryChecks:
         return [name for name in names if shard is None or shard.holds(name)]
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        from pytest_triton.reports.variants import variant_lines
+
+        self.table.variants = [*variant_lines(self.session)]
         self.table.write(terminalreporter)
         if self._unreported:
             terminalreporter.section("triton checks", red=True)

@@ -158,6 +158,7 @@ class PlacementTable:
     """Collects what the checks found, and writes models x hardware at the end."""
 
     def __init__(self, hardware: Sequence[str]) -> None:
+        self.variants: Sequence[str] = ()
         self._hardware = list(hardware)
         self._rows: dict[tuple[str, str], _Row] = {}
         self._notes: dict[str, None] = {}
@@ -228,7 +229,7 @@ class PlacementTable:
         for lines, is_wrong in self.lines():
             for line in lines:
                 reporter.line(line, red=is_wrong)
-        for line in assumed_lines(self._assumed):
+        for line in [*assumed_lines(self._assumed), *self.variants]:
             reporter.line(shown(printable(line)))
         for note in self._notes:
             reporter.line(shown(printable(note)))
