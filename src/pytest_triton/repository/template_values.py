@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _MOST_SHOWN = 40
 _MOST_PLACES = 3  # of one name
 # Without these the backend loads nothing; for its others a placeholder means the default.
+_PARAMETER = re.compile(r'key:\s*"(\w+)"\s*,?\s*value:?\s*\{\s*string_value:\s*"([^"\n]*)"')
 _NEEDED = ("gpt_model_type", "gpt_model_path", "encoder_model_path")
 
 
@@ -64,11 +66,10 @@ def _missing(file: ConfigFile) -> Iterator[Missing]:
     missing = file.rendered.missing
     if not missing:
         return
-    config = file.config
     optional = ""
-    if config is not None and config.backend == "tensorrtllm":
+    if '"gpt_model_type"' in file.text:
         optional = "\n".join(
-            value.string_value for key, value in config.parameters.items() if key not in _NEEDED
+            text for key, text in _PARAMETER.findall(file.text) if key not in _NEEDED
         )
     for one in missing:
         mark = f"${{{one.name}}}"

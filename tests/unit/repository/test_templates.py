@@ -148,12 +148,15 @@ def test_all_missing_values_are_listed_with_their_places(tmp_path: Path) -> None
 
 def test_optional_parameters_of_tensorrt_llm_may_stay_unfilled(tmp_path: Path) -> None:
     parameter = 'parameters {{ key: "{}" value {{ string_value: "${{{}}}" }} }}\n'
-    text = 'backend: "tensorrtllm"\nmax_batch_size: ${batch}\n'
-    text += parameter.format("max_beam_width", "beam")
+    text = 'backend: "${backend}"\nmax_batch_size: ${batch}\n'
+    text += parameter.format("gpt_model_type", "kind") + parameter.format("max_beam_width", "beam")
     model(tmp_path, "m", text)
-    assert read(tmp_path, batch=1).config.parameters["max_beam_width"].string_value == "${beam}"
+    given = {"batch": 1, "backend": "tensorrtllm", "kind": "v1"}
+    assert read(tmp_path, **given).config.parameters["max_beam_width"].string_value == "${beam}"
     (tmp_path / "m/config.pbtxt").write_text(text + parameter.format("gpt_model_path", "engine"))
     with pytest.raises(ValuesMissing, match=r"1 placeholder has no value:\n  engine: "):
+        read(tmp_path, **given)
+    with pytest.raises(ValuesMissing, match=r"3 placeholders have no value:\n  backend: "):
         read(tmp_path, batch=1)
 
 
