@@ -69,7 +69,7 @@ def audit_models(
     left: list[Diagnostic] = []
     hidden: list[Diagnostic] = []
     for subject in audited.subjects:
-        comments = comments_in(subject.text, KNOWN)
+        comments = comments_in(subject.source, KNOWN)
         for finding in _of_subject(rules, subject, comments):
             covered = any(one.suppresses_for_model(finding) for one in comments)
             covered = covered or any(one.covers(finding) for one in ignore)

@@ -121,7 +121,7 @@ class Comment:
 
     def suppresses_for_model(self, finding: Diagnostic) -> bool:
         """Of a model with this comment in its config.pbtxt."""
-        in_config = finding.path.name == "config.pbtxt"
+        in_config = finding.path.name.startswith("config.pbtxt")  # a template, too
         return (self.whole_file or in_config) and self.suppresses(finding)
 
 

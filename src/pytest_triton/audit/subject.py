@@ -82,6 +82,11 @@ class Subject:
     def text(self) -> str:
         return self.model.config_file.text if self.model.config_file is not None else ""
 
+    @property
+    def source(self) -> str:
+        """The text of the file itself, also of a template: what comments in it are read from."""
+        return self.model.config_file.source if self.model.config_file is not None else ""
+
     @cached_property
     def positions(self) -> Mapping[str, int]:
         """Where each field stands in `text`: offsets, by path, such as `instance_group[0].kind`."""
