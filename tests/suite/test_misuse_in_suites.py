@@ -147,7 +147,7 @@ print("MARKED", len(MARKED))
     for label in ("nonsense", "no repr"):
         named = {line.split("[")[1] for line in result.errlines if f"-{label}]" in line}
         assert len(named) >= 30, label
-    result.stderr.fnmatch_lines(["*::test_it?small-triton-gpus-float?: gpus=2.5 (marker): *"])
+    result.stderr.fnmatch_lines(["*::test_it?pinned-triton-gpus-float?: gpus=2.5 (marker): *"])
 
 
 @pytest.mark.server
