@@ -46,6 +46,7 @@ class Inference(Mapping[str, "Array"]):
 
     `responses` are all answers of a decoupled model (one of any other), `raw` tritonclient's own
     results. `inputs` is what was sent, `origin` where that came from: `random, seed 0`.
+    `rehearsal`: stand-ins answered, which answer zeros.
     """
 
     model: str
@@ -54,6 +55,7 @@ class Inference(Mapping[str, "Array"]):
     origin: str
     responses: tuple[Mapping[str, Array], ...]
     raw: tuple[Any, ...] = field(repr=False)
+    rehearsal: bool = False
 
     @property
     def outputs(self) -> Mapping[str, Array]:

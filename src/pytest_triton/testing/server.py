@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from pytest_triton.arguments.checked import checked
@@ -197,7 +198,7 @@ class TritonServer(ModelViews, ModelChanges, GpuFaults):
         """
         from pytest_triton.testing.inferring import infer
 
-        return infer(
+        answer = infer(
             self._state,
             self._state.known(model),
             inputs,
@@ -214,6 +215,7 @@ class TritonServer(ModelViews, ModelChanges, GpuFaults):
             parameters=parameters,
             timeout=timeout,
         )
+        return replace(answer, rehearsal=bool(self._state.running.spec.stand_ins))
 
     def _restore(self) -> None:
         """Put back what this test changed: the GPUs, and what was loaded."""

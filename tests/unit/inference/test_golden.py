@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_triton.inference.arrays import numpy_type, object_array
 from pytest_triton.inference.golden import GoldenBroken, GoldenMismatch, compare_with_golden
+from pytest_triton.inference.infer import Inference
 
 Outputs = dict[str, np.ndarray[Any, np.dtype[Any]]]
 OUTPUTS: Outputs = {
@@ -98,3 +99,14 @@ def test_broken_golden_file(tmp_path: Path, content: str) -> None:
     (tmp_path / "t.json").write_text(content)
     with pytest.raises(GoldenBroken, match=r"t\.json can't be read"):
         compare_with_golden({"t": object_array([b"a"], (1,))}, tmp_path)
+
+
+@pytest.mark.parametrize("update", [False, True])
+def test_outputs_of_a_rehearsal_are_neither_compared_nor_written(
+    tmp_path: Path, update: bool
+) -> None:
+    answer = Inference("m", "1", {}, "zeros", (OUTPUTS,), (), rehearsal=True)
+    with pytest.raises(GoldenMismatch, match="whose stand-ins answer zeros") as caught:
+        compare_with_golden(answer, tmp_path / "golden", update=update)
+    assert "--triton-backends=real" in caught.value.fix
+    assert not (tmp_path / "golden").exists()
