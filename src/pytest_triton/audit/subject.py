@@ -22,7 +22,7 @@ from pytest_triton.placement.predict import (
 )
 from pytest_triton.repository import Model, Repository, model_config_type
 from pytest_triton.repository.pbtxt import line_and_column, walk
-from pytest_triton.repository.predicted import PredictedModels
+from pytest_triton.repository.predicted import PredictedModels, with_unreadable
 from pytest_triton.repository.refusals import with_known_backends
 
 if TYPE_CHECKING:
@@ -209,6 +209,10 @@ class Audited:
     def assumes_files(self) -> bool:
         """Whether files that aren't there are taken to be elsewhere."""
         return self.repository.reading.assumes_files
+
+    def predictions(self, hardware: Hardware) -> Mapping[str, Prediction]:
+        """What is predicted of all models on some hardware, unreadable ones too."""
+        return with_unreadable(self.repository.models, self._predicted.on(hardware, self.server))
 
     @cached_property
     def refused(self) -> Mapping[str, Diagnostic]:

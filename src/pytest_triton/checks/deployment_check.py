@@ -6,7 +6,7 @@ and simulated GPUs that are there or not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -22,7 +22,8 @@ from pytest_triton.placement.command_line import read_version
 from pytest_triton.placement.compare import READY
 from pytest_triton.placement.hardware import NO_GPU, HardwareRequest
 from pytest_triton.placement.outcome import SERVICES, ServiceOutcome, service_outcome
-from pytest_triton.placement.predict import predict_all
+from pytest_triton.placement.predict import Prediction, predict_all
+from pytest_triton.repository.predicted import with_unreadable
 from pytest_triton.servers.process.discovery import find_tritonserver
 from pytest_triton.servers.server_errors import ServerExited
 
@@ -114,7 +115,7 @@ class DeploymentCheck:
             traits = replace(self.checked.traits, version=read_version(found.version) or (2, 51, 0))
             hardware = request.hardware() or NO_GPU
             predictions = predict_all(self.checked.declared, hardware, server=traits)
-            predicted = service_outcome(predictions, line)
+            predicted = self._predicted(predictions)
             seen = ServiceOutcome("stops", predicted.refused)
             return SeenService(f"tritonserver {found.version}", request.label, seen, predicted)
         looked = look(self.checked, running, self.session.hardware_of(running))
@@ -125,14 +126,19 @@ class DeploymentCheck:
             sorted(
                 name
                 for name in names
-                if looked.predicted[name].fallback
+                if name in looked.predicted
+                and looked.predicted[name].fallback
                 and looked.observed[name].placement == looked.predicted[name].placement
             )
         )
-        predicted = service_outcome(looked.predicted, line)
+        predicted = self._predicted(looked.predicted)
         seen = _outcome(ready, refused, fallbacks)
         self.session.pool.release(spec)
         return SeenService(running.description, request.label, seen, predicted)
+
+    def _predicted(self, predictions: Mapping[str, Prediction]) -> ServiceOutcome:
+        everything = with_unreadable(self.checked.repository.models, predictions)
+        return service_outcome(everything, self.deployed.line)
 
     @cached_property
     def _version(self) -> str | None:

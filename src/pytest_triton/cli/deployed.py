@@ -31,6 +31,10 @@ def add_deployments(parser: argparse.ArgumentParser) -> None:
         help="what production runs: a compose file, rendered Kubernetes manifests, or a folder of "
         "them; NAME is one server in it (repeatable)",
     )
+    add_deployment_repo(parser)
+
+
+def add_deployment_repo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--deployment-repo",
         action="append",

@@ -6,6 +6,11 @@ one isn't (or is in one ledger only), 2 if a ledger is unusable.
 `--json` prints {format, same, surroundings, changes}; a change is {deployment, model, hardware,
 before, after, causes} (before, after: {placed, verdict, hardware, text}, null where the model
 isn't).
+
+With `--deployment` both are deployment files (compose, rendered manifests), and what Triton's rules
+make of each is compared, on the GPUs that it grants and without any; no server is started. `--json`
+then prints {format, source, servers}; a server is {name, settings, changes}, a change {model,
+hardware, before, after} (model: "" for the service as a whole).
 """
 
 from __future__ import annotations
@@ -18,6 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pytest_triton.cli.deployed import add_deployment_repo
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.ledger import Entry, read_ledger
 from pytest_triton.ledger.diff import Change, Difference, difference, placed
@@ -35,10 +41,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("before", type=Path, metavar="BEFORE", help="a ledger, or a merged one")
     parser.add_argument("after", type=Path, metavar="AFTER", help="the ledger to compare with it")
+    parser.add_argument(
+        "--deployment",
+        action="store_true",
+        help="compare two versions of a deployment file, by prediction, instead of ledgers",
+    )
+    add_deployment_repo(parser)
+    parser.add_argument(
+        "--target",
+        type=int,
+        metavar="GPUS",
+        help="how many GPUs a host has whose GPUs are all granted (with --deployment)",
+    )
     parser.add_argument("--json", action="store_true", help="for programs; nothing else is printed")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.deployment:
+        from pytest_triton.cli.deployment_diff import run as run_deployments
+
+        return run_deployments(arguments)
     try:
         before = latest(merged([read_ledger(arguments.before)]))
         after = latest(merged([read_ledger(arguments.after)]))

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from pytest_triton.placement.declared import Declared
 from pytest_triton.placement.hardware import NO_GPU, Hardware
+from pytest_triton.placement.instances import NOTHING
 from pytest_triton.placement.predict import Prediction, ServerTraits, ample_gpus, predict_all
+from pytest_triton.placement.refusal import Refusal
 from pytest_triton.repository.models import Model
 from pytest_triton.repository.refusals import (
     completed_configs,
@@ -69,3 +71,15 @@ class PredictedModels:
     @cached_property
     def _ample(self) -> Hardware:
         return ample_gpus(self.declared.values(), at_least=2)
+
+
+def with_unreadable(
+    models: Sequence[Model], predictions: Mapping[str, Prediction]
+) -> dict[str, Prediction]:
+    """The predictions, and refusals of the models whose configs can't be read."""
+    found = dict(predictions)
+    for model in models:
+        if model.name not in found and model.refusal is not None:
+            text = model.refusal.triton or model.refusal.message
+            found[model.name] = Prediction(NOTHING, refusal=Refusal("config", text, "poll"))
+    return found

@@ -1,0 +1,175 @@
+"""`diff --deployment BEFORE AFTER`: what changes between two versions of a deployment file.
+
+Predicted by Triton's rules, each server by its image's release; no server is started.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_triton.audit.deployed import DeployedSubject
+from pytest_triton.cli.deployed import read_deployed
+from pytest_triton.errors import PytestTritonError
+from pytest_triton.placement.hardware import NO_GPU
+from pytest_triton.placement.outcome import service_outcome
+from pytest_triton.placement.releases import NEWEST_RELEASE
+from pytest_triton.text.shown_text import printable
+from pytest_triton.text.tables import lay_out, screen_width
+
+OWN, LOST = "its own GPUs", "GPUs lost"
+
+
+@dataclass(frozen=True)
+class Side:
+    """A server in one of the two files: what it is, and what is predicted of it.
+
+    `placed` are texts such as "GPU 0", by hardware and model; `service` what becomes of the whole
+    server, by hardware.
+    """
+
+    facts: Mapping[str, str]
+    arguments: tuple[str, ...]
+    placed: Mapping[tuple[str, str], str]
+    service: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ServerChange:
+    """A server that isn't the same in both files; a side is None where it isn't at all."""
+
+    name: str
+    before: Side | None
+    after: Side | None
+
+    @property
+    def settings(self) -> list[str]:
+        """What the files say otherwise: image, GPUs, arguments."""
+        before, after = self.before, self.after
+        if before is None or after is None:
+            return [f"not in the {'first' if before is None else 'second'} file"]
+        found = [
+            f"{what}: {before.facts[what]} -> {after.facts[what]}"
+            for what in before.facts
+            if before.facts[what] != after.facts[what]
+        ]
+        gone = [one for one in before.arguments if one not in after.arguments]
+        new = [one for one in after.arguments if one not in before.arguments]
+        return [*found, *(f"without {one}" for one in gone), *(f"with {one}" for one in new)]
+
+    @property
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """What is predicted otherwise: (model, "" for the service; hardware; before; after)."""
+        before, after = self.before, self.after
+        if before is None or after is None:
+            return []
+        keys = sorted({*before.placed, *after.placed})
+        models = [
+            (model, hardware, before.placed.get((hardware, model), "-"), now)
+            for hardware, model in keys
+            if (now := after.placed.get((hardware, model), "-"))
+            != before.placed.get((hardware, model), "-")
+        ]
+        services = [
+            ("", hardware, before.service[hardware], after.service[hardware])
+            for hardware in before.service
+            if before.service[hardware] != after.service[hardware]
+        ]
+        return [*services, *models]
+
+
+def compare(before: Path, after: Path, arguments: argparse.Namespace) -> list[ServerChange]:
+    """All servers of both files, by name. Raises PytestTritonError for what can't be compared."""
+    mapped = dict(arguments.deployment_repo)
+    old, new = (_sides(str(path), mapped, arguments.target) for path in (before, after))
+    if len(old) == len(new) == 1 and old.keys() != new.keys():  # it was given another name
+        (name,) = new
+        old = {name: next(iter(old.values()))}
+    return [ServerChange(name, old.get(name), new.get(name)) for name in sorted({*old, *new})]
+
+
+def _sides(text: str, mapped: Mapping[str, Path], host: int | None) -> dict[str, Side]:
+    deployed = read_deployed([text], mapped, host, (), NEWEST_RELEASE)
+    if deployed.errors:
+        raise deployed.errors[0]
+    return {subject.server.name: _side(subject) for subject in deployed.subjects}
+
+
+def _side(subject: DeployedSubject) -> Side:
+    server = subject.server
+    if subject.models is None:
+        error = server.bad_arguments
+        why = error.what if error is not None else server.unknown
+        raise PytestTritonError(
+            f"{server.place('command')}: {why}", fix="correct the command in the file"
+        )
+    placed: dict[tuple[str, str], str] = {}
+    service: dict[str, str] = {}
+    for label, hardware in ((OWN, server.hardware(subject.host)), (LOST, NO_GPU)):
+        predictions = subject.models.predictions(hardware)
+        placed |= {(label, name): str(one) for name, one in predictions.items()}
+        service[label] = service_outcome(predictions, server.line).service
+    return Side(
+        facts={
+            "image": server.image or "built here",
+            "GPUs": str(server.grant),
+            "CUDA_VISIBLE_DEVICES": server.environment.get("CUDA_VISIBLE_DEVICES", "not set"),
+        },
+        arguments=server.line.arguments,
+        placed=placed,
+        service=service,
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    try:
+        found = compare(arguments.before, arguments.after, arguments)
+    except PytestTritonError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if arguments.json:
+        print(json.dumps(as_json(found), indent=2))
+    else:
+        print("\n".join(_text(found)))
+    return 1 if any(one.rows or one.before is None or one.after is None for one in found) else 0
+
+
+def _text(found: list[ServerChange]) -> Iterator[str]:
+    changed = 0
+    for one in found:
+        if not (one.settings or one.rows):
+            continue
+        yield f"{printable(one.name)}: {printable('; '.join(one.settings))}"
+        changed += len(one.rows)
+        if one.rows:
+            table = [["model", "hardware", "before", "after"]]
+            table += [[printable(row[0]) or "(the service)", *row[1:]] for row in one.rows]
+            for lines in lay_out(table, screen_width()):
+                yield from (f"  {line}" for line in lines)
+        yield ""
+    plural = "s" if changed != 1 else ""
+    yield f"{changed} prediction{plural} changed; no server was asked"
+
+
+def as_json(found: list[ServerChange]) -> dict[str, Any]:
+    """The object that `--json` prints; `diff`'s docstring lists its keys."""
+    return {
+        "format": 1,
+        "source": "predicted",
+        "servers": [
+            {
+                "name": one.name,
+                "settings": one.settings,
+                "changes": [
+                    dict(zip(("model", "hardware", "before", "after"), row, strict=True))
+                    for row in one.rows
+                ],
+            }
+            for one in found
+        ],
+    }

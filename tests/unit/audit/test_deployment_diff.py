@@ -1,0 +1,124 @@
+"""`diff --deployment`: what a new version of a deployment file changes, before it is rolled out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pytest_triton.__main__ import main
+
+FILE = """services:
+  triton:
+    image: nvcr.io/nvidia/tritonserver:24.10-py3
+    command: tritonserver --model-repository=/models
+    volumes: [./models:/models]
+    gpus: 2
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, group in (("both", "kind: KIND_GPU"), ("second", "kind: KIND_GPU gpus: [ 1 ]")):
+        model = tmp_path / "models" / name
+        (model / "1").mkdir(parents=True)
+        config = f'backend: "onnxruntime"\ninstance_group [ {{ {group} }} ]\n'
+        (model / "config.pbtxt").write_text(config)
+    (tmp_path / "old.yaml").write_text(FILE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def diff(*arguments: str) -> int:
+    return main(["diff", "--deployment", "old.yaml", "new.yaml", *arguments])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "settings", "changes"),
+    [
+        (
+            "gpus: 2",
+            "gpus: 1",
+            ["GPUs: 2 GPUs -> 1 GPU"],
+            [
+                ("", "its own GPUs", "unaffected", "stops"),
+                ("both", "its own GPUs", "GPU 0 · GPU 1", "GPU 0"),
+                ("second", "its own GPUs", "GPU 1", "refused: no such GPU"),
+            ],
+        ),
+        (
+            "=/models\n",
+            "=/models --exit-on-error=false\n",
+            ["with --exit-on-error=false"],
+            [("", "GPUs lost", "stops", "not ready")],
+        ),
+        (
+            "=/models\n",
+            "=/models --model-control-mode=explicit --load-model=both\n",
+            ["with --model-control-mode=explicit", "with --load-model=both"],
+            [
+                ("second", "GPUs lost", "refused: no such GPU", "-"),
+                ("second", "its own GPUs", "GPU 1", "-"),
+            ],
+        ),
+        ("24.10", "24.09", ["image: nvcr.io/nvidia/tritonserver:24.10-py3 -> "], []),
+        ("triton:\n", "other:\n", [], []),
+    ],
+)
+def test_changed_file_changes_what_is_predicted(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    old: str,
+    new: str,
+    settings: list[str],
+    changes: list[tuple[str, ...]],
+) -> None:
+    (folder / "new.yaml").write_text(FILE.replace(old, new, 1))
+    assert diff("--json") == bool(changes)
+    (server,) = json.loads(capsys.readouterr().out)["servers"]
+    assert [tuple(one.values()) for one in server["changes"]] == changes
+    assert len(server["settings"]) == len(settings)
+    assert all(said.startswith(one) for said, one in zip(server["settings"], settings, strict=True))
+    diff()
+    shown = capsys.readouterr().out
+    assert f"{len(changes)} prediction{'' if len(changes) == 1 else 's'} changed" in shown
+
+
+def test_server_that_is_new_or_gone_is_a_change(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = FILE.partition("\n")[2].replace("triton:\n", "second:\n", 1)
+    (folder / "new.yaml").write_text(FILE + more)
+    assert diff() == 1
+    assert "second: not in the first file" in capsys.readouterr().out
+
+
+def test_unreadable_model_counts_as_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "models" / "both" / "config.pbtxt").write_text("nonsense")
+    (folder / "new.yaml").write_text(FILE.replace("=/models\n", "=/models --exit-on-error=false\n"))
+    assert diff("--json") == 1
+    (server,) = json.loads(capsys.readouterr().out)["servers"]
+    assert {tuple(one.values()) for one in server["changes"]} == {
+        ("", "GPUs lost", "stops", "not ready"),
+        ("", "its own GPUs", "stops", "degraded"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("./models:/models", "x:/models", "isn't on this machine"),
+        ("tritonserver --model", "sleep --model", "No Triton server is started"),
+        ("=/models\n", "=/models --no-such\n", "no tritonserver up to"),
+    ],
+)
+def test_what_can_not_be_compared_is_error(
+    folder: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, words: str
+) -> None:
+    text = FILE.replace(old, new, 1).replace("nvcr.io/nvidia/tritonserver:24.10-py3", "own:1")
+    (folder / "new.yaml").write_text(text)
+    assert diff() == 2
+    assert words in capsys.readouterr().err
