@@ -31,7 +31,17 @@ class Control:
         self._ask(self._client.unload_model, model)
 
     def is_ready(self, model: str) -> bool:
-        return bool(self._client.is_model_ready(model))
+        """Whether a model is loaded and ready; False also where the server doesn't have it."""
+        from tritonclient.utils import InferenceServerException
+
+        from pytest_triton.client.inference import says_not_there
+
+        try:
+            return bool(self._client.is_model_ready(model))
+        except InferenceServerException as error:
+            if says_not_there(str(error)):
+                return False
+            raise
 
     def is_gone(self, model: str) -> bool:
         """Whether a model that was unloaded is."""

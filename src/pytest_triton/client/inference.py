@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -47,6 +48,18 @@ class Request:
     parameters: Mapping[str, object] = field(default_factory=dict)
 
 
+# Core newer than 2.70.0 raises NOT_FOUND over gRPC where it answered False; HTTP answers 404.
+_NOT_THERE = re.compile(
+    r"StatusCode\.NOT_FOUND|"
+    r"[Rr]equest for unknown model: .*(has no available versions|is not found)"
+)
+
+
+def says_not_there(words: str) -> bool:
+    """Whether a server says that it hasn't got a model, or not loaded it."""
+    return _NOT_THERE.search(words) is not None
+
+
 class Client:
     """A connection to a server over one protocol. `native` is tritonclient's own client."""
 
@@ -90,7 +103,13 @@ class Client:
         return bool(self._ask(self.native.is_server_live))
 
     def is_ready(self, model: str, version: str) -> bool:
-        return bool(self._ask(self.native.is_model_ready, model, version))
+        """Whether a model is ready; False also where the server doesn't have it."""
+        try:
+            return bool(self._ask(self.native.is_model_ready, model, version))
+        except Refused as refused:
+            if says_not_there(str(refused)):
+                return False
+            raise
 
     def index_entry(self, model: str) -> str:
         """What the repository index says of a model: `UNAVAILABLE: unloaded`, "" if nothing."""

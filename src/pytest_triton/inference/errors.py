@@ -12,7 +12,8 @@ class InferenceFailed(PytestTritonError):
     """No answer to an inference. `reason` is a stable name, `text` what was said about it.
 
     The reasons: wrong-shape, wrong-type, missing-input, unknown-input, unknown-output, sequence,
-    unknown-model, not-ready, shared-memory, streaming, timeout, gone (the server), other.
+    unknown-model, not-ready, shared-memory, client-shared-memory, too-large, streaming, timeout,
+    gone (the server), other.
     """
 
     def __init__(
@@ -50,6 +51,21 @@ _KNOWN = tuple(
             "raise timeout= if the model is that slow (its first inference may be); the server's "
             "log says what it was doing",
             (r"Deadline Exceeded", r"DEADLINE_EXCEEDED", r"timed out"),
+        ),
+        (
+            "too-large",
+            "a request that is larger than the server takes over HTTP",
+            "raise the server's limit, --http-max-input-size=BYTES (64 MB unless it is given): in "
+            "a test triton_server_args, for a run --triton-server-args; or ask over gRPC",
+            (r"--http-max-input-size",),
+        ),
+        (
+            "client-shared-memory",
+            "the server takes no tensors in a client's shared memory",
+            "start it with --allow-client-shm=true (false unless it is given, since 2.68.0): in a "
+            "test triton_server_args, for a run --triton-server-args; or send the tensors "
+            "themselves",
+            (r"--allow-client-shm",),
         ),
         (
             "streaming",

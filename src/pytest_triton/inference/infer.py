@@ -224,6 +224,8 @@ class Asked:
             live, said = connection.is_live(), self._index_entry()
         except Refused as refused:
             live, said = False, str(refused)
+        if live and said.startswith("READY"):
+            said += " (a python model's own process has exited, or doesn't answer)"
         if not live:
             self._wait_for_exit()
         state = f"{self._name} is not ready" if live else "the server is not live"
