@@ -12,7 +12,7 @@ RELEASES := 2.33.0 2.36.0 2.39.0 2.42.0 2.51.0
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/bytecode
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo image unit test test-all suite containers releases test-gpu lint docs matrix benchmarks clean
+.PHONY: demo image unit test test-all suite containers releases test-release test-gpu lint docs matrix benchmarks clean
 
 # The main job on the example project, against a real tritonserver.
 demo: $(VENV)/.ready
@@ -46,6 +46,11 @@ containers: releases
 # All releases of tritonserver that the plugin can install.
 releases: $(VENV)/.ready
 	for release in $(RELEASES); do $(BIN)/python -m pytest_triton install $$release || exit 1; done
+
+# A tritonserver of any release against the plugin's rules, with a report to paste:
+# make test-release BINARY=/opt/tritonserver/bin/tritonserver, or IMAGE=nvcr.io/nvidia/...
+test-release: $(VENV)/.ready
+	scripts/test-release $(BIN)/python $(if $(IMAGE),--image "$(IMAGE)",--binary "$(BINARY)")
 
 # What needs a real GPU.
 test-gpu: $(VENV)/.ready

@@ -10,29 +10,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from pytest_triton.placement.backends import BACKENDS
-from pytest_triton.placement.declared import Declared
-from pytest_triton.placement.hardware import simulated_gpus
-from pytest_triton.placement.predict import Prediction, ServerTraits, predict_all
-from pytest_triton.rehearsal.simulation import SimulatedGpus
+from pytest_triton.placement.predict import ServerTraits
+from pytest_triton.placement.releases import read_release
 from support.components import RELEASES, do_without
-from support.core_oracle import (
-    SERVERS_VARIABLE,
-    ask_core,
-    disagreements,
-    server_of_release,
-    write_repository,
-)
-from support.strategies import CUSTOM_BACKENDS, bulk_cases, named
+from support.core_oracle import SERVERS_VARIABLE, server_of_release
+from support.core_pairs import STAND_INS, compare_pairs
 
-STAND_INS = (*BACKENDS, *CUSTOM_BACKENDS)
 SEED = 20240
-
-
-# GPUs and their compute capability; 6.0 is the least that these releases take.
-HARDWARE = ((0, (8, 0)), (1, (6, 0)), (2, (8, 0)), (3, (5, 2)), (4, (12, 1)))
 
 
 def tritonserver_of(version: str) -> Path:
@@ -44,48 +29,10 @@ def tritonserver_of(version: str) -> Path:
 
 def check(version: str, models_of_each: int, seed: int, scratch: Path) -> Counter[str]:
     """Asks core about that many models on each hardware; returns how often it said what."""
-    binary = tritonserver_of(version)
-    traits = ServerTraits(
-        version=tuple(int(part) for part in version.split(".")),  # type: ignore[arg-type]
-        backends=frozenset(STAND_INS),
-    )
-    said: Counter[str] = Counter()
-    wrong: list[str] = []
-    drawn = bulk_cases(models_of_each * len(HARDWARE), seed)
-    for index, (gpus, capability) in enumerate(HARDWARE):
-        models = named(drawn[index :: len(HARDWARE)])
-        here = scratch / f"{version}-{gpus}"
-        write_repository(here / "repository", models)
-        declared = {
-            name: Declared.of(case.config or ModelConfig(), on_disk=case.on_disk(name))
-            for name, case in models.items()
-        }
-        predictions = predict_all(declared, simulated_gpus(gpus, capability), server=traits)
-        said.update(_outcome(prediction) for prediction in predictions.values())
-        outcomes = ask_core(
-            here / "repository",
-            models,
-            SimulatedGpus(gpus, capability),
-            binary,
-            STAND_INS,
-            here,
-        )
-        newest = version == "2.51.0"  # older texts differ, the classes don't
-        wrong += [
-            f"{gpus} GPUs of {capability}: {text}"
-            for text in disagreements(models, predictions, outcomes, with_text=newest)
-        ]
-    shown = "\n\n".join(wrong[:5])
-    assert not wrong, f"{len(wrong)} of {said.total()} disagree, the first of them:\n\n{shown}"
-    return said
-
-
-def _outcome(prediction: Prediction) -> str:
-    if prediction.refusal is None:
-        return "ready ensemble" if prediction.declared.is_ensemble else "ready"
-    if "required version" in prediction.refusal.text:
-        return "version of a step"
-    return prediction.refusal.reason
+    traits = ServerTraits(version=read_release(version), backends=frozenset(STAND_INS))
+    found = compare_pairs(tritonserver_of(version), traits, models_of_each, seed, scratch)
+    assert not found.wrong, found.report
+    return found.said
 
 
 OUTCOMES_SEEN = {
