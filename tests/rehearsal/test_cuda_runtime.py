@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from pytest_triton.rehearsal.simulation import GPUS_LIBRARY, NATIVE_DIRECTORY, library
+from pytest_triton.rehearsal.simulation import (
+    BACKEND_LIBRARY,
+    GPUS_LIBRARY,
+    NATIVE_DIRECTORY,
+    library,
+)
 from pytest_triton.servers.process.discovery import find_tritonserver
 from support.core_oracle import server_of_release
 
@@ -78,6 +83,21 @@ def test_calls_that_compute_or_allocate_otherwise_are_refused(part: str) -> None
     launches = {"cudaLaunchHostFunc"} | {"__cudaLaunchKernel", "cudaLaunchKernel"}
     assert found
     assert {name for name in found if not name.startswith(tuple(launches))} <= refused()
+
+
+@pytest.mark.parametrize("name", [GPUS_LIBRARY, BACKEND_LIBRARY])
+def test_libraries_need_no_newer_c_library_than_the_images_have(name: str) -> None:
+    """Ubuntu 20.04 (2.31) in 23.03, 22.04 (2.35) from 23.04 on, 24.04 (2.39) from 24.11 on."""
+    done = subprocess.run(
+        ["nm", "-D", "--undefined-only", str(library(name))],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert "__isoc23_" not in done.stdout, "GLIBC_2.38"
+    found = re.findall(r"@GLIBC_(\d+)\.(\d+)", done.stdout)
+    assert found
+    assert max((int(major), int(minor)) for major, minor in found) <= (2, 31)
 
 
 CALLS = """

@@ -109,6 +109,33 @@ def test_tritonserver_without_its_libraries(doctor: Doctor, tmp_path: Path) -> N
     assert not found.possible("rehearsal")
 
 
+@pytest.mark.parametrize(
+    ("version", "status"), [("2.73.0", "ok"), ("2.74.0", "warning"), ("2.74.0dev", "warning")]
+)
+def test_tritonserver_newer_than_the_known_releases_is_a_warning(
+    tmp_path: Path, version: str, status: str
+) -> None:
+    """The server is one of 2.51.0 that says another version of itself, in Triton's own file."""
+    need_release("2.51.0")
+    found = find_tritonserver(version="2.51.0")
+    root = tmp_path / "tritonserver"
+    (root / "bin").mkdir(parents=True)
+    shutil.copy(found.binary, root / "bin" / "tritonserver")
+    (root / "lib").mkdir()
+    for folder in found.library_dirs:
+        for file in folder.iterdir():
+            (root / "lib" / file.name).symlink_to(file)
+    (root / "TRITON_VERSION").write_text(version)
+    finding, server = process.examine_tritonserver(
+        root / "bin" / "tritonserver", None, 30.0, os.environ
+    )
+    assert finding.status == status, finding
+    assert server is not None
+    if status == "warning":
+        assert "newer than 2.73.0 (26.09)" in finding.text
+        assert "make test-release" in finding.fix
+
+
 def test_program_that_is_no_tritonserver(doctor: Doctor, tmp_path: Path) -> None:
     shutil.copy("/bin/false", tmp_path / "bin/tritonserver")
     assert "doesn't start" in doctor().finding("tritonserver")["text"]

@@ -10,6 +10,12 @@ from pathlib import Path
 from pytest_triton.doctor.programs import ask
 from pytest_triton.doctor.report import Finding
 from pytest_triton.errors import PytestTritonError
+from pytest_triton.placement.releases import (
+    NEWEST_RELEASE,
+    NotARelease,
+    read_release,
+    shown_release,
+)
 from pytest_triton.rehearsal.simulation import BACKEND_LIBRARY, GPUS_LIBRARY, library
 from pytest_triton.servers import folders
 from pytest_triton.servers.process import releases
@@ -41,7 +47,27 @@ def examine_tritonserver(
         )
         text = f"{server} at {server.binary} doesn't start: {why}"
         return Finding("tritonserver", "missing", text, fix, where), None
-    return Finding("tritonserver", "ok", f"{server}, {server.binary}", facts=where), server
+    newer = _newer_than_known(server, where)
+    return newer or Finding("tritonserver", "ok", f"{server}, {server.binary}", facts=where), server
+
+
+def _newer_than_known(server: Tritonserver, where: dict[str, str | None]) -> Finding | None:
+    """A warning for a release whose rules nobody has looked at yet."""
+    try:
+        version = read_release(server.version or "")
+    except NotARelease:
+        return None
+    if version <= NEWEST_RELEASE:
+        return None
+    return Finding(
+        "tritonserver",
+        "warning",
+        f"{server}, {server.binary}: newer than {shown_release(NEWEST_RELEASE)}, the newest "
+        "release whose rules pytest-triton knows",
+        "look for a newer pytest-triton; `make test-release BINARY=...` in a checkout says whether "
+        "the rules still hold",
+        where,
+    )
 
 
 def _fix_of_absence(error: PytestTritonError) -> str:

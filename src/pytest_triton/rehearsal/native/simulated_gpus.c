@@ -66,13 +66,22 @@ static cudaError_t result(cudaError_t error) {
   return error;
 }
 
+/* The number that `text` begins with; LONG_MAX if it is larger than any that is asked for. Not
+ * strtol: newer C libraries have that under a name which those of images before 24.11 lack. */
+static long leading_number(const char *text, const char **end) {
+  long number = 0;
+  for (; isdigit((unsigned char)*text); text++)
+    number = number > LONG_MAX / 100 ? LONG_MAX : number * 10 + (*text - '0');
+  *end = text;
+  return number;
+}
+
 /* A whole decimal number between low and high, with nothing behind it. */
 static bool parse_number(const char *text, long low, long high, long *number) {
+  const char *end;
   if (!isdigit((unsigned char)*text)) return false;
-  char *end;
-  errno = 0;
-  *number = strtol(text, &end, 10);
-  return errno == 0 && *end == '\0' && *number >= low && *number <= high;
+  *number = leading_number(text, &end);
+  return *end == '\0' && *number >= low && *number <= high;
 }
 
 /* "8.0", or "8.0,7.5" with one entry for each GPU. Returns the number of entries, 0 if bad. */
@@ -181,8 +190,9 @@ static void apply_visible_devices(struct settings *settings) {
           found = ++matches == 1 ? gpu : -1;
       }
     } else if (isdigit((unsigned char)*entry)) {
-      unsigned long ordinal = strtoul(entry, NULL, 10);
-      if (ordinal < (unsigned long)settings->count) found = (int)ordinal;
+      const char *end;
+      long ordinal = leading_number(entry, &end);
+      if (ordinal < settings->count) found = (int)ordinal;
     }
     if (found < 0) return;
     for (int gpu = 0; gpu < settings->visible; gpu++) {
