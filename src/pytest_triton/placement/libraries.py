@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_triton.diagnostics.diagnostic import Diagnostic
+from pytest_triton.diagnostics.diagnostic import Diagnostic, Version
 from pytest_triton.placement.named_files import BATCH_STRATEGY
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PYTHON_RUNTIME = "model.py"
 BATCH_LIBRARY = "batchstrategy.so"
+BATCH_PATH_INSIDE: Version = (2, 70, 0)  # older ones only say that it is not found
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +54,20 @@ def batch_strategy_flaws(config: ModelConfig) -> Iterator[Diagnostic]:
             f"{BATCH_STRATEGY} in a sequence model",
             "Delete the parameter: custom batching is for dynamic_batching.",
         )
+    path = config.parameters[BATCH_STRATEGY].string_value if _has_path(config) else ""
+    if path and not path.startswith("/"):
+        yield Diagnostic(
+            "config",
+            "Batching library path escapes model repository.",
+            "parameters",
+            f"{BATCH_STRATEGY} is `{path}`, which Triton takes from the directory that it was "
+            "started in, not from the model's",
+            "Write the whole path of a library in the model's directory, as the server sees it; or "
+            f"call it {BATCH_LIBRARY} and delete the parameter.",
+            since=BATCH_PATH_INSIDE,
+        )
+
+
+def _has_path(config: ModelConfig) -> bool:
+    sequence = config.WhichOneof("scheduling_choice") == "sequence_batching"
+    return not sequence and BATCH_STRATEGY in config.parameters

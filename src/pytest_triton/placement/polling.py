@@ -7,6 +7,7 @@ Source: core's `ValidateModelConfig` (model_config_utils.cc) and `InitializeMode
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 FREE_PLATFORM: Version = (2, 36, 0)
 RESPONSE_CACHE_CHECK: Version = (2, 38, 0)
 MODEL_METRICS: Version = (2, 52, 0)
+# From this release on, core knows whose platform this is; it refuses it all the same.
+_LIBTORCH = "libtorch"
+LIBTORCH_KNOWN: Version = (2, 68, 0)
 
 
 def poll_flaws(
@@ -166,7 +170,11 @@ def unexpected_platform(platform: str, name: str, until: Version = NEVER) -> Dia
 
 def _platform_flaws(name: str, backend: str, platform: str) -> Iterator[Diagnostic]:
     if not backend:
-        if platform != ENSEMBLE:
+        if platform == _LIBTORCH:
+            pair = _odd_pair(platform, "pytorch", BACKENDS["pytorch"].platforms[:1])
+            yield unexpected_platform(platform, name, LIBTORCH_KNOWN)
+            yield replace(pair, since=LIBTORCH_KNOWN)
+        elif platform != ENSEMBLE:
             yield unexpected_platform(platform, name)
         return
     if platform == ENSEMBLE:

@@ -134,7 +134,8 @@ _PATTERNS: tuple[tuple[Reason, str], ...] = (
         r"|model (input|output) |shape tensors are only|non-linear io format"
         r"|(source input|target output) name|model configuration must specify|version policy"
         r"|metric (control|identifier)|histogram options|initial_state|state input name"
-        r"|element count for tensor|invalid dimension in shape|triton_batch_strategy_path",
+        r"|element count for tensor|invalid dimension in shape|triton_batch_strategy_path"
+        r"|batching library path",
     ),
     (
         "model-file",
