@@ -19,9 +19,9 @@ from support.strategies import CUSTOM_BACKENDS, bulk_cases, named
 STAND_INS = (*BACKENDS, *CUSTOM_BACKENDS)
 
 # GPUs and their compute capability; 6.0 is the least that the installable releases take.
-HARDWARE = ((0, (8, 0)), (1, (6, 0)), (2, (8, 0)), (3, (5, 2)), (4, (12, 1)))
+DRAWN_HARDWARE = ((0, (8, 0)), (1, (6, 0)), (2, (8, 0)), (3, (5, 2)), (4, (12, 1)))
 
-SAME_WORDS = (2, 51, 0)  # older texts differ, the classes don't
+SAME_TEXT = (2, 51, 0)  # older texts differ, the classes don't
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ def compare_pairs(
     """Asks a server about that many models on each hardware."""
     said: Counter[str] = Counter()
     wrong: list[str] = []
-    drawn = bulk_cases(models_of_each * len(HARDWARE), seed)
-    for index, (gpus, capability) in enumerate(HARDWARE):
-        models = named(drawn[index :: len(HARDWARE)])
+    drawn = bulk_cases(models_of_each * len(DRAWN_HARDWARE), seed)
+    for index, (gpus, capability) in enumerate(DRAWN_HARDWARE):
+        models = named(drawn[index :: len(DRAWN_HARDWARE)])
         here = scratch / f"pairs-{gpus}"
         write_repository(here / "repository", models)
         declared = {
@@ -60,10 +60,10 @@ def compare_pairs(
         said.update(_outcome(prediction) for prediction in predictions.values())
         gpus_of_it = SimulatedGpus(gpus, capability)
         outcomes = ask_core(here / "repository", models, gpus_of_it, binary, STAND_INS, here)
-        words = traits.version >= SAME_WORDS
+        with_text = traits.version >= SAME_TEXT
         wrong += [
             f"{gpus} GPUs of {capability}: {text}"
-            for text in disagreements(models, predictions, outcomes, words=words)
+            for text in disagreements(models, predictions, outcomes, with_text=with_text)
         ]
     return Pairs(said, tuple(wrong))
 

@@ -21,7 +21,7 @@ from pytest_triton.errors import PytestTritonError
 from pytest_triton.placement.compare import compare
 from pytest_triton.placement.predict import ServerTraits
 from pytest_triton.placement.releases import NEWEST_RELEASE, shown_release
-from support.core_pairs import HARDWARE, STAND_INS, compare_pairs
+from support.core_pairs import DRAWN_HARDWARE, STAND_INS, compare_pairs
 from support.corpora import all_repositories
 from support.corpus_expectations import HARDWARE, own_deployments, rehearsal_settings
 
@@ -79,7 +79,7 @@ def _pairs(binary: Path, traits: ServerTraits, models: int) -> Iterator[tuple[st
         found = compare_pairs(binary, traits, models, SEED, Path(scratch))
     wrong = len(found.wrong)
     yield (
-        f"pairs: {found.total} of drawn models and {len(HARDWARE)} hardware configurations, "
+        f"pairs: {found.total} of drawn models and {len(DRAWN_HARDWARE)} hardware configurations, "
         f"{wrong} disagree",
         wrong,
     )
