@@ -194,6 +194,12 @@ def fake_server(spec: ServerSpec, tmp_path: Path, script: str) -> ProcessServer:
         ("echo 'Permission denied'; exit 1", "permission", ""),
         ("kill -KILL $$", "killed", "signal SIGKILL"),
         ("kill -SEGV $$", "crash", "signal SIGSEGV"),
+        (
+            "echo 'failed to open text file for read /models/m/labels.txt: No such file or "
+            "directory'; kill -SEGV $$",
+            "crash",
+            "signal SIGSEGV",
+        ),
         ("exit 3", "unknown", "exit code 3"),
     ],
 )

@@ -21,6 +21,7 @@ from pytest_triton.checks.release import THE_SERVER, release_of
 from pytest_triton.checks.result import CheckResult, ServerFacts
 from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.errors import PytestTritonError, says_all
+from pytest_triton.options.hosts import Host
 from pytest_triton.options.production_arguments import command_line, server_arguments
 from pytest_triton.options.settings import Backends, Settings
 from pytest_triton.options.value_files import value_sets
@@ -36,7 +37,7 @@ from pytest_triton.placement.predict import (
     ServerTraits,
     predict_all,
 )
-from pytest_triton.placement.releases import NEWEST_KNOWN, ChosenRelease
+from pytest_triton.placement.releases import NEWEST_KNOWN, ChosenRelease, Version
 from pytest_triton.placement.unserved import with_models
 from pytest_triton.plan.identity import config_hash, deployment_name, identities
 from pytest_triton.plan.sharding import needed
@@ -390,6 +391,7 @@ class TritonSession:
         self._hardware: dict[RunningServer, Hardware] = {}
         self._seen: dict[tuple[CheckedDeployment, HardwareRequest], Seen | PytestTritonError] = {}
         self._launched: set[CheckedDeployment] = set()
+        self._releases: dict[tuple[Version | None, Host], ChosenRelease] = {}
         self._crashing: dict[CheckedDeployment, frozenset[str]] = {}
         self.keeps_servers = False
         self._predicted: dict[tuple[CheckedDeployment, ServerTraits], Everywhere | None] = {}
@@ -430,7 +432,7 @@ class TritonSession:
         settings = settings or self.settings
         if line is None:
             line = command_line(settings).without(("model-control-mode", "load-model"))
-        release, is_ours = release_of(settings), settings.host.is_ours
+        release, is_ours = self._stated_release(settings), settings.host.is_ours
         values = values or next(iter(value_sets(settings.values)), None)
         given = settings.sources["weights"] != "default"
         reading = Reading(settings.weights, values, weights_given=given)
@@ -459,6 +461,13 @@ class TritonSession:
                 if one.repository.reading.values == values
             ]
             check_used(repositories, values)
+
+    def _stated_release(self, settings: Settings) -> ChosenRelease:
+        """Looked up once for each host: each test with a server asks."""
+        key = (settings.release, settings.host)
+        if key not in self._releases:
+            self._releases[key] = release_of(settings)
+        return self._releases[key]
 
     def _release_of_server(self, checked: CheckedDeployment) -> ChosenRelease | None:
         """What the server says of itself; None if there is none, or it says nothing."""

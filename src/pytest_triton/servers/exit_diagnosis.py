@@ -224,9 +224,10 @@ _UNKNOWN = Cause("unknown", "the log does not say why in a text that is known he
 
 def cause_of_exit(returncode: int, log: str) -> Cause:
     """Name the cause from the exit status (negative: killed by that signal) and the log."""
+    crashed = returncode == -signal.SIGSEGV  # what the log tells of models is another matter then
     for pattern, cause in _CAUSES:
         found = re.search(pattern, log)
-        if found:
+        if found and (not crashed or cause.name in _RESOURCES):
             named = filter(None, found.groupdict().values())
             what = next(named, "see the log").strip()
             start = log.rfind("\n", 0, found.start()) + 1
@@ -247,6 +248,7 @@ def cause_of_exit(returncode: int, log: str) -> Cause:
     return _UNKNOWN
 
 
+_RESOURCES = ("no shared memory", "out of memory", "too many processes", "crash")
 _CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
 
 
