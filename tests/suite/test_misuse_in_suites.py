@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from support.builders import RepositoryBuilder
@@ -36,7 +34,7 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
 
 @pytest.mark.server
 def test_servers_methods_called_with_wrong_values_raise_our_errors(
-    project: pytest.Pytester, record_property: Callable[[str, object], None]
+    project: pytest.Pytester,
 ) -> None:
     project.makepyfile(
         test_own="""

@@ -123,12 +123,11 @@ def test_public_functions_called_with_wrong_values_raise_our_errors(
     valid: dict[str, dict[str, Any]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    record_property: Callable[[str, object], None],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DOCKER_HOST", "unix:///nope/docker.sock")
     tried = list(wrong_calls(valid, tmp_path))
-    record_property("calls", len(tried))
+    print(len(tried), "calls")
     assert len(tried) > 2_000
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
