@@ -149,3 +149,30 @@ def test_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     )
     os.close(writing)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("command", ["audit", "predict", "plan"])
+def test_reading_command_imports_neither_servers_nor_clients(command: str, tmp_path: Path) -> None:
+    (tmp_path / "m" / "1").mkdir(parents=True)
+    (tmp_path / "m" / "1" / "model.onnx").write_text("weights")
+    config = 'backend: "onnxruntime" instance_group [ { kind: KIND_GPU } ]'
+    (tmp_path / "m" / "config.pbtxt").write_text(config)
+    code = (
+        "import sys; from pytest_triton.__main__ import main; "
+        f"assert main([{command!r}, {str(tmp_path)!r}]) == 0; print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    unneeded = [
+        "subprocess",
+        "socket",
+        "pytest",
+        "grpc",
+        "numpy",
+        "pytest_triton.servers",
+        "pytest_triton.audit.model_code",
+        "pytest_triton.checks.result",
+        # `audit` reads pytest's ini file, by the table of options.
+        *(["pytest_triton.client", "pytest_triton.options.settings"] if command != "audit" else []),
+    ]
+    loaded = done.stdout.splitlines()[-1].split()
+    assert [name for name in unneeded if name in loaded] == []

@@ -143,6 +143,8 @@ class Subject:
         """The files in version directories that rules look into, and how many bytes they read."""
         if self.declared.backend == "vllm":
             return tuple((one / "model.json", MODEL_JSON_LIMIT) for one in self.version_directories)
+        if not self.model_codes:
+            return ()
         from pytest_triton.audit.model_code.source import SIZE_LIMIT
 
         return tuple((path, SIZE_LIMIT) for path in self.model_codes)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from pytest_triton.text.wrapping import wrapped
 
 if TYPE_CHECKING:
-    from pytest_triton.checks.run import CheckedDeployment, TritonSession
+    from pytest_triton.checks.deployment import CheckedDeployment
+    from pytest_triton.checks.run import TritonSession
     from pytest_triton.diagnostics.diagnostic import Diagnostic
     from pytest_triton.options.settings import Settings
     from pytest_triton.repository import Model

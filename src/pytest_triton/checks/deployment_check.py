@@ -12,7 +12,8 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 
-from pytest_triton.checks.run import CheckedDeployment, TritonSession, look
+from pytest_triton.checks.deployment import CheckedDeployment
+from pytest_triton.checks.run import TritonSession, look
 from pytest_triton.client.http import HttpApi
 from pytest_triton.deployment.deployed_server import DeployedServer
 from pytest_triton.deployment.noticing import noticed_by

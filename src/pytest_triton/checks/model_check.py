@@ -34,7 +34,8 @@ from pytest_triton.repository.refusals import shown_problem
 from pytest_triton.text.wrapping import wrapped
 
 if TYPE_CHECKING:
-    from pytest_triton.checks.run import CheckedDeployment, Seen, TritonSession
+    from pytest_triton.checks.deployment import CheckedDeployment
+    from pytest_triton.checks.run import Seen, TritonSession
     from pytest_triton.errors import PytestTritonError
     from pytest_triton.options.settings import Settings
     from pytest_triton.repository import Model

@@ -9,13 +9,10 @@ from pathlib import Path
 
 from pytest_triton.audit.deployed import DeployedSubject
 from pytest_triton.audit.subject import Audited
-from pytest_triton.checks.run import CheckedDeployment
+from pytest_triton.checks.deployment import CheckedDeployment
 from pytest_triton.deployment.deployed_server import DeployedServer
-from pytest_triton.deployment.reading import read_deployments
-from pytest_triton.deployment.repositories import repository_paths
 from pytest_triton.diagnostics.diagnostic import Version
 from pytest_triton.errors import PytestTritonError
-from pytest_triton.options.reading import read_mapping
 from pytest_triton.options.values import Deployment, OptionError
 from pytest_triton.placement.command_line import CommandLine
 from pytest_triton.placement.predict import ServerTraits
@@ -46,6 +43,8 @@ def add_deployment_repo(parser: argparse.ArgumentParser) -> None:
 
 
 def _mapping(text: str) -> tuple[str, Path]:
+    from pytest_triton.options.reading import read_mapping
+
     try:
         return read_mapping(text, Path.cwd())
     except OptionError as error:
@@ -71,6 +70,10 @@ def read_deployed(
 
     Raises PytestTritonError for files that can't be read, or that start no Triton server.
     """
+    # Most runs have no such files.
+    from pytest_triton.deployment.reading import read_deployments
+    from pytest_triton.deployment.repositories import repository_paths
+
     servers = [one for text in texts for one in read_deployments(text, Path.cwd())]
     read: dict[tuple[tuple[Path, ...], CommandLine], CheckedDeployment] = {}
     known: dict[tuple[object, ...], Audited] = {}

@@ -28,7 +28,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pytest_triton.checks.run import CheckedDeployment
+from pytest_triton.checks.deployment import CheckedDeployment
 from pytest_triton.cli.deployments import read_deployment
 from pytest_triton.cli.reading_options import add_reading, check_values, readings_of
 from pytest_triton.cli.server_options import (

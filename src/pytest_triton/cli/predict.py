@@ -46,7 +46,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
-from pytest_triton.checks.run import CheckedDeployment
+from pytest_triton.checks.deployment import CheckedDeployment
 from pytest_triton.cli.deployments import read_deployment
 from pytest_triton.cli.reading_options import add_reading, assumed_note, check_values, readings_of
 from pytest_triton.cli.server_options import (

@@ -7,7 +7,9 @@ compare reasons, never sentences; people are shown the sentences.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 from pytest_triton.diagnostics.reasons import REASONS, Reason
@@ -144,14 +146,19 @@ _PATTERNS: tuple[tuple[Reason, str], ...] = (
         r"|model\.py does not exist|python model file not found",
     ),
 )
-_COMPILED = tuple((reason, re.compile(pattern, re.DOTALL)) for reason, pattern in _PATTERNS)
+
+
+@cache
+def _compiled() -> Sequence[tuple[Reason, re.Pattern[str]]]:
+    """Compiled at the first refusal: most repositories have none."""
+    return [(reason, re.compile(pattern, re.DOTALL)) for reason, pattern in _PATTERNS]
 
 
 def classify(text: str) -> Reason:
     """The class of a refusal, from Triton's text in any release, JSON-quoted or not."""
     plain = re.sub(r"\\+(?=[\"'/])", "", text)  # JSON quoting of quotes and slashes
     plain = re.sub(r"(\\+[nrt]|\s)+", " ", plain).lower()
-    for reason, pattern in _COMPILED:
+    for reason, pattern in _compiled():
         if pattern.search(plain):
             return reason
     return "other"

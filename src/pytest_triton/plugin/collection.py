@@ -23,7 +23,7 @@ from pytest_triton.plugin.pytest_internals import copy_of, show_at
 from pytest_triton.text.shown_text import node_name
 
 if TYPE_CHECKING:
-    from pytest_triton.checks.run import CheckedDeployment
+    from pytest_triton.checks.deployment import CheckedDeployment
     from pytest_triton.repository import Model
 
 

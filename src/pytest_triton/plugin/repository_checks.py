@@ -30,9 +30,10 @@ from pytest_triton.servers import folders
 from pytest_triton.text.shown_text import shown
 
 if TYPE_CHECKING:
+    from pytest_triton.checks.deployment import CheckedDeployment
     from pytest_triton.checks.model_check import ModelCheck
     from pytest_triton.checks.result import CheckResult
-    from pytest_triton.checks.run import CheckedDeployment, TritonSession
+    from pytest_triton.checks.run import TritonSession
     from pytest_triton.reports.ledger_writer import LedgerWriter
     from pytest_triton.repository import Model
 
