@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from support.documents import ROOT, Follower, is_shown_as
+
 pytestmark = pytest.mark.server
 
-ROOT = Path(__file__).parent.parent
-BLOCKS = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
+DEMO, FAILURE = re.findall(r"^```\n((?:triton: |___).*?)^```", README, re.M | re.S)
 
 
 @pytest.fixture
@@ -24,7 +27,23 @@ def example(pytester: pytest.Pytester) -> pytest.Pytester:
 
 def test_there_is_something_to_run() -> None:
     assert any("def test_" in block for block in BLOCKS)
-    assert any("def test_" not in block for block in BLOCKS)
+
+
+def test_readme_shows_what_the_demo_prints(tmp_path: Path) -> None:
+    output = Follower(tmp_path / "project").run("python -m pytest --triton-repo=models")
+    assert is_shown_as(output, f"...\n{DEMO.rstrip()}"), output
+
+
+def test_readme_shows_a_failure_of_the_broken_models(tmp_path: Path) -> None:
+    command = "python -m pytest --triton-repo=broken_models broken_models"
+    assert FAILURE in Follower(tmp_path / "project").run(command)
+
+
+def test_readme_has_at_most_120_lines_and_its_links_lead_to_files() -> None:
+    assert len(README.splitlines()) <= 120
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
 
 
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
@@ -55,9 +74,7 @@ def test_example_project(example: pytest.Pytester, way: tuple[str, ...]) -> None
 
 def test_broken_models_fail_and_nothing_else(example: pytest.Pytester) -> None:
     broken = {path.name for path in (example.path / "broken_models").iterdir()}
-    (command,) = re.findall(
-        r"-m pytest (--triton-repo=broken_models.*?)`", (ROOT / "README.md").read_text()
-    )
+    (command,) = re.findall(r"-m pytest (--triton-repo=broken_models.*?)`", README)
     for arguments in (command.split(), ["--triton-repo=broken_models"]):
         result = example.runpytest_subprocess(*arguments, "-q", "--tb=no")
         failed = re.findall(r"(?m)^FAILED (\S+?)::", result.stdout.str())

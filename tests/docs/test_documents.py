@@ -127,6 +127,8 @@ def test_blocks_are_found_with_language_caption_and_place() -> None:
         ("a\nb\n", "b", False),
         ("5 passed in 1.20s\n", "5 passed in 0.05s", True),
         ("5 passed in 1.20s\n", "6 passed in 1.20s", False),
+        ("= 5 passed in 75.20s (0:01:15) =\n", "=== 5 passed in 0.05s ===", True),
+        ("== 5 passed in 1.20s ==\n", "== 5 passed in …", True),
         ("in /home/me/x\n", "in …/x", True),
         ("", "", True),
         ("x\n", "", False),
