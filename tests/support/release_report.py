@@ -22,7 +22,6 @@ from pytest_triton.placement.compare import compare
 from pytest_triton.placement.predict import ServerTraits
 from pytest_triton.placement.releases import NEWEST_RELEASE, shown_release
 from support.core_pairs import DRAWN_HARDWARE, STAND_INS, compare_pairs
-from support.corpora import all_repositories
 from support.corpus_expectations import HARDWARE, own_deployments, rehearsal_settings
 
 ROOT = Path(__file__).parents[2]
@@ -102,7 +101,7 @@ def _corpus(session: TritonSession) -> Iterator[tuple[str, int]]:
                 if not verdict.ok:
                     wrong.append(f"{checked.name}/{name} on {hardware.label}: {verdict.headline}")
     yield (
-        f"corpus: {verdicts} verdicts in {len(all_repositories())} repositories, {len(wrong)} "
+        f"corpus: {verdicts} verdicts in {len(session.deployments)} repositories, {len(wrong)} "
         f"disagree; {twice} by two pieces of evidence",
         len(wrong),
     )

@@ -167,7 +167,7 @@ class TritonSession:
             line = command_line(settings).without(("model-control-mode", "load-model"))
         release, is_ours = self._stated_release(settings), settings.host.is_ours
         values = values or next(iter(value_sets(settings.values)), None)
-        given = settings.sources["weights"] != "default"
+        given = settings.sources.get("weights", "default") != "default"
         reading = Reading(settings.weights, values, weights_given=given)
         key = (deployment.paths, settings.backends, is_ours, line, release, reading)
         if key not in self._read:
