@@ -507,8 +507,8 @@ def test_no_docker_daemon(doctor: Doctor, host: str, reported: str) -> None:
 def test_daemon_that_hangs(doctor: Doctor) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
-        found = doctor("--timeout", "0.5", DOCKER_HOST=host)
-    assert "no answer within 0.5 s" in found.finding("Docker")["text"]
+        found = doctor("--timeout", "3", DOCKER_HOST=host)
+    assert "no answer within 3 s" in found.finding("Docker")["text"]
 
 
 def test_daemon_that_nobody_is_let_to() -> None:

@@ -39,6 +39,7 @@ _REFERENCES = (
     ("TRT40[12]", f"{_CONFIGURATION}#instance-groups"),
     ("TRT404", f"{_CONFIGURATION}#dynamic-batcher"),
     ("TRT405", f"{_GUIDE}/rate_limiter.md"),
+    ("TRT4", f"{_CONFIGURATION}#instance-groups"),
     ("TRT51[13]", f"{_CONFIGURATION}#model-warmup"),
     ("TRT503|TRT520", f"{_CONFIGURATION}#version-policy"),
     ("TRT523|TRT524|TRT527", f"{_CONFIGURATION}#custom-model-configuration"),

@@ -19,10 +19,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from pytest_triton.errors import PytestTritonError
 from pytest_triton.ledger.entries import Ledger
 from pytest_triton.ledger.fold import latest, merged
 from pytest_triton.ledger.ledger_file import read_ledger, write_text
 from pytest_triton.reports.publish import append, start_of
+from pytest_triton.text.paths import shown_path
 
 FORMATS = ("html", "markdown", "github", "gitlab")
 _BY_SUFFIX = {".html": "html", ".htm": "html", ".md": "markdown", ".json": "gitlab"}
@@ -52,6 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     output: Path | None = arguments.output
     suffix = output.suffix if output is not None else ""
+    if suffix and not arguments.format and suffix not in _BY_SUFFIX:
+        raise PytestTritonError(
+            f"The name of {shown_path(arguments.output)} doesn't say which report it is to be",
+            fix=f"Name the report, --format={'|'.join(FORMATS)}, or write to a file that ends in "
+            f"{', '.join(_BY_SUFFIX)}.",
+        )
     chosen = arguments.format or _BY_SUFFIX.get(suffix, "markdown")
     ledger = latest(merged(map(read_ledger, arguments.ledgers)))
     text = render(chosen, ledger, arguments.title)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from pytest_triton.placement.fields import NEWER_FIELDS
+from pytest_triton.repository.meant_values import MEANT_FIELDS, message_fix, number_fix
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -94,7 +95,14 @@ _TYPE_ALIASES = {
     "USHORT": "UINT16",
 }
 _DOTTED = re.compile(r"\w+(?:\.\w+)+")
-_KIND_ALIASES = {"CUDA": "KIND_GPU", "NVIDIA": "KIND_GPU", "HOST": "KIND_CPU"}
+_KIND_ALIASES = {
+    "CUDA": "KIND_GPU",
+    "NVIDIA": "KIND_GPU",
+    "HOST": "KIND_CPU",
+    "HIGH": "PRIORITY_MAX",
+    "LOW": "PRIORITY_MIN",
+    "NORMAL": "PRIORITY_DEFAULT",
+}
 _QUOTES = "“”„‟‘’‚‛«»″′"
 
 # google.protobuf.descriptor.FieldDescriptor.CPPTYPE_*: written out, for it is imported late.
@@ -260,6 +268,9 @@ class _Walker:
     def read(self) -> None:
         if self.token.text == "{":
             self._fail(*_JSON, self.token)
+        for start, message, fix in _OTHER_FILES:
+            if self.text.lstrip().lower().startswith(start):
+                raise _FaultError(Fault(0, message, fix))
         self._message(_Level(self.root, ""), "", None)
 
     # Tokens
@@ -413,7 +424,7 @@ class _Walker:
                 self._fail(
                     f"{_short(token.text)} is a string where a field's name should stand",
                     f"This is protobuf text, not JSON: write {level.name} "
-                    f"{{ key: {_short(token.text)} value: {{ ... }} }}",
+                    f"{{ key: {_short(token.text)} value: {_map_value(level)} }}",
                     token,
                 )
             if self.token.text == ":" and bare.isidentifier():
@@ -483,11 +494,12 @@ class _Walker:
             return
         if not is_repeated(spec):
             self._next()
-            self._fail(
-                f"`{spec.name}` takes one value, not a list",
-                f"Write {spec.name}: {_written(spec, self.token)} without the brackets.",
-                opened,
-            )
+            fix = f"Write {spec.name}: {_written(spec, self.token)} without the brackets."
+            if is_message and self.token.kind in ("number", "string", "name"):
+                lists = [one.name for one in _message_type(spec).fields if is_repeated(one)]
+                if len(lists) == 1:
+                    fix = f"Write {spec.name} {{ {lists[0]}: [ {_short(self.token.text)} ] }}"
+            self._fail(f"`{spec.name}` takes one value, not a list", fix, opened)
         self._next()
         if self._take("]"):
             return
@@ -540,6 +552,8 @@ class _Walker:
         if fields == ["string_value"] and token.kind == "string":
             fix = f"Write {spec.name}: {{ string_value: {_short(token.text)} }}"
         if token.kind in ("string", "number", "name"):
+            kinds = {one.name: _kind(one) for one in _message_type(spec).fields}
+            fix = message_fix(spec.name, token.text, kinds) or fix
             self._fail(f"`{spec.name}` has fields of its own and takes no plain value", fix, token)
         self._unexpected(f"`{{` of {spec.name}", fix)
 
@@ -553,9 +567,12 @@ class _Walker:
         self._next()
         if kind == _STRING:
             if token.kind != "string":
+                nothing = token.text.lower() in ("none", "null", "nil")
                 self._fail(
                     f"`{spec.name}` takes text in quotes",
-                    f'Write {spec.name}: "{_short(token.text)}"',
+                    f"Leave {spec.name} out"
+                    if nothing
+                    else f'Write {spec.name}: "{_short(token.text)}"',
                     token,
                 )
             while self.token.kind == "string":
@@ -633,6 +650,9 @@ class _Walker:
 
     def _not_a_number(self, spec: FieldDescriptor, token: Token, wanted: str) -> NoReturn:
         bare = token.text.strip("\"'")
+        meant = number_fix(spec.name, token.text, is_repeated(spec)) if "whole" in wanted else ""
+        if meant:
+            self._fail(f"`{spec.name}` takes {wanted}, not {_short(token.text)}", meant, token)
         if spec.name in ("dims", "shape") and not re.match(r"[+-]?\d", bare):
             self._fail(
                 f"`{spec.name}` takes whole numbers, not {_short(token.text)}",
@@ -649,9 +669,10 @@ class _Walker:
         example = bare if re.fullmatch(r"[+-]?\d+", bare) else _example(spec)
         if re.fullmatch(r"[+-]?\d+\.0*", bare) and wanted == "a whole number":
             example = bare.split(".")[0]
+        known = example != _example(spec) or example == bare
         self._fail(
             f"`{spec.name}` takes {wanted}, not {_short(token.text)}",
-            f"Write {spec.name}: {example}",
+            f"Write {spec.name}: {example}" if known else f"Write {wanted}: {spec.name}: ...",
             token,
         )
 
@@ -667,10 +688,21 @@ class _Walker:
                     f"It is a field of Triton {release} ({newer.ngc}) and newer, and the installed "
                     "tritonclient is older: pip install --upgrade tritonclient"
                 )
+        if (here.name, name) in MEANT_FIELDS:
+            return f"Write {MEANT_FIELDS[here.name, name]} instead."
+        if here.name == "" and name in ("model_config", "ModelConfig", "config"):
+            return f"Write its fields without `{name} {{ }}` around them."
         for outer in reversed(self.levels[:-1]):
             if name in outer.message.fields_by_name:
                 return f"`{name}` is a field of {outer.shown}: is a `}}` missing before it?"
         fields = list(here.message.fields_by_name)
+        inner = [
+            one.name
+            for one in here.message.fields
+            if one.message_type is not None and name in one.message_type.fields_by_name
+        ]
+        if len(inner) == 1 and not difflib.get_close_matches(name, fields, n=1, cutoff=0.9):
+            return f"`{name}` is a field of `{inner[0]}`: write {inner[0]} {{ {name} ... }}"
         close = difflib.get_close_matches(name.lower(), fields, n=1, cutoff=0.7)
         if close:
             return f"Did you mean `{close[0]}`?"
@@ -683,6 +715,25 @@ class _Walker:
         return f"Its fields: {', '.join(fields)}."
 
 
+# What a file starts with that is none of protobuf text, in lower case.
+_OTHER_FILES = (
+    (
+        "version https://git-lfs",
+        "is a Git LFS pointer, not the config",
+        "Fetch it: git lfs pull",
+    ),
+    (
+        "<!doctype html",
+        "is an HTML page, not the config",
+        "Download the file itself (on GitHub: the raw file).",
+    ),
+    ("<html", "is an HTML page, not the config", "Download the file itself."),
+    (
+        "```",
+        "is a code block of Markdown, not the config",
+        "Delete the lines with ```.",
+    ),
+)
 _JSON = (
     "this is JSON, or a message in braces; config.pbtxt is protobuf text",
     'Write fields without braces around them, names without quotes: backend: "python"',
@@ -783,6 +834,17 @@ def _written(spec: FieldDescriptor, token: Token) -> str:
     else:
         fits = token.kind == "number"
     return text if fits else _example(spec)
+
+
+def _map_value(level: _Level) -> str:
+    is_message = level.message.fields_by_name["value"].cpp_type == _MESSAGE
+    return "{ ... }" if is_message else '"..."'
+
+
+def _kind(spec: FieldDescriptor) -> str:
+    if spec.cpp_type == _MESSAGE:
+        return "message"
+    return "number" if spec.cpp_type in _INTEGER_LIMITS else "other"
 
 
 def _usage(spec: FieldDescriptor) -> str:

@@ -285,6 +285,17 @@ def test_format_follows_from_the_name(tmp_path: Path, output: str, start: str) -
     assert (tmp_path / output).read_text("utf-8").startswith(start)
 
 
+def test_report_whose_name_says_no_format_is_not_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger = tmp_path / "ledger.json"
+    write_ledger(ledger, _sample())
+    assert main(["report", str(ledger), "-o", str(tmp_path / "r.csv")]) == 1
+    assert "--format=html|markdown" in capsys.readouterr().err
+    assert not (tmp_path / "r.csv").exists()
+    assert main(["report", str(ledger), "-o", str(tmp_path / "step_summary")]) == 0  # GitHub's
+
+
 def test_several_ledgers_become_one_report(
     tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
