@@ -184,7 +184,7 @@ def test_none(triton_server):
             "*second was to run on GPU 1, and that is not proven: the metrics know 0 of 2 GPUs*",
             "*Triton asks DCGM for the names*",
             "*small was to run on CPU, and that is not proven: the metrics know 0 of 2 GPUs*",
-            "*that is not proven: tritonserver 2.51.0 (*) gave no metrics at 127.0.0.1:*",
+            "*that is not proven: tritonserver * (*) gave no metrics at 127.0.0.1:*",
         ]
     )
 
