@@ -25,7 +25,7 @@ PREFIX = "pytest-triton-reuse-"
 
 def key_of(spec: ServerSpec, host: ContainerHost, more: str) -> str:
     """Of all containers that serve this spec, whatever the files were; `more` counts too."""
-    options = replace(host.options, pull="missing", pull_timeout=0.0)
+    options = replace(host.options, pull="missing", pull_timeout=1.0)
     same = replace(spec, timeout=0.0, host=replace(host, options=options))
     return _hash(repr(same), more)
 
