@@ -48,6 +48,8 @@ def repository_paths(text: str, start: Path) -> tuple[Path, ...]:
 
 
 def _places(text: str, start: Path) -> list[Path | Store]:
+    if "\0" in text:
+        raise NoDirectories("a path can't hold a NUL character")
     parts = text.split(os.pathsep)
     places: list[Path | Store] = []
     while parts:
