@@ -22,7 +22,7 @@ from pytest_triton.servers.spec import ServerSpec
 server = launch(ServerSpec((Path("models").absolute(),), HardwareRequest.parse("none")))
 try:
     server.wait_until_live()
-    infer(server.grpc, "large", shapes={"INPUT": [2_000_000]})
+    infer(server.view.endpoints, "large", shapes={"INPUT": [2_000_000]})
 finally:
     server.stop()
 """
