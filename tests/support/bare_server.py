@@ -5,6 +5,7 @@ Knows nothing of the package's servers: the libraries must be testable without t
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import socket
@@ -13,6 +14,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +31,7 @@ from pytest_triton.rehearsal.simulation import (
 )
 
 START_SECONDS = 120.0
+STARTS = 5
 # Read when tests are collected: while they run, our variables are hidden from them.
 NAMED_BINARY = os.environ.get("PYTEST_TRITON_BINARY")
 
@@ -43,6 +46,7 @@ class BareServer:
     metrics_url: str
     log_path: Path
     control: Path
+    name: str = ""  # its --id
 
     @property
     def log(self) -> str:
@@ -173,53 +177,80 @@ def bare_server(
             control = scratch / "gpus"
             write_control(control, gpus or SimulatedGpus(0))
         backends = backends or assemble_backends(scratch / "backends", OFFICIAL_BACKENDS)
-        http, grpc, metrics = free_ports(3)
         env = {**os.environ, **environment(control), **(variables or {})}
         old = env.get("LD_LIBRARY_PATH")
         paths = [str(path) for path in server_libraries(binary)] + ([old] if old else [])
         env["LD_LIBRARY_PATH"] = ":".join(paths)
-        if knows_metrics_address(binary, env["LD_LIBRARY_PATH"]):
-            metrics_options = ["--metrics-address=127.0.0.1", f"--metrics-port={metrics}"]
-        else:
-            metrics_options = ["--allow-metrics=false"]
-        log_path = scratch / "log"
-        with log_path.open("wb") as log:
-            process = subprocess.Popen(
-                [
-                    str(binary),
-                    f"--model-repository={repository}",
-                    f"--backend-directory={backends}",
-                    "--exit-on-error=false",
-                    "--http-address=127.0.0.1",
-                    "--grpc-address=127.0.0.1",
-                    f"--http-port={http}",
-                    f"--grpc-port={grpc}",
-                    "--metrics-interval-ms=100",  # the server waits for it when it stops
-                    *metrics_options,
-                    *arguments,
-                ],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=env,
-            )
-        server = BareServer(
-            process,
-            f"http://127.0.0.1:{http}",
-            f"127.0.0.1:{grpc}",
-            f"http://127.0.0.1:{metrics}",
-            log_path,
-            control,
-        )
-        try:
-            wait_until_live(server)
-            yield server
-        finally:
-            process.terminate()
+        command = [
+            str(binary),
+            f"--model-repository={repository}",
+            f"--backend-directory={backends}",
+            "--exit-on-error=false",
+            "--metrics-interval-ms=100",  # the server waits for it when it stops
+            *arguments,
+        ]
+        for start in range(1, STARTS + 1):
+            server = start_server(command, env, scratch / "log", control)
             try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+                try:
+                    wait_until_live(server)
+                except PortTaken:
+                    if start == STARTS:
+                        raise
+                    continue
+                yield server
+                return
+            finally:
+                end(server.process)
+
+
+class PortTaken(RuntimeError):
+    """Another process took a port between our look for free ones and the server's start."""
+
+
+def start_server(
+    command: Sequence[str], env: Mapping[str, str], log_path: Path, control: Path
+) -> BareServer:
+    ports = dict(zip(("http", "grpc", "metrics"), free_ports(3), strict=True))
+    if knows_metrics_address(Path(command[0]), env["LD_LIBRARY_PATH"]):
+        metrics_options = ["--metrics-address=127.0.0.1", f"--metrics-port={ports['metrics']}"]
+    else:
+        metrics_options = ["--allow-metrics=false"]
+    name = f"bare-{uuid.uuid4().hex}"
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            [
+                command[0],
+                f"--id={name}",
+                "--http-address=127.0.0.1",
+                "--grpc-address=127.0.0.1",
+                f"--http-port={ports['http']}",
+                f"--grpc-port={ports['grpc']}",
+                *metrics_options,
+                *command[1:],
+            ],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=env,
+        )
+    return BareServer(
+        process,
+        f"http://127.0.0.1:{ports['http']}",
+        f"127.0.0.1:{ports['grpc']}",
+        f"http://127.0.0.1:{ports['metrics']}",
+        log_path,
+        control,
+        name,
+    )
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def once_counted(count: Callable[[], int], wanted: int) -> int:
@@ -232,14 +263,22 @@ def once_counted(count: Callable[[], int], wanted: int) -> int:
 
 def wait_until_live(server: BareServer) -> None:
     deadline = time.monotonic() + START_SECONDS
+    command = server.process.args
+    assert isinstance(command, list)
     while True:
         if server.process.poll() is not None:
-            raise RuntimeError(f"tritonserver ended: {server.process.returncode}\n{server.log}")
+            log = server.log
+            kind = PortTaken if "already in use" in log else RuntimeError
+            raise kind(f"tritonserver ended: {server.process.returncode}\n{log}")
         try:
             with urllib.request.urlopen(server.url + "/v2/health/live", timeout=5) as answer:
-                if answer.status == 200:
-                    return
-        except OSError:
+                live = answer.status == 200
+            # Else it is another server's answer, on a port that it took.
+            if live and f'"{server.name}"' in json.dumps(server.request("/v2")):
+                if "--allow-metrics=false" not in command:  # they start last
+                    urllib.request.urlopen(server.metrics_url + "/metrics", timeout=1).close()
+                return
+        except (OSError, ValueError, http.client.HTTPException):
             pass
         if time.monotonic() > deadline:
             raise RuntimeError(f"tritonserver isn't live after {START_SECONDS} s\n{server.log}")
