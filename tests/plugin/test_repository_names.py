@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from support.builders import RepositoryBuilder
@@ -16,18 +19,31 @@ def test_repository_with_colon_in_its_name_is_checked(pytester: pytest.Pytester)
     result.assert_outcomes(passed=5)
 
 
-def test_url_as_repository_is_usage_error_with_way_to_copy(pytester: pytest.Pytester) -> None:
-    result = pytester.runpytest_subprocess("--triton-repo=s3://bucket/models")
+SAID = "*gs://bucket/models is read through fsspec, and gcsfs isn't installed."
+FIX = "*pip install 'pytest-triton[[]remote[]]' gcsfs"
+
+
+@pytest.fixture
+def no_gcsfs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As where it isn't installed, whatever is installed here."""
+    (tmp_path / "gcsfs.py").write_text("raise ImportError('not here')\n")
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    monkeypatch.setenv("PYTHONPATH", path.rstrip(os.pathsep))
+
+
+@pytest.mark.usefixtures("no_gcsfs")
+def test_url_as_repository_is_usage_error_that_names_the_missing_package(
+    pytester: pytest.Pytester,
+) -> None:
+    result = pytester.runpytest_subprocess("--triton-repo=gs://bucket/models")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(
-        [
-            "ERROR: --triton-repo=s3://bucket/models (command line): s3://bucket/models is in *",
-            "*aws s3 sync s3://bucket/models models*",
-        ]
-    )
+    result.stderr.fnmatch_lines([SAID, FIX])
 
 
-def test_url_in_marker_is_usage_error_with_way_to_copy(pytester: pytest.Pytester) -> None:
+@pytest.mark.usefixtures("no_gcsfs")
+def test_url_in_marker_is_usage_error_that_names_the_missing_package(
+    pytester: pytest.Pytester,
+) -> None:
     pytester.makepyfile(
         """
 import pytest
@@ -38,4 +54,4 @@ def test_it(triton_server): ...
     )
     result = pytester.runpytest_subprocess()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*gcloud storage rsync --recursive gs://bucket/models models*"])
+    result.stderr.fnmatch_lines([SAID, FIX])

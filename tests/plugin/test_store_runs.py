@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,8 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
+    # Servers of one process share their buckets: without this, keys of other tests are in ours.
+    urllib.request.urlopen(f"http://{host}:{port}/moto-api/reset", data=b"").close()
     made = Store(f"{host}:{port}", tmp_path)
     made.cache.mkdir()
     (made.cache / "releases").symlink_to(releases)

@@ -65,7 +65,7 @@ def fetch(store: Store, say: Say) -> None:
     except PytestTritonError:
         raise
     except OSError as error:
-        if error.filename is not None and str(error.filename).startswith(str(store.path.parent)):
+        if _is_of_copy(store, error):
             raise StoreError(
                 f"The copy of {store.url} can't be written: {error.strerror} ({error.filename})",
                 fix="make room there, or name another folder in PYTEST_TRITON_CACHE",
@@ -75,25 +75,40 @@ def fetch(store: Store, say: Say) -> None:
         raise _failed(store, error) from None
 
 
+def _is_of_copy(store: Store, error: OSError) -> bool:
+    """Whether an error is about the copy's folder, what is in it, or a folder that it needs."""
+    if not isinstance(error.filename, str) or not os.path.isabs(error.filename):
+        return False
+    folder, path = Path(os.path.abspath(store.path.parent)), Path(error.filename)
+    return path.is_relative_to(folder) or folder.is_relative_to(path)
+
+
 def _open(store: Store) -> tuple[Any, str]:
-    scheme = store.url.partition("://")[0]
-    try:
-        import fsspec
-        from fsspec.core import url_to_fs
-    except ImportError:
-        raise _package_missing(store, "fsspec") from None
+    check_packages(store)
+    from fsspec.core import url_to_fs
+
     where = location_of(store.url)
-    options: dict[str, Any] = {"use_listings_cache": False} if scheme == "s3" else {}
+    options: dict[str, Any] = {}
+    if store.url.startswith("s3:"):
+        options["use_listings_cache"] = False
     if where.endpoint:
         options["client_kwargs"] = {"endpoint_url": where.endpoint}
     if where.account:
         options["account_name"] = where.account
-    try:
-        fsspec.get_filesystem_class(where.url.partition("://")[0])
-    except (ImportError, ValueError):
-        raise _package_missing(store, _PACKAGES[scheme]) from None
     system, root = url_to_fs(where.url, skip_instance_cache=True, **options)
     return system, str(root)
+
+
+def check_packages(store: Store) -> None:
+    """Raises StoreError if a package that reads a store isn't installed."""
+    try:
+        import fsspec
+    except ImportError:
+        raise _package_missing(store, "fsspec") from None
+    try:
+        fsspec.get_filesystem_class(location_of(store.url).url.partition("://")[0])
+    except (ImportError, ValueError):
+        raise _package_missing(store, _PACKAGES[store.url.partition("://")[0]]) from None
 
 
 def _package_missing(store: Store, package: str) -> StoreError:

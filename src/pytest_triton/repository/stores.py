@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.text.cache_folder import cache_dir
+from pytest_triton.text.store_urls import has_password
 
 Say = Callable[[str], None]
 
@@ -42,11 +43,12 @@ class Store:
     def of(cls, url: str) -> Store:
         """Raises StoreError for a URL with credentials, or without a bucket."""
         scheme, _, rest = url.partition("://")
-        if re.match(r"[^/]*:[^/]*@", rest) or "?" in rest or "#" in rest:
+        if has_password(url) or "?" in rest or "#" in rest:
             raise StoreError(
                 f"a {scheme}:// URL with credentials or a query in it",
                 fix="leave them out: credentials are taken from where your tools for the store "
-                "have them (environment, configuration files, roles)",
+                "have them (environment, configuration files, roles). With an endpoint in it, "
+                "a URL has no @: name the endpoint in AWS_ENDPOINT_URL instead",
                 secret=True,
             )
         rest = rest.strip("/")

@@ -28,6 +28,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("s3://host:9000/bucket/a:b", ["s3://host:9000/bucket/a"], 1),
         ("s3://https://host:9000/b/a:gs://x/y", ["s3://https://host:9000/b/a", "gs://x/y"], 0),
         ("hf://me/repo@main/models", ["hf://me/repo@main/models"], 0),
+        ("s3://b/m:/x@y", ["s3://b/m"], 1),
+        ("s3://b:abfs://it@a.net/m", ["s3://b", "abfs://it@a.net/m"], 0),
         ("abfs://it@account.dfs.net/m", ["abfs://it@account.dfs.net/m"], 0),
     ],
 )
@@ -54,6 +56,11 @@ def test_directory_that_is_called_like_a_url_is_one(tmp_path: Path) -> None:
         "s3://bucket/models?X-Amz-Signature=verysecret",
         "az://container/models?sig=verysecret",
         "a:s3://AKIASECRET:verysecret@bucket:b",
+        "s3://AKIASECRET:verysecret/verysecret@bucket/models",
+        "s3://AKIASECRET:/verysecret@bucket/models",
+        "s3://AKIASECRET:9/verysecret:x@bucket",
+        "s3://https://AKIASECRET:very/secret@host:9000/bucket/models",
+        "a:S3://AKIASECRET:very/secret@bucket:gs://b",
     ],
 )
 def test_url_with_credentials_is_refused_and_never_shown(tmp_path: Path, url: str) -> None:
