@@ -163,6 +163,18 @@ def _check_triton(mark: pytest.Mark, start: Path) -> ReadLayer:
     return argument_layer("marker", mark.kwargs, start, args=mark.args)
 
 
+def _check_triton_and_packages(mark: pytest.Mark, start: Path) -> None:
+    """Of object stores, too: whether what reads them is installed, before anything is run."""
+    stores = [
+        store for one in _check_triton(mark, start).values.get("repo") or () for store in one.stores
+    ]
+    if stores:
+        from pytest_triton.repository.store_fetch import check_packages
+
+        for store in stores:
+            check_packages(store)
+
+
 def _check_models(mark: pytest.Mark, start: Path) -> dict[str, Any]:
     if mark.args:
         raise OptionError(
@@ -186,7 +198,7 @@ def _check_requires(mark: pytest.Mark, start: Path) -> None:
 
 
 _CHECKS: dict[str, Callable[[pytest.Mark, Path], object]] = {
-    "triton": _check_triton,
+    "triton": _check_triton_and_packages,
     "triton_models": _check_models,
     "triton_requires": _check_requires,
 }

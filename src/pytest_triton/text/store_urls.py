@@ -16,9 +16,7 @@ _PASSWORD = rf"(?:https?://|(?!https?://))[^/:@]*:(?!{_SCHEME}).*@"
 _URL = re.compile(
     rf"{_SCHEME}(?:{_PASSWORD}.*|.*?(?=:(?!//|\d+(?:/|\Z))|\Z))", re.IGNORECASE | re.DOTALL
 )
-_WITH_PASSWORD = re.compile(
-    rf"{_SCHEME}(?:{_PASSWORD}|[^/]*:[^/]*@)", re.IGNORECASE | re.DOTALL
-)
+_WITH_PASSWORD = re.compile(rf"{_SCHEME}(?:{_PASSWORD}|[^/]*:[^/]*@)", re.IGNORECASE | re.DOTALL)
 
 
 def has_password(url: str) -> bool:
