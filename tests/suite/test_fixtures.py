@@ -404,7 +404,10 @@ def test_it(triton_server):
     [
         ('triton_server.infer("small", "ones")', "*'ones': neither 'random', 'zeros' or arrays*"),
         ('triton_server.infer("small", [1, 2])', '*infer(inputs=[[]1, 2[]]): expected "random", *'),
-        ('assert_placed("small", triton_server, cpu())', "*expected a TritonServer, such as the fixture*"),
+        (
+            'assert_placed("small", triton_server, cpu())',
+            "*expected a TritonServer, such as the fixture*",
+        ),
         (
             'triton_server.reload("small", instance_group="kind: KIND_GPU")',
             "*is no list of groups*",
