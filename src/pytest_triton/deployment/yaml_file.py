@@ -76,6 +76,9 @@ class Node:
         return self.kind == "scalar" and self.text is None
 
 
+_MOST_NESTED = 200
+
+
 def read_yaml(path: Path) -> tuple[str, tuple[Node, ...]]:
     """The text of a file, and its documents but for empty ones. Raises BadYaml."""
     try:
@@ -104,6 +107,7 @@ def parse_yaml(text: str, path: Path) -> tuple[Node, ...]:
 
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
+        _check_depth(text, path, loader)
         found = [one for one in yaml.compose_all(text, Loader=loader) if one is not None]
         return tuple(_Converter(path, text).document(one) for one in found)
     except yaml.YAMLError as error:
@@ -112,6 +116,25 @@ def parse_yaml(text: str, path: Path) -> tuple[Node, ...]:
         raise BadYaml(
             f"{path}: nested too deep to be read", fix="is this the right file?"
         ) from None
+
+
+def _check_depth(text: str, path: Path, loader: Any) -> None:
+    """Nodes are made by recursion, in C: what is nested too deep would end this process."""
+    import yaml
+
+    depth = 0
+    events: Any = yaml.parse(text, Loader=loader)
+    for event in events:
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _MOST_NESTED:
+                mark: Any = event.start_mark
+                raise BadYaml(
+                    f"{path}:{mark.line + 1}: not YAML: more than {_MOST_NESTED} levels",
+                    fix="is this the right file?",
+                )
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 def _no_yaml(path: Path, text: str, error: Any) -> NoReturn:

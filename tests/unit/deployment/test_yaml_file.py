@@ -21,6 +21,7 @@ _BOMB = "l0: &l0 [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
         (_BOMB, ["values once all aliases are followed"]),
         ("a: &a [*a]\n", ["an alias that means itself"]),
         ("a: " + "[" * 100_000, [":1:", "not YAML"]),
+        ("- " * 100_000 + "a", [":1:", "not YAML"]),
         ("a: {{ .Values.a }}\n{{- if .b }}\n", [":1:4: this is a template", "helm template"]),
         ("a: {{ .Values.a }}\n", [":1:4: this is a template"]),
         ("? [a, b]\n: c\n", ["a key must be a text"]),

@@ -88,6 +88,7 @@ def test_another_error_about_readiness_is_no_answer(newer: tuple[str, Newer]) ->
 
 
 def test_model_that_is_not_there_is_not_ready_over_http() -> None:
+    pytest.importorskip("gevent", reason="tritonclient[http] isn't installed")
     body = f'{{"error":"{UNKNOWN}"}}'.encode()
 
     def answer(connection: Any, request: bytes) -> None:

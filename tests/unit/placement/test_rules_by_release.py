@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tritonclient.grpc.model_config_pb2 import ModelEnsembling
 
 from pytest_triton.placement.hardware import simulated_gpus
 from pytest_triton.placement.predict import ServerTraits, predict
@@ -103,6 +104,8 @@ CHANGES = [
 def test_rule_holds_from_its_release_on(
     tmp_path: Path, config: str, release: str, words: str
 ) -> None:
+    if config == INFLIGHT and not hasattr(ModelEnsembling(), "max_inflight_requests"):
+        pytest.skip("the installed tritonclient doesn't know the field")
     directory = tmp_path / "models" / "m"
     (directory / "1").mkdir(parents=True)
     (directory / "config.pbtxt").write_text(config)
