@@ -1,4 +1,4 @@
-"""`python -m pytest_triton COMMAND`: what isn't a test.
+"""`pytest-triton COMMAND`, or `python -m pytest_triton COMMAND`: what isn't a test.
 
 Each command is a module in `pytest_triton.cli` with `add_arguments(parser)` and
 `run(arguments) -> exit code`; only the one that is asked for is imported. Exit codes: 0 done,
@@ -26,7 +26,7 @@ COMMANDS = {
     "report": "make a page, a summary or annotations of a ledger",
     "clean": "remove containers that were kept for reuse, or left behind",
 }
-PROGRAM = "python -m pytest_triton"
+PROGRAM = "pytest-triton"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -78,7 +78,7 @@ def _shell_lines() -> Iterator[tuple[str, str]]:
         for block in _of(page, "sh", "console"):
             text = re.sub(r"^\$ ", "", block.text, flags=re.M).replace("\\\n", " ")
             for number, line in enumerate(text.splitlines()):
-                if re.match(r"(\w+=\S* )*(pytest|python -m pytest_triton)\b", line):
+                if re.match(r"(\w+=\S* )*(pytest|pytest-triton)\b", line):
                     yield f"{page.name}:{block.line}:{number}", line
 
 
@@ -95,13 +95,13 @@ def test_commands_of_pages_have_only_options_that_exist(line: str) -> None:
         used = {word.split("=")[0] for word in words if word.startswith("--triton")}
         assert used <= known, used - known
         return
-    name = words[3]
+    name = words[1]
     assert name in COMMANDS
     module = __import__(f"pytest_triton.cli.{name}", fromlist=["add_arguments"])
     parser = argparse.ArgumentParser(exit_on_error=False)
     module.add_arguments(parser)
     known = {option for action in parser._actions for option in action.option_strings}
-    used = {word.split("=")[0] for word in words[4:] if word.startswith("--")}
+    used = {word.split("=")[0] for word in words[2:] if word.startswith("--")}
     assert used <= known, used - known
 
 

@@ -28,7 +28,7 @@ def test_error_fails_with_place_fix_and_the_way_to_ignore_it(
             "*vino/config.pbtxt:5:18: TRT203 openvino-auto",
             "*on a host with a GPU it becomes KIND_GPU*",
             "        kind: KIND_CPU",
-            "*pytest_triton audit --explain TRT203",
+            "*pytest-triton audit --explain TRT203",
             "*# triton: ignore TRT203*",
         ]
     )

@@ -1,4 +1,4 @@
-"""`python -m pytest_triton audit` as a user runs it."""
+"""`pytest-triton audit` as a user runs it."""
 
 from __future__ import annotations
 

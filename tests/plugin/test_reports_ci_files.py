@@ -76,7 +76,7 @@ def _replaced(script: str) -> str:
     script = re.sub(r'--triton-image="[^"]*"', "", script)
     script = re.sub(r"--triton-require=gpus=\d+", "", script)
     script = re.sub(r"--triton-gpus=(\d+)", r"--triton-gpus=sim:\1", script)
-    return re.sub(r"(pytest_triton merge .*)", r"\1 --rehearsals=everywhere", script)
+    return re.sub(r"(pytest-triton merge .*)", r"\1 --rehearsals=everywhere", script)
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def test_github_a_gpu_job_that_never_ran_fails_the_required_check(workplace: Wor
         assert workplace.run(script, {}) == 0
     merge, *reports = [script for script in _scripts("merge") if script != INSTALL]
     script = merge  # as it is, and with rehearsals taken for nothing but rehearsals
-    assert "pytest_triton merge" in script
+    assert "pytest-triton merge" in script
     replaced = re.sub("--rehearsals=everywhere", "", _replaced(script))
     environ = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     done = subprocess.run(

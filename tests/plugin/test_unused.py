@@ -102,7 +102,7 @@ def test_without_a_tritonserver_all_that_needs_none_works(
             "models/pinned/config.pbtxt::test_placement?no-gpu? FAILED*",
             "models/typo/config.pbtxt::test_config FAILED*",
             "no server to ask",
-            "*python -m pytest_triton install*",
+            "*pytest-triton install*",
             "no server to ask: No tritonserver was found on this machine. (reported in full above)",
             "pinned *GPU *not proven*not proven*",
         ]

@@ -279,4 +279,4 @@ def test_image_that_is_not_there_is_reported_without_a_fetch(
     with pytest.raises(ImageUnavailable, match="connection refused") as raised:
         make(image="127.0.0.1:1/nosuch:1", say=said.append).start()
     assert said[0].startswith("fetching 127.0.0.1:1/nosuch:1")
-    assert "python -m pytest_triton install" in str(raised.value)
+    assert "pytest-triton install" in str(raised.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -156,7 +157,9 @@ def test_container_that_appears_after_its_owner_has_ended_is_removed(
 
 
 def test_containers_of_others_are_not_touched(
-    repository: RepositoryBuilder, owner: tuple[subprocess.Popen[str], int]
+    repository: RepositoryBuilder,
+    owner: tuple[subprocess.Popen[str], int],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     living = ours()
     client = docker.from_env()
@@ -179,7 +182,9 @@ def test_containers_of_others_are_not_touched(
         left = {one.id for one in client.containers.list(all=True)}
         assert [one.id in left for one in made] == [True, True, False, False, True]
         assert set(living) <= set(ours())
-        assert main(["clean", "--others"]) == 0
+        capsys.readouterr()
+        assert main(["clean", "--others", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["removed"] == ["elsewhere"]
         left = {one.id for one in client.containers.list(all=True)}
         assert [one.id in left for one in made] == [True, False, False, False, True]
     finally:

@@ -111,7 +111,7 @@ def test_context_that_is_not_there_is_an_error(
     with pytest.raises(NoDocker, match="DOCKER_CONTEXT names 'nosuch'"):
         TritonContainer("models")
     with pytest.raises(NoDocker, match="DOCKER_CONTEXT names 'nosuch'"):
-        clean.run(argparse.Namespace(others=False))
+        clean.run(argparse.Namespace(others=False, json=False))
 
 
 @pytest.mark.parametrize("config", ['{"proxies": 5}', '{"proxies": {"default": []}}'])

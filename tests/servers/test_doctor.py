@@ -95,7 +95,7 @@ def test_no_tritonserver_and_no_docker(doctor: Doctor, tmp_path: Path) -> None:
     assert found.json["unmet"] == ["rehearsal or container"]
     server = found.finding("tritonserver")
     assert server["status"] == "missing"
-    assert "pytest_triton install" in server["fix"]
+    assert "pytest-triton install" in server["fix"]
     assert found.finding("python backend")["status"] == "missing"
 
 

@@ -135,7 +135,7 @@ def test_places_are_tried_in_order(
         f"{opt / 'bin'}: nothing",
         str(releases.releases_dir(environ)),
         "nvidia-pytriton",
-        "python -m pytest_triton install",
+        "pytest-triton install",
         "--triton-binary",
         "--triton-binary",
     ):
@@ -153,7 +153,7 @@ def test_named_version_counts_alone(environ: dict[str, str], opt: Path, name: st
     assert "is of unknown version" in caught.value.tried[0]
     assert "is 2.60.0" in caught.value.tried[1]
     assert "is 2.51.0" in caught.value.tried[2]
-    assert "pytest_triton install 2.42.0" in caught.value.fix
+    assert "pytest-triton install 2.42.0" in caught.value.fix
     binary = make_installed(environ, releases.RELEASES[1])
     assert find_tritonserver(version=name, environ=environ, opt=opt).binary == binary
 

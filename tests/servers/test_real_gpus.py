@@ -3,7 +3,7 @@
     make test-gpu        # or: pytest -m gpu
 
 These have not been run by the authors. They need Linux, an NVIDIA driver and at least one GPU, and
-an installed release (python -m pytest_triton install).
+an installed release (pytest-triton install).
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ import venv
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import assume, given
@@ -205,6 +206,29 @@ def test_list_and_remove(make_stand_in: MakeStandIn) -> None:
     assert not stand_in.target.exists()
     assert stand_in.leftovers() == []
     assert stand_in.run("--list").stdout.split()[-1] == "no"
+
+
+def test_json_says_what_was_changed_and_what_is_installed(make_stand_in: MakeStandIn) -> None:
+    stand_in = make_stand_in()
+
+    def answer(*arguments: str) -> dict[str, Any]:
+        done = stand_in.run(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return cast("dict[str, Any]", json.loads(done.stdout))
+
+    release = {
+        "version": "2.99.0",
+        "ngc": "29.09",
+        "size": stand_in.release.size,
+        "python": ["3.12"],
+        "installed": None,
+    }
+    assert answer("--list") == {"format": 1, "changed": False, "releases": [release]}
+    (done,) = answer()["releases"]
+    assert done["installed"]["binary"] == str(stand_in.target / releases.BINARY)
+    assert answer() == {"format": 1, "changed": False, "releases": [done]}
+    assert answer("--remove", "29.09") == {"format": 1, "changed": True, "releases": [release]}
+    assert answer("--remove", "29.09")["changed"] is False
 
 
 def test_wheel_is_known_by_its_hash_not_its_name(

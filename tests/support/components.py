@@ -80,7 +80,7 @@ SERVER = Component(
     "server",
     "a tritonserver",
     _has_tritonserver,
-    how=".venv/bin/python -m pytest_triton install",
+    how=".venv/bin/pytest-triton install",
     folders=("rehearsal", "servers", "suite"),
 )
 HIDDEN = "/dev/null/hidden-from-tests-without-the-marker-server"

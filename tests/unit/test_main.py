@@ -1,11 +1,13 @@
-"""`python -m pytest_triton`: choosing a command, errors, exit codes. No server, no network."""
+"""`pytest-triton`: choosing a command, errors, exit codes. No server, no network."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
@@ -49,7 +51,22 @@ def test_help_names_every_command_and_imports_none() -> None:
 def test_every_command_explains_itself(name: str) -> None:
     done = run(name, "--help")
     assert done.returncode == 0
-    assert done.stdout.startswith(f"usage: python -m pytest_triton {name}")
+    assert done.stdout.startswith(f"usage: pytest-triton {name}")
+
+
+def test_command_that_is_installed_is_the_module() -> None:
+    (found,) = entry_points(group="console_scripts", name="pytest-triton")
+    assert found.load() is program.main
+    assert found.name == program.PROGRAM
+
+
+@pytest.mark.parametrize("name", sorted(program.COMMANDS.keys() - {"report"}))
+def test_every_command_that_says_something_has_json(name: str) -> None:
+    command = importlib.import_module(f"pytest_triton.cli.{name}")
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    assert "--json" in {flag for one in parser._actions for flag in one.option_strings}
+    assert "--json" in (command.__doc__ or ""), "the reference lists its keys"
 
 
 def test_version() -> None:

@@ -1,4 +1,4 @@
-"""`python -m pytest_triton predict`: whole outputs, errors, JSON, exit codes. No server."""
+"""`pytest-triton predict`: whole outputs, errors, JSON, exit codes. No server."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def _index() -> str:
     lines = [
         "# Rules of the audit",
         "",
-        "`python -m pytest_triton audit models` applies them all. These pages are generated from "
+        "`pytest-triton audit models` applies them all. These pages are generated from "
         "the rules' own documentation (`scripts/rule-pages`); every example is run as a test.",
         "",
         "An **error** won't load, or may run where nobody wants it; a **warning** is a risk; a "

@@ -74,6 +74,6 @@ def audit_text(finding: Diagnostic, start: Path) -> str:
     if finding.lines:
         lines += ["", textwrap.indent(finding.lines, "    ")]
     if finding.model:
-        lines += ["", f"More: python -m pytest_triton audit --explain {finding.rule}"]
+        lines += ["", f"More: pytest-triton audit --explain {finding.rule}"]
         lines += [f"To ignore it: a comment there, `# triton: ignore {finding.rule}`"]
     return "\n".join(lines)

@@ -1,1 +1,1 @@
-"""The commands of `python -m pytest_triton`, a module each."""
+"""The commands of `pytest-triton`, a module each."""

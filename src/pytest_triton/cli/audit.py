@@ -1,9 +1,9 @@
-"""`python -m pytest_triton audit`: what can be seen in the configs, without a server.
+"""`pytest-triton audit`: what can be seen in the configs, without a server.
 
 Exit codes: 0 if nothing is as bad as `--fail-on` says (errors by default); 1 if something is; 2 if
 a repository can't be read, or for wrong usage.
 
-With `--format json` one object goes to standard output. Its keys are stable; new ones may join:
+With `--json` one object goes to standard output. Its keys are stable; new ones may join:
 
     format       1
     target       the number of GPUs of production, or null
@@ -100,6 +100,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("text", "json", "sarif", "github"),
         default="text",
         help="text (default), json, sarif, or github: annotations of a pull request",
+    )
+    parser.add_argument(
+        "--json",
+        dest="format",
+        action="store_const",
+        const="json",
+        help="the same as --format json",
     )
     parser.add_argument(
         "--select",
@@ -393,7 +400,7 @@ def as_json(
     fixed: Sequence[Path] = (),
     repositories: Sequence[Repository] = (),
 ) -> Mapping[str, Any]:
-    """The object that `--format json` prints; this module's docstring lists its keys."""
+    """The object that `--json` prints; this module's docstring lists its keys."""
     return {
         "format": 1,
         "target": target.count if target is not None else None,

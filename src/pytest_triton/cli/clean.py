@@ -1,8 +1,12 @@
-"""`python -m pytest_triton clean`: remove the containers that pytest-triton has left."""
+"""`pytest-triton clean`: remove the containers that pytest-triton has left.
+
+With `--json` one object goes to standard output, {format, removed}: the names of the containers.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
 
 _ANSWER = 60.0  # seconds, for each answer of Docker
 
@@ -18,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also those that other machines, or containers of a CI, have left on this Docker",
     )
+    parser.add_argument("--json", action="store_true", help="for programs; nothing else is printed")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -43,6 +48,9 @@ def run(arguments: argparse.Namespace) -> int:
     with engine_errors():
         removed = container_owners.clean(client, others=arguments.others)
     client.close()
+    if arguments.json:
+        print(json.dumps({"format": 1, "removed": removed}, indent=2))
+        return 0
     for name in removed:
         print(f"removed {name}")
     print(f"{len(removed)} container{'s' if len(removed) != 1 else ''} removed")

@@ -1,4 +1,4 @@
-"""`python -m pytest_triton diff BEFORE AFTER`: which placements changed between two ledgers.
+"""`pytest-triton diff BEFORE AFTER`: which placements changed between two ledgers.
 
 For upgrades of Triton, an image or the hardware. Exit codes: 0 if all models are placed alike, 1 if
 one isn't (or is in one ledger only), 2 if a ledger is unusable.

@@ -1,4 +1,4 @@
-"""`python -m pytest_triton doctor`: what this machine can run, and why not.
+"""`pytest-triton doctor`: what this machine can run, and why not.
 
 Exit codes: 0 if all that is required can run here; 1 if something of it can't (the output names
 it, with the fix); 2 for wrong usage. Without --require it is required that a model repository can

@@ -1,14 +1,28 @@
-"""`python -m pytest_triton install`: fetch, list and remove tritonserver releases."""
+"""`pytest-triton install`: fetch, list and remove tritonserver releases.
+
+With `--json` one object goes to standard output, and progress to standard error. Its keys are
+stable; new ones may join them:
+
+    format    1
+    changed   whether something was installed or removed
+    releases  with `--list` all, else the one that was asked for: a list of {version, ngc, size,
+              python, installed} (size: of the download in bytes; python: the versions that its
+              python backend runs models on; installed: {path, binary, size}, or null)
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, TextIO
 
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.servers.process import releases
+from pytest_triton.servers.process.releases import Release
 
 
 class ConflictingArguments(PytestTritonError):
@@ -38,24 +52,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--list", action="store_true", help="show all releases and what is installed")
     what.add_argument("--remove", metavar="RELEASE", help="take a release out of the cache")
+    parser.add_argument("--json", action="store_true", help="for programs; nothing else is printed")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    # With --json all that is said to people is on standard error.
+    people = sys.stderr if arguments.json else sys.stdout
+    changed = False
     if arguments.list:
-        print(table())
-        return 0
-    if arguments.remove is not None:
+        about = releases.RELEASES
+        if not arguments.json:
+            print(table())
+    elif arguments.remove is not None:
         release = releases.find_release(arguments.remove)
+        about = (release,)
         path = releases.releases_dir() / release.version
-        if releases.remove(release):
-            print(f"removed {release} from {path}")
+        changed = releases.remove(release)
+        if changed:
+            print(f"removed {release} from {path}", file=people)
         else:
-            print(f"{release} is not installed in {path}: nothing to remove")
-        return 0
-    return _install(arguments.release, arguments.wheel)
+            print(f"{release} is not installed in {path}: nothing to remove", file=people)
+    else:
+        release, changed = _install(arguments.release, arguments.wheel, people)
+        about = (release,)
+    if arguments.json:
+        print(json.dumps(as_json(about, changed=changed), indent=2))
+    return 0
 
 
-def _install(name: str | None, wheel: Path | None) -> int:
+def _install(name: str | None, wheel: Path | None, people: TextIO) -> tuple[Release, bool]:
+    """The release, and whether it was installed now."""
     release = releases.find_release(name)
     if wheel is not None:
         held = releases.release_of_wheel(wheel)
@@ -66,20 +92,38 @@ def _install(name: str | None, wheel: Path | None) -> int:
             )
         release = held
     if found := releases.installed_release(release):
-        print(f"{release} is already installed: {found.binary}")
-        return 0
+        print(f"{release} is already installed: {found.binary}", file=people)
+        return release, False
     source = f"from {wheel}" if wheel else f"{release.size / 1e6:.0f} MB, with pip"
-    print(f"installing {release}, {source}", flush=True)
+    print(f"installing {release}, {source}", file=people, flush=True)
     started = time.monotonic()
     done = releases.install(
         release,
         wheel=wheel,
-        say=lambda text: print(text, flush=True),
-        show_progress=sys.stdout.isatty(),
+        say=lambda text: print(text, file=people, flush=True),
+        show_progress=people is sys.stdout and people.isatty(),
     )
     seconds = time.monotonic() - started
-    print(f"installed in {seconds:.1f} s ({done.size / 1e6:.0f} MB): {done.binary}")
-    return 0
+    size = f"{done.size / 1e6:.0f} MB"
+    print(f"installed in {seconds:.1f} s ({size}): {done.binary}", file=people)
+    return release, True
+
+
+def as_json(about: Iterable[Release], *, changed: bool) -> dict[str, Any]:
+    """The object that `--json` prints; this module's docstring lists its keys."""
+    return {"format": 1, "changed": changed, "releases": [_release(one) for one in about]}
+
+
+def _release(release: Release) -> dict[str, Any]:
+    found = releases.installed_release(release)
+    return {
+        "version": release.version,
+        "ngc": release.ngc,
+        "size": release.size,
+        "python": list(release.stubs),
+        "installed": found
+        and {"path": str(found.path), "binary": str(found.binary), "size": found.size},
+    }
 
 
 def table() -> str:

@@ -1,4 +1,4 @@
-"""`python -m pytest_triton merge`: many jobs' ledgers, and one answer.
+"""`pytest-triton merge`: many jobs' ledgers, and one answer.
 
 What must be proven comes from a plan, never from the ledgers that turned up. Exit codes:
 

@@ -1,8 +1,8 @@
-"""`python -m pytest_triton plan`: the jobs that prove all models of a repository, and why.
+"""`pytest-triton plan`: the jobs that prove all models of a repository, and why.
 
 No server is started. Exit codes: 0; 1 if the repository can't be read; 2 for wrong usage.
 
-Formats:
+Formats (`--json` is short for `--format json`):
 
     text    for people
     json    {format, schema, checks, gpu_jobs, jobs, needs}: what `merge --plan` takes. `needs` is
@@ -74,6 +74,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=["text", "json", "github", "gitlab"],
         default="text",
         help="text (default), json (for merge --plan), or a matrix for GitHub Actions or GitLab",
+    )
+    parser.add_argument(
+        "--json",
+        dest="format",
+        action="store_const",
+        const="json",
+        help="the same as --format json",
     )
     parser.add_argument(
         "--shards", type=_shards, default=1, metavar="N", help="split each job into N parts"

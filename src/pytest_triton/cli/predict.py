@@ -1,4 +1,4 @@
-"""`python -m pytest_triton predict`: what Triton's rules make of a repository, without a server.
+"""`pytest-triton predict`: what Triton's rules make of a repository, without a server.
 
 Exit codes: 0 if every model is ready on at least one hardware asked about; 1 if one is
 ready on none of them, can't be read or isn't there (standard error says which); 2 for wrong usage.

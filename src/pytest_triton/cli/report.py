@@ -1,4 +1,4 @@
-"""`python -m pytest_triton report LEDGER ...`: ledgers as what people look at.
+"""`pytest-triton report LEDGER ...`: ledgers as what people look at.
 
     html      one page that needs nothing else: models x hardware, with a story for each model
     markdown  a summary, for $GITHUB_STEP_SUMMARY or a merge request

@@ -43,7 +43,7 @@ def examine_tritonserver(
         why = answer.flaw or f"--help ended with {answer.code}: {answer.last_line}"
         fix = (
             "install the library that is named there with your system's packages, or fetch another "
-            "server: python -m pytest_triton install."
+            "server: pytest-triton install."
         )
         text = f"{server} at {server.binary} doesn't start: {why}"
         return Finding("tritonserver", "missing", text, fix, where), None

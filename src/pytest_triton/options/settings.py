@@ -137,7 +137,7 @@ class ContainerOptions:
     reuse: bool = option(
         "switch",
         "on|off",
-        "keep containers running for the next pytest run; python -m pytest_triton clean removes "
+        "keep containers running for the next pytest run; pytest-triton clean removes "
         "them (default: off)",
         default=False,
     )
@@ -240,7 +240,7 @@ class Settings:
     version: str | None = option(
         "text",
         "VERSION",
-        "the installed release to run, such as 2.51.0 (see python -m pytest_triton install)",
+        "the installed release to run, such as 2.51.0 (see pytest-triton install)",
         scope="server",
     )
     release: tuple[int, int, int] | None = option(
@@ -379,7 +379,7 @@ class Settings:
     ledger: Path | None = option(
         "path",
         "FILE.json",
-        "write what was proven to this file, for python -m pytest_triton merge. Runs of one job "
+        "write what was proven to this file, for pytest-triton merge. Runs of one job "
         "may share a file",
     )
     job: str | None = option(

@@ -200,7 +200,7 @@ _CAUSES: dict[str, tuple[str, str | None]] = {
     ),
     "agent-missing": (
         "This server has no repository agent of that name. NVIDIA's images have `checksum`, the "
-        "releases that pytest_triton installs have none: check the model in a container.",
+        "releases that pytest-triton installs have none: check the model in a container.",
         None,
     ),
     "model-file": ("The model's file is missing in the version directory, or unreadable.", None),

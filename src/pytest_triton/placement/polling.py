@@ -89,7 +89,7 @@ def agent_flaws(config: ModelConfig) -> tuple[tuple[str, Diagnostic], ...]:
                 f"'{agent.name}', searched: /opt/tritonserver/repoagents",
                 f"model_repository_agents.agents[{index}].name",
                 f"this server has no repository agent `{agent.name}`",
-                "NVIDIA's images have `checksum`; the releases that pytest_triton installs have "
+                "NVIDIA's images have `checksum`; the releases that pytest-triton installs have "
                 "none. Check this model in a container (--triton-image).",
             ),
         )

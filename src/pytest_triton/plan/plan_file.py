@@ -167,7 +167,7 @@ def needs_of(value: object) -> Plan:
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise PlanUnusable(
             "This is no plan of pytest-triton.",
-            fix="make one: python -m pytest_triton plan models --format json > plan.json",
+            fix="make one: pytest-triton plan models --format json > plan.json",
         )
     if value.get("schema") != SCHEMA:
         raise PlanUnusable(

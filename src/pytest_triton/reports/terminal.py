@@ -239,4 +239,4 @@ class PlacementTable:
                 reporter.line(shown(printable(finding)))
             more = len(self._findings) - _MOST_FINDINGS
             if more > 0:
-                reporter.line(f"... and {more:,} more: python -m pytest_triton audit")
+                reporter.line(f"... and {more:,} more: pytest-triton audit")

@@ -153,7 +153,7 @@ _CAUSES: tuple[tuple[str, Cause], ...] = (
         Cause(
             "missing library",
             "tritonserver needs a shared library that is not there: {what}",
-            "use a complete tritonserver (python -m pytest_triton install), or add the library's "
+            "use a complete tritonserver (pytest-triton install), or add the library's "
             "folder to LD_LIBRARY_PATH",
         ),
     ),

@@ -62,7 +62,7 @@ def no_docker(error: Exception) -> NoDocker:
         tried=["the address in DOCKER_HOST, else Docker's current context, else its own socket"],
         fix="start Docker (systemctl start docker), or name its daemon in DOCKER_HOST; "
         f"{slow}"
-        "`python -m pytest_triton doctor` says more. Without Docker: --triton-server=process",
+        "`pytest-triton doctor` says more. Without Docker: --triton-server=process",
     )
 
 

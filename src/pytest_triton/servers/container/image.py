@@ -169,7 +169,7 @@ def _follow(messages: Iterable[Mapping[str, Any]], begun: float, say: Say) -> No
 
 
 def _fix(name: str, what: str) -> str:
-    small = "or run tests without an image: python -m pytest_triton install"
+    small = "or run tests without an image: pytest-triton install"
     lower = what.lower()
     if "no space left" in lower:
         return f"free disk space where Docker keeps its images (docker system df), {small}"

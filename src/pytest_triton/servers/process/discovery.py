@@ -1,7 +1,7 @@
 """Find the tritonserver to run as a process, and what belongs to it.
 
 Places, in this order: the binary that the user named, PATH, `/opt/tritonserver/bin` (pytest runs
-inside Triton's image), releases that `python -m pytest_triton install` fetched (newest first), an
+inside Triton's image), releases that `pytest-triton install` fetched (newest first), an
 installed nvidia-pytriton distribution (found without importing it). Nothing is started here: a
 binary that lacks a library shows when the server starts.
 
@@ -125,9 +125,9 @@ def find_tritonserver(
 def _fix(wanted: str | None) -> str:
     others = "or name a binary with --triton-binary=PATH."
     if wanted is None:
-        return f"run `python -m pytest_triton install` (55 MB, once), {others}"
+        return f"run `pytest-triton install` (55 MB, once), {others}"
     if any(wanted == release.version for release in releases.RELEASES):
-        return f"run `python -m pytest_triton install {wanted}` (once), {others}"
+        return f"run `pytest-triton install {wanted}` (once), {others}"
     known = ", ".join(release.version for release in releases.RELEASES)
     return f"{wanted} can't be installed (only {known} can); {others.removeprefix('or ')}"
 

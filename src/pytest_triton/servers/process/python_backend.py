@@ -319,7 +319,7 @@ def _fitting_stub(server: Tritonserver, interpreter: Interpreter) -> Path:
         f"its python backend has stubs for Python {have} only.",
         fix=(
             f"use a release that has one for {interpreter.tag} ({', '.join(fitting)}: "
-            "`python -m pytest_triton install RELEASE`, --triton-version=RELEASE), or "
+            "`pytest-triton install RELEASE`, --triton-version=RELEASE), or "
             if fitting
             else f"no installable release has one for {interpreter.tag}: "
         )

@@ -1,4 +1,4 @@
-"""Tritonserver releases that `python -m pytest_triton install` puts into a cache of the user.
+"""Tritonserver releases that `pytest-triton install` puts into a cache of the user.
 
 A release is the tritonserver inside NVIDIA's `nvidia-pytriton` wheel on the package index: the
 server, its core library (built with GPU support) and the python backend, nothing else of the
@@ -344,7 +344,7 @@ def download(
     """
     by_hand = (
         f"download the file {release.wheel} of {PACKAGE} {release.pytriton} from your package "
-        f"index on any machine, then run `python -m pytest_triton install --wheel FILE`."
+        f"index on any machine, then run `pytest-triton install --wheel FILE`."
     )
     command, env, tried = _usable_pip(environ)
     if command is None:

@@ -148,7 +148,7 @@ class ProcessServer:
                 f"{self.tritonserver.binary} could not be started: {os.strerror(guard.failure)}",
                 cause="not startable",
                 fix="name a tritonserver built for this machine (--triton-binary), or fetch "
-                "one: python -m pytest_triton install",
+                "one: pytest-triton install",
             )
         if guard.was_killed:
             raise exited(
