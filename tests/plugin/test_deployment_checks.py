@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 
+from pytest_triton.__main__ import main
 from support.builders import RepositoryBuilder
 
 pytestmark = pytest.mark.server
@@ -151,6 +153,22 @@ def test_repository_elsewhere_is_failure_and_can_be_named(pytester: pytest.Pytes
     run(
         pytester, "--triton-deployment=compose.yaml", "--triton-deployment-repo=/models=models"
     ).assert_outcomes(passed=1)
+
+
+def test_planned_rehearsal_proves_what_production_serves(
+    pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deploy(pytester, "pinned", "cpu", gpus=3)
+    assert main(["plan", "--deployment=compose.yaml", "--format=json"]) == 0
+    text = capsys.readouterr().out
+    (pytester.path / "plan.json").write_text(text)
+    rehearsal, on_gpus = json.loads(text)["jobs"]
+    assert "--triton-gpus=sim:3" in rehearsal["arguments"]
+    result = run(pytester, *rehearsal["arguments"], "--triton-ledger=ledger.json")
+    result.assert_outcomes(passed=11)
+    assert main(["merge", "ledger.json", "--plan=plan.json", "--rehearsals=everywhere"]) == 0
+    assert main(["merge", "ledger.json", "--plan=plan.json", "--rehearsals=no-gpu"]) == 1
+    assert on_gpus["gpus"] == 3
 
 
 def test_deployments_and_repositories_are_checked_in_one_run(pytester: pytest.Pytester) -> None:

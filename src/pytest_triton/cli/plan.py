@@ -22,14 +22,15 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pytest_triton.checks.deployment import CheckedDeployment
+from pytest_triton.cli.deployed import add_deployments
 from pytest_triton.cli.deployments import read_deployment
+from pytest_triton.cli.plan_models import planned_models
 from pytest_triton.cli.reading_options import add_reading, check_values, readings_of
 from pytest_triton.cli.server_options import (
     add_own_backends,
@@ -40,9 +41,8 @@ from pytest_triton.cli.server_options import (
 from pytest_triton.options.values import Deployment
 from pytest_triton.placement.command_line import NO_ARGUMENTS, CommandLine
 from pytest_triton.placement.predict import DEFAULT_TRAITS, ServerTraits
-from pytest_triton.placement.releases import ChosenRelease
 from pytest_triton.plan.jobs import plan_of
-from pytest_triton.plan.needs import PlannedModel, backends_of, needs_of_deployment
+from pytest_triton.plan.needs import MOST_GPUS, needs_of_deployment
 from pytest_triton.plan.plan_file import Need, Plan, PlannedJob, Values, names, plan_json
 from pytest_triton.plan.sharding import MOST
 from pytest_triton.repository.reading import AS_IT_IS, Reading
@@ -63,11 +63,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "repositories",
-        nargs="+",
+        nargs="*",
         type=read_deployment,
         metavar="DIR",
         help="a model repository, written as --triton-repo has it in the jobs; DIR:DIR are "
         "several that one server gets",
+    )
+    add_deployments(parser)
+    parser.add_argument(
+        "--target",
+        type=_gpus,
+        metavar="GPUS",
+        help="how many GPUs a deployed server has that is granted all of its host, or a number "
+        "that its file doesn't say",
     )
     parser.add_argument(
         "--format",
@@ -92,6 +100,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    problem = _problem(arguments)
+    if problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 2
+    plan, said = _plan(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no "·"
+    most = _MOST_PERMUTATIONS.get(arguments.format)
+    if most is not None and len(plan.jobs) > most:
+        print(f"error: {len(plan.jobs)} jobs; a matrix has up to {most}", file=sys.stderr)
+        return 1
+    show = {"json": _json, "github": _github, "gitlab": _gitlab}
+    if arguments.format == "text":
+        print("\n".join(_text(plan, said)))
+    else:
+        print("\n".join(show[arguments.format](plan)))
+    return 0
+
+
+def _problem(arguments: argparse.Namespace) -> str:
+    """What is wrong with the options together; "" if nothing is."""
+    if bool(arguments.deployment) == bool(arguments.repositories):
+        return "name model repositories, or deployment files with --deployment, not both"
+    if not arguments.deployment:
+        return "--target is for --deployment" if arguments.target is not None else ""
+    if arguments.server_args.given:
+        return "--server-args: the deployment file has the arguments of its servers"
+    return "--values: not with --deployment" if arguments.values else ""
+
+
+def _plan(arguments: argparse.Namespace) -> tuple[Plan, Sequence[str]]:
+    """The plan, and lines that say whose rules it goes by. Raises PytestTritonError."""
+    if arguments.deployment:
+        from pytest_triton.cli.deployed_plan import plan_of_deployments
+
+        deployed = plan_of_deployments(arguments)
+        return deployed.plan, deployed.servers
     plan = make_plan(
         arguments.repositories,
         server_of(arguments),
@@ -101,18 +146,7 @@ def run(arguments: argparse.Namespace) -> int:
         readings=readings_of(arguments),
         values=tuple(one.shown for one in arguments.values),
     )
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no "·"
-    most = _MOST_PERMUTATIONS.get(arguments.format)
-    if most is not None and len(plan.jobs) > most:
-        print(f"error: {len(plan.jobs)} jobs; a matrix has up to {most}", file=sys.stderr)
-        return 1
-    show = {"json": _json, "github": _github, "gitlab": _gitlab}
-    if arguments.format == "text":
-        print("\n".join(_text(plan, arguments.release)))
-    else:
-        print("\n".join(show[arguments.format](plan)))
-    return 0
+    return plan, [f"By Triton's rules for release {arguments.release}."]
 
 
 def make_plan(
@@ -140,16 +174,18 @@ def make_plan(
     ]
     check_values([checked.repository for checked in read])
     for checked in read:
-        name = checked.name
-        models = {}
-        for model in checked.repository.models:
-            declared = checked.declared.get(model.name) if model.readable else None
-            models[model.name] = PlannedModel(model.name, declared, checked.identities[model.name])
-            paths[name, model.name] = os.path.relpath(model.directory)
-            backends[name, model.name] = backends_of(model.name, checked.declared)
-        needs += needs_of_deployment(name, models, traits)
+        found = planned_models(checked)
+        paths.update(found.paths)
+        backends.update(found.backends)
+        needs += needs_of_deployment(checked.name, found.models, traits)
     sets = tuple(one.values.name for one in readings if one.values is not None and one.values.name)
     return plan_of(needs, paths, backends, shards, line.arguments, Values(values, sets))
+
+
+def _gpus(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= MOST_GPUS):
+        raise argparse.ArgumentTypeError(f"{text!r}: give a number of GPUs, up to {MOST_GPUS}")
+    return int(text)
 
 
 def _shards(text: str) -> int:
@@ -161,7 +197,7 @@ def _shards(text: str) -> int:
 # Text
 
 
-def _text(plan: Plan, release: ChosenRelease) -> Iterator[str]:
+def _text(plan: Plan, said: Sequence[str]) -> Iterator[str]:
     models = {(need.deployment, need.model) for need in plan.needs}
     on_gpus = {(need.deployment, need.model) for need in plan.needs if need.gpus}
     yield (
@@ -169,7 +205,7 @@ def _text(plan: Plan, release: ChosenRelease) -> Iterator[str]:
         f"{len(plan.jobs)} job{'s' if len(plan.jobs) != 1 else ''}, "
         f"{len(plan.gpu_jobs)} with GPUs"
     )
-    yield f"By Triton's rules for release {release}."
+    yield from said
     if not plan.gpu_jobs:
         yield "No GPU job is needed: nothing in the repository runs on GPUs."
     yield ""
@@ -193,6 +229,8 @@ def _text(plan: Plan, release: ChosenRelease) -> Iterator[str]:
 def _image(job: PlannedJob) -> str:
     if not job.gpus:
         return "none"
+    if set(job.image) & set("/:@"):
+        return job.image
     return f"tritonserver:*-{job.image}" if job.image else "your own"
 
 

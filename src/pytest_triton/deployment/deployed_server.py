@@ -147,10 +147,9 @@ class DeployedServer:
     # --- hardware ----------------------------------------------------------------------------
 
     def granted(self, host: int | None) -> int | None:
-        """How many GPUs the container has; `host` is how many the machine has, None: unknown."""
-        if self.grant.kind == "all":
-            return host
-        return None if self.grant.kind == "unknown" else self.grant.count
+        """How many GPUs the container has. `host` counts where the file doesn't: how many the
+        machine has, None if nobody says."""
+        return host if self.grant.kind in ("all", "unknown") else self.grant.count
 
     def visible(self, host: int | None) -> int | None:
         """How many of them CUDA shows to tritonserver: CUDA_VISIBLE_DEVICES may hide some."""

@@ -4,7 +4,7 @@ there are numbers of GPUs and images that one job can't have both of."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pytest_triton.placement.hardware import MAX_SIMULATED_GPUS
 from pytest_triton.plan.plan_file import NO_VALUES, Need, Plan, PlannedJob, Values
@@ -14,6 +14,21 @@ Paths = Mapping[tuple[str, str], str]  # (deployment, model) -> its directory, a
 Backends = Mapping[tuple[str, str], frozenset[str]]
 
 
+@dataclass(frozen=True)
+class InJobs:
+    """What jobs of a deployed server have more than others: how their names begin, and further
+    arguments for pytest, of rehearsals, of jobs with GPUs, and of all."""
+
+    prefix: str = ""
+    rehearsal: tuple[str, ...] = ()
+    gpus: tuple[str, ...] = ()
+    everywhere: tuple[str, ...] = ()
+
+    def of(self, job: PlannedJob) -> PlannedJob:
+        more = self.gpus if job.gpus else self.rehearsal
+        return replace(job, name=f"{self.prefix}{job.name}", more=(*more, *self.everywhere))
+
+
 def plan_of(
     needs: Sequence[Need],
     paths: Paths,
@@ -21,17 +36,18 @@ def plan_of(
     shards: int = 1,
     server_args: tuple[str, ...] = (),
     values: Values = NO_VALUES,
+    jobs: InJobs = InJobs(),
 ) -> Plan:
     """The plan for these needs; with `shards` each job is split into that many, empty ones not.
 
     `server_args` are production's arguments, `values` those of templates: each job must have them.
     """
-    jobs = [
-        replace(part, server_args=server_args, values=values)
+    planned = [
+        jobs.of(replace(part, server_args=server_args, values=values))
         for job in (_rehearsal(needs), *_gpu_jobs(needs, paths, backends))
         for part in _split(job, shards)
     ]
-    return Plan(tuple(needs), tuple(jobs))
+    return Plan(tuple(needs), tuple(planned))
 
 
 def _rehearsal(needs: Sequence[Need]) -> PlannedJob:
@@ -75,8 +91,14 @@ def _image_order(image: str) -> tuple[int, str]:
     return ("py3", image, "").index(image), image
 
 
+def _is_variant(image: str) -> bool:
+    """Whether it is a variant of Triton's image, and not an image by its whole name."""
+    return not set(image) & set("/:@")
+
+
 def _name(count: int, image: str) -> str:
-    variant = {"py3": "", "": "own-image"}.get(image, image.split("-")[0])
+    known = {"py3": "", "": "own-image"}
+    variant = known.get(image, image.split("-")[0]) if _is_variant(image) else ""
     return f"{count}-gpu{'s' if count > 1 else ''}{'-' + variant if variant else ''}"
 
 

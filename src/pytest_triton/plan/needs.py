@@ -38,18 +38,31 @@ class PlannedModel:
     identity: str
 
 
+@dataclass(frozen=True)
+class Production:
+    """What a deployed server has: so many GPUs, and its image ("": one that is built)."""
+
+    gpus: int
+    image: str = ""
+
+
 def needs_of_deployment(
-    deployment: str, models: Mapping[str, PlannedModel], server: ServerTraits = DEFAULT_TRAITS
+    deployment: str,
+    models: Mapping[str, PlannedModel],
+    server: ServerTraits = DEFAULT_TRAITS,
+    production: Production | None = None,
 ) -> Iterator[Need]:
     """What must be proven of the models that one server gets, model by model.
 
-    `server` is the one whose rules are predicted by.
+    `server` is the one whose rules are predicted by. In `production` there are as many GPUs as
+    there are, however few would do.
     """
     declared = {name: one.declared for name, one in models.items() if one.declared is not None}
     without = predict_all(declared, NO_GPU, server=server)
-    by_count = {
-        count: predict_all(declared, _gpus(count), server=server) for count in _counts(declared)
-    }
+    counts = _counts(declared)
+    if production is not None:
+        counts = [production.gpus] if production.gpus else []
+    by_count = {count: predict_all(declared, _gpus(count), server=server) for count in counts}
     for name, model in sorted(models.items()):
         if model.declared is None:
             yield Need(
@@ -63,9 +76,11 @@ def needs_of_deployment(
                 reason="config",
             )
             continue
-        image = _image(name, declared)
+        image = _image(name, declared) if production is None else production.image
         everywhere = {count: predictions[name] for count, predictions in by_count.items()}
-        for count, predicted, why in _places(model.declared, without[name], everywhere):
+        for count, predicted, why in _places(
+            model.declared, without[name], everywhere, production is not None
+        ):
             yield Need(
                 deployment=deployment,
                 model=name,
@@ -82,10 +97,15 @@ def needs_of_deployment(
 
 
 def _places(
-    declared: Declared, without: Prediction, by_count: Mapping[int, Prediction]
+    declared: Declared,
+    without: Prediction,
+    by_count: Mapping[int, Prediction],
+    in_production: bool,
 ) -> Iterator[tuple[int, Prediction, str]]:
     """The numbers of GPUs that a model must be proven with, what it does there, and why."""
     found = _fewest_gpus(declared, without, by_count)
+    if found is None and in_production and any(one.kind == "GPU" for one in declared.groups):
+        found = _refused_there(by_count)
     if without.refusal is not None:
         why = "must be refused without a GPU" if found else "is refused on any hardware"
     elif without.fallback:
@@ -115,6 +135,13 @@ def _fewest_gpus(
             return count, predicted, f"{declared.backend} uses GPUs, whatever the kind says"
         if not without.ready:
             return count, predicted, "its models need GPUs"
+    return None
+
+
+def _refused_there(by_count: Mapping[int, Prediction]) -> tuple[int, Prediction, str] | None:
+    for count, predicted in by_count.items():
+        if predicted.refusal is not None:
+            return count, predicted, "is refused on production's GPUs"
     return None
 
 

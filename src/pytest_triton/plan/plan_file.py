@@ -29,8 +29,8 @@ class Need:
     `predicted` is what Triton's rules make of it there, `why` says why it must be proven there,
     `identity` is that of the model that must be proven (identity.py). `placement` and `reason` are
     the prediction as values: its instances, or the class of its refusal. `image` is the variant of
-    Triton's image that has its backends ("py3"; "" if none of NVIDIA's has), `cost` the number
-    of its instances, and one more.
+    Triton's image that has its backends ("py3"; "" if none of NVIDIA's has), or production's image
+    by its name, `cost` the number of its instances, and one more.
     """
 
     deployment: str
@@ -67,7 +67,8 @@ NO_VALUES = Values()
 @dataclass(frozen=True, slots=True)
 class PlannedJob:
     """A run of pytest. `gpus` is how many its runner must have, `hardware` the values of
-    --triton-gpus, `image` the variant of Triton's image ("": any, or one of your own)."""
+    --triton-gpus, `image` the variant of Triton's image, or production's by its name ("": any, or
+    one of your own), `more` further arguments."""
 
     name: str
     why: str
@@ -80,6 +81,7 @@ class PlannedJob:
     paths: tuple[str, ...] = ()
     server_args: tuple[str, ...] = ()
     values: Values = NO_VALUES
+    more: tuple[str, ...] = ()
 
     @property
     def cost(self) -> int:
@@ -96,6 +98,7 @@ class PlannedJob:
             f"--triton-job={self.name}",
             *([f"--triton-server-args={shlex.join(self.server_args)}"] if self.server_args else []),
             *(f"--triton-values={text}" for text in self.values.texts),
+            *self.more,
             *([f"--triton-shard={self.shard}"] if self.shard is not None else []),
             *self.paths,
         )

@@ -1,0 +1,49 @@
+"""A deployed server as something to check: its repositories, read for its own command line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pytest_triton.checks.deployment import CheckedDeployment
+from pytest_triton.deployment.deployed_server import DeployedServer
+from pytest_triton.deployment.repositories import NotMounted, repository_paths
+from pytest_triton.options.values import Deployment
+from pytest_triton.placement.releases import NEWEST_KNOWN, ChosenRelease, release_of_image
+
+
+def release_of_server(server: DeployedServer, default: ChosenRelease) -> ChosenRelease:
+    """The release that a server's image is of; the `default` if its tag doesn't say."""
+    found = release_of_image(server.image)
+    return default if found is None else ChosenRelease(found, f"the image {server.image}")
+
+
+def checked_server(
+    server: DeployedServer,
+    mapped: Mapping[str, Path],
+    own_backends: Sequence[str] = (),
+    release: ChosenRelease = NEWEST_KNOWN,
+) -> CheckedDeployment:
+    """The models that a deployed server loads; `mapped` are repositories that are elsewhere.
+
+    Raises PytestTritonError for arguments that aren't known, for a repository that isn't here, or
+    can't be used.
+    """
+    if server.unknown:
+        raise NotMounted(
+            f"{server.place('command')}: the arguments of tritonserver aren't known: "
+            f"{server.unknown}.",
+            fix="write them in the file as they are",
+        )
+    if server.bad_arguments is not None:
+        bad = server.bad_arguments
+        raise NotMounted(f"{server.place('command')}: {bad.what}", fix=bad.fix)
+    paths = repository_paths(server, mapped)
+    text = os.pathsep.join(os.path.relpath(path) for path in paths)
+    return CheckedDeployment.read(
+        Deployment(text, paths),
+        server.line,
+        own_backends=tuple(own_backends),
+        stated_release=release,
+    )

@@ -1,0 +1,33 @@
+"""The models of a deployment as a plan takes them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pytest_triton.checks.deployment import CheckedDeployment
+from pytest_triton.plan.needs import PlannedModel, backends_of
+
+
+@dataclass(frozen=True)
+class PlannedModels:
+    """Models by name; their directories, and the backends that serve them, as `plan_of` takes."""
+
+    models: Mapping[str, PlannedModel]
+    paths: Mapping[tuple[str, str], str]
+    backends: Mapping[tuple[str, str], frozenset[str]]
+
+
+def planned_models(checked: CheckedDeployment) -> PlannedModels:
+    deployment = checked.name
+    models: dict[str, PlannedModel] = {}
+    paths: dict[tuple[str, str], str] = {}
+    backends: dict[tuple[str, str], frozenset[str]] = {}
+    for model in checked.repository.models:
+        name = model.name
+        declared = checked.declared.get(name) if model.readable else None
+        models[name] = PlannedModel(name, declared, checked.identities[name])
+        paths[deployment, name] = os.path.relpath(model.directory)
+        backends[deployment, name] = backends_of(name, checked.declared)
+    return PlannedModels(models, paths, backends)
