@@ -431,7 +431,7 @@ _FIELDS = (
 def newer_fields(chance: random.Random, prefix: str) -> Group:
     config = base(chance, chance.choice(PLAIN))
     text = text_of(config)
-    how = chance.randrange(12)
+    how = chance.randrange(18)  # a third has none: no release may refuse all of a small draw
     if how < len(_FIELDS):
         text += _FIELDS[how].replace("{backend}", config.backend)
     elif how == 9:
