@@ -114,7 +114,6 @@ class Follower:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "COLUMNS": "80",
             "NO_COLOR": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
         }
         done = subprocess.run(
             ["bash", "-c", command],
