@@ -35,6 +35,7 @@ os.environ.setdefault("PYTEST_TRITON_CACHE", str(cache_dir()))
 
 @pytest.fixture(autouse=True)
 def _no_options_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     for name in list(os.environ):
         if name.startswith("PYTEST_TRITON_") and name not in (
             "PYTEST_TRITON_CACHE",
