@@ -75,3 +75,13 @@ def test_url_is_refused_by_commands(command: str, capsys: pytest.CaptureFixture[
     said = capsys.readouterr().err
     assert "copy the repository to this machine" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    "url", ["http://me:pass-word@host:8000", "https://host/?sig=pass-word", "ftp://a:pass-word@b/c"]
+)
+def test_url_that_is_no_repository_hides_its_credential(url: str) -> None:
+    with pytest.raises(NoDirectories) as caught:
+        repository_paths(url, Path.cwd())
+    assert "pass-word" not in f"{caught.value} {caught.value.fix}"
+    assert caught.value.secret

@@ -41,6 +41,7 @@ from pytest_triton.placement.hardware import Hardware, HardwareRequest, target_h
 from pytest_triton.placement.releases import NotARelease, read_release
 from pytest_triton.plan.sharding import Shard
 from pytest_triton.text.paths import without_dots
+from pytest_triton.text.store_urls import may_hold_credential
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _LONGEST = 4096  # characters of a value; paths are no longer
@@ -235,7 +236,7 @@ def _server(text: str, start: Path) -> str:
     try:
         return str(Endpoint.parse(text))
     except PytestTritonError as error:
-        secret = any(mark in text for mark in "@?#")
+        secret = may_hold_credential(text)
         raise OptionError(error.what, fix=error.fix, secret=secret) from None
 
 

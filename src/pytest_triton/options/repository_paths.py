@@ -10,7 +10,7 @@ from pytest_triton.options.values import Deployment, OptionError
 from pytest_triton.repository.stores import Store, StoreError
 from pytest_triton.text.paths import without_dots
 from pytest_triton.text.readable import exists
-from pytest_triton.text.store_urls import url_at_start
+from pytest_triton.text.store_urls import may_hold_credential, url_at_start
 
 
 class NoDirectories(OptionError):
@@ -85,16 +85,16 @@ def _no_directories(url: str) -> NoDirectories:
     found = _URL.match(url)
     if found is None:
         return NoDirectories("expected a directory, or several joined by ':' (served together)")
-    scheme = found[1].lower()
+    scheme, secret = found[1].lower(), may_hold_credential(url)
+    shown = f"{scheme}://HOST:PORT" if secret else url
+    what = f"{shown} is a URL, and a model repository is a directory of this machine."
     if scheme in _SERVERS:
-        return NoDirectories(
-            f"{url} is a URL, and a model repository is a directory of this machine.",
-            fix=f"a running server is named by --triton-server={url}, with its repository on "
-            "this machine's disk; files that it offers have to be copied first",
+        fix = (
+            f"a running server is named by --triton-server={shown}, with its repository on this "
+            "machine's disk; files that it offers have to be copied first"
         )
-    return NoDirectories(
-        f"{url} is a URL, and a model repository is a directory of this machine.",
-        fix="name the directory itself"
-        if scheme == "file"
-        else "copy the repository to this machine's disk, then name the copy",
-    )
+    elif scheme == "file":
+        fix = "name the directory itself"
+    else:
+        fix = "copy the repository to this machine's disk, then name the copy"
+    return NoDirectories(what, fix=fix, secret=secret)

@@ -19,6 +19,11 @@ _URL = re.compile(
 _WITH_PASSWORD = re.compile(rf"{_SCHEME}(?:{_PASSWORD}|[^/]*:[^/]*@)", re.IGNORECASE | re.DOTALL)
 
 
+def may_hold_credential(url: str) -> bool:
+    """Whether any URL may hold a credential: one with a user, a query or a fragment."""
+    return any(mark in url for mark in "@?#")
+
+
 def has_password(url: str) -> bool:
     """Whether a store's URL may hold a password, so that it isn't to be shown."""
     return _WITH_PASSWORD.match(url) is not None
