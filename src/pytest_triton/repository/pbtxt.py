@@ -95,7 +95,7 @@ _TYPE_ALIASES = {
     "USHORT": "UINT16",
 }
 _DOTTED = re.compile(r"\w+(?:\.\w+)+")
-_KIND_ALIASES = {
+_ENUM_ALIASES = {
     "CUDA": "KIND_GPU",
     "NVIDIA": "KIND_GPU",
     "HOST": "KIND_CPU",
@@ -268,9 +268,11 @@ class _Walker:
     def read(self) -> None:
         if self.token.text == "{":
             self._fail(*_JSON, self.token)
+        begin = len(self.text) - len(self.text.lstrip())
+        head = self.text[begin : begin + _LONGEST_START].lower()
         for start, message, fix in _OTHER_FILES:
-            if self.text.lstrip().lower().startswith(start):
-                raise _FaultError(Fault(0, message, fix))
+            if head.startswith(start):
+                raise _FaultError(Fault(begin, message, fix))
         self._message(_Level(self.root, ""), "", None)
 
     # Tokens
@@ -666,13 +668,10 @@ class _Walker:
                 f"Write {spec.name}: {value}",
                 token,
             )
-        example = bare if re.fullmatch(r"[+-]?\d+", bare) else _example(spec)
-        if re.fullmatch(r"[+-]?\d+\.0*", bare) and wanted == "a whole number":
-            example = bare.split(".")[0]
-        known = example != _example(spec) or example == bare
+        number = _plain_number(bare, whole="whole" in wanted)
         self._fail(
             f"`{spec.name}` takes {wanted}, not {_short(token.text)}",
-            f"Write {spec.name}: {example}" if known else f"Write {wanted}: {spec.name}: ...",
+            f"Write {spec.name}: {number}" if number else f"Write {wanted}: {spec.name}: ...",
             token,
         )
 
@@ -734,6 +733,7 @@ _OTHER_FILES = (
         "Delete the lines with ```.",
     ),
 )
+_LONGEST_START = max(len(start) for start, _, _ in _OTHER_FILES)
 _JSON = (
     "this is JSON, or a message in braces; config.pbtxt is protobuf text",
     'Write fields without braces around them, names without quotes: backend: "python"',
@@ -781,8 +781,8 @@ def _enum_guess(value: str, values: list[str]) -> str:
         alias = "TYPE_" + _TYPE_ALIASES.get(plain, plain)
         if alias in values:
             return alias
-    elif plain in _KIND_ALIASES and _KIND_ALIASES[plain] in values:
-        return _KIND_ALIASES[plain]
+    elif plain in _ENUM_ALIASES and _ENUM_ALIASES[plain] in values:
+        return _ENUM_ALIASES[plain]
     for guess in (upper, prefix + upper, prefix + upper.removeprefix("DT_")):
         if guess in values:
             return guess
@@ -802,6 +802,12 @@ def _without_unit(name: str, value: str) -> str:
         return ""
     number = float(match[1]) * factor
     return str(int(number)) if number.is_integer() else ""
+
+
+def _plain_number(value: str, *, whole: bool) -> str:
+    """A number in quotes, or a whole one with `.0`, as it is right; "" if it is none."""
+    found = re.fullmatch(r"\+?(-?\d+)(\.0*)?" if whole else r"\+?(-?\d+(?:\.\d*)?)", value)
+    return found[1] if found is not None else ""
 
 
 def _bool_guess(value: str) -> str:

@@ -114,6 +114,16 @@ MISTAKES = {
         "Write max_batch_size: 8",
     ),
     "fraction": ("max_batch_size: ~8.0", "takes a whole number", "Write max_batch_size: 8"),
+    "one as a fraction": (
+        "max_batch_size: ~1.0",
+        "takes a whole number",
+        "Write max_batch_size: 1",
+    ),
+    "number in quotes": (
+        'max_batch_size: ~"+4"',
+        "takes a whole number",
+        "Write max_batch_size: 4",
+    ),
     "exponent": ("max_batch_size: ~1e2", "takes a whole number, not 1e2", "max_batch_size: 1"),
     "too large": ("max_batch_size: ~2147483648", "doesn't fit", "-2147483648 to 2147483647"),
     "negative for unsigned": (
@@ -252,7 +262,7 @@ MISTAKES = {
         "is a Git LFS pointer",
         "git lfs pull",
     ),
-    "HTML page": ("~<!DOCTYPE html>\n<html></html>\n", "is an HTML page", "Download"),
+    "HTML page": ("\n ~<!DOCTYPE html>\n<html></html>\n", "is an HTML page", "Download"),
     "Markdown": ('~```\nbackend: "python"\n```\n', "code block of Markdown", "Delete the lines"),
     "C comment": ('~// comment\nbackend: "python"', "`/` can't stand here", "start with #"),
     "template": (
