@@ -31,6 +31,7 @@ from pytest_triton.servers.process.python_backend import (
     assemble_python_backend,
     inspect_interpreter,
 )
+from support.bare_server import end
 from support.components import need_release
 
 # More interpreters (with numpy) to try the newest release with: paths, separated by colons.
@@ -124,12 +125,7 @@ def running(server: Tritonserver, backend: PythonBackend, folder: Path) -> Itera
                 time.sleep(0.02)
         yield url
     finally:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process)
 
 
 def add_one(url: str) -> tuple[int, Any]:

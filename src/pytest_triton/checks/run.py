@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from pytest_triton.checks.crash_search import SAME_AGAIN, find_culprits
 from pytest_triton.checks.deployment import CheckedDeployment
@@ -45,10 +45,6 @@ from pytest_triton.servers.pool import Pool, ServerPool
 from pytest_triton.servers.running_server import RunningServer
 from pytest_triton.servers.server_errors import ServerExited
 from pytest_triton.servers.spec import ServerSpec
-
-if TYPE_CHECKING:
-    from pytest_triton.diagnostics.diagnostic import Diagnostic
-
 
 __tracebackhide__ = says_all
 

@@ -71,8 +71,3 @@ _SINCE: dict[str, Version] = {
 def since(flag: str) -> Version:
     """The first release that knows a flag; `OLDEST` for the older ones."""
     return _SINCE.get(flag, OLDEST)
-
-
-def flags_of(version: Version) -> frozenset[str]:
-    """The flags that a release knows."""
-    return frozenset(flag for flag in FLAGS if since(flag) <= version)

@@ -224,7 +224,7 @@ _UNKNOWN = Cause("unknown", "the log does not say why in a text that is known he
 
 def cause_of_exit(returncode: int, log: str) -> Cause:
     """Name the cause from the exit status (negative: killed by that signal) and the log."""
-    crashed = returncode == -signal.SIGSEGV  # what the log tells of models is another matter then
+    crashed = returncode == -signal.SIGSEGV  # what the log says of models is another matter then
     for pattern, cause in _CAUSES:
         found = re.search(pattern, log)
         if found and (not crashed or cause.name in _RESOURCES):

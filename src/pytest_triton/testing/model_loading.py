@@ -33,9 +33,7 @@ class ModelLoading:
     def begin(self, name: str) -> None:
         self._state.check_changeable()
         self._state.signatures.pop(name, None)
-        if (
-            name not in self._state.was_ready
-        ):  # ensembles come back with their models, by Triton itself
+        if name not in self._state.was_ready:  # Triton reloads ensembles itself
             self._state.was_ready[name] = self._state.clients.control.is_ready(name)
 
     def load(

@@ -9,7 +9,7 @@ import pytest
 from pytest_triton.placement.command_line import BadArguments, CommandLine, read_version
 from pytest_triton.placement.predict import DEFAULT_TRAITS
 from pytest_triton.placement.rate_limits import RateLimits
-from pytest_triton.placement.server_flags import _SINCE, FLAGS, flags_of
+from pytest_triton.placement.server_flags import _SINCE, FLAGS, OLDEST, since
 
 
 def parse(*arguments: str) -> CommandLine:
@@ -115,8 +115,8 @@ EXPLICIT = ("--model-control-mode=explicit",)
 
 def test_table_says_since_when_of_known_flags_only() -> None:
     assert set(_SINCE) <= set(FLAGS)
-    assert "model-config-name" not in flags_of((2, 45, 9))
-    assert "model-config-name" in flags_of((2, 46, 0))
+    assert since("model-config-name") == (2, 46, 0)
+    assert since("model-repository") == OLDEST
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ from pytest_triton.placement.server_flags import since
 
 _GPU = 'backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n'
 _SECOND_GPU = 'backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU gpus: [ 1 ] } ]\n'
-_CPU = 'backend: "onnxruntime"\ninstance_group [ { kind: KIND_CPU } ]\n'
 _PYTHON = 'backend: "python"\ninstance_group [ { kind: KIND_CPU count: 100 } ]\n'
 _VLLM = 'backend: "vllm"\ninstance_group [ { kind: KIND_MODEL } ]\n'
 _LOADING = 300  # seconds that a start may well take: weights, engines, first compilations

@@ -17,7 +17,6 @@ from pytest_triton.diagnostics.diagnostic import Diagnostic
 _SIZES = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 _MOST_GPUS = 10_000
 _DEFAULT_UTILIZATION = 0.9
-_GPU = 'backend: "vllm"\ninstance_group [ { kind: KIND_GPU } ]\n'
 _MODEL = 'backend: "vllm"\ninstance_group [ { kind: KIND_MODEL count: 1 } ]\n'
 
 
