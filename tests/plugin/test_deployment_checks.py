@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from pytest_triton.__main__ import main
+from pytest_triton.servers.process.guard import Guard
 from support.builders import RepositoryBuilder
 
 pytestmark = pytest.mark.server
@@ -153,6 +155,96 @@ def test_repository_elsewhere_is_failure_and_can_be_named(pytester: pytest.Pytes
     run(
         pytester, "--triton-deployment=compose.yaml", "--triton-deployment-repo=/models=models"
     ).assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("visible", "models", "said"),
+    [
+        ("1", ("pinned",), []),
+        ("1", ("second",), ["triton doesn't come up on its own hardware (1 GPU (simulated))*"]),
+        ("GPU-8a6b,GPU-77c1", ("second",), []),
+        ("6,7", ("pinned",), ["triton doesn't come up on its own hardware (no GPU)*"]),
+        ("6,7", ("nothing",), ["triton comes up on the CPU on its own hardware: 2 GPUs granted,*"]),
+        ("", ("nothing",), ["triton comes up on the CPU on its own hardware: 2 GPUs granted,*"]),
+    ],
+)
+def test_visible_devices_of_production_are_those_of_the_rehearsal(
+    pytester: pytest.Pytester, visible: str, models: tuple[str, ...], said: list[str]
+) -> None:
+    deploy(pytester, *models, gpus=2)
+    file = pytester.path / "compose.yaml"
+    file.write_text(f'{file.read_text()}    environment: {{ CUDA_VISIBLE_DEVICES: "{visible}" }}\n')
+    result = run(pytester, "--triton-deployment=compose.yaml")
+    result.assert_outcomes(passed=not said, failed=bool(said))
+    result.stdout.fnmatch_lines(said)
+
+
+def test_environment_of_production_reaches_the_core_and_no_report(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy(pytester, "pinned")
+    file = pytester.path / "compose.yaml"
+    library = "/opt/nowhere/libjemalloc.so"
+    more = f"{{ TOKEN: hunter2, PYTHONUNBUFFERED: 1, LD_PRELOAD: {library}, PATH: /nowhere }}"
+    file.write_text(f"{file.read_text()}    environment: {more}\n")
+    seen: list[dict[str, str]] = []
+    start = Guard.start
+
+    def watched(guard: Guard, command: list[str], environment: dict[str, str], **more: Any) -> None:
+        seen.append(environment)
+        start(guard, command, environment, **more)
+
+    monkeypatch.setattr(Guard, "start", watched)
+    result = run(pytester, "--triton-deployment=compose.yaml", "-vv", "--showlocals", "-rA")
+    result.assert_outcomes(passed=1)
+    assert len(seen) >= 2
+    for environment in seen:
+        assert environment["TOKEN"] == "hunter2"
+        assert environment["PYTHONUNBUFFERED"] == "1"
+        assert environment["PATH"] != "/nowhere"
+        assert library not in environment.get("LD_PRELOAD", "")
+    file.write_text(file.read_text().replace("gpus: 1", "gpus: 0"))
+    failed = run(pytester, "--triton-deployment=compose.yaml", "-vv", "--showlocals", "-rA")
+    failed.assert_outcomes(failed=1)
+    for one in (result, failed):
+        assert "hunter2" not in one.stdout.str() + one.stderr.str()
+
+
+@pytest.mark.parametrize(
+    ("image", "arguments", "field", "said"),
+    [
+        ("nvcr.io/nvidia/tritonserver:24.10-py3", "", "", "installed release)"),
+        ("own/tritonserver:7", "", "", "production's release isn't known"),
+        ("nvcr.io/nvidia/tritonserver:24.11-py3", "", "", "in place of 2.52.0 (24.11)"),
+        (
+            "nvcr.io/nvidia/tritonserver:25.08-py3",
+            "--http-max-input-size=9",
+            "",
+            "in place of 2.60.0 (25.08), without --http-max-input-size=9",
+        ),
+        # 2.51.0 doesn't know the field, and refuses the model.
+        (
+            "nvcr.io/nvidia/tritonserver:24.11-py3",
+            "",
+            "model_metrics { }",
+            "unaffected (predicted; 2.51.0: stops)",
+        ),
+    ],
+)
+def test_release_that_is_not_installed_is_predicted_and_rehearsed_on_the_nearest(
+    pytester: pytest.Pytester, image: str, arguments: str, field: str, said: str
+) -> None:
+    deploy(pytester, "pinned", arguments=arguments)
+    file = pytester.path / "compose.yaml"
+    file.write_text(file.read_text().replace("nvcr.io/nvidia/tritonserver:24.10-py3", image))
+    config = pytester.path / "models" / "pinned" / "config.pbtxt"
+    config.write_text(f"{config.read_text()}{field}\n")
+    result = run(pytester, "--triton-deployment=compose.yaml")
+    result.assert_outcomes(passed=1)
+    (table,) = [line for line in result.outlines if line.startswith("triton  ")]
+    lines = result.outlines
+    rows = "\n".join(lines[lines.index(table) :])
+    assert not set(said.split()) - set(rows.split())
 
 
 def test_planned_rehearsal_proves_what_production_serves(

@@ -10,6 +10,7 @@ from pytest_triton.checks.deployment import CheckedDeployment
 from pytest_triton.deployment.deployed_server import DeployedServer
 from pytest_triton.deployment.repositories import NotMounted, repository_paths
 from pytest_triton.options.values import Deployment
+from pytest_triton.placement.command_line import BadArguments
 from pytest_triton.placement.releases import NEWEST_KNOWN, ChosenRelease, release_of_image
 
 
@@ -39,6 +40,10 @@ def checked_server(
     if server.bad_arguments is not None:
         bad = server.bad_arguments
         raise NotMounted(f"{server.place('command')}: {bad.what}", fix=bad.fix)
+    try:
+        server.line.check_known(release.version)
+    except BadArguments as error:
+        raise NotMounted(f"{server.place('command')}: {error.what}", fix=error.fix) from None
     paths = repository_paths(server, mapped)
     text = os.pathsep.join(os.path.relpath(path) for path in paths)
     return CheckedDeployment.read(

@@ -69,11 +69,10 @@ def _planned(
     arguments: argparse.Namespace,
 ) -> tuple[Plan, str]:
     release = release_of_server(server, arguments.release)
-    server.line.check_known(release.version)
     checked = checked_server(server, mapped, arguments.own_backend, release)
     count = _count(server, arguments.target)
     traits = server.line.traits(ServerTraits(version=release.version))
-    image = "" if server.node.get("build") is not None else server.image
+    image = "" if server.is_built else server.image
     found = planned_models(checked)
     needs = needs_of_deployment(
         checked.name,

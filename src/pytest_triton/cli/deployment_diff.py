@@ -1,6 +1,7 @@
 """`diff --deployment BEFORE AFTER`: what changes between two versions of a deployment file.
 
-Predicted by Triton's rules, each server by its image's release; no server is started.
+Predicted by Triton's rules, each server by its image's release; no server is started. With
+`--rehearse` the real core shows it, with stand-in backends and simulated GPUs.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from typing import Any
 
 from pytest_triton.audit.deployed import DeployedSubject
 from pytest_triton.cli.deployed import read_deployed
+from pytest_triton.deployment.deployed_server import DeployedServer
 from pytest_triton.errors import PytestTritonError
-from pytest_triton.placement.hardware import NO_GPU
+from pytest_triton.placement.command_line import BadArguments
+from pytest_triton.placement.hardware import NO_GPU, target_hardware
 from pytest_triton.placement.outcome import service_outcome
 from pytest_triton.placement.releases import NEWEST_RELEASE
 from pytest_triton.text.shown_text import printable
@@ -30,13 +33,14 @@ class Side:
     """A server in one of the two files: what it is, and what is predicted of it.
 
     `placed` are texts such as "GPU 0", by hardware and model; `service` what becomes of the whole
-    server, by hardware.
+    server, by hardware. `source` is the core that showed it, "" for predictions.
     """
 
     facts: Mapping[str, str]
     arguments: tuple[str, ...]
     placed: Mapping[tuple[str, str], str]
     service: Mapping[str, str]
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,12 @@ class ServerChange:
         return [*found, *(f"without {one}" for one in gone), *(f"with {one}" for one in new)]
 
     @property
+    def source(self) -> str:
+        """Which cores showed it; "" for predictions."""
+        sources = [one.source for one in (self.before, self.after) if one is not None]
+        return " -> ".join(dict.fromkeys(filter(None, sources)))
+
+    @property
     def rows(self) -> list[tuple[str, str, str, str]]:
         """What is predicted otherwise: (model, "" for the service; hardware; before; after)."""
         before, after = self.before, self.after
@@ -85,16 +95,47 @@ class ServerChange:
 
 def compare(before: Path, after: Path, arguments: argparse.Namespace) -> list[ServerChange]:
     """All servers of both files, by name. Raises PytestTritonError for what can't be compared."""
-    mapped = dict(arguments.deployment_repo)
-    old, new = (_sides(str(path), mapped, arguments.target) for path in (before, after))
+    read = _rehearsed if arguments.rehearse else _sides
+    old, new = (read(str(path), arguments) for path in (before, after))
     if len(old) == len(new) == 1 and old.keys() != new.keys():  # it was given another name
         (name,) = new
         old = {name: next(iter(old.values()))}
     return [ServerChange(name, old.get(name), new.get(name)) for name in sorted({*old, *new})]
 
 
-def _sides(text: str, mapped: Mapping[str, Path], host: int | None) -> dict[str, Side]:
-    deployed = read_deployed([text], mapped, host, (), NEWEST_RELEASE)
+def _rehearsed(text: str, arguments: argparse.Namespace) -> dict[str, Side]:
+    from pytest_triton.checks.rehearsed_service import ServiceRehearsal
+    from pytest_triton.checks.run import TritonSession
+    from pytest_triton.deployment.reading import read_deployments
+    from pytest_triton.options.settings import Settings
+
+    target = None if arguments.target is None else target_hardware(str(arguments.target))
+    settings = Settings(deployment_repo=tuple(arguments.deployment_repo), target=target)
+    session = TritonSession(settings)
+    sides = {}
+    try:
+        for server in read_deployments(text, Path.cwd()):
+            rehearsal = ServiceRehearsal(server, session)
+            seen = {OWN: rehearsal.on_its_gpus(), LOST: rehearsal.without_gpus()}
+            sides[server.name] = Side(
+                facts=_facts(server),
+                arguments=server.line.arguments,
+                placed={
+                    (label, name): placed
+                    for label, one in seen.items()
+                    for name, placed in one.placed.items()
+                },
+                service={label: one.seen.service for label, one in seen.items()},
+                source=rehearsal.rehearsed_on(seen[OWN]),
+            )
+    finally:
+        session.close()
+    return sides
+
+
+def _sides(text: str, arguments: argparse.Namespace) -> dict[str, Side]:
+    mapped = dict(arguments.deployment_repo)
+    deployed = read_deployed([text], mapped, arguments.target, (), NEWEST_RELEASE)
     if deployed.errors:
         raise deployed.errors[0]
     return {subject.server.name: _side(subject) for subject in deployed.subjects}
@@ -108,6 +149,13 @@ def _side(subject: DeployedSubject) -> Side:
         raise PytestTritonError(
             f"{server.place('command')}: {why}", fix="correct the command in the file"
         )
+    if subject.release is not None:
+        try:
+            server.line.check_known(subject.release)
+        except BadArguments as error:
+            raise PytestTritonError(
+                f"{server.place('command')}: {error.what}", fix=error.fix
+            ) from None
     placed: dict[tuple[str, str], str] = {}
     service: dict[str, str] = {}
     for label, hardware in ((OWN, server.hardware(subject.host)), (LOST, NO_GPU)):
@@ -115,15 +163,19 @@ def _side(subject: DeployedSubject) -> Side:
         placed |= {(label, name): str(one) for name, one in predictions.items()}
         service[label] = service_outcome(predictions, server.line).service
     return Side(
-        facts={
-            "image": server.image or "built here",
-            "GPUs": str(server.grant),
-            "CUDA_VISIBLE_DEVICES": server.environment.get("CUDA_VISIBLE_DEVICES", "not set"),
-        },
+        facts=_facts(server),
         arguments=server.line.arguments,
         placed=placed,
         service=service,
     )
+
+
+def _facts(server: DeployedServer) -> dict[str, str]:
+    return {
+        "image": server.image or "built here",
+        "GPUs": str(server.grant),
+        "CUDA_VISIBLE_DEVICES": server.environment.get("CUDA_VISIBLE_DEVICES", "not set"),
+    }
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -146,6 +198,8 @@ def _text(found: list[ServerChange]) -> Iterator[str]:
             continue
         yield f"{printable(one.name)}: {printable('; '.join(one.settings))}"
         changed += len(one.rows)
+        if one.source:
+            yield f"  {one.source}"
         if one.rows:
             table = [["model", "hardware", "before", "after"]]
             table += [[printable(row[0]) or "(the service)", *row[1:]] for row in one.rows]
@@ -153,17 +207,21 @@ def _text(found: list[ServerChange]) -> Iterator[str]:
                 yield from (f"  {line}" for line in lines)
         yield ""
     plural = "s" if changed != 1 else ""
-    yield f"{changed} prediction{plural} changed; no server was asked"
+    if any(one.source for one in found):
+        yield f"{changed} outcome{plural} changed, as a real core showed with simulated GPUs"
+    else:
+        yield f"{changed} prediction{plural} changed; no server was asked"
 
 
 def as_json(found: list[ServerChange]) -> dict[str, Any]:
     """The object that `--json` prints; `diff`'s docstring lists its keys."""
     return {
         "format": 1,
-        "source": "predicted",
+        "source": "rehearsed" if any(one.source for one in found) else "predicted",
         "servers": [
             {
                 "name": one.name,
+                "rehearsed_on": one.source,
                 "settings": one.settings,
                 "changes": [
                     dict(zip(("model", "hardware", "before", "after"), row, strict=True))

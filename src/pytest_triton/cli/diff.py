@@ -8,9 +8,10 @@ before, after, causes} (before, after: {placed, verdict, hardware, text}, null w
 isn't).
 
 With `--deployment` both are deployment files (compose, rendered manifests), and what Triton's rules
-make of each is compared, on the GPUs that it grants and without any; no server is started. `--json`
-then prints {format, source, servers}; a server is {name, settings, changes}, a change {model,
-hardware, before, after} (model: "" for the service as a whole).
+make of each is compared, on the GPUs that it grants and without any; no server is started, unless
+`--rehearse` has the real core show it. `--json` then prints {format, source, servers}; a server is
+{name, rehearsed_on, settings, changes}, a change {model, hardware, before, after} (model: "" for
+the service as a whole).
 """
 
 from __future__ import annotations
@@ -45,6 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--deployment",
         action="store_true",
         help="compare two versions of a deployment file, by prediction, instead of ledgers",
+    )
+    parser.add_argument(
+        "--rehearse",
+        action="store_true",
+        help="with --deployment: have the real core show it, with simulated GPUs and stand-in "
+        "backends",
     )
     add_deployment_repo(parser)
     parser.add_argument(

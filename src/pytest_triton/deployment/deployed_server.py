@@ -14,7 +14,7 @@ from pytest_triton.errors import PytestTritonError
 from pytest_triton.placement.command_line import NO_ARGUMENTS, BadArguments, CommandLine
 from pytest_triton.placement.hardware import NO_GPU, Gpu, Hardware
 
-_NEW_ENOUGH = (99, 0)  # compute capability of GPUs that are only counted
+NEW_ENOUGH = (99, 0)  # compute capability of GPUs that are only counted
 _MOST_GPUS = 1024
 
 
@@ -100,6 +100,11 @@ class DeployedServer:
         return self.pod is None
 
     @property
+    def is_built(self) -> bool:
+        """Whether its image is built from a Dockerfile: `image` is then no more than its base."""
+        return self.is_compose and self.node.get("build") is not None
+
+    @property
     def title(self) -> str:
         return f"{self.path}::{self.name}"
 
@@ -165,7 +170,7 @@ class DeployedServer:
         if count == 0:
             return NO_GPU
         count = 1 if count is None else min(count, _MOST_GPUS)
-        return Hardware(tuple(Gpu(index, _NEW_ENOUGH) for index in range(count)), simulated=False)
+        return Hardware(tuple(Gpu(index, NEW_ENOUGH) for index in range(count)), simulated=False)
 
     # --- repositories ------------------------------------------------------------------------
 

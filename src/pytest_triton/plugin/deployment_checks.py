@@ -131,10 +131,8 @@ class DeploymentItem(pytest.Item):
     def runtest(self) -> None:
         from pytest_triton.checks.deployment_check import DeploymentCheck
 
-        start = self.config.invocation_params.dir
-        check = DeploymentCheck(self.server, self.session_of_triton, start)
         try:
-            result = check.result()
+            result = DeploymentCheck(self.server, self.session_of_triton).result()
         except PytestTritonError as error:
             fail(error)
         row = "\t".join((self.server.name, *result.row))

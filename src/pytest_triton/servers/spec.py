@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -41,7 +41,7 @@ class ServerSpec:
     left_out: tuple[Path, ...] = ()
     shadowed: tuple[Path, ...] = ()
     added: tuple[Added, ...] = ()
-    environment: tuple[tuple[str, str], ...] = ()
+    environment: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # may hold secrets
     owner: str = ""
     model_control: ModelControl = "none"
     load: tuple[str, ...] | None = None

@@ -107,18 +107,53 @@ def test_unreadable_model_counts_as_refused(
     }
 
 
+@pytest.mark.server
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("gpus: 2", "gpus: 1"),
+        ("gpus: 2", 'gpus: 2\n    environment: { CUDA_VISIBLE_DEVICES: "1" }'),
+        ("=/models\n", "=/models --exit-on-error=false\n"),
+        ("=/models\n", "=/models --model-control-mode=explicit --load-model=both\n"),
+        ("=/models\n", "=/models --min-supported-compute-capability=9.0\n"),
+        ("24.10", "24.11"),
+    ],
+)
+def test_rehearsed_changes_are_those_that_were_predicted(
+    folder: Path, capsys: pytest.CaptureFixture[str], old: str, new: str
+) -> None:
+    (folder / "models" / "new-field").mkdir()
+    text = 'backend: "onnxruntime"\ninstance_group [ { kind: KIND_CPU } ]\n'
+    (folder / "models" / "new-field" / "config.pbtxt").write_text(text)
+    (folder / "models" / "new-field" / "1").mkdir()
+    (folder / "new.yaml").write_text(FILE.replace(old, new, 1))
+    predicted = diff("--json")
+    (expected,) = json.loads(capsys.readouterr().out)["servers"]
+    assert diff("--json", "--rehearse") == predicted
+    found = json.loads(capsys.readouterr().out)
+    (server,) = found["servers"]
+    assert found["source"] == "rehearsed"
+    assert server["changes"] == expected["changes"]
+    assert server["settings"] == expected["settings"]
+    assert server["rehearsed_on"].startswith("tritonserver 2.51.0")
+    assert ("in place of 2.52.0" in server["rehearsed_on"]) == (new == "24.11")
+    diff("--rehearse")
+    assert "as a real core showed with simulated GPUs" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
         ("./models:/models", "x:/models", "isn't on this machine"),
         ("tritonserver --model", "sleep --model", "No Triton server is started"),
         ("=/models\n", "=/models --no-such\n", "no tritonserver up to"),
+        ("=/models\n", "=/models --allow-client-shm=1\n", "tritonserver 2.51.0 doesn't know"),
     ],
 )
 def test_what_can_not_be_compared_is_error(
     folder: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, words: str
 ) -> None:
-    text = FILE.replace(old, new, 1).replace("nvcr.io/nvidia/tritonserver:24.10-py3", "own:1")
+    text = FILE.replace(old, new, 1)
     (folder / "new.yaml").write_text(text)
     assert diff() == 2
     assert words in capsys.readouterr().err

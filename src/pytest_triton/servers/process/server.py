@@ -253,9 +253,11 @@ def _backends(
         directory, added = python.directory, dict(python.environment)
         added["PYTHONDONTWRITEBYTECODE"] = "1"  # the repository is not ours to write to
         notes = (python.caveat,) if python.caveat else ()
-    variables = {**command_line.inherited(os.environ), **added, **dict(spec.environment)}
+    inherited = command_line.inherited(os.environ)
     if spec.hardware.simulated:
-        variables.pop("CUDA_VISIBLE_DEVICES", None)  # it would hide simulated GPUs as well
+        inherited.pop("CUDA_VISIBLE_DEVICES", None)  # it would hide simulated GPUs as well
+    variables = {**inherited, **added, **dict(spec.environment)}
+    if spec.hardware.simulated:
         variables.update(command_line.simulated_gpus(spec.hardware, folder))
     else:
         check_variables(variables)
