@@ -203,6 +203,7 @@ class Audited:
         self.repository = repository
         self.target = target
         self.line = line
+        self.own_backends = frozenset(own_backends)
         self.subjects = tuple(Subject(model, self) for model in repository.models)
         self.server = with_known_backends(line.traits(server), own_backends)
         self._predicted = predicted or PredictedModels(repository.models, line.completes)

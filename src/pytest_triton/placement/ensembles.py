@@ -6,7 +6,7 @@ Source: core's `ValidateEnsembleSchedulingConfig` and `BuildEnsembleGraph`
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pytest_triton.diagnostics.diagnostic import Diagnostic
@@ -109,12 +109,13 @@ def _data_flow_flaws(config: ModelConfig, name: str) -> Iterator[Diagnostic]:
     for index, given in enumerate(config.input):
         if given.name not in places:
             names = ", ".join(tensor for tensor in places if tensor not in sources)
+            fix = f"Name it in a step's input_map. Read: {names or 'nothing'}."
             yield Diagnostic(
                 "ensemble",
                 f"ensemble input '{given.name}' for ensemble {name}' is not used",
                 f"input[{index}].name",
                 f"no step reads the ensemble's input `{given.name}`",
-                f"Name it in a step's input_map. Read: {names or 'nothing'}.",
+                _swapped(config, "input_map", given.name) or fix,
             )
     ready = {given.name for given in config.input}
     while made := {t for t, needs in sources.items() if t not in ready and ready.issuperset(needs)}:
@@ -126,7 +127,8 @@ def _data_flow_flaws(config: ModelConfig, name: str) -> Iterator[Diagnostic]:
                 f"ensemble output '{output.name}' for ensemble {name}' is not used",
                 f"output[{index}].name",
                 f"no step writes the ensemble's output `{output.name}`",
-                f"Name it in a step's output_map. Written: {', '.join(sources) or 'nothing'}.",
+                _swapped(config, "output_map", output.name)
+                or f"Name it in a step's output_map. Written: {', '.join(sources) or 'nothing'}.",
             )
         elif output.name not in ready:
             cause = _unready_source(output.name, sources, ready)
@@ -148,6 +150,39 @@ def _data_flow_flaws(config: ModelConfig, name: str) -> Iterator[Diagnostic]:
                 f"the tensor `{tensor}` is {what}",
                 _CHECK_NAMES,
             )
+
+
+def _swapped(config: ModelConfig, field: str, tensor: str) -> str:
+    """What to write if a step has the ensemble's tensor as a key of its map; "" if none has."""
+    for index, step in enumerate(config.ensemble_scheduling.step):
+        other = getattr(step, field).get(tensor)
+        if other is not None:
+            return (
+                f"Step {index} has it as a key: a key is a tensor of the step's model, its value "
+                f'one of the ensemble. Write {field} {{ key: "{other}" value: "{tensor}" }}'
+            )
+    return ""
+
+
+def circle(name: str, steps_of: Callable[[str], Sequence[str]]) -> tuple[str, ...]:
+    """The shortest way of an ensemble back to itself: (a, b, a); () if there is none."""
+    ways: list[tuple[str, ...]] = [(name,)]
+    reached: set[str] = set()
+    while ways:
+        way = ways.pop(0)
+        for step in steps_of(way[-1]):
+            if step == name:
+                return (*way, step)
+            if step not in reached:
+                reached.add(step)
+                ways.append((*way, step))
+    return ()
+
+
+def circle_message(way: Sequence[str]) -> str:
+    """What is wrong with an ensemble that is part of this circle."""
+    shown = f": {' -> '.join(way)}" if len(way) > 2 else ""
+    return f"the ensemble is a step of itself{shown}"
 
 
 def _unready_source(

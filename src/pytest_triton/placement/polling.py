@@ -147,12 +147,18 @@ def version_flaw(config: ModelConfig, name: str, there: Collection[int]) -> Diag
     """The refusal of a model without a version to load, which comes after polling."""
     if versions_to_load(config, there):
         return None
+    field = "version_policy"
+    message = "the version policy chooses none of the versions that are there"
+    fix = f"Choose of those that are there: {', '.join(map(str, sorted(there)[-10:])) or 'none'}."
+    if there and config.version_policy.WhichOneof("policy_choice") == "latest":
+        field, message = "version_policy.latest", "the version policy takes the latest 0 versions"
+        fix = "Write latest { num_versions: 1 }, or leave version_policy out."
     return Diagnostic(
         "version",
         f"at least one version must be available under the version policy of model '{name}'",
-        "version_policy",
-        "the version policy chooses none of the versions that are there",
-        f"There: {', '.join(map(str, sorted(there)[-10:])) or 'none'}.",
+        field,
+        message,
+        fix,
     )
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal
@@ -34,6 +34,7 @@ from pytest_triton.placement.backend_names import missing_backend_flaw
 from pytest_triton.placement.backends import Backend, backend_named
 from pytest_triton.placement.data_flow import Signature, check_data_flow
 from pytest_triton.placement.declared import Declared, DeclaredGroup, OnDisk, shortened
+from pytest_triton.placement.ensembles import circle, circle_message
 from pytest_triton.placement.hardware import HARDWARE, Gpu, Hardware
 from pytest_triton.placement.instances import NOTHING, Kind, Placement, placed
 from pytest_triton.placement.libraries import PYTHON_RUNTIME, library_name
@@ -323,14 +324,15 @@ def _missing_step(
                 f"{message}: {step}",
                 f"ensemble_scheduling.step[{index}].model_name",
                 f"step {index} names the model `{step}`, which Triton doesn't have",
-                _names_like(step, models) or "Add it, correct its config, or correct the name.",
+                model_like(step, models) or "Add it, correct its config, or correct the name.",
                 also=(Diagnostic(model=step),),
             )
             return _of_flaw(flaw, "poll")
     return None
 
 
-def _names_like(step: str, models: Mapping[str, Declared]) -> str:
+def model_like(step: str, models: Collection[str]) -> str:
+    """Which model a step may mean that names none of them; "" if that can't be known."""
     close = get_close_matches(step, models, n=1) if step not in models else []
     return f'Did you mean model_name: "{close[0]}"?' if close else ""
 
@@ -403,23 +405,16 @@ def _why_broken(name: str, asked: set[int], prediction: Prediction) -> str:
 
 def _circle(name: str, models: Mapping[str, Declared]) -> Refusal:
     """Of an ensemble that is part of a circle, or that only uses one."""
-    for index, first in enumerate(models[name].steps):
-        reached: set[str] = set()
-        ahead = [first]
-        while ahead:
-            step = ahead.pop()
-            if step not in reached and step in models:
-                reached.add(step)
-                ahead += _present(models[step], models)
-        if name in reached:
-            flaw = Diagnostic(
-                "ensemble",
-                f"circular dependency between ensembles: {name} -> ...",
-                f"ensemble_scheduling.step[{index}].model_name",
-                "the ensemble is a step of itself",
-                "Take that step out.",
-            )
-            return _of_flaw(flaw, "poll")
+    way = circle(name, lambda one: models[one].steps if one in models else ())
+    if way:
+        flaw = Diagnostic(
+            "ensemble",
+            f"circular dependency between ensembles: {name} -> ...",
+            f"ensemble_scheduling.step[{models[name].steps.index(way[1])}].model_name",
+            circle_message(way),
+            "Take that step out.",
+        )
+        return _of_flaw(flaw, "poll")
     # Core follows the circle for ever, until its stack is full (seen on 2.33.0 to 2.51.0).
     flaw = Diagnostic(
         "crash",

@@ -46,8 +46,10 @@ from pytest_triton.repository.near_misses import (
     CONFIG_NAME,
     misnamed_config,
     misnamed_problem,
+    misplaced_file,
     misplaced_model_file,
     not_a_model_fix,
+    version_by_name,
 )
 from pytest_triton.repository.pbtxt import walk
 from pytest_triton.repository.reading import AS_IT_IS, Added, Reading
@@ -528,7 +530,7 @@ def _read_model(root: Path, name: str, reading: Reading = AS_IT_IS) -> Model:
     problems = _with_misnamed(problems, config_file, directory, listing)
     problems += _odd_name(name, core_name, directory)
     if config_file is not None:
-        problems += _missing_labels(config, config_file, directory, assumed)
+        problems += _missing_labels(config, config_file, directory, versions, assumed)
     problems += _circles(root, directory, listing.links)
     anchor = (
         config_file.path if config_file else _model_file(directory, first, on_disk) or directory
@@ -603,11 +605,16 @@ def _with_misnamed(
 
 
 def _missing_labels(
-    config: ModelConfig, config_file: ConfigFile, directory: Path, assumed: Sequence[Added]
+    config: ModelConfig,
+    config_file: ConfigFile,
+    directory: Path,
+    versions: Sequence[int],
+    assumed: Sequence[Added],
 ) -> Iterator[Diagnostic]:
     there = {one.path for one in assumed}
     for number, output in enumerate(config.output):
         labels = directory / output.label_filename
+        elsewhere = misplaced_file(directory, versions, output.label_filename)
         if output.label_filename and labels not in there and not labels.is_file():
             missing = Diagnostic(
                 "model-file",
@@ -615,7 +622,7 @@ def _missing_labels(
                 f"output[{number}].label_filename",
                 f"there is no label file `{printable(output.label_filename)}` in the model's "
                 "directory",
-                "Add the file, or leave label_filename out.",
+                elsewhere or "Add the file, or leave label_filename out.",
                 name=LABELS_MISSING,
                 effect=Effect.LOAD_FAILED,
             )
@@ -742,6 +749,8 @@ def _no_backend(
 ) -> Diagnostic:
     if config_file is None and not any(name[:1].isdigit() for name in listing.directories):
         return _not_a_model(directory, listing, Effect.POLL_FAILED, flaw)
+    if flaw.field and config_file is not None:  # what it is in spite of that
+        return located(flaw, config_file)
     where = f"`{printable(first)}`" if first else "a version directory, and there is none"
     hint = "" if first is None or first[:1].isdigit() else " (the first subdirectory by name)"
     looked = f"Triton looked into {where}{hint} for: {', '.join(MODEL_FILES)}."
@@ -814,9 +823,10 @@ def _misplaced_version(directory: Path, listing: _Listing, wanted: str) -> str:
     if named:
         return f"`{named[0]}` is not a number: rename it to {named[0][1:].lstrip('0') or '0'}."
     file = misplaced_model_file([*listing.files, *listing.directories], wanted)
-    if not file:
-        return ""
     here = shown_path(directory)
+    if not file:
+        version = version_by_name(directory, listing.directories, wanted)
+        return version and f"`{version}` is not a number: mv {here}/{version} {here}/1"
     return f"`{file}` stands beside config.pbtxt: mkdir {here}/1 && mv {here}/{file} {here}/1/"
 
 

@@ -17,7 +17,14 @@ CONFIG_MISNAMED = "config-misnamed"
 
 _TEMPLATES = (".template", ".tmpl", ".tpl", ".j2", ".jinja", ".jinja2", ".in", ".example", ".dist")
 _OTHER_NAMES = ("config.prototxt", "config.textproto", "config.pb.txt", "config.txt", "config.pb")
-_PLACES = ("conf", "config", "cfg", "model")  # where people put a config, beside versions
+_OTHER_FORMATS = ("config.yaml", "config.yml", "config.json", "config.toml")
+_PLACES = (
+    "conf",
+    "config",
+    "configs",
+    "cfg",
+    "model",
+)  # where configs are put by mistake
 _MOST_SUBDIRECTORIES = 50
 # Directories that tools and file systems make, and nobody wants to serve.
 _TOOLS = {
@@ -44,7 +51,9 @@ def misnamed_config(directory: Path, files: Sequence[str], subdirectories: Seque
     for subdirectory in sorted(inside)[:_MOST_SUBDIRECTORIES]:
         if os.path.isfile(directory / subdirectory / CONFIG_NAME):
             return f"{subdirectory}/{CONFIG_NAME}"
-    return next((name for name in names if name.endswith(".pbtxt")), "")
+    fallbacks = [name for name in names if name.endswith(".pbtxt")]
+    fallbacks += [name for name in names if name.lower() in _OTHER_FORMATS]
+    return next(iter(fallbacks), "")
 
 
 def misnamed_problem(directory: Path, meant: str, effect: Effect) -> Diagnostic:
@@ -52,6 +61,9 @@ def misnamed_problem(directory: Path, meant: str, effect: Effect) -> Diagnostic:
     if meant.lower().endswith(_TEMPLATES):
         fix = "It is a template: give it values (--triton-values=FILE or NAME=VALUE), or render it "
         fix += "first, and check the repository that comes out."
+    elif meant.lower() in _OTHER_FORMATS:
+        fix = f"Triton reads protobuf text only: write its fields into {CONFIG_NAME}, such as "
+        fix += 'backend: "python".'
     elif "/" in meant:
         fix = f"Its place is beside the version directories: mv {here}/{meant} {here}/"
     elif meant.endswith(".pbtxt") and meant.lower().strip() != CONFIG_NAME:
@@ -105,3 +117,22 @@ def misplaced_model_file(entries: Collection[str], wanted: str) -> str:
     """A model's file among what stands beside config.pbtxt; or ""."""
     known = ([wanted] if wanted else []) + list(MODEL_FILES)
     return next((name for name in known if name in entries), "")
+
+
+def version_by_name(directory: Path, subdirectories: Sequence[str], wanted: str) -> str:
+    """A directory that holds a model's file, and whose name is no number; or ""."""
+    for name in sorted(subdirectories)[:_MOST_SUBDIRECTORIES]:
+        if any(os.path.lexists(directory / name / file) for file in (wanted, *MODEL_FILES) if file):
+            return printable(name)
+    return ""
+
+
+def misplaced_file(directory: Path, versions: Collection[int], name: str) -> str:
+    """What to do about a file that stands in a version's directory; "" if it doesn't."""
+    if not name or "/" in name:
+        return ""
+    for version in versions:
+        if os.path.isfile(directory / str(version) / name):
+            here, file = shown_path(directory), printable(name)
+            return f"It stands in {version}/: mv {here}/{version}/{file} {here}/"
+    return ""

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from pytest_triton.placement.core_completion import complete
+from pytest_triton.placement.ensembles import circle
+from pytest_triton.placement.polling import version_flaw
 from support.short_configs import declared, ensemble
 
 CONTROL = "sequence_batching { control_input { name: 'C' control { kind: CONTROL_SEQUENCE_START "
@@ -95,6 +100,61 @@ def test_polling_stops_at(text: str, expected_text: str) -> None:
 )
 def test_what_follows_from_a_flaw_is_not_reported(text: str) -> None:
     assert len(declared(text).flaws) == 1
+
+
+@pytest.mark.parametrize(
+    ("right", "swapped", "field"),
+    [
+        ('{ key: "IN" value: "IN" }', '{ key: "IN" value: "X" }', "input_map"),
+        ('{ key: "OUT" value: "OUT" }', '{ key: "OUT" value: "Y" }', "output_map"),
+    ],
+)
+def test_ensemble_with_swapped_maps_says_what_to_write(
+    right: str, swapped: str, field: str
+) -> None:
+    (flaw,) = declared(ensemble("a").replace(right, swapped)).flaws
+    tensor, other = right.split('"')[1], swapped.split('"')[3]
+    assert f'Write {field} {{ key: "{other}" value: "{tensor}" }}' in flaw.fix
+
+
+@pytest.mark.parametrize(
+    ("steps", "way"),
+    [
+        ({"a": ["a"]}, ("a", "a")),
+        ({"a": ["x", "b"], "b": ["c"], "c": ["a"]}, ("a", "b", "c", "a")),
+        ({"a": ["b"], "b": ["b"]}, ()),
+        ({"a": ["b", "c"], "b": ["d"], "c": ["a"], "d": ["a"]}, ("a", "c", "a")),
+    ],
+)
+def test_circle_of_an_ensemble_is_the_shortest_way_back(
+    steps: dict[str, list[str]], way: tuple[str, ...]
+) -> None:
+    assert circle("a", lambda name: steps.get(name, ())) == way
+
+
+def test_scheduling_without_platform_and_backend_asks_for_the_platform() -> None:
+    text = ensemble("a").replace('platform: "ensemble"', "")
+    flaw = complete(text_format.Parse(text, ModelConfig()), "m", ["model.onnx"]).flaw
+    assert flaw is None  # core goes by the file
+    flaw = complete(text_format.Parse(text, ModelConfig()), "m", []).flaw
+    assert flaw is not None
+    assert (flaw.field, flaw.fix) == ("ensemble_scheduling", 'Write platform: "ensemble".')
+
+
+@pytest.mark.parametrize(
+    ("policy", "field"),
+    [
+        ("latest { num_versions: 0 }", "version_policy.latest"),
+        ("latest { }", "version_policy.latest"),
+        ("specific { versions: [ 7 ] }", "version_policy"),
+    ],
+)
+def test_policy_that_chooses_no_version_says_why(policy: str, field: str) -> None:
+    read = text_format.Parse(f"version_policy {{ {policy} }}", ModelConfig())
+    flaw = version_flaw(read, "m", [1, 2])
+    assert flaw is not None
+    assert flaw.field == field
+    assert ("num_versions: 1" in flaw.fix) == (field != "version_policy")
 
 
 def test_scheduling_of_an_ensemble_without_its_platform() -> None:

@@ -86,6 +86,7 @@ def test_empty_directory_asks_whether_it_was_fetched(tmp_path: Path) -> None:
         ({"m/model.py": "", "m/1/.gitkeep": ""}, "TRT521", "stands beside config.pbtxt. Move it"),
         ({"m/1/1/model.py": ""}, "TRT521", "a level too deep"),
         ({"m/001/model.py": ""}, "TRT503", "leading zero"),
+        ({"m/latest/model.py": ""}, "TRT503", "`latest` is not a number: mv "),
     ],
 )
 def test_model_file_in_a_wrong_place_is_reported_where_to_move(
@@ -116,3 +117,25 @@ def test_file_that_was_not_fetched_is_reported_and_no_other_proposed(
     assert (found.rule, says in found.message) == (rule, True)
     assert fix in found.lines
     assert bool(found.lines) == bool(fix)
+
+
+@pytest.mark.parametrize("file", ["config.yaml", "config.JSON", "configs/config.pbtxt"])
+def test_config_in_another_format_or_place_is_reported_as_such(tmp_path: Path, file: str) -> None:
+    found = findings(tmp_path, {f"m/{file}": CONFIG, "m/1/notes": "x"})
+    assert [one.rule for one in found] == ["TRT526"]
+    assert ("protobuf text only" in found[0].message) != file.endswith("pbtxt")
+
+
+def test_label_file_in_version_directory_is_reported_where_to_move(tmp_path: Path) -> None:
+    output = 'output [ { name: "Y" data_type: TYPE_FP32 dims: [ 1 ] label_filename: "l.txt" } ]'
+    model = {"m/config.pbtxt": CONFIG + output, "m/1/model.py": CODE, "m/1/l.txt": "a"}
+    [found] = (one for one in findings(tmp_path, model) if one.rule == "TRT505")
+    assert "It stands in 1/: mv " in found.message
+
+
+def test_saved_model_without_its_folder_is_no_file_to_be_named(tmp_path: Path) -> None:
+    config = CONFIG.replace('backend: "python"', 'platform: "tensorflow_savedmodel"')
+    found = findings(tmp_path, {"m/config.pbtxt": config, "m/1/saved_model.pb": "x"})
+    [missing] = (one for one in found if one.rule == "TRT521")
+    assert "Move saved_model.pb and its variables into model.savedmodel/" in missing.message
+    assert not missing.lines

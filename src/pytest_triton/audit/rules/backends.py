@@ -13,6 +13,7 @@ from pytest_triton.audit.rules.vllm import engines
 from pytest_triton.audit.spans import delete_field, set_field
 from pytest_triton.audit.subject import Subject
 from pytest_triton.diagnostics.diagnostic import Diagnostic
+from pytest_triton.placement.releases import Version
 
 _ACCELERATORS = "optimization.execution_accelerators"
 _TENSORRT = """\
@@ -450,4 +451,35 @@ def tensorrtllm_reports_cpu(subject: Subject) -> Iterator[Diagnostic]:
             kind_place(number),
             "Triton reports the CPU for this model, whose engine runs on GPUs",
             lines_with(subject, number, kind="MODEL"),
+        )
+
+
+_WITHOUT_TENSORFLOW: Version = (2, 56, 0)
+
+
+@rule(
+    "TRT216",
+    "backend-not-in-image",
+    "warning",
+    failing='platform: "tensorflow_savedmodel"\ninstance_group [ { kind: KIND_GPU } ]\n',
+    fixed='backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
+    options=("--own-backend", "--release"),
+)
+def backend_not_in_image(subject: Subject) -> Iterator[Diagnostic]:
+    """NVIDIA's images of this release have no such backend any more.
+
+    The tensorflow backend is in the images up to 25.02
+    (https://github.com/triton-inference-server/server/pull/8068); newer ones refuse the model:
+    `unable to find backend library for backend 'tensorflow'`. Export the model to ONNX, stay with
+    25.02 (`--release 25.02`), or build the backend yourself and name it with `--own-backend`.
+    """
+    backend = subject.declared.backend
+    if backend != "tensorflow" or backend in subject.audited.own_backends:
+        return
+    newer = subject.audited.server.version >= _WITHOUT_TENSORFLOW
+    if newer and not subject.model.on_disk.libraries:
+        yield subject.at(
+            ("backend", "platform"),
+            "NVIDIA's images from 25.03 on have no tensorflow backend: export the model to ONNX, "
+            "stay with 25.02, or name a backend of your own (--own-backend)",
         )

@@ -9,6 +9,8 @@ from pytest_triton.audit.rules.refusals import refusals
 from pytest_triton.audit.spans import delete_field
 from pytest_triton.audit.subject import Subject
 from pytest_triton.diagnostics.diagnostic import Diagnostic
+from pytest_triton.placement.ensembles import circle, circle_message
+from pytest_triton.placement.predict import model_like
 from pytest_triton.text.shown_text import printable
 
 _TENSORS = """\
@@ -94,7 +96,9 @@ def step_missing(subject: Subject) -> Iterator[Diagnostic]:
     for number, step in enumerate(subject.declared.steps):
         if step and step not in subject.audited.names:
             yield subject.at(
-                _step_place(number), f"there is no model `{printable(step)}` in the repository"
+                _step_place(number),
+                f"there is no model `{printable(step)}` in the repository"
+                + (f". {close}" if (close := model_like(step, subject.audited.names)) else ""),
             )
 
 
@@ -120,17 +124,12 @@ def ensemble_circle(subject: Subject) -> Iterator[Diagnostic]:
     if not subject.declared.is_ensemble:
         return
     models = subject.audited.by_name
-    reached: set[str] = set()
-    for number, step in enumerate(subject.declared.steps):
-        ahead = [step]
-        while ahead:
-            name = ahead.pop()
-            if name not in reached and name in models:
-                reached.add(name)
-                ahead += models[name].declared.steps
-        if subject.model.name in reached:
-            yield subject.at(_step_place(number), "the ensemble is a step of itself")
-            return
+    way = circle(
+        subject.model.name, lambda name: models[name].declared.steps if name in models else ()
+    )
+    if way:
+        number = subject.declared.steps.index(way[1])
+        yield subject.at(_step_place(number), circle_message(way))
 
 
 @rule(

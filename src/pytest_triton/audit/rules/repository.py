@@ -49,6 +49,8 @@ def _kind_of(problem: Diagnostic, subject: Subject) -> str:
         return "TRT501"
     if problem.name == LABELS_MISSING:
         return "TRT505"
+    if problem.reason == "ensemble" and problem.field == "instance_group":
+        return "TRT301"
     in_config = config is not None and problem.path == config.path
     return {
         "name": "TRT502",
@@ -355,6 +357,8 @@ def model_file_missing(subject: Subject) -> Iterator[Diagnostic]:
 
 def _elsewhere(subject: Subject, directory: Path, file: str, there: Mapping[str, bool]) -> str:
     """Where the model's file stands instead: beside config.pbtxt, or a level too deep."""
+    if file.endswith(".savedmodel") and "saved_model.pb" in there:
+        return f"it is a directory. Move saved_model.pb and its variables into {file}/"
     if os.path.lexists(subject.model.directory / file):
         return f"it stands beside config.pbtxt. Move it into {directory.name}/"
     for name, is_dir in sorted(there.items()):
@@ -368,7 +372,7 @@ _ENDINGS = {
     "openvino": (".xml", ".onnx"),
     "python": (".py",),
     "pytorch": (".pt", ".pth", ".ts", ".torchscript", ".pt2", ".jit"),
-    "tensorflow": (".savedmodel", ".graphdef", ".pb"),
+    "tensorflow": (".savedmodel",),
     "tensorrt": (".plan", ".engine", ".trt"),
 }
 
@@ -376,6 +380,8 @@ _ENDINGS = {
 def _may_be_model(subject: Subject, name: str, is_dir: bool) -> bool:
     """Whether the backend could read a file of this name."""
     endings = _ENDINGS.get(subject.declared.backend)
+    if subject.config.default_model_filename.endswith(".graphdef"):
+        endings = (".graphdef", ".pb")
     if endings is None:
         return not is_dir
     return name.lower().endswith(endings) and (not is_dir or name.endswith(".savedmodel"))
@@ -428,6 +434,40 @@ def _pointer(path: Path) -> str:
     if b"/annex/objects/" in start:
         return "is a git-annex pointer, not the model: git annex get"
     return ""
+
+
+@rule(
+    "TRT530",
+    "model-file-empty",
+    "warning",
+    failing={
+        "m/config.pbtxt": 'backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
+        "m/1/model.onnx": "",
+    },
+    fixed={
+        "m/config.pbtxt": 'backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n',
+        "m/1/model.onnx": "weights",
+    },
+)
+def model_file_empty(subject: Subject) -> Iterator[Diagnostic]:
+    """A model's file has no bytes, or its directory no files.
+
+    A download or an export that broke off leaves such files, and `touch` makes them to keep a
+    directory in git. Backends refuse the model with an error about their own format. Where the
+    weights are elsewhere on purpose, `--weights=elsewhere` goes without them.
+    """
+    file = subject.config.default_model_filename
+    if subject.audited.assumes_files or not subject.backend.model_files or not file:
+        return
+    if "/" in file or subject.backend.name == "python":  # of model.py other rules know more
+        return
+    for directory in subject.version_directories:
+        path = directory / file
+        if path.is_dir():
+            if not any(entries(path) or ()):
+                yield diagnostic_at(path, None, None, "is an empty directory")
+        elif path.is_file() and path.stat().st_size == 0:
+            yield diagnostic_at(path, None, None, "is an empty file: fetch or export it again")
 
 
 @rule(
