@@ -12,7 +12,8 @@ RELEASES := 2.33.0 2.36.0 2.39.0 2.42.0 2.51.0
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/bytecode
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo image unit test test-all suite containers releases test-release test-gpu lint docs matrix benchmarks clean
+.PHONY: demo image unit test test-all suite containers releases test-release test-gpu lint docs matrix dist test-dist \
+  benchmarks clean
 
 # The main job on the example project, against a real tritonserver.
 demo: $(VENV)/.ready
@@ -71,6 +72,16 @@ docs: $(VENV)/.ready
 # The plugin on the oldest and newest Python and pytest, and on the lowest dependencies.
 matrix: $(VENV)/.ready
 	scripts/matrix $(BIN)/uv
+
+# What is published, into dist/, and its checks: the source distribution, wheels for Linux on x86_64
+# and aarch64, and one for other systems. Needs gcc-aarch64-linux-gnu; MACHINES=x86_64 does without.
+dist: $(VENV)/.ready
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --group dist
+	scripts/build-dist $(BIN)/python $(MACHINES)
+
+# A part of the suite with the wheels of `make dist`, installed.
+test-dist: $(VENV)/.ready
+	scripts/test-wheel $(BIN)/uv
 
 $(VENV)/.ready: pyproject.toml hatch_build.py $(wildcard src/pytest_triton/rehearsal/native/*.[ch])
 	$(PYTHON) -m venv $(VENV)

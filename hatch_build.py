@@ -5,6 +5,10 @@ pure Python wheel, with a warning: all that needs no rehearsal works. By hand:
 
     python hatch_build.py            # compile into src/, skipped when up to date
     python hatch_build.py --force
+
+For wheels that are published, PYTEST_TRITON_WHEEL says what the wheel is for: a platform's tag
+(manylinux_2_27_aarch64; CC names the compiler for it, and without one there is no wheel), or "any"
+for the pure one.
 """
 
 from __future__ import annotations
@@ -31,6 +35,7 @@ LIBRARIES = {
     "libpytest_triton_backend.so": ("stand_in_backend.c", "json.c"),
 }
 # No -Werror here: a compiler that warns about more than ours must not cost users the library.
+WANTED = "PYTEST_TRITON_WHEEL"
 FLAGS = ("-std=c11", "-Wall", "-Wextra", "-O2", "-fPIC", "-shared", "-fvisibility=hidden")
 
 
@@ -92,7 +97,18 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[misc, type-arg, unuse
     """What hatchling calls before it builds a wheel, also an editable one."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        if self.target_name != "wheel":
+        wanted = os.environ.get(WANTED, "")
+        if self.target_name != "wheel" or wanted == "any":
+            return
+        if wanted:
+            # Compiled beside those of this machine, which an editable installation uses.
+            self.folder = tempfile.TemporaryDirectory()
+            for name in LIBRARIES:
+                library = compile_library(name, Path(self.folder.name))
+                inside = (NATIVE / name).relative_to(ROOT / "src").as_posix()
+                build_data["force_include"][str(library)] = inside
+            build_data["pure_python"] = False
+            build_data["tag"] = f"py3-none-{wanted}"
             return
         try:
             libraries = compile_all()
@@ -106,6 +122,10 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[misc, type-arg, unuse
         build_data["pure_python"] = False
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
         build_data["tag"] = f"py3-none-{platform}"
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        if folder := getattr(self, "folder", None):
+            folder.cleanup()
 
 
 if __name__ == "__main__":

@@ -458,7 +458,8 @@ def test_server_that_lacks_a_library_is_not_kept(make_stand_in: MakeStandIn) -> 
     ("attribute", "value", "message"),
     [
         ((sys, "platform"), "darwin", "for Linux"),
-        ((platform, "machine"), lambda: "aarch64", "this machine is aarch64"),
+        ((platform, "machine"), lambda: "aarch64", "is for x86_64; this machine is aarch64"),
+        ((platform, "machine"), lambda: "riscv64", "x86_64 and aarch64; this machine is riscv64"),
         ((os, "confstr"), lambda name: None, "another C library"),
         ((os, "confstr"), lambda name: "glibc 2.31", "this system has 2.31"),
         ((os, "confstr"), lambda name: "glibc 2.9", "this system has 2.9"),
@@ -477,6 +478,27 @@ def test_machines_that_cannot_run_it(
     assert "container" in caught.value.fix
     assert ("install 2.33.0 instead" in caught.value.fix) == (message == "this system has 2.31")
     assert not (tmp_path / "c").exists()
+
+
+def test_release_for_arm_is_of_its_own_wheel_in_a_folder_of_its_own() -> None:
+    arm, intel = releases.find_release("24.10", "aarch64"), releases.find_release("24.10", "x86_64")
+    assert (arm.version, arm.machine) == ("2.51.0", "aarch64")
+    assert arm.wheel.endswith("_aarch64.whl")
+    assert (arm.folder, intel.folder) == ("2.51.0-aarch64", "2.51.0")
+    assert releases.releases_for("aarch64") == (arm,)
+    with pytest.raises(releases.UnknownRelease, match="to install for aarch64") as caught:
+        releases.find_release("2.42.0", "aarch64")
+    assert "2.42.0" not in caught.value.fix
+
+
+def test_wheel_of_another_machine_is_refused_for_that(
+    make_stand_in: MakeStandIn, tmp_path: Path
+) -> None:
+    stand_in = make_stand_in()
+    foreign = dataclasses.replace(stand_in.release, machine="aarch64")
+    with pytest.raises(releases.UnsupportedPlatform, match="is for aarch64; this") as caught:
+        releases.install(foreign, wheel=stand_in.wheel, environ=stand_in.environ)
+    assert releases.find_release().wheel in caught.value.fix
 
 
 class Gate:

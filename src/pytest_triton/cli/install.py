@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     elif arguments.remove is not None:
         release = releases.find_release(arguments.remove)
         about = (release,)
-        path = releases.releases_dir() / release.version
+        path = releases.releases_dir() / release.folder
         changed = releases.remove(release)
         if changed:
             print(f"removed {release} from {path}", file=people)

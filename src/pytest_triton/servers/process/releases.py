@@ -12,7 +12,8 @@ user's environment, and it refuses Python 3.13.
 The cache is `$PYTEST_TRITON_CACHE`, else `$XDG_CACHE_HOME/pytest-triton`, else
 `~/.cache/pytest-triton`. In it:
 
-    releases/2.51.0/                       one release, as the wheel has it
+    releases/2.51.0/                       one release, as the wheel has it (of another machine than
+                                           x86_64: 2.51.0-aarch64)
     releases/2.51.0/manifest.json          written last: with it, the release is whole
     releases/2.51.0.lock                   held while somebody installs or removes it
     releases/.unpacking-2.51.0-XXXXXXXX/   work in progress; swept by the next who holds the lock
@@ -54,7 +55,8 @@ class Release:
     """A tritonserver that can be installed, and the wheel that holds it.
 
     `size` is the wheel's in bytes; `stubs` are the Python versions that its python backend can
-    run models on; `glibc` is the oldest C library that the wheel is built for.
+    run models on; `glibc` is the oldest C library that the wheel is built for, and `machine` the
+    kind of processor.
     """
 
     version: str
@@ -65,13 +67,28 @@ class Release:
     sha256: str
     stubs: tuple[str, ...]
     glibc: tuple[int, int]
+    machine: str = "x86_64"
 
     def __str__(self) -> str:
         return f"tritonserver {self.version} (NGC {self.ngc}, {PACKAGE} {self.pytriton})"
 
+    @property
+    def folder(self) -> str:
+        """Its name in the cache."""
+        return self.version if self.machine == "x86_64" else f"{self.version}-{self.machine}"
+
+
+MACHINES = ("x86_64", "aarch64")
+
+
+def this_machine() -> str:
+    """The kind of this machine's processor, by the name that Linux has for it."""
+    machine = platform.machine()
+    return {"AMD64": "x86_64", "arm64": "aarch64", "ARM64": "aarch64"}.get(machine, machine)
+
 
 # Newest first. Sizes and hashes are of the files on the package index.
-RELEASES: tuple[Release, ...] = (
+ALL_RELEASES: tuple[Release, ...] = (
     Release(
         version="2.51.0",
         ngc="24.10",
@@ -81,6 +98,17 @@ RELEASES: tuple[Release, ...] = (
         sha256="21f063ff93bb426d0c06b7a55e7eb9efcfe62c0dddd9a908e9877e18710128df",
         stubs=("3.8", "3.9", "3.10", "3.11", "3.12", "3.13"),
         glibc=(2, 35),
+    ),
+    Release(
+        version="2.51.0",
+        ngc="24.10",
+        pytriton="0.7.0",
+        wheel="nvidia_pytriton-0.7.0-py3-none-manylinux_2_35_aarch64.whl",
+        size=53818874,
+        sha256="f99e07ee56fe065337453956afba17d2673e02ec6a632c3de26ce6e7b32a0898",
+        stubs=("3.8", "3.9", "3.10", "3.11", "3.12", "3.13"),
+        glibc=(2, 35),
+        machine="aarch64",
     ),
     Release(
         version="2.42.0",
@@ -125,6 +153,15 @@ RELEASES: tuple[Release, ...] = (
 )
 
 
+def releases_for(machine: str) -> tuple[Release, ...]:
+    """Those for machines of this kind; for one that none is for, those of x86_64."""
+    found = tuple(one for one in ALL_RELEASES if one.machine == machine)
+    return found or tuple(one for one in ALL_RELEASES if one.machine == "x86_64")
+
+
+RELEASES = releases_for(this_machine())
+
+
 class UnknownRelease(PytestTritonError):
     """No release goes by that name."""
 
@@ -162,21 +199,23 @@ class InstalledRelease:
         return self.path / BINARY
 
 
-def find_release(name: str | None = None) -> Release:
+def find_release(name: str | None = None, machine: str | None = None) -> Release:
     """The release with that server version, NGC version or nvidia-pytriton version.
 
-    Without a name, the newest. Raises UnknownRelease.
+    Without a name, the newest; for this machine, or another kind. Raises UnknownRelease.
     """
+    among = RELEASES if machine is None else releases_for(machine)
     if name is None:
-        return RELEASES[0]
+        return among[0]
     wanted = name.strip().removeprefix("v")
-    for release in RELEASES:
+    for release in among:
         if wanted in (release.version, release.ngc, release.pytriton):
             return release
+    other = among[0].machine != "x86_64" and f" for {among[0].machine}"
     raise UnknownRelease(
-        f"There is no tritonserver release {name!r} to install.",
+        f"There is no tritonserver release {name!r} to install{other or ''}.",
         fix="name one of these, by tritonserver or NGC version: "
-        + ", ".join(f"{release.version} ({release.ngc})" for release in RELEASES)
+        + ", ".join(f"{release.version} ({release.ngc})" for release in among)
         + ". Any other version: name your own binary with --triton-binary=PATH.",
     )
 
@@ -189,7 +228,7 @@ def installed_release(
     release: Release, environ: Mapping[str, str] = os.environ
 ) -> InstalledRelease | None:
     """The release in the cache, or None if it isn't there, or not whole."""
-    path = releases_dir(environ) / release.version
+    path = releases_dir(environ) / release.folder
     if not path.is_absolute():  # there is no home directory
         return None
     try:
@@ -251,7 +290,7 @@ def install(
                 unpack(release, source, unpacked)
                 _check_that_it_starts(release, unpacked / BINARY)
                 _write_manifest(release, unpacked)
-                target = folder / release.version
+                target = folder / release.folder
                 if target.exists():  # what stands there isn't whole
                     shutil.rmtree(target)
                 unpacked.rename(target)
@@ -260,7 +299,7 @@ def install(
     done = installed_release(release, environ)
     if done is None:
         raise CannotWriteCache(
-            f"{release} was unpacked to {folder / release.version}, but is not there any more.",
+            f"{release} was unpacked to {folder / release.folder}, but is not there any more.",
             fix="look who else cleans that folder, or name another in PYTEST_TRITON_CACHE.",
         )
     return done
@@ -269,7 +308,7 @@ def install(
 def remove(release: Release, environ: Mapping[str, str] = os.environ) -> bool:
     """Take a release (whole or not) out of the cache. False: there was nothing to remove."""
     folder = releases_dir(environ)
-    target = folder / release.version
+    target = folder / release.folder
     if not target.exists():
         return False
     with _naming_the_cache(folder), _lock(folder, release, lambda text: None):
@@ -294,10 +333,18 @@ def check_platform(release: Release) -> None:
             f"The installable tritonserver releases are for Linux; this is {platform.system()}.",
             fix=container,
         )
-    if (machine := platform.machine()) not in ("x86_64", "AMD64"):
+    machine = this_machine()
+    if machine not in MACHINES:
         raise UnsupportedPlatform(
-            f"The installable tritonserver releases are for x86_64; this machine is {machine}.",
+            f"The installable tritonserver releases are for {' and '.join(MACHINES)}; this machine "
+            f"is {machine}.",
             fix=container,
+        )
+    if machine != release.machine:
+        raise UnsupportedPlatform(
+            f"{release.wheel} is for {release.machine}; this machine is {machine}.",
+            fix=f"for this machine there are: "
+            f"{', '.join(one.wheel for one in releases_for(machine))}. Or {container}",
         )
     needed = "{}.{}".format(*release.glibc)
     here = glibc_version()
@@ -475,7 +522,7 @@ def _pip_commands() -> Iterator[tuple[str, list[str]]]:
 def release_of_wheel(wheel: Path) -> Release:
     """The release that a wheel file holds, known by its hash, whatever the file is called."""
     found = _sha256(wheel)
-    for release in RELEASES:
+    for release in (*RELEASES, *ALL_RELEASES):
         if release.sha256 == found:
             return release
     raise WrongWheel(
@@ -596,7 +643,7 @@ def _write_manifest(release: Release, folder: Path) -> None:
 
 
 def _work_prefix(release: Release) -> str:
-    return f".unpacking-{release.version}-"
+    return f".unpacking-{release.folder}-"
 
 
 def _sweep(folder: Path, release: Release) -> None:
@@ -610,7 +657,7 @@ def _lock(folder: Path, release: Release, say: Say) -> Iterator[None]:
     """Hold the release's lock. The system frees it when the process ends, however it ends."""
     import fcntl  # not on Windows, where check_platform has said no before
 
-    with open(folder / f"{release.version}.lock", "w") as handle:
+    with open(folder / f"{release.folder}.lock", "w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
