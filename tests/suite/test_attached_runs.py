@@ -35,6 +35,15 @@ HEAD = """
 import pytest
 from pytest_triton import *
 """
+ENSEMBLE = """
+platform: "ensemble" max_batch_size: 8
+input [{ name: "X" data_type: TYPE_FP32 dims: [ 4 ] }]
+output [{ name: "Y" data_type: TYPE_FP32 dims: [ 4 ] }]
+ensemble_scheduling { step {
+  model_name: "pinned" model_version: -1
+  input_map { key: "X" value: "X" } output_map { key: "Y" value: "Y" }
+} }
+"""
 
 
 @pytest.fixture
@@ -110,7 +119,7 @@ def test_deployment_that_is_as_its_repository_says(
     server = deploy()
     url = f"{scheme}://{getattr(server, scheme)}"
     result = check(pytester, url, *way)
-    result.assert_outcomes(passed=12)
+    result.assert_outcomes(passed=15)
     output = result.stdout.str()
     assert "real run" not in output
     assert "rehearsal" not in output
@@ -133,7 +142,7 @@ def test_deployment_that_lost_its_gpus(
     server = deploy(gpus="none")
     url = f"grpc://{server.grpc}"
     result = check(pytester, url, "-k", "test_placement")
-    result.assert_outcomes(passed=2, failed=2, deselected=12)
+    result.assert_outcomes(passed=2, failed=2, deselected=16)
     result.stdout.fnmatch_lines(
         [
             "deployed, and not served: refused: no GPU",
@@ -145,9 +154,9 @@ def test_deployment_that_lost_its_gpus(
         ]
     )
     meant = check(pytester, url, "-k", "test_placement", "--triton-gpus=none")
-    meant.assert_outcomes(passed=4, deselected=12)
+    meant.assert_outcomes(passed=4, deselected=16)
     held = check(pytester, url, "-k", "test_placement", "--triton-gpus=2")
-    held.assert_outcomes(failed=4, deselected=12)
+    held.assert_outcomes(failed=4, deselected=16)
     held.stdout.fnmatch_lines(["2 GPUs expected, but tritonserver * reports: no GPU (*"])
 
 
@@ -157,7 +166,7 @@ def test_model_that_needs_more_gpus_than_the_deployment_has_fails(
     models.add("big", "{ kind: KIND_GPU gpus: [ 6 ] }", backend="onnxruntime")
     url = f"grpc://{deploy().grpc}"
     result = check(pytester, url, "-k", "big and test_placement", "--triton-gpus=2")
-    result.assert_outcomes(failed=1, deselected=15)
+    result.assert_outcomes(failed=1, deselected=19)
     result.stdout.fnmatch_lines(
         [
             "READY on none of this run's hardware",
@@ -176,17 +185,16 @@ def test_what_was_deployed_is_not_what_the_repository_has(
     deployed.add("forgotten", "{ kind: KIND_CPU }")
     server = deploy(path=deployed.path)
     result = check(pytester, f"grpc://{server.grpc}")
-    result.assert_outcomes(passed=10, failed=2)
+    result.assert_outcomes(passed=11, failed=2, skipped=2)
     result.stdout.fnmatch_lines(
         [
-            "runs on CPU x2 and on no GPU, though it was predicted to run on GPU 0 · GPU 1",
-            "*hardware * the server's GPUs: at least 2 GPUs",
-            "*observed * CPU x2  (one source: resolved config)",
+            "another config is deployed than this repository has",
+            "  instance_group[[]0].kind  KIND_GPU    KIND_CPU",
             "not loaded on this server (absent)",
             "*evidence * repository index, high trust: absent (not in it)",
             "The repository has this model, and the running server doesn't serve it: *",
             "mixed * GPU 0 · GPU 1 · CPU",
-            "pinned * CPU x2  <- failed",
+            "pinned * CPU x2  <- other config",
             "small * not ready (absent)  <- failed",
             "*also has 1 model that models hasn't, not checked: forgotten",
         ]
@@ -198,7 +206,7 @@ def test_model_that_nobody_loaded(pytester: pytest.Pytester, deploy: Deploy) -> 
     with connect_grpc(server.view.endpoints) as client:
         client.unload_model("small")
         result = check(pytester, f"grpc://{server.grpc}", "-k", "small")
-    result.assert_outcomes(passed=3, failed=1, deselected=8)
+    result.assert_outcomes(passed=3, failed=1, skipped=1, deselected=10)
     result.stdout.fnmatch_lines(
         [
             "not loaded on this server (UNAVAILABLE)",
@@ -225,7 +233,7 @@ def test_models_that_would_be_held_back_from_a_server_of_our_own(
     server = deploy()
     (models.path / "small" / "1" / "model.py").unlink()
     result = check(pytester, f"grpc://{server.grpc}", "-k", "small")
-    result.assert_outcomes(passed=4, deselected=8)
+    result.assert_outcomes(passed=5, deselected=10)
 
 
 def test_over_http_a_name_that_no_url_can_hold(
@@ -234,12 +242,12 @@ def test_over_http_a_name_that_no_url_can_hold(
     models.add("with space", "{ kind: KIND_CPU }")
     server = deploy()
     result = check(pytester, f"http://{server.http}", "-k", "test_placement")
-    result.assert_outcomes(passed=3, failed=1, deselected=12)
+    result.assert_outcomes(passed=3, failed=1, deselected=16)
     result.stdout.fnmatch_lines(
         ["not proven: ready, but there is no evidence *", "*attach by grpc*"]
     )
     check(pytester, f"grpc://{server.grpc}", "-k", "test_placement").assert_outcomes(
-        passed=4, deselected=12
+        passed=4, deselected=16
     )
 
 
@@ -262,7 +270,7 @@ def test_grpc_with_tls_and_a_client_certificate(
         f"--triton-tls-cert={certificates.client}",
         f"--triton-tls-key={certificates.client_key}",
     ]
-    check(pytester, url, *ours, "-n2").assert_outcomes(passed=12)
+    check(pytester, url, *ours, "-n2").assert_outcomes(passed=15)
     run(
         pytester,
         url,
@@ -280,7 +288,7 @@ def test_clients(triton_server, triton_client):
         *ours,
     ).assert_outcomes(passed=1)
     result = check(pytester, url)
-    result.assert_outcomes(passed=9, failed=3, errors=1)
+    result.assert_outcomes(passed=9, failed=3, errors=1, skipped=3)
     result.stdout.fnmatch_lines(["*certificate isn't trusted*", "*--triton-tls-ca=FILE*"])
 
 
@@ -307,14 +315,14 @@ def test_https_with_a_header(
     with http_gate(server.http, certificates=certificates, wants=TOKEN, path="/triton") as gate:
         url = f"https://localhost:{gate}/triton"
         result = check(pytester, url, *arguments)
-        result.assert_outcomes(passed=12)
+        result.assert_outcomes(passed=15)
         monkeypatch.setenv("DEPLOYMENT_TOKEN", "Bearer sesame-wrong-0815")
         refused = check(pytester, url, *arguments)
         monkeypatch.delenv("DEPLOYMENT_TOKEN")
         unset = check(pytester, url, *arguments)
-    refused.assert_outcomes(passed=9, failed=3)
+    refused.assert_outcomes(passed=9, failed=3, skipped=3)
     refused.stdout.fnmatch_lines(["*the server does not let us in (sent: Authorization)*"])
-    unset.assert_outcomes(passed=9, failed=3)
+    unset.assert_outcomes(passed=9, failed=3, skipped=3)
     unset.stdout.fnmatch_lines(["*The environment variable DEPLOYMENT_TOKEN, *isn't set*"])
     for one in (result, refused, unset):
         shown = everything(one, pytester)
@@ -438,7 +446,7 @@ def test_reports_never_call_it_a_real_run_or_a_rehearsal(
     pytester: pytest.Pytester, deploy: Deploy
 ) -> None:
     reports = ["--triton-ledger=ledger.json", "--triton-html=p.html", "--triton-markdown=p.md"]
-    check(pytester, f"grpc://{deploy().grpc}", *reports).assert_outcomes(passed=12)
+    check(pytester, f"grpc://{deploy().grpc}", *reports).assert_outcomes(passed=15)
     ledger = read_ledger(pytester.path / "ledger.json")
     assert {entry.result.run for entry in ledger.entries} == {"attached server"}
     entries = [entry.hardware for entry in ledger.placements]
@@ -457,7 +465,7 @@ def test_dead_server_is_reported_once(pytester: pytest.Pytester, models: Reposit
     with silent_port() as closed:
         pass
     result = check(pytester, f"grpc://127.0.0.1:{closed}")
-    result.assert_outcomes(passed=9, failed=3)
+    result.assert_outcomes(passed=9, failed=3, skipped=3)
     shown, _, _ = result.stdout.str().partition("short test summary")  # in CI it repeats texts
     assert shown.count("check that the server runs, the port") == 1, "the fix, once"
     assert shown.count("(reported in full above)") == 2
@@ -674,3 +682,94 @@ def test_made(make_triton_server):
 """
     result = run(pytester, f"grpc://{deploy().grpc}", code)
     result.assert_outcomes(passed=2)
+
+
+# --- drift ---------------------------------------------------------------------------------------
+
+
+def test_deployed_config_that_differs_is_shown_field_by_field(
+    pytester: pytest.Pytester, models: RepositoryBuilder, deploy: Deploy, tmp_path: Path
+) -> None:
+    deployed = RepositoryBuilder(tmp_path / "deployed")
+    deployed.add("pinned", "{ kind: KIND_CPU }", backend="onnxruntime")
+    deployed.add("mixed", "{ kind: KIND_GPU }, { kind: KIND_CPU }", backend="pytorch")
+    deployed.add("small", "{ kind: KIND_CPU count: 2 }")
+    (deployed.path / "small" / "2").mkdir()
+    server = deploy(path=deployed.path)
+    result = check(pytester, f"grpc://{server.grpc}", "-k", "deployed_config or test_placement")
+    result.assert_outcomes(passed=3, failed=2, skipped=1, deselected=9)
+    result.stdout.fnmatch_lines(
+        [
+            "*pinned::test_deployed_config*",
+            "another config is deployed than this repository has",
+            "  config  models/pinned/config.pbtxt:5",
+            "  field                   repository  deployed",
+            "  instance_group[[]0].kind  KIND_GPU    KIND_CPU",
+            "*small::test_deployed_config*",
+            "  versions  1           2",
+            "pinned * CPU x2  <- other config",
+        ]
+    )
+    alone = check(pytester, f"grpc://{server.grpc}", "-k", "pinned and test_placement")
+    alone.assert_outcomes(failed=1, deselected=14)
+    alone.stdout.fnmatch_lines(["The deployed config differs from the repository's, and that is *"])
+
+
+def test_deployed_config_of_a_refused_model_is_not_compared(
+    pytester: pytest.Pytester, deploy: Deploy
+) -> None:
+    url = f"grpc://{deploy(gpus='none').grpc}"
+    chosen = ["-k", "deployed_config or test_placement", "-rs"]
+    result = check(pytester, url, "--triton-gpus=none", *chosen)
+    result.assert_outcomes(passed=4, skipped=2, deselected=9)
+    result.stdout.fnmatch_lines(["SKIPPED * refused by the server, which reports no config of *"])
+
+
+def test_deployed_config_is_no_check_of_servers_that_pytest_starts(
+    pytester: pytest.Pytester, models: RepositoryBuilder
+) -> None:
+    result = pytester.runpytest_subprocess("--triton-repo=models", "--collect-only", "-q")
+    result.stdout.no_fnmatch_line("*test_deployed_config*")
+
+
+def test_ensemble_on_a_running_server_whose_model_is_refused_points_at_that(
+    pytester: pytest.Pytester, models: RepositoryBuilder, deploy: Deploy
+) -> None:
+    models.add_config("chain", ENSEMBLE)
+    url = f"grpc://{deploy(gpus='none').grpc}"
+    result = check(pytester, url, "-k", "(chain or pinned) and test_placement", "-rs")
+    result.assert_outcomes(failed=1, skipped=1, deselected=18)
+    result.stdout.fnmatch_lines(
+        [
+            "chain * refused: ensemble",
+            "SKIPPED * its model pinned isn't loaded, see test_placement[[]own-gpus] of pinned",
+        ]
+    )
+    alone = check(pytester, url, "-k", "chain and test_placement")
+    alone.assert_outcomes(failed=1, deselected=19)
+    alone.stdout.fnmatch_lines(
+        ["*depends on 'pinned', which isn't READY (UNAVAILABLE: *no GPUs are available*"]
+    )
+    meant = check(pytester, url, "--triton-gpus=none", "-k", "(chain or pinned) and test_placement")
+    meant.assert_outcomes(passed=2, deselected=18)
+
+
+@pytest.mark.parametrize("way", ["-n0", "-n2"])
+@pytest.mark.parametrize("tests", ["", "def test_other(): pass"])
+def test_running_server_without_a_repository_is_a_usage_error(
+    pytester: pytest.Pytester, tests: str, way: str
+) -> None:
+    pytester.makepyfile(tests)
+    result = pytester.runpytest_subprocess("--triton-server=grpc://127.0.0.1:1", way)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    text = result.stdout.str() + result.stderr.str()
+    assert "ERROR: --triton-server=grpc://127.0.0.1:1 (command line) is a running server, " in text
+    assert "name the repository that it serves" in text
+
+
+def test_running_server_of_the_ini_file_leaves_other_tests_alone(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makeini("[pytest]\ntriton_server = grpc://127.0.0.1:1\n")
+    pytester.makepyfile("def test_other(): pass")
+    pytester.runpytest_subprocess().assert_outcomes(passed=1)

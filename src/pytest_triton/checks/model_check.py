@@ -12,10 +12,22 @@ from typing import TYPE_CHECKING, Any, Protocol
 from msgspec.structs import replace as replace_fields
 
 from pytest_triton.checks.audit_check import audit_findings, audit_text, is_suppressed
+from pytest_triton.checks.deployed_check import (
+    BY_GRPC,
+    DRIFT,
+    NO_DRIFT,
+    PLACED_BY_DRIFT,
+    STEPS_FIRST,
+    decides_placement,
+    drift,
+    drift_lines,
+)
+from pytest_triton.checks.deployed_check import HEADLINE as DRIFT_HEADLINE
 from pytest_triton.checks.invalid import first_invalid
 from pytest_triton.checks.placement_result import declaration, hardware_facts, placement_fields
 from pytest_triton.checks.result import NO_HARDWARE, CheckResult, ConfigFacts, Unproven
 from pytest_triton.checks.unserved import HEADLINE, Unserved, unserved
+from pytest_triton.errors import PytestTritonError
 from pytest_triton.placement.advice import (
     Advice,
     advise,
@@ -36,8 +48,8 @@ from pytest_triton.text.wrapping import wrapped
 if TYPE_CHECKING:
     from pytest_triton.checks.deployment import CheckedDeployment
     from pytest_triton.checks.run import Seen, TritonSession
-    from pytest_triton.errors import PytestTritonError
     from pytest_triton.options.settings import Settings
+    from pytest_triton.placement.config_drift import Difference
     from pytest_triton.repository import Model
 
 
@@ -83,7 +95,14 @@ class Reported:
     reason: str
 
 
-Answer = str | Reported
+@dataclass(frozen=True)
+class NothingToSee:
+    """What is asked for can't be seen, and that is no failure. Never a proof."""
+
+    reason: str
+
+
+Answer = str | Reported | NothingToSee
 """The text of a failure, "" when nothing is wrong."""
 
 
@@ -259,11 +278,18 @@ class ModelCheck:
             nowhere = unserved(self.model.name, predicted, hardware, self._checked, self._session)
         self._unproven = lacking
         advice = None
+        unwanted = hardware.is_own and observed.refusal is not None  # even if as predicted
+        if not self._checked.is_ours and (unwanted or not verdict.ok):
+            left = self._left_on_attached(seen, observed, hardware)
+            if left is not None:
+                return left
+            advice = self._advice_on_deployed(observed)
         if not self._checked.is_ours and not observed.ready and observed.refusal is None:
             headline, advice = f"not loaded on this server ({observed.state})", _NOT_LOADED
             verdict = self._verdict = replace(verdict, ok=False, headline=headline)
-        elif hardware.is_own and observed.refusal is not None and verdict.ok:
-            headline, advice = f"deployed, and not served: {observed.refusal}", _NOT_SERVED
+        elif unwanted and verdict.ok:
+            headline = f"deployed, and not served: {observed.refusal}"
+            advice = advice or _NOT_SERVED
             verdict = self._verdict = replace(verdict, ok=False, headline=headline)
         elif (
             not verdict.ok
@@ -290,6 +316,37 @@ class ModelCheck:
             observed.refusal.text if observed.refusal else "",
             advice or advise_on_verdict(verdict) or advise(declared, predicted),
         )
+
+    def deployed_config_failure(self) -> Answer:
+        """How the config that a running server has deployed differs from the repository's."""
+        declared = self._checked.declared.get(self.model.name)
+        if declared is None:
+            return self._nothing_to("compare")
+        hardware = self._session.settings.gpus[0]
+        try:
+            seen = self._session.seen(self._checked, hardware)
+            deployed = self._session.deployed(self._checked)
+        except PytestTritonError as error:
+            if not self._runs(self.model, "test_placement", hardware):
+                return self.no_answer(error)
+            return self._reported(f"no server to ask, see test_placement[{hardware.id}]")
+        observed = seen.observed[self.model.name]
+        if not observed.ready:
+            if observed.refusal is None:
+                if self._runs(self.model, "test_placement", hardware):
+                    return self._reported(
+                        f"not loaded on this server, see test_placement[{hardware.id}]"
+                    )
+                return f"not loaded on this server ({observed.state})\n\n{_NOT_LOADED.cause}"
+            return NothingToSee("refused by the server, which reports no config of such a model")
+        if self.model.name not in deployed.configs:
+            return NothingToSee("its name can't be asked for over HTTP: attach by grpc://")
+        found = drift(self.model, deployed)
+        if not found:
+            return ""
+        facts = [("config", self._place_of(found)), ("server", seen.server)]
+        more = [*drift_lines(found), "", *wrapped(DRIFT.cause, _WIDTH)]
+        return _text(DRIFT_HEADLINE, facts, "", None, more)
 
     def no_answer(self, error: PytestTritonError) -> str:
         """Why no server could be asked: in full the first time, then in a line."""
@@ -396,9 +453,47 @@ class ModelCheck:
                 )
         return None
 
+    def _left_on_attached(
+        self, seen: Seen, observed: Observed, hardware: HardwareRequest
+    ) -> Reported | None:
+        """The check of a running server that fails for the same cause, and runs as well."""
+        if observed.refusal is not None and observed.refusal.reason == "ensemble":
+            for name, declared in with_models(self.model.name, self._checked.declared).items():
+                if declared.is_ensemble or seen.observed[name].ready:
+                    continue
+                model = next(one for one in self._checked.repository.models if one.name == name)
+                if self._runs(model, "test_placement", hardware):
+                    return self._reported(
+                        f"its model {name} isn't loaded, see test_placement[{hardware.id}] of "
+                        f"{name}"
+                    )
+        if not observed.ready or not self._runs(self.model, "test_deployed_config", None):
+            return None
+        if not decides_placement(drift(self.model, self._session.deployed(self._checked))):
+            return None
+        self._unproven = "other config"
+        return self._reported("another config is deployed, see test_deployed_config")
+
+    def _advice_on_deployed(self, observed: Observed) -> Advice | None:
+        """What is known of a running server that doesn't do what the repository says."""
+        if observed.refusal is not None and observed.refusal.reason == "ensemble":
+            return STEPS_FIRST
+        deployed = self._session.deployed(self._checked)
+        if self.model.name not in deployed.configs:
+            return BY_GRPC if observed.ready else None
+        found = drift(self.model, deployed)
+        return PLACED_BY_DRIFT if decides_placement(found) else NO_DRIFT
+
+    def _place_of(self, found: Sequence[Difference]) -> str:
+        """The config, at the line of the first field that it has."""
+        file = self.model.config_file
+        places = (file.locate(one.field) for one in found) if file is not None else ()
+        position = next((one for one in places if one is not None), None)
+        return self._place if position is None else f"{self._place}:{position[0]}"
+
     def _reported(self, reason: str) -> Reported:
         """Leave a failure to another check of this session, and note that."""
-        if self._unproven != "ready nowhere":
+        if self._unproven not in ("ready nowhere", "other config"):
             self._unproven = "reported elsewhere"
         self._reported_elsewhere = reason
         return Reported(reason)

@@ -43,12 +43,13 @@ Unproven = Literal[
     "no repository agent",
     "other release",
     "ready nowhere",
+    "other config",
     "reported elsewhere",
 ]
 """Why nothing is proven: no server was given the model, no server could be asked, the server lacks
 the model's backend or repository agent, the server is of another release than the run is about and
-refuses what that one takes, the model is READY on none of the run's hardware, or
-another check of the run fails for the same cause."""
+refuses what that one takes, the model is READY on none of the run's hardware, a running server has
+another config of it deployed, or another check of the run fails for the same cause."""
 
 NO_OBSERVATION: dict[Unproven, str] = {
     "not served": "not served (see test_config)",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_triton.checks.crash_search import SAME_AGAIN, find_culprits
 from pytest_triton.checks.deployment import CheckedDeployment
@@ -45,6 +45,10 @@ from pytest_triton.servers.pool import Pool, ServerPool
 from pytest_triton.servers.running_server import RunningServer
 from pytest_triton.servers.server_errors import ServerExited
 from pytest_triton.servers.spec import ServerSpec
+
+if TYPE_CHECKING:
+    from pytest_triton.evidence.deployed import DeployedModels
+
 
 __tracebackhide__ = says_all
 
@@ -118,6 +122,7 @@ class TritonSession:
         self._audited: dict[CheckedDeployment, Mapping[Path | None, Sequence[Diagnostic]]] = {}
         self._looked: dict[RunningServer, Seen] = {}
         self._hardware: dict[RunningServer, Hardware] = {}
+        self._deployed: dict[RunningServer, DeployedModels] = {}
         self._seen: dict[tuple[CheckedDeployment, HardwareRequest], Seen | PytestTritonError] = {}
         self._launched: set[CheckedDeployment] = set()
         self._releases: dict[tuple[Version | None, Host], ChosenRelease] = {}
@@ -376,6 +381,15 @@ class TritonSession:
         same = found.refusal is not None and found.refusal.reason == predicted.refusal.reason
         return None if same else found
 
+    def deployed(self, checked: CheckedDeployment) -> DeployedModels:
+        """What the attached server has deployed, asked once. Raises PytestTritonError."""
+        from pytest_triton.evidence.deployed import deployed_models
+
+        server = self.pool.get(self.spec(checked, self.settings.gpus[0]))
+        if server not in self._deployed:
+            self._deployed[server] = deployed_models(server)
+        return self._deployed[server]
+
     def was_reported(self, what: PytestTritonError | str) -> bool:
         """Whether this error or text was reported before; from now on it was."""
         known = str(what) in self._reported
@@ -488,7 +502,11 @@ def look(checked: CheckedDeployment, server: RunningServer, hardware: Hardware) 
         facts=server_facts(server, hardware, traits),
         traits=traits,
         run=server.spec.run,
-        observed=observe(server, [model.name for model in checked.repository.models]),
+        observed=observe(
+            server,
+            [model.name for model in checked.repository.models],
+            {name: one.steps for name, one in checked.declared.items() if one.steps},
+        ),
         predicted=checked.predicted.on(hardware, traits),
         notes=() if server.spec.host.is_ours else _notes(checked, server),
     )

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pytest_triton.client.api import open_api
 from pytest_triton.client.configs import resolved_configs
@@ -38,10 +38,15 @@ LOG = "server log"
 _UNLOADED = "unloaded"  # the index's reason for a model that nobody refused
 
 
-def observe(server: RunningServer, models: Iterable[str]) -> Mapping[str, Observed]:
+def observe(
+    server: RunningServer,
+    models: Iterable[str],
+    steps: Mapping[str, Sequence[str]] | None = None,
+) -> Mapping[str, Observed]:
     """What the server made of each of these models, by name, after start-up loading has ended.
 
-    Raises ServerSilent if it can't be asked.
+    `steps` are the models of ensembles, for a server whose log can't be read: its index has no
+    reason for an ensemble that was refused. Raises ServerSilent if it can't be asked.
     """
     names = tuple(models)
     with open_api(server.endpoints) as api:
@@ -60,12 +65,37 @@ def observe(server: RunningServer, models: Iterable[str]) -> Mapping[str, Observ
         {name: [group.name for group in groups[name] or ()] for name in ready} if log else {}
     )
     refusals = all_refusals(log)
-    return {
+    found = {
         name: _ready(index[name], groups[name], reported.get(name))
         if name in groups
         else _not_ready(index.get(name), refusals.get(name, ()))
         for name in names
     }
+    return found if log else {**found, **dict(_ensembles(found, index, steps or {}))}
+
+
+def _ensembles(
+    found: Mapping[str, Observed],
+    index: Mapping[str, Mapping[str, str]],
+    steps: Mapping[str, Sequence[str]],
+) -> Iterator[tuple[str, Observed]]:
+    """Ensembles for which nothing gives a reason, and with a model that isn't READY."""
+    for name, observed in found.items():
+        entry = index.get(name, {})
+        if observed.ready or observed.refusal is not None or entry.get("reason") == _UNLOADED:
+            continue
+        for step in steps.get(name, ()):
+            known = index.get(step)
+            if known is not None and known.get("state") == READY:
+                continue
+            state = "not in the index" if known is None else known.get("state") or "not loaded"
+            reason = "" if known is None else known.get("reason", "")
+            why = f"{state}: {reason}" if reason else state
+            text = f"ensemble '{name}' depends on '{step}', which isn't READY ({why})"
+            refusal = Refusal("ensemble", text, "poll")
+            seen = Observation(INDEX, "high", text, refusal=refusal, state=observed.state)
+            yield name, Observed.of(observed.state, [seen])
+            break
 
 
 def served_models(server: RunningServer) -> tuple[str, ...]:

@@ -43,8 +43,13 @@ def test_placement(
     _expect_nothing(answer)
 
 
+def test_deployed_config(triton_check: ModelCheck, triton_values: str) -> None:
+    """A running server has this config deployed, and these versions (attached servers only)."""
+    _expect_nothing(triton_check.deployed_config_failure())
+
+
 def _expect_nothing(answer: Answer) -> None:
-    if not isinstance(answer, str):  # another check of this session fails for the same cause
+    if not isinstance(answer, str):
         pytest.skip(answer.reason)
     if answer:
         pytest.fail(shown(answer), pytrace=False)

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from pytest_triton.repository import Model
 
 
+DEPLOYED_CONFIG = "test_deployed_config"
+"""The check that only running servers have."""
+
 VALUES = "triton_values"
 """The parameter of checks that says which set of values the templates get, of several."""
 
@@ -100,6 +103,8 @@ class ChecksModule(pytest.Module):
         return bundled
 
     def funcnamefilter(self, name: str) -> bool:
+        if name == DEPLOYED_CONFIG and self.checked.is_ours:
+            return False
         return name.startswith("test_")  # whatever the user's python_functions say
 
     def classnamefilter(self, name: str) -> bool:

@@ -43,6 +43,12 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_triton.plugin.repository_checks import RepositoryChecks
 
         config.pluginmanager.register(RepositoryChecks.of(config), "triton-repository-checks")
+    elif is_given("server", config) and not config.option.collectonly:
+        from pytest_triton.plugin.without_repository import WithoutRepository
+
+        checks = WithoutRepository.of(config)
+        if checks is not None:
+            config.pluginmanager.register(checks, "triton-without-repository")
     if is_given("deployment", config):
         from pytest_triton.plugin.deployment_checks import DeploymentChecks
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pytest_triton.options.settings import Settings
 
 _MOST_ROWS = 50
+_AT_CELL = ("failed", "other config")  # marks that a result's own text doesn't have
 _MOST_FINDINGS = 20  # of the audit, a line each
 
 
@@ -119,12 +120,14 @@ class _Cell:
             return "fallback (allowed)" if self.result.fallback_allowed else "fallback"
         if self.result.unproven == "ready nowhere":
             return "READY nowhere"
+        if self.result.unproven == "other config":
+            return "other config"
         return "failed" if self.failed else ""
 
     @property
     def is_marked(self) -> bool:
         """Whether something is wrong."""
-        return self.mark in ("failed", "fallback", "READY nowhere")
+        return self.mark in ("failed", "fallback", "READY nowhere", "other config")
 
     @property
     def outcome(self) -> str:
@@ -140,7 +143,7 @@ class _Cell:
 
     def __str__(self) -> str:
         text = self.result.observation or ("not proven" if self.failed else "")
-        return f"{text}  <- failed" if text and self.mark == "failed" else text
+        return f"{text}  <- {self.mark}" if text and self.mark in _AT_CELL else text
 
 
 @dataclass
