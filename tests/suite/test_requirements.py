@@ -62,6 +62,20 @@ def test_requirement_that_nothing_can_keep(project: pytest.Pytester) -> None:
     result.stdout.no_fnmatch_line("*passed*")
 
 
+@pytest.mark.parametrize("workers", ["-n0", "-n2"])
+def test_requirement_that_is_not_met_is_printed_once_with_one_fix(
+    project: pytest.Pytester, workers: str
+) -> None:
+    result = project.runpytest_subprocess(
+        "test_own.py", "--triton-require=gpus=2", "--triton-gpus=2", workers
+    )
+    assert result.ret == 1
+    text = result.stdout.str() + result.stderr.str()
+    assert text.count("this job requires 2 real GPUs") == 1
+    assert text.count("What to do:") == 1
+    assert "_pytest.outcomes" not in text
+
+
 @pytest.mark.usefixtures("gpus")
 def test_requirement_that_is_kept(project: pytest.Pytester) -> None:
     arguments = ["--triton-require=gpus=2", "--triton-gpus=2"]

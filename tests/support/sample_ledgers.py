@@ -18,9 +18,11 @@ from pytest_triton.checks.result import (
     ServerGpu,
 )
 from pytest_triton.ledger import Entry, Job, Ledger, Verdict
+from pytest_triton.ledger.entries import Expected
 from pytest_triton.placement.declared import DeclaredGroup
 from pytest_triton.placement.instances import Instances
 from pytest_triton.placement.predict import ResolvedGroup
+from pytest_triton.plan.plan_file import CHECKS, Need
 from support.ledger_strategies import outcome
 
 NO_GPU_TEXT = (
@@ -132,7 +134,7 @@ def entry(
 def check(model: str, test: str, text: str = "", *, deployment: str = "models") -> Entry:
     config = ConfigFacts(f"{deployment}/{model}/config.pbtxt", "0f" * 32, 4 if text else None)
     return Entry(
-        CheckResult(deployment, model, test, config, declaration("GPU")),
+        CheckResult(deployment, model, test, config, declaration("GPU"), identity="0f" * 32),
         "failed" if text else "proven",
         CPU_JOB,
         text.splitlines()[0] if text else "",
@@ -312,3 +314,37 @@ def three_deployments(models: int) -> Ledger:
             result = replace(entry.result, deployment=name)
             entries.append(dataclasses.replace(entry, result=result, job=own[entry.job.id]))
     return Ledger(tuple(jobs), tuple(entries))
+
+
+def merged_with_plan(ledger: Ledger, *unproven: str) -> Ledger:
+    """As `merge` has it: each model is expected as predicted, on a real GPU where it uses one.
+
+    Models called `unproven` are expected besides, and no job has looked at them.
+    """
+    needs: dict[tuple[str, str, int], Need] = {}
+    for one in ledger.placements:
+        predicted, gpus = one.predicted, one.hardware.gpus or 0
+        if predicted is None or (gpus and "GPU" not in predicted.kinds):
+            continue
+        key = (one.deployment, one.model, gpus)
+        needs[key] = Need(
+            *key, str(one.declared), "", "", one.identity, predicted.placement, predicted.reason
+        )
+    for number, name in enumerate(unproven):
+        deployment = ledger.entries[number].deployment
+        needs[deployment, name, 0] = Need(deployment, name, 0, "CPU", "", "", "")
+    ordered = tuple(needs[key] for key in sorted(needs))
+    known = {test for one in ledger.checks for test in (one.test,)}
+    checks = tuple(test for test in CHECKS if test in known) if len(known) > 1 else ()
+    return dataclasses.replace(ledger, expected=Expected(ordered, checks))
+
+
+def merged_and_proven() -> Ledger:
+    """Two models: one is for the CPU, one was run for real where it needs GPUs."""
+    good, real = (dataclasses.replace(job, exit_status=0) for job in (CPU_JOB, GPU_JOB))
+    entries = (
+        entry("detector", refused("detector"), job=good),
+        entry("detector", ready("GPU 0 · GPU 1"), hardware=REAL_TWO, server=REAL, job=real),
+        entry("tokenizer", ready("CPU x2"), declared="CPU x2", job=good),
+    )
+    return merged_with_plan(Ledger((good, real), entries))

@@ -15,11 +15,12 @@ A failure counts until the same check has passed under the same conditions, in a
 job that wrote to the same file. Of a job that was done again into another file, `--replaced` names
 the old one.
 
-`--output` writes one ledger of all, which `report`, `diff` and `merge` take; `--html` and
-`--markdown` write the verdict for people. `--json` prints
-{format, ok, counts, cells, missing, failures, failed_runs, unknown, remarks, jobs}; a cell is
-{deployment, model, gpus, state, ok, message, note, job}, its state "real", "rehearsed", "failed",
-"fallback", "other outcome", "other identity" or "never".
+`--output` writes one ledger of all and of what was expected, which `report`, `diff` and `merge`
+take; `--html`, `--markdown`, `--junit` and `--sarif` write the verdict as `report` does. `--json`
+prints
+{format, ok, verdict, counts, cells, missing, failures, failed_runs, unknown, remarks, jobs}; a
+cell is {deployment, model, gpus, state, ok, message, note, job}, its state "real", "rehearsed",
+"failed", "fallback", "other outcome", "other identity" or "never".
 """
 
 from __future__ import annotations
@@ -31,12 +32,14 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 from pytest_triton.cli.deployments import read_deployment
 from pytest_triton.cli.plan import make_plan
 from pytest_triton.cli.reading_options import add_reading, readings_of
+from pytest_triton.cli.report import render
 from pytest_triton.cli.server_options import (
     add_own_backends,
     add_release,
@@ -46,6 +49,7 @@ from pytest_triton.cli.server_options import (
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.ledger import Entry, Ledger, LedgerUnusable, read_ledger, write_ledger
 from pytest_triton.ledger.assess import Assessment, Cell, State, assess, headline_of
+from pytest_triton.ledger.entries import Expected
 from pytest_triton.ledger.fold import latest, merged, with_replaced
 from pytest_triton.ledger.ledger_file import read_json, write_text
 from pytest_triton.plan.plan_file import Plan, PlanUnusable, needs_of
@@ -106,6 +110,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--markdown", type=Path, metavar="FILE", help="write the verdict as a Markdown summary"
     )
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="write the verdict as tests")
+    parser.add_argument("--sarif", type=Path, metavar="FILE", help="write the verdict as SARIF")
     parser.add_argument("--json", action="store_true", help="for programs; nothing else is printed")
 
 
@@ -122,18 +128,19 @@ def run(arguments: argparse.Namespace) -> int:
         )
         if not ledger.jobs:
             raise LedgerUnusable("The ledgers have no job.", fix="run the jobs again")
+        expected = Expected(plan.needs, plan.checks, arguments.rehearsals)
+        ledger = replace(ledger, expected=expected)
         if arguments.output is not None:
             write_ledger(arguments.output, ledger)
+        for format in ("html", "markdown", "junit", "sarif"):
+            path = getattr(arguments, format)
+            if path is not None:
+                write_text(path, render(format, ledger))
     except PytestTritonError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     found = assess(plan, ledger, arguments.rehearsals)
     proof = Proof.of(found, ledger)
-    try:
-        _write_reports(arguments, ledger, proof)
-    except LedgerUnusable as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no "·"
     if arguments.json:
@@ -141,18 +148,6 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print("\n".join(_text(found, proof)))
     return 0 if found.ok else 1
-
-
-def _write_reports(arguments: argparse.Namespace, ledger: Ledger, proof: Proof) -> None:
-    """What people look at, with merge's verdict first."""
-    if arguments.html is not None:
-        from pytest_triton.reports.html import html
-
-        write_text(arguments.html, html(latest(ledger), proof=proof))
-    if arguments.markdown is not None:
-        from pytest_triton.reports.markdown import markdown
-
-        write_text(arguments.markdown, markdown(latest(ledger), proof=proof))
 
 
 def _plan(arguments: argparse.Namespace) -> Plan:
@@ -189,19 +184,22 @@ def _files(given: Sequence[Path]) -> list[Path]:
 
 
 def _text(found: Assessment, proof: Proof) -> Iterator[str]:
-    yield from _table(found)
-    yield ""
+    """The verdict first, and once more at the end: logs are read from there."""
+    yield proof.verdict
     yield from (f"{number:5}  {label}" for number, label in proof.counts)
+    yield ""
+    yield from _table(found)
     yield from _listed("Failed besides:", map(_line, proof.failed))
     yield from _listed("Not proven besides:", map(_line, proof.missing))
-    yield from _listed("Failed, though none of its tests did:", map(_line, proof.failed_runs))
+    yield from _listed("Failed runs:", map(_line, proof.failed_runs))
     yield from _listed("", map(printable, proof.remarks))
     yield ""
     yield proof.verdict
 
 
 def _line(one: Open) -> str:
-    return f"{printable(one.model)}, {one.where}: {printable(one.what)}"
+    by = f" ({printable(one.job)})" if one.job not in ("", one.model) else ""
+    return f"{printable(one.model)}, {one.where}: {printable(one.what)}{by}"
 
 
 def _table(found: Assessment) -> Iterator[str]:
@@ -240,7 +238,8 @@ def _shown(cell: Cell | None) -> str:
     if cell is None:
         return "-"
     note = f" ({printable(cell.note)})" if cell.note else ""
-    return f"{cell}{note}{'' if cell.ok else '  <-'}"
+    by = f" in {printable(cell.entry.job.name)}" if cell.entry is not None and not cell.ok else ""
+    return f"{cell}{by}{note}{'' if cell.ok else '  <-'}"
 
 
 def _listed(title: str, found: Iterable[str]) -> Iterator[str]:
@@ -264,6 +263,7 @@ def as_json(found: Assessment, proof: Proof, ledger: Ledger) -> dict[str, Any]:
     return {
         "format": 1,
         "ok": found.ok,
+        "verdict": proof.verdict,
         "counts": dict(Counter(cell.state for cell in found.cells)),
         "cells": [
             {
@@ -288,7 +288,7 @@ def as_json(found: Assessment, proof: Proof, ledger: Ledger) -> dict[str, Any]:
         "remarks": list(proof.remarks),
         "jobs": [
             {"name": job.name, "exit_status": job.exit_status, "ended": job.ended is not None}
-            for job in ledger.jobs
+            for job in latest(ledger).jobs
         ],
     }
 

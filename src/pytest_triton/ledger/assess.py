@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pytest_triton.checks.result import Outcome
-from pytest_triton.ledger.entries import Entry, Job, Ledger
+from pytest_triton.ledger.entries import Entry, Job, Ledger, Rehearsals
 from pytest_triton.ledger.fold import is_answer
 from pytest_triton.plan.plan_file import Need, Plan
 
@@ -23,8 +23,6 @@ State = Literal[
     "failed", "fallback", "other outcome", "other identity", "never", "rehearsed", "real"
 ]
 """The worst first."""
-
-Rehearsals = Literal["no-gpu", "everywhere", "nowhere"]
 
 
 @dataclass(frozen=True, slots=True)

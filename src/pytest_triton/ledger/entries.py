@@ -2,8 +2,9 @@
 
     Ledger -> jobs (runs of pytest), entries (a check's result, with what pytest made of it)
 
-Everything is frozen and made of plain texts, numbers and tuples, so that a ledger means the same
-on any machine. `files` writes it as JSON and reads it back.
+A merged ledger also says what was expected of it. Everything is frozen and made of plain texts,
+numbers and tuples, so that a ledger means the same on any machine. `ledger_file` writes it as JSON
+and reads it back.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ from pytest_triton.checks.result import (
     Outcome,
     ServerFacts,
 )
+from pytest_triton.plan.plan_file import CHECKS, Need
+
+Rehearsals = Literal["no-gpu", "everywhere", "nowhere"]
+"""Where a rehearsal is proof enough."""
 
 Verdict = Literal["proven", "failed", "not proven", "skipped"]
 """proven: a server did as predicted, or the check passed. failed: a server did otherwise, or the
@@ -136,11 +141,22 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Expected:
+    """What `merge` compared a ledger with: a plan's needs, and the `checks` that each model must
+    have passed; `rehearsals` says where a rehearsal is proof enough."""
+
+    needs: tuple[Need, ...]
+    checks: tuple[str, ...] = CHECKS
+    rehearsals: Rehearsals = "no-gpu"
+
+
+@dataclass(frozen=True)
 class Ledger:
-    """All that is known. Each entry's job is one of `jobs`."""
+    """All that is known. Each entry's job is one of `jobs`; `expected` is None until a merge."""
 
     jobs: tuple[Job, ...] = ()
     entries: tuple[Entry, ...] = ()
+    expected: Expected | None = None
 
     @cached_property
     def placements(self) -> tuple[Entry, ...]:

@@ -18,8 +18,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from pytest_triton.ledger.entries import Entry, Job, Ledger, Verdict
+from pytest_triton.ledger.entries import Entry, Expected, Job, Ledger, Rehearsals, Verdict
 
+_STRICTEST: tuple[Rehearsals, ...] = ("nowhere", "no-gpu", "everywhere")
 _RANK: dict[Verdict, int] = {"skipped": 0, "not proven": 1, "proven": 2, "failed": 3}
 
 
@@ -45,7 +46,20 @@ def merged(ledgers: Iterable[Ledger]) -> Ledger:
             if known is None or _order(entry) > _order(known):
                 job = jobs[entry.job.id]
                 entries[key] = entry if entry.job is job else replace(entry, job=job)
-    return Ledger(tuple(jobs.values()), _standing(entries.values(), _is_replaced))
+    standing = _standing(entries.values(), _is_replaced)
+    return Ledger(tuple(jobs.values()), standing, _expected(ledgers))
+
+
+def _expected(ledgers: Sequence[Ledger]) -> Expected | None:
+    """All that merges expected of them."""
+    known = list(dict.fromkeys(one.expected for one in ledgers if one.expected is not None))
+    if len(known) < 2:
+        return known[0] if known else None
+    return Expected(
+        tuple(dict.fromkeys(need for one in known for need in one.needs)),
+        tuple(dict.fromkeys(check for one in known for check in one.checks)),
+        min((one.rehearsals for one in known), key=_STRICTEST.index),
+    )
 
 
 def with_replaced(ledgers: Sequence[Ledger], replaced: Sequence[Ledger]) -> Iterator[Ledger]:
@@ -58,7 +72,8 @@ def with_replaced(ledgers: Sequence[Ledger], replaced: Sequence[Ledger]) -> Iter
             if job.id not in old
         }
         entries = [replace(one, job=jobs.get(one.job, one.job)) for one in ledger.entries]
-        yield Ledger(tuple([jobs.get(job, job) for job in ledger.jobs]), tuple(entries))
+        kept = tuple([jobs.get(job, job) for job in ledger.jobs])
+        yield Ledger(kept, tuple(entries), ledger.expected)
     yield from replaced
 
 
@@ -75,7 +90,7 @@ def latest(ledger: Ledger) -> Ledger:
     again = {one for job in ledger.jobs if job.ended is not None for one in job.replaces}
     heard = {entry.job.id for entry in entries}
     jobs = [job for job in ledger.jobs if job.id in heard or job.id not in again]
-    return Ledger(tuple(jobs), entries)
+    return Ledger(tuple(jobs), entries, ledger.expected)
 
 
 def place(entry: Entry) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ import msgspec
 from pytest_triton.checks.result import CheckResult, Number, to_json
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.ledger.contradictions import contradictions
-from pytest_triton.ledger.entries import Entry, Job, Ledger, Verdict
+from pytest_triton.ledger.entries import Entry, Expected, Job, Ledger, Verdict
 
 FORMAT: Final = "pytest-triton ledger"
 SCHEMA: Final = 1
@@ -52,6 +52,9 @@ class LedgerFile(msgspec.Struct, frozen=True):
     schema: Literal[1]
     jobs: tuple[Job, ...]
     entries: tuple[StoredEntry, ...]
+    expected: Annotated[
+        Expected | None, msgspec.Meta(description="Only in what `merge --output` wrote.")
+    ] = None
 
 
 def schema() -> dict[str, Any]:
@@ -83,7 +86,7 @@ def as_file(ledger: Ledger) -> LedgerFile:
     """The ledger as its file has it. Jobs are written once."""
     jobs = {job: number for number, job in enumerate(dict.fromkeys(ledger.jobs))}
     entries = [stored(entry, jobs.setdefault(entry.job, len(jobs))) for entry in ledger.entries]
-    return LedgerFile("pytest-triton ledger", 1, tuple(jobs), tuple(entries))
+    return LedgerFile("pytest-triton ledger", 1, tuple(jobs), tuple(entries), ledger.expected)
 
 
 def from_json(value: object) -> Ledger:
@@ -108,7 +111,7 @@ def from_json(value: object) -> Ledger:
     except msgspec.ValidationError as error:
         _damaged(str(error))
     entries = [_entry(one, number, file.jobs) for number, one in enumerate(file.entries)]
-    ledger = Ledger(file.jobs, tuple(entries))
+    ledger = Ledger(file.jobs, tuple(entries), file.expected)
     for what in contradictions(ledger):
         _damaged(what)
     return ledger
@@ -198,7 +201,10 @@ def write_ledger(path: Path | str, ledger: Ledger) -> None:
 
     Raises LedgerUnusable.
     """
-    write_text(path, layout(lines_of(ledger)))
+    text = layout(lines_of(ledger))
+    if ledger.expected is not None:
+        text = f'{text.rstrip()[:-1].rstrip()},\n"expected": {to_json(ledger.expected)}\n}}\n'
+    write_text(path, text)
 
 
 def lines_of(ledger: Ledger) -> dict[str, list[str]]:

@@ -15,8 +15,9 @@ _SLACK = timedelta(minutes=5)  # that clocks of machines may differ by
 
 def remarks(found: Assessment, ledger: Ledger, now: datetime | None = None) -> Iterator[str]:
     """One line each, texts of others not made printable."""
-    yield from _ended_early(ledger.jobs)
-    yield from _equal_names(ledger.jobs)
+    jobs = _without_repeated(found, ledger.jobs)
+    yield from _ended_early(jobs)
+    yield from _equal_names(jobs)
     yield from _in_the_future(ledger.jobs, now or datetime.now(timezone.utc))
     yield from _commits(ledger.jobs)
     yield from _unknown(found)
@@ -30,14 +31,33 @@ def remarks(found: Assessment, ledger: Ledger, now: datetime | None = None) -> I
         )
 
 
-def _ended_early(jobs: Iterable[Job]) -> Iterator[str]:
+def _without_repeated(found: Assessment, jobs: Iterable[Job]) -> list[Job]:
+    """The runs, without those that ended early and were done again, in the same file or another.
+
+    One whose failures count stays: what was done again hasn't replaced it.
+    """
     jobs = list(jobs)
     done_again = {one for job in jobs if job.ended is not None for one in job.replaces}
-    early = [
-        job.name
+    complete = {job.name for job in jobs if not _is_early(job)}
+    blamed = {entry.job.id for entry in found.failures}
+    blamed |= {cell.entry.job.id for cell in found.cells if cell.entry is not None and not cell.ok}
+    return [
+        job
         for job in jobs
-        if (job.ended is None or job.exit_status == _INTERRUPTED) and job.id not in done_again
+        if not (
+            _is_early(job)
+            and (job.id in done_again or job.name in complete)
+            and job.id not in blamed
+        )
     ]
+
+
+def _is_early(job: Job) -> bool:
+    return job.ended is None or job.exit_status == _INTERRUPTED
+
+
+def _ended_early(jobs: Iterable[Job]) -> Iterator[str]:
+    early = [job.name for job in jobs if _is_early(job)]
     if early:
         yield f"Ended before they were done: {', '.join(dict.fromkeys(early))}"
 

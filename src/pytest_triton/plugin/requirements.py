@@ -143,12 +143,13 @@ class RequirementCheck:
         self._ran: set[str] = set()  # the hardware that tests ran on, by label
         self._broken = ""
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionstart(self) -> None:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self, session: pytest.Session) -> None:
         try:
             self._check()
         except PytestTritonError as error:
-            pytest.exit(f"triton: {error}", returncode=1)
+            self._broken = str(error)
+            raise session.Failed("triton: a requirement is not met") from None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call" and not report.skipped:
@@ -158,7 +159,7 @@ class RequirementCheck:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
-        if not self._config.option.collectonly:
+        if not (self._config.option.collectonly or self._broken):
             try:
                 self._check_end()
             except PytestTritonError as error:
@@ -209,7 +210,7 @@ class RequirementCheck:
             try:
                 found = max(found, real_hardware(session.pool.get(spec)).count)
             except PytestTritonError as error:
-                raise _broken(requirement, f"{when}the server says: {error}") from None
+                raise _broken(requirement, f"{when}the server says: {error.what}", error) from None
         if found < requirement.gpus:
             raise _broken(requirement, f"{when}the server has {found} of them")
 
@@ -224,10 +225,15 @@ def _specs(session: TritonSession, real: tuple[HardwareRequest, ...]) -> tuple[S
     return tuple(session.spec(session.deployments[0], request) for request in real)
 
 
-def _broken(requirement: Requirement, why: str) -> RequirementNotMet:
+def _broken(
+    requirement: Requirement, why: str, cause: PytestTritonError | None = None
+) -> RequirementNotMet:
+    """The error; `cause` is the one that kept a server from having what is required."""
+    fix = "run the job where that is, or don't require it: what isn't there proves nothing"
     return RequirementNotMet(
         f"this job requires {requirement} (--triton-require={requirement.text}), and {why}",
-        fix="run the job where that is, or don't require it: what isn't there proves nothing",
+        tried=cause.tried if cause is not None else (),
+        fix=(cause.fix if cause is not None else "") or fix,
     )
 
 

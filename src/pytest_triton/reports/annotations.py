@@ -11,6 +11,8 @@ from pytest_triton.checks.result import ConfigFacts
 from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.ledger.entries import Verdict
 from pytest_triton.reports.matrix import ATTENTION, KINDS, Column, Kind, Matrix, Row
+from pytest_triton.reports.proof import Open
+from pytest_triton.reports.report import Report
 
 _KIND_OF_CHECK: Mapping[Verdict, Kind] = {
     "failed": "failed",
@@ -19,13 +21,33 @@ _KIND_OF_CHECK: Mapping[Verdict, Kind] = {
 }
 
 
-def diagnostics(matrix: Matrix) -> list[Diagnostic]:
-    """What a ledger shows to be wrong, the worst models first.
+def diagnostics(report: Report) -> list[Diagnostic]:
+    """What a ledger shows to be wrong, the worst models first; of a merge what isn't proven.
 
     `rule` is the kind of cell, `name` the test, or the hardware with its evidence (`no GPU,
     rehearsal`), `message` one line, `details` all of it.
     """
+    if report.proof is not None:
+        return [_of_open(one, report) for one in report.proof.open]
+    matrix = report.matrix
     return [one for row in matrix.attention for one in _of_row(row, matrix)]
+
+
+def _of_open(one: Open, report: Report) -> Diagnostic:
+    known = one.entry or report.any_entry.get((one.deployment, one.model))
+    config = known.config if known is not None else ConfigFacts("", "")
+    by = f" ({one.job})" if one.job and one.model != one.job else ""
+    return Diagnostic(
+        rule="failed" if one.failed else "not-proven",
+        name=one.where,
+        severity="error",
+        deployment=one.deployment,
+        model=one.model,
+        path=Path(config.path),
+        line=config.line,
+        message=f"{one.what}{by}",
+        details=one.entry.text if one.entry is not None else "",
+    )
 
 
 def _of_row(row: Row, matrix: Matrix) -> Iterator[Diagnostic]:

@@ -14,7 +14,7 @@ from pytest_triton.diagnostics.annotation import annotation
 from pytest_triton.diagnostics.diagnostic import Diagnostic, Severity
 from pytest_triton.ledger.entries import Ledger
 from pytest_triton.reports.annotations import diagnostics, from_root
-from pytest_triton.reports.matrix import Matrix
+from pytest_triton.reports.report import Report
 
 _MOST = 10  # of a severity in a step
 
@@ -24,20 +24,27 @@ def github(ledger: Ledger, *, start: str = "") -> str:
 
     `start` is where pytest ran, as seen from the repository's root.
     """
-    matrix = Matrix.of(ledger)
+    report = Report.of(ledger)
+    matrix = report.matrix
     if not matrix.cells and not matrix.rows:
-        return annotation("error", matrix.verdict(), title="pytest-triton") + "\n"
-    found = diagnostics(matrix)
+        return annotation("error", report.verdict, title="pytest-triton") + "\n"
+    found = diagnostics(report)
     lines = []
+    if report.proof is not None:
+        severity: Severity = "note" if report.is_good else "error"
+        lines.append(annotation(severity, report.verdict, title="pytest-triton"))
     severities: tuple[Severity, ...] = ("error", "warning")
     for severity in severities:
         those = [one for one in found if one.severity == severity]
-        lines += list(_commands(severity, those, start))
+        most = _MOST - len(lines)  # the verdict is one of them
+        lines += list(_commands(severity, those, start, most))
     return "".join(f"{line}\n" for line in lines)
 
 
-def _commands(severity: Severity, those: Sequence[Diagnostic], start: str) -> Iterator[str]:
-    shown = those if len(those) <= _MOST else those[: _MOST - 1]
+def _commands(
+    severity: Severity, those: Sequence[Diagnostic], start: str, most: int
+) -> Iterator[str]:
+    shown = those if len(those) <= most else those[: most - 1]
     for one in shown:
         text = one.details
         if one.message not in text:

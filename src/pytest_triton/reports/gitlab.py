@@ -11,7 +11,7 @@ from hashlib import sha256
 from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.ledger.entries import Ledger
 from pytest_triton.reports.annotations import diagnostics, from_root
-from pytest_triton.reports.matrix import Matrix
+from pytest_triton.reports.report import Report
 from pytest_triton.text.shown_text import printable
 
 _SEVERITY: dict[str, str] = {
@@ -24,7 +24,7 @@ _SEVERITY: dict[str, str] = {
 
 def gitlab(ledger: Ledger, *, start: str = "") -> str:
     """The report, a JSON array. `start` is where pytest ran, as seen from the repository's root."""
-    found = diagnostics(Matrix.of(ledger))
+    found = diagnostics(Report.of(ledger))
     return json.dumps([_issue(one, start) for one in found], indent=1) + "\n"
 
 

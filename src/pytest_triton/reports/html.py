@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from html import escape
 from itertools import groupby
@@ -35,15 +35,9 @@ from pytest_triton.reports.matrix import (
     evidence_of,
     outcome_text,
 )
-from pytest_triton.reports.overview import (
-    Part,
-    Place,
-    Problem,
-    parts_of,
-    problems_of,
-    problems_of_proof,
-)
-from pytest_triton.reports.proof import Proof
+from pytest_triton.reports.overview import Place, Problem, parts_of
+from pytest_triton.reports.proof import Open, Proof
+from pytest_triton.reports.report import Report
 from pytest_triton.text.shown_text import printable
 
 _PAGE = Path(__file__).with_name("page")
@@ -70,19 +64,16 @@ _SHAPES: Mapping[Kind, tuple[str, bool]] = {
 }
 
 
-def html(ledger: Ledger, *, title: str = "Triton placement", proof: Proof | None = None) -> str:
-    """The page. Rows are sorted worst first, then by name. With a `proof` its verdict counts."""
-    matrix = Matrix.of(ledger)
-    verdict = matrix.verdict() if proof is None else proof.verdict
-    good = proof.ok if proof is not None else not matrix.attention and bool(matrix.cells)
-    rows = sorted(matrix.rows, key=lambda row: row.severity)
+def html(ledger: Ledger, *, title: str = "Triton placement") -> str:
+    """The page of a merged ledger. Rows are sorted worst first, then by name."""
+    report = Report.of(ledger)
+    ledger, matrix, proof, verdict = report.ledger, report.matrix, report.proof, report.verdict
+    rows = sorted(matrix.rows, key=report.severity)
     numbers = {id(entry): number for number, entry in enumerate(ledger.placements)}
     checks = {id(check): number for number, check in enumerate(ledger.checks)}
     style = (_PAGE / "page.css").read_text("utf-8")
     script = (_PAGE / "page.js").read_text("utf-8")
-    attention = matrix.attention
-    has_checks = any(row.failed_checks for row in rows)
-    problems = problems_of(matrix) if proof is None else problems_of_proof(proof, matrix)
+    lead = _Lead(proof is not None, any(row.failed_checks for row in rows))
     parts = {
         "policy": "default-src 'none'; base-uri 'none'; form-action 'none'; "
         f"style-src '{_hash(style)}' 'unsafe-hashes'; script-src '{_hash(script)}'",
@@ -90,22 +81,20 @@ def html(ledger: Ledger, *, title: str = "Triton placement", proof: Proof | None
         "title": escape(f"{title}: {verdict}"),
         "style": style,
         "shapes": "".join(_symbols()),
-        "mood": "good" if good else "bad",
-        "verdict": escape(verdict),
+        "mood": "good" if report.is_good else "bad",
+        "verdict": _verdict(verdict),
         "proof": "".join(_proof(proof)) if proof is not None else "",
-        "problems": "".join(_problems(problems, matrix, has_checks)),
-        "parts": "".join(_parts(matrix, has_checks)) if matrix.several_deployments else "",
+        "problems": "".join(_problems(report.problems, matrix, lead)),
+        "parts": "".join(_parts(report, lead)) if matrix.several_deployments else "",
         "evidence": "".join(_evidence(matrix)),
         "warnings": "".join(_warnings(matrix)),
         "legend": "".join(_legend(matrix)),
-        "attention": _attention_button(len(attention)),
+        "attention": _attention_button(len(report.attention)),
         "picture": _picture(matrix) if len(rows) > _PICTURE_FROM else "",
-        "titles": "".join(_titles(matrix.columns, has_checks)),
-        "rows": "\n".join(
-            _row(row, matrix.several_deployments, has_checks, numbers, checks) for row in rows
-        ),
+        "titles": "".join(_titles(matrix.columns, lead)),
+        "rows": "\n".join(_row(row, report, lead, numbers, checks) for row in rows),
         "footer": "".join(_footer(matrix)),
-        "data": _data(ledger, matrix, has_checks),
+        "data": _data(ledger, matrix, lead),
         "script": script,
     }
     page = (_PAGE / "page.html").read_text("utf-8")
@@ -115,6 +104,22 @@ def html(ledger: Ledger, *, title: str = "Triton placement", proof: Proof | None
         name, _, rest = piece.partition("}}")
         text += [parts[name], rest]
     return "".join(text)
+
+
+@dataclass(frozen=True)
+class _Lead:
+    """Which cells of a row stand before those of the matrix's columns."""
+
+    has_proof: bool
+    has_checks: bool
+
+    @property
+    def cells(self) -> int:
+        return 2 + self.has_proof + self.has_checks
+
+    def at(self, column: int | None) -> int:
+        """Where a row has a column's cell; of None that of the checks, or of the proof."""
+        return self.cells - 1 if column is None else self.cells + column
 
 
 def _hash(text: str) -> str:
@@ -149,6 +154,14 @@ def _stamp(run: str) -> str:
 # The head
 
 
+def _verdict(text: str) -> str:
+    """The sentence, of which what stands behind a colon is smaller."""
+    first, colon, rest = text.partition(": ")
+    if not colon or not rest[:1].isdigit():
+        return escape(text)
+    return f'{escape(first)}<span class="colon">{colon}</span><span>{escape(rest)}</span>'
+
+
 def _evidence(matrix: Matrix) -> Iterator[str]:
     rehearsed, real = matrix.count(real=False), matrix.count(real=True)
     if matrix.evidence == "rehearsal" and matrix.only_attached:
@@ -174,57 +187,58 @@ def _evidence(matrix: Matrix) -> Iterator[str]:
 
 
 def _proof(proof: Proof) -> Iterator[str]:
-    """What merge says: how much of the plan is proven, and its remarks."""
-    counts = "".join(f"<li>{number:,} {_text(label)}</li>" for number, label in proof.counts)
+    """How many of the plan's placements are in which state, and merge's remarks."""
+    counts = "".join(f"<li><b>{number:,}</b> {_text(label)}</li>" for number, label in proof.counts)
     yield f'<section class="proof" aria-label="What is proven"><ul>{counts}</ul>'
     yield "".join(f"<p>{_text(remark)}</p>" for remark in proof.remarks)
     yield "</section>"
 
 
-def _problems(problems: Sequence[Problem], matrix: Matrix, has_checks: bool) -> Iterator[str]:
+def _problems(problems: Sequence[Problem], matrix: Matrix, lead: _Lead) -> Iterator[str]:
     """What is wrong, and where: what many models have in common stands once."""
     if not problems:
         return
     yield '<section class="problems" aria-label="What is wrong"><ul>'
-    before = 3 if has_checks else 2
     for one in problems[:_MOST_PROBLEMS]:
         jobs = f" <small>found by {_text(', '.join(one.jobs))}</small>" if one.jobs else ""
         count = f"{len(one.places):,} models: " if len(one.places) > 1 else ""
-        models = "; ".join(_models(one, matrix.several_deployments, before))
-        more = len(one.places) - _MOST_PLACES
+        models = "; ".join(_models(one, matrix.several_deployments, lead))
         yield f'<li data-k="{one.kind}" class="real">{_shape(one.kind)}<div>'
         yield f"<strong>{_text(one.where)}</strong> <span>{_text(one.what)}</span>{jobs}"
-        yield f"<p>{count}{models}" + (f" and {more:,} more" if more > 0 else "")
-        yield "</p></div></li>"
+        yield f"<p>{count}{models}</p></div></li>"
     yield "</ul>"
     if len(problems) > _MOST_PROBLEMS:
         yield f"<p>and {len(problems) - _MOST_PROBLEMS:,} more; all are in the table</p>"
     yield "</section>"
 
 
-def _models(problem: Problem, several: bool, before: int) -> Iterator[str]:
+def _models(problem: Problem, several: bool, lead: _Lead) -> Iterator[str]:
     """The first models of a problem, by deployment where there are several."""
-    for deployment, places in groupby(problem.places[:_MOST_PLACES], key=_deployment):
-        head = f"{_text(deployment)}: " if several and deployment else ""
-        yield head + ", ".join(_link(place, several, before) for place in places)
+    places_sorted = sorted(problem.places, key=_deployment)
+    by_deployment = [(name, [*those]) for name, those in groupby(places_sorted, key=_deployment)]
+    most = max(2, _MOST_PLACES // len(by_deployment))
+    for name, places in by_deployment[:_MOST_PLACES]:
+        head = f"{_text(name)}: " if several and name else ""
+        more = f" and {len(places) - most:,} more" if len(places) > most else ""
+        yield head + ", ".join(_link(place, several, lead) for place in places[:most]) + more
 
 
 def _deployment(place: Place) -> str:
     return place.deployment
 
 
-def _link(place: Place, several: bool, before: int) -> str:
+def _link(place: Place, several: bool, lead: _Lead) -> str:
     """A model's name, which opens its details."""
-    at = before - 1 if place.column is None else before + place.column
-    mark = {"model": printable(place.model), "at": str(at)}
+    mark = {"model": printable(place.model), "at": str(lead.at(place.column))}
     if several:
         mark["in"] = printable(place.deployment)
     return f'<a href="#{escape(urlencode(mark))}"><bdi>{_text(place.model)}</bdi></a>'
 
 
-def _parts(matrix: Matrix, has_checks: bool) -> Iterator[str]:
+def _parts(report: Report, lead: _Lead) -> Iterator[str]:
     """A line for each deployment: how many of its models need attention, and where."""
-    titles = ["checks"] * has_checks
+    matrix, has_checks = report.matrix, lead.has_checks
+    titles = ["not proven"] * lead.has_proof + ["checks"] * has_checks
     titles += [f"{column.label}, {column.evidence}" for column in matrix.columns]
     heads = "".join(f'<th scope="col">{_text(title)}</th>' for title in titles)
     yield '<div class="parts"><table><caption>Models that need attention</caption>'
@@ -232,18 +246,21 @@ def _parts(matrix: Matrix, has_checks: bool) -> Iterator[str]:
     yield f'<th scope="col">deployment</th><th scope="col">models</th>{heads}</tr></thead><tbody>'
     for part in parts_of(matrix):
         yield f'<tr><th scope="row"><bdi>{_text(part.deployment)}</bdi></th>'
-        yield f"<td>{part.models:,}</td>{''.join(_part_cells(part, has_checks))}</tr>"
+        yield f"<td>{part.models:,}</td>"
+        if lead.has_proof:
+            open_here = sum(deployment == part.deployment for deployment, _ in report.open)
+            yield _part_cell(open_here, part.models)
+        counts = part.counts if has_checks else part.counts[1:]
+        yield "".join(_part_cell(bad, known) for bad, known in counts) + "</tr>"
     yield "</tbody></table></div>"
 
 
-def _part_cells(part: Part, has_checks: bool) -> Iterator[str]:
-    for bad, known in part.counts if has_checks else part.counts[1:]:
-        if not known:
-            yield '<td class="none" aria-label="not known">·</td>'
-        elif bad:
-            yield f'<td data-k="failed">{bad:,} of {known:,}</td>'
-        else:
-            yield f'<td class="soft">none of {known:,}</td>'
+def _part_cell(bad: int, known: int) -> str:
+    if not known:
+        return '<td class="none" aria-label="not known">·</td>'
+    if bad:
+        return f'<td data-k="failed">{bad:,} of {known:,}</td>'
+    return f'<td class="soft">none of {known:,}</td>'
 
 
 def _warnings(matrix: Matrix) -> Iterator[str]:
@@ -300,9 +317,11 @@ def _picture(matrix: Matrix) -> str:
 # The table
 
 
-def _titles(columns: Sequence[Column], has_checks: bool) -> Iterator[str]:
+def _titles(columns: Sequence[Column], lead: _Lead) -> Iterator[str]:
     yield '<th scope="col">model</th><th scope="col">declared</th>'
-    if has_checks:
+    if lead.has_proof:
+        yield '<th scope="col">proven</th>'
+    if lead.has_checks:
         yield '<th scope="col">checks</th>'
     for column in columns:
         version = f"<small>tritonserver {_text(column.version)}</small>" if column.version else ""
@@ -311,24 +330,40 @@ def _titles(columns: Sequence[Column], has_checks: bool) -> Iterator[str]:
 
 def _row(
     row: Row,
-    several: bool,
-    has_checks: bool,
+    report: Report,
+    lead: _Lead,
     numbers: Mapping[int, int],
     checks: Mapping[int, int],
 ) -> str:
+    several = report.matrix.several_deployments
     where = f'<span class="deployment">{_text(row.deployment)}</span>' if several else ""
     cells = [
         f'<th scope="row"><bdi>{_text(row.model)}</bdi>{where}</th>',
         f'<td class="cell">{_text(row.declared) or "-"}</td>',
     ]
-    if has_checks:
+    if lead.has_proof:
+        cells.append(_proof_cell(report.open.get((row.deployment, row.model), ())))
+    if lead.has_checks:
         cells.append(_checks_cell(row))
     cells += [_cell(cell, numbers) for cell in row.cells]
     failed = " ".join(str(checks[id(check)]) for check in row.failed_checks)
     attributes = f' data-d="{_text(row.deployment)}"' if several else ""
     attributes += f' data-c="{failed}"' if failed else ""
-    attributes += ' class="attention"' if row.deserves_attention else ""
+    attributes += ' class="attention"' if report.needs_attention(row) else ""
     return f"<tr{attributes}>{''.join(cells)}</tr>"
+
+
+def _proof_cell(found: Sequence[Open]) -> str:
+    """What keeps a model from being proven, if anything."""
+    if not found:
+        return '<td class="cell soft">proven</td>'
+    kind: Kind = "failed" if any(one.failed for one in found) else "not-proven"
+    lines = "".join(f"<small>{_text(one.where)}: {_text(one.what)}</small>" for one in found[:3])
+    more = f"<small>and {len(found) - 3} more</small>" if len(found) > 3 else ""
+    return (
+        f'<td class="cell real" data-k="{kind}"><span>{_shape(kind)}'
+        f"<span>{KINDS[kind]}{lines}{more}</span></span></td>"
+    )
 
 
 def _checks_cell(row: Row) -> str:
@@ -374,13 +409,16 @@ def _run_class(real: bool) -> str:
 
 
 def _footer(matrix: Matrix) -> Iterator[str]:
+    runs: dict[str, list[str]] = {}
+    for job in matrix.jobs:
+        runs.setdefault(job.name, []).append(
+            _text(job.started)
+            + (f", commit {_text(job.commit)}" if job.commit else "")
+            + (f", shard {_text(job.shard)}" if job.shard else "")
+            + ("" if job.ended else ", cut off")
+        )
     jobs = "".join(
-        f"<li><bdi>{_text(job.name)}</bdi>: {_text(job.started)}"
-        + (f", commit {_text(job.commit)}" if job.commit else "")
-        + (f", shard {_text(job.shard)}" if job.shard else "")
-        + ("" if job.ended else ", cut off")
-        + "</li>"
-        for job in matrix.jobs
+        f"<li><bdi>{_text(name)}</bdi>: {'; '.join(starts)}</li>" for name, starts in runs.items()
     )
     count = len(matrix.jobs)
     yield f"<details><summary>{count:,} run{_s(count)} of pytest</summary><ul>{jobs}</ul></details>"
@@ -390,9 +428,8 @@ def _footer(matrix: Matrix) -> Iterator[str]:
 Asked = tuple[ServerFacts, str]  # a server, and what its run was
 
 
-def _data(ledger: Ledger, matrix: Matrix, has_checks: bool) -> str:
+def _data(ledger: Ledger, matrix: Matrix, lead: _Lead) -> str:
     """What the script needs, as JSON that is safe between script tags and in any encoding."""
-    before = 3 if has_checks else 2  # cells of a row that belong to no column of the matrix
     jobs: dict[Job, int] = {}
     servers: dict[Asked, int] = {}
     entries = [_entry(one, jobs, servers) for one in ledger.placements]
@@ -401,7 +438,7 @@ def _data(ledger: Ledger, matrix: Matrix, has_checks: bool) -> str:
         "kinds": KINDS,
         "attention": sorted(ATTENTION),
         "several": matrix.several_deployments,
-        "columns": [None] * before + [{"title": column.title} for column in matrix.columns],
+        "columns": [None] * lead.cells + [{"title": column.title} for column in matrix.columns],
         "jobs": [asdict(job) for job in jobs],
         "servers": [{**as_builtins(server), "run": run} for server, run in servers],
         "entries": entries,

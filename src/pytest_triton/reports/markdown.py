@@ -20,10 +20,12 @@ from pytest_triton.reports.matrix import (
     count_kinds,
     outcome_text,
 )
-from pytest_triton.reports.proof import Proof
+from pytest_triton.reports.overview import Problem
+from pytest_triton.reports.report import Report
 from pytest_triton.text.shown_text import printable
 
 _MOST_ROWS = 200  # of what needs attention; and of the whole matrix
+_MOST_PLACES = 8  # of a problem; all are in the matrix
 _LIMIT = 1_000_000  # bytes; GitHub takes 1,048,576
 
 _SIGNS: dict[str, str] = {
@@ -41,14 +43,15 @@ _SIGNS: dict[str, str] = {
 }
 
 
-def markdown(ledger: Ledger, *, title: str = "Triton placement", proof: Proof | None = None) -> str:
-    """The summary, in GitHub's Markdown. With a `proof` its verdict counts."""
-    matrix = Matrix.of(ledger)
+def markdown(ledger: Ledger, *, title: str = "Triton placement") -> str:
+    """The summary of a merged ledger, in GitHub's Markdown."""
+    report = Report.of(ledger)
+    matrix = report.matrix
     parts = [
-        *_head(matrix, title, proof),
-        *_proof(proof, matrix),
-        *_attention(matrix),
-        *_whole(matrix),
+        *_head(report, title),
+        *(_attention(report) if report.proof is None else _proof(report)),
+        *_evidence_lines(matrix),
+        *_whole(report),
         *_foot(matrix),
     ]
     text = ""
@@ -59,10 +62,12 @@ def markdown(ledger: Ledger, *, title: str = "Triton placement", proof: Proof | 
     return text
 
 
-def _head(matrix: Matrix, title: str, proof: Proof | None) -> Iterator[str]:
-    good = proof.ok if proof is not None else not matrix.attention and bool(matrix.cells)
-    verdict = proof.verdict if proof is not None else matrix.verdict()
-    yield f"## {'✅' if good else '❌'} {_text(title)}: {verdict}\n"
+def _head(report: Report, title: str) -> Iterator[str]:
+    yield f"## {'✅' if report.is_good else '❌'} {_text(title)}: {report.verdict}\n"
+
+
+def _evidence_lines(matrix: Matrix) -> Iterator[str]:
+    """Where what is known comes from, and how much there is of each kind."""
     rehearsed, real = matrix.count(real=False), matrix.count(real=True)
     if matrix.evidence == "nothing":
         yield "**No server was asked.**\n"
@@ -93,32 +98,39 @@ def _head(matrix: Matrix, title: str, proof: Proof | None) -> Iterator[str]:
         yield ""
 
 
-def _proof(proof: Proof | None, matrix: Matrix) -> Iterator[str]:
-    """What merge says: how much of the plan is proven, and what isn't, for whom and why."""
-    if proof is None:
-        return
-    yield from (f"- {number:,} {_text(label)}" for number, label in proof.counts)
+def _proof(report: Report) -> Iterator[str]:
+    """How much of the plan is proven, and what isn't, for whom and why."""
+    assert report.proof is not None
+    yield from (f"- {number:,} {_text(label)}" for number, label in report.proof.counts)
     yield ""
-    if proof.open:
-        yield "| model | where | why |"
-        yield "|---|---|---|"
-        for one in proof.open[:_MOST_ROWS]:
-            name = _name(one.deployment, one.model, matrix)
-            yield f"| {name} | {_text(one.where)} | {_text(one.what)} |"
-        if len(proof.open) > _MOST_ROWS:
-            yield f"\n… and {len(proof.open) - _MOST_ROWS:,} more."
+    if report.problems:
+        yield "| where | why | models | found by |"
+        yield "|---|---|---|---|"
+        for one in report.problems[:_MOST_ROWS]:
+            cells = (_text(one.where), _text(one.what), _models(one, report.matrix))
+            yield f"| {_SIGNS[one.kind]} {' | '.join(cells)} | {', '.join(map(_code, one.jobs))} |"
+        if len(report.problems) > _MOST_ROWS:
+            yield f"\n… and {len(report.problems) - _MOST_ROWS:,} more."
         yield ""
-    for remark in proof.remarks:
+    for remark in report.proof.remarks:
         yield f"> {_text(remark)}\n"
 
 
-def _attention(matrix: Matrix) -> Iterator[str]:
+def _models(problem: Problem, matrix: Matrix) -> str:
+    places = problem.places
+    names = ", ".join(_name(one.deployment, one.model, matrix) for one in places[:_MOST_PLACES])
+    more = f" and {len(places) - _MOST_PLACES:,} more" if len(places) > _MOST_PLACES else ""
+    return f"{len(places):,} models: {names}{more}" if len(places) > 1 else names
+
+
+def _attention(report: Report) -> Iterator[str]:
+    matrix = report.matrix
     if not matrix.attention:
         return
     yield "### Needs attention\n"
     yield "| model | where | what | config |"
     yield "|---|---|---|---|"
-    found = diagnostics(matrix)
+    found = diagnostics(report)
     for one in found[:_MOST_ROWS]:
         name = _name(one.deployment, one.model, matrix)
         path = str(one.path) if one.path != Path() else ""
@@ -130,19 +142,25 @@ def _attention(matrix: Matrix) -> Iterator[str]:
     yield ""
 
 
-def _whole(matrix: Matrix) -> Iterator[str]:
+def _whole(report: Report) -> Iterator[str]:
+    matrix = report.matrix
     if not matrix.rows:
         return
     count = len(matrix.rows)
-    shown = matrix.rows[:_MOST_ROWS]
+    shown = sorted(matrix.rows, key=report.severity)[:_MOST_ROWS]
     opened = " open" if count <= 30 else ""
     yield f"<details{opened}><summary>All {count:,} models</summary>\n"
     titles = [f"{_text(one.label)}<br>{_evidence(one)}" for one in matrix.columns]
+    if report.proof is not None:
+        titles.insert(0, "proven")
     yield f"| model | declared | {' | '.join(titles)} |"
     yield "|---" * (2 + len(titles)) + "|"
     for row in shown:
-        cells = " | ".join(map(_cell, row.cells))
-        yield f"| {_name(row.deployment, row.model, matrix)} | {_text(row.declared)} | {cells} |"
+        cells = [*map(_cell, row.cells)]
+        if report.proof is not None:
+            cells.insert(0, _text(report.why_open(row) or "yes"))
+        name = _name(row.deployment, row.model, matrix)
+        yield f"| {name} | {_text(row.declared)} | {' | '.join(cells)} |"
     if count > len(shown):
         yield f"\n… and {count - len(shown):,} more: the HTML report has them all."
     yield "\n</details>\n"

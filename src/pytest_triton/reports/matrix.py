@@ -120,6 +120,10 @@ class Cell:
     def worst(self) -> Entry:
         return self.entries[0]
 
+    @property
+    def needs_attention(self) -> bool:
+        return self.kind in ATTENTION
+
 
 @dataclass(frozen=True)
 class Row:
@@ -171,8 +175,10 @@ class Matrix:
         checks: dict[tuple[str, str], list[Entry]] = {}
         for check in ledger.checks:
             checks.setdefault((check.deployment, check.model), []).append(check)
+        needs = ledger.expected.needs if ledger.expected is not None else ()
+        expected = {(need.deployment, need.model): need.declared for need in needs}
         rows = []
-        for deployment, model in sorted({*cells, *checks}):
+        for deployment, model in sorted({*cells, *checks, *expected}):
             key = deployment, model
             found = cells.get(key, [[] for _ in range(len(columns))])
             declared = {str(entry.declared) for entries in found for entry in entries}
@@ -180,7 +186,7 @@ class Matrix:
                 Row(
                     deployment,
                     model,
-                    " / ".join(sorted(declared)),
+                    " / ".join(sorted(declared)) or expected.get(key, ""),
                     tuple(_cell(entries) for entries in found),
                     tuple(checks.get(key, ())),
                 )
@@ -237,12 +243,18 @@ class Matrix:
             known = sum(all(cell is not None for cell in row.cells) for row in self.rows)
             if known == len(self.rows):
                 every = "All " if known > 1 else ""
-                return f"{every}{_number(known, 'model')} did as predicted"
+                return f"{every}{_number(known, 'model')} did as predicted{self._how()}"
             return (
-                f"{_number(len(self.rows), 'model')}: nothing wrong where they were looked at, "
-                f"but {len(self.rows) - known} not on all hardware"
+                f"{_number(len(self.rows), 'model')}: nothing wrong where they were looked at"
+                f"{self._how()}, but {len(self.rows) - known:,} not on all hardware"
             )
-        return f"{attention} of {_number(len(self.rows), 'model')} need attention"
+        return f"{attention:,} of {_number(len(self.rows), 'model')} need attention"
+
+    def _how(self) -> str:
+        """A verdict never reads like that of a real run where there was none."""
+        if self.evidence != "rehearsal":
+            return ""
+        return " on a running server" if self.only_attached else " in a rehearsal"
 
 
 def _number(count: int, what: str) -> str:

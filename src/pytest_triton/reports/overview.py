@@ -53,11 +53,14 @@ def problems_of(matrix: Matrix) -> tuple[Problem, ...]:
 
 def problems_of_proof(proof: Proof, matrix: Matrix) -> tuple[Problem, ...]:
     """All that keeps a merge from being proven, in the order of the proof."""
-    failed = {id(one) for one in (*proof.failed, *proof.failed_runs)}
     columns = {column.label: number for number, column in enumerate(matrix.columns)}
+    explained = {
+        (one.deployment, one.model) for one in proof.open if one.failed and one.where == _EXPLICIT
+    }
     return _grouped(
-        (_of_open(one, "failed" if id(one) in failed else "not-proven", columns), "")
+        (_of_open(one, columns), one.job)
         for one in proof.open
+        if not (one.is_fallback and (one.deployment, one.model) in explained)
     )
 
 
@@ -104,9 +107,10 @@ def _what(entry: Entry, kind: Kind) -> str:
     return KINDS[kind] if kind == "fallback" else entry.headline or KINDS[kind]
 
 
-def _of_open(one: Open, kind: Kind, columns: dict[str, int]) -> Problem:
-    place = Place(one.deployment, one.model, columns.get(one.where))
-    return Problem(kind, one.where, one.what, (place,))
+def _of_open(one: Open, columns: dict[str, int]) -> Problem:
+    label = one.entry.hardware.label if one.entry is not None else one.where
+    place = Place(one.deployment, one.model, columns.get(label))
+    return Problem("failed" if one.failed else "not-proven", one.where, one.what, (place,))
 
 
 def _grouped(found: Iterable[_Found]) -> tuple[Problem, ...]:

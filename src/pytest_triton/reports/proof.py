@@ -4,21 +4,41 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pytest_triton.ledger.assess import Assessment, Cell, headline_of
-from pytest_triton.ledger.entries import Ledger
+from pytest_triton.ledger.assess import (
+    Assessment,
+    Cell,
+    assess,
+    headline_of,
+    is_unallowed_fallback,
+)
+from pytest_triton.ledger.entries import Entry, Ledger
 from pytest_triton.ledger.remarks import remarks
+from pytest_triton.plan.plan_file import Plan
+
+_FAILED = ("failed", "fallback")
 
 
 @dataclass(frozen=True)
 class Open:
-    """Something that isn't proven, or failed: `where` is a hardware, checks, or a run."""
+    """Something that isn't proven, or `failed`: `where` is a hardware, checks, or a run.
+
+    `job` is the one that found it, "" for what none did; `entry` is what it reported, if anything.
+    """
 
     deployment: str
     model: str
     where: str
     what: str
+    job: str = ""
+    failed: bool = False
+    entry: Entry | None = None
+
+    @property
+    def is_fallback(self) -> bool:
+        """Whether it is a fallback that nobody allowed."""
+        return self.entry is not None and is_unallowed_fallback(self.entry)
 
 
 @dataclass(frozen=True)
@@ -30,10 +50,18 @@ class Proof:
     verdict: str
     counts: tuple[tuple[int, str], ...]
     cells: tuple[Open, ...]
-    failed: tuple[Open, ...]
-    missing: tuple[Open, ...]
-    failed_runs: tuple[Open, ...]
-    remarks: tuple[str, ...]
+    failed: tuple[Open, ...] = ()
+    missing: tuple[Open, ...] = ()
+    failed_runs: tuple[Open, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    @classmethod
+    def of_ledger(cls, ledger: Ledger) -> Proof:
+        """Of a merged ledger that says what is expected of it."""
+        expected = ledger.expected
+        assert expected is not None
+        plan = Plan(expected.needs, checks=expected.checks)
+        return cls.of(assess(plan, ledger, expected.rehearsals), ledger)
 
     @classmethod
     def of(cls, found: Assessment, ledger: Ledger) -> Proof:
@@ -49,7 +77,10 @@ class Proof:
                         one.deployment,
                         one.model,
                         one.hardware.label if one.is_placement else one.test,
-                        f"{headline_of(one)} ({one.job.name})",
+                        headline_of(one),
+                        one.job.name,
+                        failed=True,
+                        entry=one,
                     )
                     for one in found.failures
                 ]
@@ -57,7 +88,14 @@ class Proof:
             tuple(_missing(found)),
             tuple(
                 [
-                    Open("", job.name, f"exit status {job.exit_status}", "its output says why")
+                    Open(
+                        "",
+                        job.name,
+                        f"exit status {job.exit_status}",
+                        "the run failed, and none of its tests did: its output says why",
+                        job.name,
+                        failed=True,
+                    )
                     for job in found.failed_runs
                 ]
             ),
@@ -67,7 +105,8 @@ class Proof:
     @property
     def open(self) -> tuple[Open, ...]:
         """All that keeps it from being proven, failures first."""
-        return (*self.failed, *self.cells, *self.missing, *self.failed_runs)
+        everything = (*self.failed, *self.cells, *self.missing, *self.failed_runs)
+        return tuple(sorted(everything, key=lambda one: not one.failed))
 
 
 def hardware_of(gpus: int) -> str:
@@ -80,26 +119,43 @@ def _counted_as(cell: Cell) -> str:
 
 
 def _cell(cell: Cell) -> Open:
+    need, entry = cell.need, cell.entry
     what = f"{cell} ({cell.note})" if cell.note else str(cell)
-    return Open(cell.need.deployment, cell.need.model, hardware_of(cell.need.gpus), what)
+    if cell.state in _FAILED and entry is not None:
+        what = headline_of(entry) or what
+    return Open(
+        need.deployment,
+        need.model,
+        hardware_of(need.gpus),
+        what,
+        entry.job.name if entry is not None else "",
+        failed=cell.state in _FAILED,
+        entry=entry,
+    )
 
 
 def _missing(found: Assessment) -> Iterator[Open]:
     """The checks of one model that aren't proven for the same reason are one."""
-    tests: dict[tuple[str, str, str], list[str]] = {}
+    tests: dict[Open, list[str]] = {}
     for one in found.missing:
-        tests.setdefault((one.deployment, one.model, one.note), []).append(one.test)
-    for (deployment, model, note), those in tests.items():
-        yield Open(deployment, model, ", ".join(those), note)
+        tests.setdefault(Open(one.deployment, one.model, "", one.note), []).append(one.test)
+    for known, those in tests.items():
+        yield replace(known, where=", ".join(those))
 
 
 def _verdict(found: Assessment) -> str:
+    cells = found.cells
+    whole = f"{len(cells):,} placement{'s' if len(cells) != 1 else ''}"
     if found.ok:
-        return f"All proven: {len(found.cells)} of {len(found.cells)}"
-    unproven = sum(not cell.ok for cell in found.cells)
-    parts = []
-    if unproven:
-        parts.append(f"{unproven} of {len(found.cells)} not proven")
+        return f"All proven: {whole}"
+    proven = sum(cell.ok for cell in cells)
+    failed = sum(cell.state in _FAILED for cell in cells)
+    rehearsed = sum(cell.state == "rehearsed" and not cell.ok for cell in cells)
+    rest = len(cells) - proven - failed - rehearsed
+    parts = [f"{proven:,} of {whole} proven"]
+    parts += [f"{failed:,} failed"] if failed else []
+    parts += [f"{rehearsed:,} rehearsed only"] if rehearsed else []
+    parts += [f"{rest:,} not proven"] if rest else []
     if found.missing:
         parts.append(f"{_number(len(found.missing), 'check')} not proven")
     if found.failures:
@@ -110,4 +166,4 @@ def _verdict(found: Assessment) -> str:
 
 
 def _number(count: int, what: str) -> str:
-    return f"{count} {what}{'s' if count != 1 else ''}"
+    return f"{count:,} {what}{'s' if count != 1 else ''}"

@@ -57,11 +57,11 @@ class Publication:
 
         Raises LedgerUnusable for a file that can't be read or written.
         """
-        from pytest_triton.ledger.fold import latest, merged
+        from pytest_triton.ledger.fold import merged
         from pytest_triton.ledger.ledger_file import read_ledger, write_text
 
         say("")  # ends pytest's line of dots: what GitHub reads stands at the start of one
-        ledger = latest(merged([read_ledger(file)]))
+        ledger = merged([read_ledger(file)])
         for path, text in self._files(ledger, start_of(environ)):
             write_text(path, text)
             say(f"triton: wrote {path}")

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace as replaced
 
 from pytest_triton.ledger import VERDICTS, Entry
-from pytest_triton.ledger.assess import Rehearsals, assess
+from pytest_triton.ledger.assess import assess
+from pytest_triton.ledger.entries import Rehearsals
 from pytest_triton.ledger.fold import merged
 from pytest_triton.plan.plan_file import Need, Plan
 from support.ledger_strategies import (

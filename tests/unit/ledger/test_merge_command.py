@@ -130,14 +130,15 @@ def test_all_proven(run: Command, plan: dict[str, Any]) -> None:
     said = run("merge", "a.json", "b.json", "--plan", "plan.json", "--output", "all.json")
     assert said.code == 0
     assert said.out.splitlines() == [
+        "All proven: 3 placements",
+        "    2  rehearsed (no GPU)",
+        "    1  proven on a real GPU (1 GPU)",
+        "",
         "model       declared   no GPU      1 GPU",
         "detector    GPU        rehearsed   proven on a real GPU",
         "tokenizer   CPU        rehearsed   -",
         "",
-        "    2  rehearsed (no GPU)",
-        "    1  proven on a real GPU (1 GPU)",
-        "",
-        "All proven: 3 of 3",
+        "All proven: 3 placements",
     ]
     assert len(read_ledger("all.json").placements) == 3
     assert run("merge", "all.json", "--repo", "models").out == said.out
@@ -151,7 +152,7 @@ def test_job_that_never_ran_is_never_proven(run: Command, plan: dict[str, Any]) 
     said = run("merge", "a.json", "--plan", "plan.json")
     assert said.code == 1
     assert "detector    GPU        rehearsed   never proven  <-" in said.out
-    assert said.out.splitlines()[-1] == "Not all is proven: 1 of 3 not proven"
+    assert said.out.splitlines()[-1] == "Not all is proven: 2 of 3 placements proven, 1 not proven"
     found = json.loads(run("merge", "a.json", "--plan", "plan.json", "--json").out)
     assert (found["ok"], found["counts"]) == (False, {"rehearsed": 2, "never": 1})
 
@@ -185,7 +186,8 @@ def test_other_failures_are_reported(run: Command, plan: dict[str, Any]) -> None
     said = run("merge", "a.json", "--plan", "plan.json")
     assert said.code == 1
     assert "  detector, 8: runs on CPU (one)" in said.out
-    assert said.out.splitlines()[-1] == "Not all is proven: 1 other failure"
+    last = said.out.splitlines()[-1]
+    assert last == "Not all is proven: 3 of 3 placements proven, 1 other failure"
 
 
 @pytest.mark.parametrize(
@@ -254,20 +256,25 @@ def test_of_many_models_only_what_deserves_attention_is_shown(
     reported[700] = replace(reported[700], verdict="failed", headline="runs on CPU")
     write_ledger("a.json", with_checks(*reported[:999]))
     lines = run("merge", "a.json", "--plan", "plan.json").out.splitlines()
+    verdict = (
+        "Not all is proven: 998 of 1,000 placements proven, 1 failed, 1 not proven, "
+        "3 checks not proven"
+    )
     assert lines == [
-        "model   declared   no GPU",
-        "m0700   GPU        failed (runs on CPU)  <-",
-        "m0999   GPU        never proven  <-",
-        "... and 998 more models of 1000, all proven",
-        "",
+        verdict,
         "  998  rehearsed (no GPU)",
         "    1  failed (no GPU)",
         "    1  never proven (no GPU)",
         "",
+        "model   declared   no GPU",
+        "m0700   GPU        failed in one (runs on CPU)  <-",
+        "m0999   GPU        never proven  <-",
+        "... and 998 more models of 1000, all proven",
+        "",
         "Not proven besides:",
         "  m0999, test_config, test_explicit_placement, test_audit: never proven",
         "",
-        "Not all is proven: 2 of 1000 not proven, 3 checks not proven",
+        verdict,
     ]
 
 
@@ -298,16 +305,21 @@ def test_reports_of_a_merge_show_its_verdict_first(run: Command, plan: dict[str,
     reports = ("--html", "r.html", "--markdown", "r.md")
     assert run("merge", "a.json", "--plan", "plan.json", *reports).code == 1
     page, summary = Path("r.html").read_text(), Path("r.md").read_text()
-    assert '<p class="verdict bad">Not all is proven: 1 of 3 not proven</p>' in page
+    colon = '<span class="colon">: </span>'
+    rest = "2 of 3 placements proven, 1 not proven"
+    assert f'<p class="verdict bad">Not all is proven{colon}<span>{rest}</span></p>' in page
     assert "<strong>1 GPU</strong> <span>never proven</span>" in page
     assert "<bdi>detector</bdi>" in page.split("never proven</span>")[1].split("</li>")[0]
     assert "did as predicted" not in page
-    assert summary.startswith("## ❌ Triton placement: Not all is proven: 1 of 3 not proven\n")
-    assert "| <code>detector</code> | 1 GPU | never proven |" in summary
+    assert summary.startswith(
+        "## ❌ Triton placement: Not all is proven: 2 of 3 placements proven, 1 not proven\n"
+    )
+    assert "| ❓ 1 GPU | never proven | <code>detector</code> |  |" in summary
     write_ledger("b.json", ledger(found[1]))
     assert run("merge", "a.json", "b.json", "--plan", "plan.json", *reports).code == 0
-    assert '<p class="verdict good">All proven: 3 of 3</p>' in Path("r.html").read_text()
-    assert Path("r.md").read_text().startswith("## ✅ Triton placement: All proven: 3 of 3\n")
+    good = f'<p class="verdict good">All proven{colon}<span>3 placements</span></p>'
+    assert good in Path("r.html").read_text()
+    assert Path("r.md").read_text().startswith("## ✅ Triton placement: All proven: 3 placements\n")
 
 
 def test_aborted_run_that_was_done_again_is_not_reported(
@@ -323,6 +335,27 @@ def test_aborted_run_that_was_done_again_is_not_reported(
     assert "Ended before" not in said.out
     assert "cut off" not in Path("r.html").read_text().split("<script")[0]
     assert "2 runs of pytest" in Path("r.html").read_text(), "one, and gpu"
+
+
+def test_aborted_run_that_was_done_again_in_another_file_is_not_reported(
+    run: Command, plan: dict[str, Any]
+) -> None:
+    killed = replace(job(started="2026-01-31T11:00:00Z"), ended=None, exit_status=None, id="old")
+    write_ledger("a.json", ledger(proof(plan, "tokenizer", "none", placed="CPU", by=killed)))
+    write_ledger("b.json", with_checks(*all_proven(plan)))
+    said = run("merge", "a.json", "b.json", "--plan", "plan.json", "--json")
+    assert said.code == 0
+    assert json.loads(said.out)["remarks"] == []
+
+
+def test_aborted_run_whose_failure_counts_is_reported(run: Command, plan: dict[str, Any]) -> None:
+    killed = replace(job(started="2026-01-31T11:00:00Z"), ended=None, exit_status=None, id="old")
+    failed = proof(plan, "tokenizer", "none", placed="GPU 0", verdict="failed", by=killed)
+    write_ledger("a.json", ledger(failed))
+    write_ledger("b.json", with_checks(*all_proven(plan)))
+    said = run("merge", "a.json", "b.json", "--plan", "plan.json")
+    assert said.code == 1
+    assert "Ended before they were done: one" in said.out
 
 
 def test_other_release_is_another_prediction(run: Command, repository: RepositoryBuilder) -> None:

@@ -23,6 +23,7 @@ from pytest_triton.reports.gitlab import gitlab
 from pytest_triton.reports.html import html
 from pytest_triton.reports.markdown import markdown
 from pytest_triton.reports.matrix import Matrix, kind_of
+from pytest_triton.reports.report import Report
 from support import sample_ledgers as ledgers
 from support.ledger_strategies import changed
 
@@ -79,7 +80,9 @@ def test_empty_ledger_is_never_good_news() -> None:
 
 
 def test_good_news_where_all_is_proven() -> None:
-    assert Matrix.of(ledgers.all_proven()).verdict() == "All 2 models did as predicted"
+    assert (
+        Matrix.of(ledgers.all_proven()).verdict() == "All 2 models did as predicted in a rehearsal"
+    )
     assert markdown(ledgers.all_proven()).startswith("## ✅")
     assert github(ledgers.all_proven()) == ""
     assert json.loads(gitlab(ledgers.all_proven())) == []
@@ -95,7 +98,7 @@ def test_model_that_one_hardware_has_not_seen_is_reported() -> None:
 
 
 def test_findings_are_reported_once_and_the_worst_first() -> None:
-    found = [(one.model, one.name, one.severity) for one in diagnostics(Matrix.of(_sample()))]
+    found = [(one.model, one.name, one.severity) for one in diagnostics(Report.of(_sample()))]
     assert found == [
         ("legacy", "test_explicit_placement", "error"),
         ("ranker", "2 GPUs, real run", "error"),
@@ -107,7 +110,7 @@ def test_findings_are_reported_once_and_the_worst_first() -> None:
 def test_fallback_without_its_failed_check_is_a_finding_of_its_own() -> None:
     sample = replace(_sample(), entries=_sample().placements)
     assert ("legacy", "no GPU, rehearsal") in {
-        (one.model, one.name) for one in diagnostics(Matrix.of(sample))
+        (one.model, one.name) for one in diagnostics(Report.of(sample))
     }
 
 
@@ -118,7 +121,7 @@ def test_config_that_cannot_be_read_is_reported_once_at_its_line() -> None:
         ledgers.check("typo", "test_explicit_placement", "nothing to check, since ..."),
     )
     entry = ledgers.entry("typo", None, verdict="failed", server=None, headline="nothing to place")
-    (one,) = diagnostics(Matrix.of(Ledger((ledgers.CPU_JOB,), (entry, *checks))))
+    (one,) = diagnostics(Report.of(Ledger((ledgers.CPU_JOB,), (entry, *checks))))
     assert (one.line, one.message) == (10, "`gpu` is not a field of instance_group")
 
 
