@@ -1,7 +1,7 @@
 """A server of any release held against the plugin's rules, as a report to paste.
 
-`scripts/test-release` runs it: drawn models against core (of a binary), the corpus, what the
-evidence says, and the example project.
+`scripts/test-release` runs it: drawn models against core (in an image: through the plugin), the
+corpus, what the evidence says, and the example project.
 """
 
 from __future__ import annotations
@@ -12,20 +12,26 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pytest_triton.checks.deployment import CheckedDeployment
 from pytest_triton.checks.run import TritonSession
 from pytest_triton.errors import PytestTritonError
+from pytest_triton.options.values import Deployment
 from pytest_triton.placement.compare import compare
 from pytest_triton.placement.predict import ServerTraits
 from pytest_triton.placement.releases import NEWEST_RELEASE, shown_release
+from support.core_oracle import write_repository
 from support.core_pairs import DRAWN_HARDWARE, STAND_INS, compare_pairs
 from support.corpus_expectations import HARDWARE, own_deployments, rehearsal_settings
+from support.strategies import CUSTOM_BACKENDS, bulk_cases, named
 
 ROOT = Path(__file__).parents[2]
 SEED = 30250
+_MOST_IN_IMAGE = 500
+DRAWN = "drawn models"
 
 
 def main() -> int:
@@ -45,12 +51,25 @@ def main() -> int:
 
 def report(binary: Path | None, image: str | None, models: int) -> Iterator[tuple[str, int]]:
     """The lines of the report, with the disagreements that each reports."""
-    settings = rehearsal_settings(own_deployments())
-    if image is not None:
-        settings = replace(settings, server="container", image=image)
-    else:
-        settings = replace(settings, binary=binary)
-    session = TritonSession(settings)
+    with tempfile.TemporaryDirectory() as scratch:
+        drawn = Path(scratch, "drawn")
+        deployments = own_deployments()
+        if image is not None:  # core in it can't be asked in other ways
+            write_repository(drawn, named(bulk_cases(min(models, _MOST_IN_IMAGE), SEED)))
+            deployments.append(Deployment(DRAWN, (drawn,)))
+        settings = rehearsal_settings(deployments)
+        settings = replace(settings, own_backends=(*settings.own_backends, *CUSTOM_BACKENDS))
+        if image is not None:
+            settings = replace(settings, server="container", image=image)
+        else:
+            settings = replace(settings, binary=binary)
+        yield from _of_server(TritonSession(settings), binary, models)
+    yield _example(binary, image)
+
+
+def _of_server(
+    session: TritonSession, binary: Path | None, models: int
+) -> Iterator[tuple[str, int]]:
     try:
         try:
             first = session.seen(session.deployments[0], HARDWARE[0])
@@ -65,14 +84,13 @@ def report(binary: Path | None, image: str | None, models: int) -> Iterator[tupl
         support = "with" if traits.gpu_support else "without"
         yield f"build: {support} GPU support, least compute capability {least}", 0
         if binary is not None:
-            yield from _pairs(binary, traits, models)
+            yield from pairs_line(binary, traits, models)
         yield from _corpus(session)
     finally:
         session.close()
-    yield _example(binary, image)
 
 
-def _pairs(binary: Path, traits: ServerTraits, models: int) -> Iterator[tuple[str, int]]:
+def pairs_line(binary: Path, traits: ServerTraits, models: int) -> Iterator[tuple[str, int]]:
     traits = replace(traits, backends=frozenset(STAND_INS))
     with tempfile.TemporaryDirectory() as scratch:
         found = compare_pairs(binary, traits, models, SEED, Path(scratch))
@@ -88,9 +106,18 @@ def _pairs(binary: Path, traits: ServerTraits, models: int) -> Iterator[tuple[st
 
 def _corpus(session: TritonSession) -> Iterator[tuple[str, int]]:
     """Every verdict, and what the evidence says: two pieces where the log can be read."""
+    own = [one for one in session.deployments if one.name != DRAWN]
+    yield from _verdicts(session, own, f"corpus of {len(own)} repositories")
+    if len(own) < len(session.deployments):
+        yield from _verdicts(session, [session.deployments[-1]], DRAWN)
+
+
+def _verdicts(
+    session: TritonSession, deployments: Sequence[CheckedDeployment], what: str
+) -> Iterator[tuple[str, int]]:
     wrong: list[str] = []
     verdicts = twice = 0
-    for checked in session.deployments:
+    for checked in deployments:
         for model in checked.repository.models:
             for hardware in HARDWARE if model.refusal is None else ():
                 seen = session.seen(checked, hardware)
@@ -101,8 +128,7 @@ def _corpus(session: TritonSession) -> Iterator[tuple[str, int]]:
                 if not verdict.ok:
                     wrong.append(f"{checked.name}/{name} on {hardware.label}: {verdict.headline}")
     yield (
-        f"corpus: {verdicts} verdicts in {len(session.deployments)} repositories, {len(wrong)} "
-        f"disagree; {twice} by two pieces of evidence",
+        f"{what}: {verdicts} verdicts, {len(wrong)} disagree; {twice} by two pieces of evidence",
         len(wrong),
     )
     for text in wrong[:20]:
