@@ -1,9 +1,10 @@
-"""Small model repositories for tests."""
+"""Small model repositories for tests: the public builder, in the short form that most want."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from pytest_triton.testing import repository_builder
 from pytest_triton.testing.repository_builder import PYTHON_MODEL, TENSORS
 
 
@@ -12,7 +13,7 @@ class RepositoryBuilder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.mkdir(parents=True, exist_ok=True)
+        self._builder = repository_builder.RepositoryBuilder(path)
 
     def add(self, name: str, groups: str = "", *, backend: str = "python", more: str = "") -> Path:
         """A complete model with these instance groups; returns its config.pbtxt.
@@ -25,10 +26,6 @@ class RepositoryBuilder:
         return self.add_config(name, text + more)
 
     def add_config(self, name: str, text: str | bytes) -> Path:
-        """A model with this very config.pbtxt."""
-        version = self.path / name / "1"
-        version.mkdir(parents=True)
-        (version / "model.py").write_text(PYTHON_MODEL)
-        config = self.path / name / "config.pbtxt"
-        config.write_bytes(text.encode() if isinstance(text, str) else text)
-        return config
+        """A model with this very config.pbtxt; returns the file."""
+        files = {"1/model.py": PYTHON_MODEL, "config.pbtxt": text}
+        return self._builder.add(name, config="", files=files) / "config.pbtxt"
