@@ -16,6 +16,7 @@ from pytest_triton.options.values import (
     DeploymentFile,
     Expectation,
     GivenValues,
+    LogPlace,
     OptionError,
     Requirement,
 )
@@ -63,6 +64,8 @@ VALUES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "deployment": ("c.yaml::t", lambda start: (DeploymentFile("c.yaml::t", start),)),
     "deployment_repo": ("/models=m", lambda start: (("/models", start / "m"),)),
     "on_gpu_loss": ("not-ready", lambda start: "not-ready"),
+    "metrics": ("http://there/metrics", lambda start: "http://there:8002/metrics"),
+    "log": ("logs/triton.log", lambda start: LogPlace(path=start / "logs/triton.log")),
     "allow_changes": ("on", lambda start: True),
     "own_backends": ("ours", lambda start: ("ours",)),
     "target": ("2", lambda start: target_hardware("2")),

@@ -13,13 +13,20 @@ import pytest
 
 from pytest_triton import ContainerOptions, TritonContainer
 from pytest_triton.client.http import HttpApi
+from pytest_triton.evidence.observe import observe
+from pytest_triton.options.hosts import AttachedHost
+from pytest_triton.options.values import LogPlace
+from pytest_triton.placement.hardware import OWN_GPUS
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
+from pytest_triton.servers.attached.log import LogUnusable
+from pytest_triton.servers.attached.server import AttachedServer
 from pytest_triton.servers.container import server as container
 from pytest_triton.servers.container import shared_files as container_files
 from pytest_triton.servers.container.engine import ContainerRefused, NoDocker
 from pytest_triton.servers.container.image import ImageUnavailable
 from pytest_triton.servers.container.reach import InTheWay, shown
 from pytest_triton.servers.server_errors import ServerExited
+from pytest_triton.servers.spec import ServerSpec
 from support.builders import RepositoryBuilder
 from support.docker_daemon import IMAGE, ours
 
@@ -280,3 +287,28 @@ def test_image_that_is_not_there_is_reported_without_a_fetch(
         make(image="127.0.0.1:1/nosuch:1", say=said.append).start()
     assert said[0].startswith("fetching 127.0.0.1:1/nosuch:1")
     assert "pytest-triton install" in str(raised.value)
+
+
+def test_container_of_somebody_else_is_named_for_its_log(
+    repository: RepositoryBuilder, make: Make
+) -> None:
+    repository.add("cpu", "{ kind: KIND_CPU count: 2 }")
+    with make() as triton:
+        name = triton.get_wrapped_container().name
+        host = AttachedHost.at(f"http://{triton.http}", log=LogPlace(container=name))
+        server = AttachedServer(ServerSpec((repository.path,), OWN_GPUS, host))
+        try:
+            server.wait_until_live()
+            seen = observe(server.view, ["cpu"])["cpu"]
+            copy = server.view.log_file
+        finally:
+            server.stop()
+        assert (seen.proof, str(seen.placement)) == ("proven", "CPU x2")
+        assert [one.source for one in seen.deciding] == ["resolved config", "server log"]
+        assert copy is not None
+        assert not copy.parent.exists(), "nothing is left"
+        assert states(triton) == {"cpu": "READY"}
+        missing = AttachedHost.at(f"http://{triton.http}", log=LogPlace(container="no-such-one"))
+        other = AttachedServer(ServerSpec((repository.path,), OWN_GPUS, missing))
+        with pytest.raises(LogUnusable, match=r"no container of that name"):
+            other.wait_until_live()

@@ -147,7 +147,8 @@ def test_deployment_that_lost_its_gpus(
         [
             "deployed, and not served: refused: no GPU",
             "*hardware * the server's GPUs: no GPU",
-            "*the server has no GPU, say so: --triton-gpus=none*",
+            "The server has no GPU that it can use, *",
+            "*--triton-gpus=none*",
             "free * nothing * CPU x2  <- fallback",
             "pinned * GPU * refused: no GPU  <- failed",
             "*reports: no GPU (as Triton said of a refused model)*",
@@ -773,3 +774,109 @@ def test_running_server_of_the_ini_file_leaves_other_tests_alone(
     pytester.makeini("[pytest]\ntriton_server = grpc://127.0.0.1:1\n")
     pytester.makepyfile("def test_other(): pass")
     pytester.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+# --- metrics and the log, where they are named ---------------------------------------------------
+
+RAN_ON = """
+pytestmark = pytest.mark.triton(changes=True)
+
+@pytest.mark.parametrize(("model", "where"), [("pinned", gpu(0) + gpu(1)), ("small", cpu())])
+def test_right(triton_server, model, where):
+    assert_ran_on(triton_server, model, where)
+
+def test_wrong(triton_server):
+    with pytest.raises(AssertionError, match="^pinned was to run on GPU 0, and can run on "):
+        assert_ran_on(triton_server, "pinned", 0)
+"""
+LOOKS = """
+def test_looks(triton_server):
+    assert_ran_on(triton_server, "small", cpu())
+"""
+
+
+def test_assert_ran_on_works_where_the_metrics_of_a_running_server_are_named(
+    pytester: pytest.Pytester, deploy: Deploy
+) -> None:
+    server = deploy(explicit=True)
+    metrics = f"--triton-metrics=http://{server.metrics}"
+    url = f"grpc://{server.grpc}"
+    run(pytester, url, RAN_ON, metrics, "--triton-allow-changes=on").assert_outcomes(passed=3)
+
+
+@pytest.mark.parametrize(
+    ("way", "said"),
+    [
+        ("none", ["*address of the metrics of tritonserver * isn't known", "*--triton-metrics=*"]),
+        ("closed", ["*gave no metrics at 127.0.0.1:*", "*check the address in --triton-metrics*"]),
+        ("other", ["*answered 127.0.0.1:*/metrics with 404", "*path in --triton-metrics*"]),
+        ("at start", ["*it was loaded when the server started", "*--triton-allow-changes=on*"]),
+    ],
+)
+def test_assert_ran_on_without_metrics_says_nothing_against_the_placement(
+    pytester: pytest.Pytester, deploy: Deploy, way: str, said: list[str]
+) -> None:
+    server = deploy()
+    with silent_port() as closed:
+        pass
+    at = {"closed": f"127.0.0.1:{closed}", "other": server.http, "at start": server.metrics}
+    named = [f"--triton-metrics=http://{at[way]}"] if way in at else []
+    result = run(pytester, f"grpc://{server.grpc}", LOOKS, *named)
+    result.assert_outcomes(failed=1)
+    headline = f"*small was to run on CPU, and that is not proven: {said[0]}"
+    result.stdout.fnmatch_lines([headline, said[1]])
+    result.stdout.no_fnmatch_line("*placed the model elsewhere*")
+    result.stdout.no_fnmatch_line("*let pytest-triton start the server*")
+
+
+def test_log_of_a_running_server_is_a_second_source(
+    pytester: pytest.Pytester, models: RepositoryBuilder, deploy: Deploy, tmp_path: Path
+) -> None:
+    models.add_config("chain", ENSEMBLE)
+    earlier = deploy(gpus="sim:2")
+    server = deploy(gpus="none")
+    log = tmp_path / "triton.log"
+    logs = [one.view.log_file for one in (earlier, server)]
+    log.write_text("\n".join(path.read_text() for path in logs if path is not None))
+    named = f"--triton-log={log}"
+    url = f"grpc://{server.grpc}"
+    result = check(pytester, url, named, "-k", "test_placement", "--triton-gpus=none", "-n2")
+    result.assert_outcomes(passed=4)
+    result.stdout.fnmatch_lines([f"*reports: no GPU (its log says so); its log: {log}"])
+    alone = check(pytester, url, named, "-k", "chain and test_placement")
+    alone.stdout.fnmatch_lines(
+        ["*server log, medium trust: refused: ensemble *ensemble 'chain' depends on 'pinned' *"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "*triton.log: the file can't be read: No such file or directory*"),
+        ("no start\n", "*no start of a tritonserver is in this log*"),
+        ("other", "*is the log of another server: server_version 2.99.0, and the server says *"),
+    ],
+)
+def test_log_that_cannot_be_the_running_servers_is_refused(
+    pytester: pytest.Pytester, deploy: Deploy, tmp_path: Path, content: str | None, said: str
+) -> None:
+    server = deploy()
+    log = tmp_path / "triton.log"
+    if content == "other" and server.view.log_file is not None:
+        text = server.view.log_file.read_text()
+        content = re.sub(r"(server_version +\| )\S+", r"\g<1>2.99.0", text)
+    if content is not None:
+        log.write_text(content)
+    chosen = ["-k", "small and test_placement"]
+    result = check(pytester, f"grpc://{server.grpc}", f"--triton-log={log}", *chosen)
+    result.assert_outcomes(failed=1, deselected=14)
+    result.stdout.fnmatch_lines([said])
+
+
+@pytest.mark.parametrize("option", ["--triton-log=a.log", "--triton-metrics=http://a:8002"])
+def test_log_and_metrics_are_for_running_servers(
+    pytester: pytest.Pytester, models: RepositoryBuilder, option: str
+) -> None:
+    result = pytester.runpytest_subprocess("--triton-repo=models", option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: * (command line) is for a running server, and pytest *"])

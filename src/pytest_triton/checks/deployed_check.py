@@ -10,6 +10,7 @@ from pytest_triton.placement.config_drift import Difference, config_drift
 
 if TYPE_CHECKING:
     from pytest_triton.evidence.deployed import DeployedModels
+    from pytest_triton.placement.compare import Observed
     from pytest_triton.repository import Model
 
 HEADLINE = "another config is deployed than this repository has"
@@ -42,6 +43,28 @@ def drift(model: Model, deployed: DeployedModels) -> tuple[Difference, ...]:
     config = deployed.configs.get(model.name)
     found = () if config is None else config_drift(model.config, config)
     return (*found, *_versions(model, deployed.versions.get(model.name, ())))
+
+
+def not_served(observed: Observed) -> Advice:
+    """On a model that a running server refused as Triton's rules say."""
+    reason = observed.refusal.reason if observed.refusal is not None else ""
+    if reason in ("no-gpu", "backend-gpu-only"):
+        return Advice(
+            "The server has no GPU that it can use, so that nobody can use the model there: it "
+            "lost them, or was started without. Only a new start with GPUs changes that; whoever "
+            "runs the server has to do it. If the model is meant to be refused there because the "
+            "server has no GPU, say so: --triton-gpus=none."
+        )
+    if reason == "gpu-id":
+        return Advice(
+            "The config names a GPU that the server hasn't, so that nobody can use the model "
+            "there. If another one was meant, correct `gpus` and deploy that: a load request is "
+            "enough, the server need not start again. More GPUs need a new start."
+        )
+    return Advice(
+        "Nobody can use the model there. Once its config or files are corrected and deployed, a "
+        "load request brings it up (or the next start, where the server loads nothing when asked)."
+    )
 
 
 def decides_placement(found: Sequence[Difference]) -> bool:

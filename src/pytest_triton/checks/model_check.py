@@ -21,6 +21,7 @@ from pytest_triton.checks.deployed_check import (
     decides_placement,
     drift,
     drift_lines,
+    not_served,
 )
 from pytest_triton.checks.deployed_check import HEADLINE as DRIFT_HEADLINE
 from pytest_triton.checks.invalid import first_invalid
@@ -54,11 +55,6 @@ if TYPE_CHECKING:
 
 
 _WIDTH = 92  # characters a line of prose
-_NOT_SERVED = Advice(
-    "On the GPUs that this server has, Triton's rules say that the model is refused, so that "
-    "nobody can use it there. Give the server the GPUs that it needs. If the model is meant to be "
-    "refused there because the server has no GPU, say so: --triton-gpus=none."
-)
 # What a server lacks, by the reason of a refusal that says nothing of the model.
 _LACKING: dict[str, Unproven] = {
     "backend-missing": "no backend",
@@ -289,7 +285,7 @@ class ModelCheck:
             verdict = self._verdict = replace(verdict, ok=False, headline=headline)
         elif unwanted and verdict.ok:
             headline = f"deployed, and not served: {observed.refusal}"
-            advice = advice or _NOT_SERVED
+            advice = advice or not_served(observed)
             verdict = self._verdict = replace(verdict, ok=False, headline=headline)
         elif (
             not verdict.ok

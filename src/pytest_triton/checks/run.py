@@ -21,7 +21,7 @@ from pytest_triton.checks.release import THE_SERVER, release_of
 from pytest_triton.checks.result import CheckResult, ServerFacts
 from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.errors import PytestTritonError, says_all
-from pytest_triton.options.hosts import Host
+from pytest_triton.options.hosts import AttachedHost, Host
 from pytest_triton.options.production_arguments import command_line, server_arguments
 from pytest_triton.options.settings import Backends, Settings
 from pytest_triton.options.value_files import value_sets
@@ -520,10 +520,7 @@ def _notes(checked: CheckedDeployment, server: RunningServer) -> tuple[str, ...]
     known = {model.name for model in checked.repository.models}
     others = [name for name in served_models(server) if name not in known]
     notes = [f"{server.description}: {note}" for note in server.notes]
-    notes.append(
-        f"{server.description} reports: {reported_by(server)}; its log can't be read, so that one "
-        "source shows where a model runs"
-    )
+    notes.append(f"{server.description} reports: {reported_by(server)}; {_log_note(server)}")
     if others:  # not a failure: other projects may deploy to the same server
         shown = ", ".join(others[:_MOST_NAMES]) + (", ..." if len(others) > _MOST_NAMES else "")
         notes.append(
@@ -531,6 +528,14 @@ def _notes(checked: CheckedDeployment, server: RunningServer) -> tuple[str, ...]
             f"that {checked.deployment.text} hasn't, not checked: {shown}"
         )
     return tuple(notes)
+
+
+def _log_note(server: RunningServer) -> str:
+    if isinstance(server.spec.host, AttachedHost) and server.spec.host.log is not None:
+        return f"its log: {server.spec.host.log}"
+    return (
+        "its log can't be read (--triton-log names it), so that one source shows where a model runs"
+    )
 
 
 def _attached_spec(

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pytest_triton.errors import PytestTritonError
 
 Scheme = Literal["grpc", "grpcs", "http", "https"]
+_METRICS = 8002
 _PORTS = {"grpc": 8001, "grpcs": 443, "http": 8000, "https": 443}
 
 
@@ -52,6 +53,18 @@ class Endpoint:
                 f"{_without_query(url)!r}: gRPC knows no path.", fix=f"{scheme}://{parts.netloc}"
             )
         return cls(scheme, host, port if port is not None else _PORTS[scheme], path)
+
+    @classmethod
+    def of_metrics(cls, url: str) -> Endpoint:
+        """Of the page of a server's metrics, `http://host:8002/metrics`. Raises BadUrl."""
+        fix = "http://host:8002/metrics, or https://..."
+        if not url.startswith(("http://", "https://")):
+            raise BadUrl(f"{_without_query(url)!r} is not the URL of metrics.", fix=fix)
+        found = cls.parse(url)
+        port = found.port
+        if found.scheme == "http" and urlsplit(url).port is None:
+            port = _METRICS
+        return cls(found.scheme, found.host, port, found.path or "/metrics")
 
     @property
     def secure(self) -> bool:

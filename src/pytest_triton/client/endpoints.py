@@ -13,7 +13,8 @@ class Endpoints:
     """The addresses of a server, `host:port`, or "" where it has none or none is known.
 
     `server` says which one it is, for people. With `secure` it speaks TLS. `direct`: no proxy of
-    the environment is used to reach it.
+    the environment is used to reach it. Of a server that somebody else runs `metrics` ends with the
+    path of their page, and `metrics_secure` says whether they are behind TLS.
     """
 
     server: str
@@ -23,10 +24,14 @@ class Endpoints:
     access: Access = OPEN
     secure: bool = False
     direct: bool = True
+    metrics_secure: bool = False
 
     @classmethod
-    def at(cls, endpoint: Endpoint, access: Access, server: str) -> Endpoints:
-        """Of a server that somebody else runs, of which this one endpoint is known."""
+    def at(
+        cls, endpoint: Endpoint, access: Access, server: str, metrics: Endpoint | None = None
+    ) -> Endpoints:
+        """Of a server that somebody else runs, of which this one endpoint (and its metrics) is
+        known."""
         return cls(
             server,
             http="" if endpoint.is_grpc else endpoint.address,
@@ -34,4 +39,6 @@ class Endpoints:
             access=access,
             secure=endpoint.secure,
             direct=False,
+            metrics=metrics.address if metrics is not None else "",
+            metrics_secure=metrics is not None and metrics.secure,
         )

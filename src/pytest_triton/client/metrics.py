@@ -21,11 +21,13 @@ class NoMetrics(PytestTritonError):
 
 
 def read_metrics(server: Endpoints) -> str:
-    """In Prometheus' text format. Raises NoMetrics."""
+    """In Prometheus' text format. Raises NoMetrics, and BadCredentials for an attached server."""
     if not server.metrics and not server.direct:
         raise NoMetrics(
-            f"{server.server}: the address of its metrics isn't known",
-            fix="let pytest-triton start the server (a process or a container)",
+            f"the address of the metrics of {server.server} isn't known",
+            fix="name it: --triton-metrics=http://HOST:8002/metrics (8002 is Triton's port for "
+            "them); without a way to it, test this with a server that pytest starts: "
+            "server='process' in the marker",
         )
     if not server.metrics:
         raise NoMetrics(
@@ -33,33 +35,48 @@ def read_metrics(server: Endpoints) -> str:
             fix="take a newer release",
         )
     try:
-        status, body = _get(server.metrics)
+        status, body = _get(server)
     except (OSError, http.client.HTTPException) as error:
         raise NoMetrics(
             f"{server.server} gave no metrics at {server.metrics}",
-            tried=[f"GET /metrics: {error!r}"],
+            tried=[f"GET {_path(server)}: {error!r}"],
             fix="leave --allow-metrics on, or take a newer release: 2.33.0 can't show metrics to "
-            "this machine alone, so that pytest-triton switches them off",
+            "this machine alone, so that pytest-triton switches them off"
+            if server.direct
+            else "check the address in --triton-metrics, and that the way there is open: the "
+            "server may keep its metrics to its own machine (--metrics-address), or have none "
+            "(--allow-metrics=false)",
         ) from error
     if status != 200:
         raise NoMetrics(
-            f"{server.server} answered {server.metrics}/metrics with {status}",
-            fix="check that this port is the server's own",
+            f"{server.server} answered {server.metrics} with {status}",
+            fix="check that this port is the server's own"
+            if server.direct
+            else "check the address and path in --triton-metrics; headers are sent there only if "
+            "its host is that of --triton-server",
         )
     return body.decode(errors="replace")
 
 
-def _get(address: str) -> tuple[int, bytes]:
+def _get(server: Endpoints) -> tuple[int, bytes]:
     """Triton opens this port last, a little after it says that it is live."""
+    deadline = time.monotonic() + (_OPENED if server.direct else 0.0)
+    address = server.metrics.partition("/")[0]
     host, _, port = address.rpartition(":")
-    deadline = time.monotonic() + _OPENED
+    known = (server.http or server.grpc).partition("/")[0].rpartition(":")[0]
+    headers = server.access.header_values() if known == host else {}
+    context = server.access.context("http/1.1") if server.metrics_secure else None
     while True:
-        connection = BoundedConnection(host, int(port))
+        connection = BoundedConnection(host.strip("[]"), int(port), context)
         try:
-            return connection.exchange("GET", "/metrics", seconds=_ANSWER)
+            return connection.exchange("GET", _path(server), headers, seconds=_ANSWER)
         except ConnectionRefusedError:
             if time.monotonic() > deadline:
                 raise
             time.sleep(_STEP)
         finally:
             connection.close()
+
+
+def _path(server: Endpoints) -> str:
+    return "/" + (server.metrics.partition("/")[2] or "metrics")

@@ -109,6 +109,13 @@ class Wrong:
     advice: str = ""
     may_change: bool = False
 
+    @property
+    def is_unproven(self) -> bool:
+        """Nothing is known, so that nothing is said against the placement either."""
+        return self.why.startswith(_UNPROVEN)
+
+
+_UNPROVEN = "that is not proven: "
 
 NO_NAMES = (
     "Triton asks DCGM for the names of its GPUs when it starts; its log says why that failed. "

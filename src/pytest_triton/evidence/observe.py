@@ -171,11 +171,11 @@ def _confirmation(refusal: Refusal, logged: Sequence[str]) -> Observation:
 
 def traits_of(server: RunningServer) -> ServerTraits:
     """What of this server Triton's rules depend on: its release, its build, its backends."""
-    has_log = server.spec.host.log_is_readable
+    log = server.log.since()
     with open_api(server.endpoints) as api:
         version = str(api.metadata().get("version", ""))
-        reasons = [] if has_log else [entry.get("reason", "") for entry in api.index()]
-    build = build_in_log(server.log.since()) if has_log else build_in_reasons(reasons)
+        reasons = [] if log else [entry.get("reason", "") for entry in api.index()]
+    build = build_in_log(log) if log else build_in_reasons(reasons)
     traits = ServerTraits(version=_release(version), backends=server.backends)
     with contextlib.suppress(BadArguments):  # flags of another build, or of an unknown release
         traits = CommandLine.parse(server.spec.arguments).traits(traits)

@@ -1,8 +1,9 @@
 """Evidence: the GPUs that a server can use, as its log shows when it starts.
 
 Core makes a CUDA memory pool on every GPU that it takes for usable, and says so: the best proof
-that the GPUs which were asked for have arrived in the server. An attached server's log can't be
-read; its GPUs are known as far as its answers show them (reported_gpus.py).
+that the GPUs which were asked for have arrived in the server. An attached server's log can be read
+only if somebody names it; else its GPUs are known as far as its answers show them
+(reported_gpus.py).
 """
 
 from __future__ import annotations
@@ -27,13 +28,16 @@ _ENOUGH = (99, 0)  # core has already left out the GPUs that it finds too old
 def hardware_of(server: RunningServer) -> Hardware:
     """The GPUs that a server has. Raises GpusMissing if they aren't what was asked for."""
     known = server.spec.hardware.hardware()
-    if known is None or not server.spec.host.log_is_readable:
+    if known is None or not server.spec.host.is_ours:
         return real_hardware(server)
     return known
 
 
 def reported_by(server: RunningServer) -> ReportedGpus:
     """The GPUs of an attached server, as far as it reports them. Raises ServerSilent."""
+    log = server.log.since()
+    if log:
+        return ReportedGpus(usable_gpus(log), True, "its log says so")
     with open_api(server.endpoints) as api:
         index = api.index()
     found = reported_gpus(entry.get("reason", "") for entry in index)
@@ -49,7 +53,7 @@ def real_hardware(server: RunningServer) -> Hardware:
 
     Raises GpusMissing if it isn't what was asked for.
     """
-    if not server.spec.host.log_is_readable:
+    if not server.spec.host.is_ours:
         return _as_reported(server)
     found = usable_gpus(server.log.since())
     asked = server.spec.hardware

@@ -12,20 +12,19 @@ from typing import ClassVar
 from pytest_triton.client.address import Endpoint
 from pytest_triton.client.tls import OPEN, Access
 from pytest_triton.options.settings import ContainerOptions, Settings
+from pytest_triton.options.values import LogPlace
 
 
 class Host:
     """Where a server runs.
 
     `is_ours`: pytest starts and ends it, with the models, GPUs and arguments that are asked for,
-    and needs no proxy to reach it. `log_is_readable`: what it writes can be read.
-    `has_our_files`: it sees all files of this machine. `keeps_gpu_order`: it numbers its GPUs in
-    the order in which they are named. `may_rehearse`: it has stand-ins unless something real is
-    asked for.
+    and needs no proxy to reach it. `has_our_files`: it sees all files of this machine.
+    `keeps_gpu_order`: it numbers its GPUs in the order in which they are named. `may_rehearse`: it
+    has stand-ins unless something real is asked for.
     """
 
     is_ours: ClassVar[bool] = True
-    log_is_readable: ClassVar[bool] = True
     has_our_files: ClassVar[bool] = False
     keeps_gpu_order: ClassVar[bool] = False
     may_rehearse: ClassVar[bool] = False
@@ -75,18 +74,28 @@ class ContainerHost(Host):
 
 @dataclass(frozen=True)
 class AttachedHost(Host):
-    """A server that somebody else runs."""
+    """A server that somebody else runs. Where its metrics and its log are, is known if named."""
 
     endpoint: Endpoint
     access: Access = OPEN
     may_change: bool = False
+    metrics: Endpoint | None = None
+    log: LogPlace | None = None
     is_ours = False
-    log_is_readable = False
 
     @classmethod
-    def at(cls, url: str, access: Access = OPEN, *, may_change: bool = False) -> AttachedHost:
+    def at(
+        cls,
+        url: str,
+        access: Access = OPEN,
+        *,
+        may_change: bool = False,
+        metrics: str | None = None,
+        log: LogPlace | None = None,
+    ) -> AttachedHost:
         """Raises BadUrl."""
-        return cls(Endpoint.parse(url), access, may_change)
+        counted = Endpoint.of_metrics(metrics) if metrics is not None else None
+        return cls(Endpoint.parse(url), access, may_change, counted, log)
 
 
 def host_type(server: str) -> type[Host]:
@@ -103,4 +112,10 @@ def host_of(settings: Settings) -> Host:
     if kind is ContainerHost:
         return ContainerHost(settings.image, settings.container)
     access = Access(settings.tls_ca, settings.tls_cert, settings.tls_key, settings.header)
-    return AttachedHost.at(settings.server, access, may_change=settings.allow_changes)
+    return AttachedHost.at(
+        settings.server,
+        access,
+        may_change=settings.allow_changes,
+        metrics=settings.metrics,
+        log=settings.log,
+    )

@@ -28,6 +28,8 @@ ValueType = Literal[
     "audit_selected",
     "audit_ignored",
     "server",
+    "metrics",
+    "log",
     "header",
     "bytes",
     "number",

@@ -34,6 +34,7 @@ from pytest_triton.options.values import (
     DeploymentFile,
     Expectation,
     Kind,
+    LogPlace,
     OptionError,
     Requirement,
 )
@@ -240,6 +241,23 @@ def _server(text: str, start: Path) -> str:
         raise OptionError(error.what, fix=error.fix, secret=secret) from None
 
 
+def _metrics(text: str, start: Path) -> str:
+    try:
+        return str(Endpoint.of_metrics(text))
+    except PytestTritonError as error:
+        secret = any(mark in text for mark in "@?#")
+        raise OptionError(error.what, fix=error.fix, secret=secret) from None
+
+
+def _log(text: str, start: Path) -> LogPlace:
+    if text.startswith("container:"):
+        name = text.removeprefix("container:")
+        if not re.fullmatch(r"[\w.-]+", name, re.ASCII):
+            raise OptionError("expected container:NAME, with the name or id of a container")
+        return LogPlace(container=name)
+    return LogPlace(path=_path(text, start))
+
+
 def _values(text: str, start: Path) -> object:
     from pytest_triton.options.value_files import read_values
 
@@ -363,6 +381,8 @@ _READERS: Mapping[ValueType, _Reader] = {
     "hardware": _from_text(_hardware, int, HardwareRequest, expected="hardware such as 'sim:2'"),
     "backends": _choice(Backends),
     "server": _from_text(_server, expected="process, container, or a running server's URL"),
+    "metrics": _from_text(_metrics, expected="the URL of a server's metrics"),
+    "log": _from_text(_log, os.PathLike, expected="a path, or container:NAME"),
     "header": _from_text(_header),
     "bytes": _from_text(_bytes, int, expected="a number of bytes, or a size such as 512m or 8g"),
     "number": _from_text(_number, int, expected="a whole number above zero"),

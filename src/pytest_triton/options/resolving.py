@@ -160,6 +160,13 @@ def _check_attached(settings: Settings) -> None:
                 "--triton-gpus=own: only a running server has GPUs of its own: name "
                 "its URL (--triton-server)"
             )
+        for name in ("metrics", "log"):
+            if getattr(settings, name) is not None:
+                raise OptionError(
+                    f"--triton-{name} ({settings.sources[name]}) is for a running server, and "
+                    "pytest starts this one itself",
+                    fix=f"name the server's URL (--triton-server), or leave --triton-{name} out",
+                )
         return
     where = f"--triton-server={settings.server} is a running server"
     other = [request for request in settings.gpus if not request.holds_attached]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         DeploymentFile,
         Expectation,
         GivenValues,
+        LogPlace,
         Requirement,
     )
     from pytest_triton.placement.hardware import Hardware, HardwareRequest
@@ -217,6 +218,20 @@ class Settings:
         "path", "FILE", "PEM file with the client's certificate for grpcs, https"
     )
     tls_key: Path | None = option("path", "FILE", "PEM file with the key of that certificate")
+    metrics: str | None = option(
+        "metrics",
+        "URL",
+        "where a running server has its metrics, such as http://host:8002/metrics: assert_ran_on "
+        "needs them",
+        scope="server",
+    )
+    log: LogPlace | None = option(
+        "log",
+        "FILE|container:NAME",
+        "the log of a running server, as further evidence: a file, or a container of this "
+        "machine's Docker",
+        scope="server",
+    )
     allow_changes: bool = option(
         "switch",
         "on|off",

@@ -36,6 +36,17 @@ class DeploymentFile:
 
 
 @dataclass(frozen=True)
+class LogPlace:
+    """Where the log of a running server is: a container's name, or else a file."""
+
+    container: str = ""
+    path: Path | None = None
+
+    def __str__(self) -> str:
+        return f"container:{self.container}" if self.container else str(self.path)
+
+
+@dataclass(frozen=True)
 class Expectation:
     """A line of `triton_expect`: models named by `pattern` declare exactly these kinds."""
 

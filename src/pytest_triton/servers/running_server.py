@@ -21,7 +21,8 @@ class RunningServer:
     """A server that answers.
 
     `name` is its `--id`, `endpoints` say where it answers. `log_file` is None where the log can't
-    be read (attached servers), `control_file` where its GPUs aren't simulated. `backends` are
+    be read (attached servers, if nobody names it), `log_start` where in it this server begins, in
+    bytes. `control_file` where its GPUs aren't simulated. `backends` are
     those that it can load, None if that isn't known. `notes` are worth reporting: the image's
     digest, how the repository got into the container. `image` and `image_digest` are a
     container's; an image that was never in a registry has its id in place of a digest.
@@ -31,6 +32,7 @@ class RunningServer:
     name: str
     endpoints: Endpoints
     log_file: Path | None = None
+    log_start: int = 0
     control_file: Path | None = None
     backends: frozenset[str] | None = None
     notes: tuple[str, ...] = ()
@@ -60,7 +62,7 @@ class RunningServer:
     @property
     def log(self) -> ServerLog:
         """What it wrote, as far as that can be read here."""
-        return ServerLog(self.log_file or Path(os.devnull))
+        return ServerLog(self.log_file or Path(os.devnull), self.log_start)
 
 
 class Server(Protocol):

@@ -7,15 +7,19 @@ from pathlib import Path
 
 
 class ServerLog:
-    """A server's log file, which may still grow. Reading never fails: no file is an empty log."""
+    """A server's log file, which may still grow. Reading never fails: no file is an empty log.
 
-    def __init__(self, path: Path) -> None:
+    What stands before `start` (in bytes) isn't this server's.
+    """
+
+    def __init__(self, path: Path, start: int = 0) -> None:
         self.path = path
+        self._start = start
 
     def size(self) -> int:
         """Bytes written so far: a mark for `since`."""
         try:
-            return self.path.stat().st_size
+            return max(0, self.path.stat().st_size - self._start)
         except OSError:
             return 0
 
@@ -23,7 +27,7 @@ class ServerLog:
         """The text written after `mark` (in bytes)."""
         try:
             with self.path.open("rb") as file:
-                file.seek(mark)
+                file.seek(self._start + mark)
                 return file.read().decode(errors="replace")
         except OSError:
             return ""

@@ -176,7 +176,8 @@ def assert_ran_on(
             more = [f"  counted    {observation.text}  (seen in the {observation.source})"]
         if watched.wrong.advice:
             more += ["", *wrapped(watched.wrong.advice, _WIDTH)]
-        _fail(server, model, f"was to run on {wanted}, and {watched.wrong.why}", more)
+        headline = f"was to run on {wanted}, and {watched.wrong.why}"
+        _fail(server, model, headline, more, advises=not watched.wrong.is_unproven)
 
 
 @checked(server=SERVER, model=MODEL)
@@ -233,10 +234,15 @@ def _where(instances: Instances) -> str:
 
 
 def _fail(
-    server: TritonServer, model: str | Model, headline: str, more: Iterable[str] = ()
+    server: TritonServer,
+    model: str | Model,
+    headline: str,
+    more: Iterable[str] = (),
+    *,
+    advises: bool = True,
 ) -> NoReturn:
     __tracebackhide__ = True
-    raise AssertionError(_explain(server, model, headline, more))
+    raise AssertionError(_explain(server, model, headline, more, advises=advises))
 
 
 def _raise(failures: list[str], summary: str) -> None:
@@ -247,9 +253,17 @@ def _raise(failures: list[str], summary: str) -> None:
 
 
 def _explain(
-    server: TritonServer, model: str | Model, headline: str, more: Iterable[str] = ()
+    server: TritonServer,
+    model: str | Model,
+    headline: str,
+    more: Iterable[str] = (),
+    *,
+    advises: bool = True,
 ) -> str:
-    """All that is known, for the person who has to fix the model."""
+    """All that is known, for the person who has to fix the model.
+
+    Without `advises`, nothing about the placement itself: that isn't what is wrong.
+    """
     name = model if isinstance(model, str) else model.name
     observed, declared = server.observed(model), server.declared(model)
     predicted = server.predicted(model)
@@ -267,7 +281,7 @@ def _explain(
     if observed.refusal is not None:
         lines.append(f"  Triton     {observed.refusal.text}")
     lines += more
-    advice = _advice(server, model)
+    advice = _advice(server, model) if advises else None
     if advice is not None:
         lines += ["", *wrapped(advice.cause, _WIDTH)]
         if advice.lines:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pytest_triton.client.metrics import NoMetrics
@@ -28,6 +28,16 @@ _ROUNDS = 8  # of one request for each instance, until all of the model's device
 _COUNTED = 10.0  # seconds that Triton may take to count an inference that it has answered
 _STEP = 0.002  # seconds
 
+_AT_START_ELSEWHERE = Wrong(
+    "that is not proven: it was loaded when the server started",
+    "Triton counts the inferences of such a model without naming a GPU, until it is loaded again. "
+    "Send the server a load request for it, or let the test do so: @pytest.mark.triton("
+    "changes=True), in a run with --triton-allow-changes=on.",
+)
+_SEVERAL = (
+    "If several servers stand behind one address, each has metrics of its own: name one of them in "
+    "--triton-server and --triton-metrics."
+)
 _AT_START = Wrong(
     "that is not proven: it was loaded when the server started",
     "Triton counts the inferences of such a model without naming a GPU. Mark the test "
@@ -62,7 +72,7 @@ def watch(
     gpus = server.hardware
     if (gpus.count or gpus.at_least) and not any(inference_counts(before, model)):
         if not _load_after_start(server, model):
-            return Watched(None, _AT_START)
+            return Watched(None, _AT_START if _is_ours(server) else _AT_START_ELSEWHERE)
         before = server.metrics_text()
     if len(labelled_gpus(before)) < gpus.count:
         known = f"the metrics know {len(labelled_gpus(before))} of {gpus.label}"
@@ -77,6 +87,8 @@ def watch(
         wrong = what_is_wrong(ran, sent, wanted, known_gpu_ids(server, ran.by_gpu), placed)
         if wrong is None or not wrong.may_change:
             break
+    if wrong is not None and ran is not None and ran.total < sent and not _is_ours(server):
+        wrong = replace(wrong, advice=f"{wrong.advice} {_SEVERAL}")
     return Watched(ran, wrong)
 
 
@@ -91,6 +103,10 @@ def active(observed: Observed) -> Placement:
 def known_gpu_ids(server: TritonServer, uuids: Iterable[str]) -> Mapping[str, int]:
     """The ids, as a config's `gpus` has them, of GPUs by UUID, as far as they are certain."""
     return gpu_ids(server._state.running.spec, frozenset(uuids))
+
+
+def _is_ours(server: TritonServer) -> bool:
+    return server._state.running.spec.host.is_ours
 
 
 def _load_after_start(server: TritonServer, model: str) -> bool:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import time
-from pathlib import Path
+from dataclasses import replace
 
 from pytest_triton.client.api import open_api
 from pytest_triton.client.endpoints import Endpoints
 from pytest_triton.client.http import NotAllowed, ServerSilent
 from pytest_triton.client.probe import NotReached, not_understood, reach
 from pytest_triton.options.hosts import AttachedHost
+from pytest_triton.servers.attached.log import AttachedLog
 from pytest_triton.servers.running_server import RunningServer
 from pytest_triton.servers.server_log import ServerLog
 from pytest_triton.servers.spec import ServerSpec
@@ -30,6 +30,9 @@ class AttachedServer:
         self.endpoint = spec.host.endpoint
         self._access = spec.host.access
         self._access.header_values()  # now, so that a missing one fails before anything is asked
+        self._host = spec.host
+        place = spec.host.log
+        self._log = AttachedLog(place, spec.timeout) if place is not None else None
         self._view = self._seen_as("", "")
 
     def __repr__(self) -> str:
@@ -41,8 +44,8 @@ class AttachedServer:
 
     @property
     def log(self) -> ServerLog:
-        """Empty: the log of such a server can't be read."""
-        return ServerLog(Path(os.devnull))
+        """Empty, unless somebody named it."""
+        return self._view.log
 
     def wait_until_live(self) -> None:
         """Ask whether it is there and live; an attached server isn't waited for.
@@ -72,7 +75,11 @@ class AttachedServer:
                     cause="not live",
                     fix="its log says what is wrong",
                 )
-        self._view = self._seen_as(name, version)
+        view = self._seen_as(name, version)
+        if self._log is not None:
+            start = self._log.start(name, version)
+            view = replace(view, log_file=self._log.path, log_start=start)
+        self._view = view
 
     def check_alive(self) -> None:
         """Raise NotReached if it does not answer any more."""
@@ -82,7 +89,9 @@ class AttachedServer:
         """It is not ours to stop."""
 
     def stop(self) -> None:
-        """It is not ours to stop."""
+        """It is not ours to stop; only its log isn't followed any more."""
+        if self._log is not None:
+            self._log.close()
 
     def _seen_as(self, name: str, version: str) -> RunningServer:
         endpoint = self.endpoint
@@ -92,7 +101,7 @@ class AttachedServer:
         return RunningServer(
             spec=self.spec,
             name=name,
-            endpoints=Endpoints.at(endpoint, self._access, description),
+            endpoints=Endpoints.at(endpoint, self._access, description, self._host.metrics),
             notes=("headers are sent unencrypted",) if unsafe else (),
         )
 
