@@ -93,7 +93,7 @@ def test_each_option_from_each_source(
     pytester: pytest.Pytester, option: Option, source: str
 ) -> None:
     text, expected = VALUES[option.name]
-    arguments: list[str] = []
+    arguments = ["--triton-server=grpc://there"] if option.name in ("metrics", "log") else []
     environ: dict[str, str] = {}
     start = pytester.path
     if source == "command line":
