@@ -83,7 +83,8 @@ dist: $(VENV)/.ready
 test-dist: $(VENV)/.ready
 	scripts/test-wheel $(BIN)/uv
 
-$(VENV)/.ready: pyproject.toml hatch_build.py $(wildcard src/pytest_triton/rehearsal/native/*.[ch])
+$(VENV)/.ready: pyproject.toml hatch_build.py $(wildcard src/pytest_triton/rehearsal/native/*.[ch]) \
+  src/pytest_triton/rehearsal/native/build.json
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --editable . --group dev

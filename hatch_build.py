@@ -13,6 +13,7 @@ for the pure one.
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
@@ -30,13 +31,12 @@ except ImportError:  # run by hand, outside a build
 
 ROOT = Path(__file__).resolve().parent
 NATIVE = ROOT / "src" / "pytest_triton" / "rehearsal" / "native"
-LIBRARIES = {
-    "libpytest_triton_gpus.so": ("simulated_gpus.c", "simulated_dcgm.c"),
-    "libpytest_triton_backend.so": ("stand_in_backend.c", "json.c"),
-}
+# Which is part of the package, too: its images are built without this file.
+BUILD = json.loads((NATIVE / "build.json").read_text("utf-8"))
+LIBRARIES: dict[str, list[str]] = BUILD["libraries"]
 # No -Werror here: a compiler that warns about more than ours must not cost users the library.
 WANTED = "PYTEST_TRITON_WHEEL"
-FLAGS = ("-std=c11", "-Wall", "-Wextra", "-O2", "-fPIC", "-shared", "-fvisibility=hidden")
+FLAGS: list[str] = BUILD["flags"]
 
 
 class CannotCompile(Exception):
@@ -59,7 +59,7 @@ def compiler() -> list[str]:
 
 
 def is_up_to_date(library: Path) -> bool:
-    inputs = [*NATIVE.glob("*.[ch]"), Path(__file__)]
+    inputs = [*NATIVE.glob("*.[ch]"), NATIVE / "build.json", Path(__file__)]
     return library.is_file() and all(
         library.stat().st_mtime >= source.stat().st_mtime for source in inputs
     )

@@ -17,6 +17,7 @@ from pytest_triton.errors import PytestTritonError
 
 COMMANDS = {
     "install": "fetch a real tritonserver into a cache of yours",
+    "image": "build a small image of Triton for rehearsals, with Docker alone",
     "predict": "show what would run where on given hardware, without a server",
     "audit": "find every risk that can be seen in the configs, without a server",
     "plan": "show the jobs that a repository needs to be proven",

@@ -26,6 +26,7 @@ from pytest_triton.doctor import containers, gpus, process
 from pytest_triton.doctor.examine import abilities
 from pytest_triton.doctor.programs import ask
 from pytest_triton.doctor.report import Finding
+from pytest_triton.options.rehearsal_image import set_rehearsal_image
 from pytest_triton.rehearsal import simulation
 from pytest_triton.servers.process.discovery import find_tritonserver
 from support.components import need_release
@@ -412,6 +413,24 @@ def test_container_is_enough_where_no_tritonserver_is(
     found = doctor(DOCKER_HOST=daemon.host, PYTEST_TRITON_CACHE=str(tmp_path / "empty"))
     assert found.code == 0
     assert not found.possible("rehearsal")
+
+
+def test_rehearsals_that_run_in_an_image_need_docker_and_that_image(
+    doctor: Doctor, daemon: Daemon, tmp_path: Path
+) -> None:
+    cache = {"PYTEST_TRITON_CACHE": str(tmp_path / "empty"), "DOCKER_HOST": daemon.host}
+    set_rehearsal_image("pytest-triton/tritonserver:2.51.0", cache)
+    found = doctor("--require=rehearsal", **cache)
+    assert found.code == 1
+    assert "build it: pytest-triton image" in found.finding("rehearsal image")["fix"]
+    daemon.image = {"Id": "sha256:1", "Size": 1, "Config": {"Env": []}}
+    found = doctor("--require=rehearsal", **cache)
+    assert found.code == 0
+    assert found.possible("rehearsal")
+    assert "without further options" in found.finding("rehearsal image")["text"]
+    assert "rehearsal libraries" not in [one["name"] for one in found.json["findings"]]
+    nothing = doctor("--require=rehearsal", **{**cache, "DOCKER_HOST": "tcp://127.0.0.1:1"})
+    assert nothing.json["abilities"]["rehearsal"]["lacks"] == ["Docker"]
 
 
 def test_gpus_in_containers(doctor: Doctor, daemon: Daemon, tmp_path: Path) -> None:

@@ -501,6 +501,20 @@ def test_wheel_of_another_machine_is_refused_for_that(
     assert releases.find_release().wheel in caught.value.fix
 
 
+def test_wheel_for_another_machine_is_downloaded_on_demand(
+    make_stand_in: MakeStandIn, tmp_path: Path
+) -> None:
+    stand_in = make_stand_in()
+    name = stand_in.wheel.name.replace("any", "manylinux_2_35_aarch64")
+    stand_in.wheel.rename(stand_in.wheel.with_name(name))
+    foreign = dataclasses.replace(stand_in.release, wheel=name, machine="aarch64")
+    with pytest.raises(releases.CannotDownload):
+        releases.download(foreign, tmp_path / "here", environ=stand_in.environ)
+    into = tmp_path / "there"
+    found = releases.download(foreign, into, environ=stand_in.environ, for_this_machine=False)
+    assert found == into / name
+
+
 class Gate:
     """A named pipe on which the stand-in's server waits while `install` tries it out."""
 

@@ -26,28 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    import docker
-
     from pytest_triton.servers.container import ownership as container_owners
-    from pytest_triton.servers.container.docker_deadline import bound, within
-    from pytest_triton.servers.container.engine import (
-        ENGINE_ERRORS,
-        bad_config,
-        check_context,
-        engine_errors,
-        no_docker,
-    )
+    from pytest_triton.servers.container.engine import connected, engine_errors
 
-    check_context()
-    try:
-        client = bound(within(_ANSWER, docker.from_env), _ANSWER)
-    except ENGINE_ERRORS as error:
-        raise no_docker(error) from None
-    except (AttributeError, TypeError, ValueError) as error:
-        raise bad_config(error) from None
-    with engine_errors():
+    with connected(_ANSWER) as client, engine_errors():
         removed = container_owners.clean(client, others=arguments.others)
-    client.close()
     if arguments.json:
         print(json.dumps({"format": 1, "removed": removed}, indent=2))
         return 0

@@ -8,9 +8,12 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_triton.doctor.report import Finding
+
+if TYPE_CHECKING:
+    import docker
 
 _IMAGE_BYTES = 25 << 30  # an official image is 15 GB and more once unpacked, and is packed before
 _HOOKS = ("nvidia-container-runtime-hook", "nvidia-container-toolkit")
@@ -24,13 +27,17 @@ _TOOLKIT = (
 
 @dataclass(frozen=True)
 class DockerDaemon:
-    """A daemon that answered. `info` is its /info, `image` the wanted image's inspection (None:
-    not there). `local` is whether its files are this machine's."""
+    """A daemon that answered.
+
+    `info` is its /info, `image` the wanted image's inspection (None: not there), `own_image` that
+    of the one in which rehearsals run. `local` is whether its files are this machine's.
+    """
 
     host: str
     local: bool
     info: Mapping[str, Any] = field(hash=False)
     image: Mapping[str, Any] | None = field(default=None, hash=False)
+    own_image: Mapping[str, Any] | None = field(default=None, hash=False)
 
     @property
     def runtimes(self) -> tuple[str, ...]:
@@ -38,11 +45,11 @@ class DockerDaemon:
 
 
 def examine_docker(
-    image: str, seconds: float, environ: Mapping[str, str]
+    image: str, seconds: float, environ: Mapping[str, str], own_image: str | None = None
 ) -> tuple[Finding, DockerDaemon | None]:
     """Ask the daemon that a test container would run on."""
     import docker
-    from docker.errors import APIError, DockerException, ImageNotFound
+    from docker.errors import DockerException
 
     host = _host(environ)
     try:
@@ -51,15 +58,13 @@ def examine_docker(
         try:
             info = client.info()
             version = client.version().get("Version", "?")
-            try:
-                found = client.api.inspect_image(image)
-            except (ImageNotFound, APIError):
-                found = None
+            found = _inspected(client, image)
+            own = _inspected(client, own_image) if own_image else None
         finally:
             client.close()
     except (DockerException, OSError, ValueError) as error:
         return unreachable(host, error, seconds), None
-    daemon = DockerDaemon(host, host.startswith("unix://"), info, found)
+    daemon = DockerDaemon(host, host.startswith("unix://"), info, found, own)
     facts = {
         "host": host,
         "version": version,
@@ -77,6 +82,16 @@ def examine_docker(
         ), None
     shown = f"daemon {version} at {host} ({info.get('OperatingSystem', 'unknown system')})"
     return Finding("Docker", "ok", shown, facts=facts), daemon
+
+
+def _inspected(client: docker.DockerClient, image: str) -> Mapping[str, Any] | None:
+    from docker.errors import APIError
+
+    try:
+        found: Mapping[str, Any] = client.api.inspect_image(image)
+    except APIError:
+        return None
+    return found
 
 
 def _host(environ: Mapping[str, str]) -> str:
@@ -240,6 +255,22 @@ def examine_image(image: str, daemon: DockerDaemon) -> Finding:
             text = f"{image} is not there; {free / 1e9:.0f} GB free in {root}"
             return Finding(name, "warning", text, pull, facts)
     return Finding(name, "warning", f"{image} is not there", pull, facts)
+
+
+def examine_own_image(image: str, daemon: DockerDaemon) -> Finding:
+    """The image in which rehearsals run, where no tritonserver runs as a process."""
+    name, facts = "rehearsal image", {"image": image}
+    if daemon.own_image is not None:
+        text = f"{image} is there; rehearsals run in it without further options"
+        return Finding(name, "ok", text, facts=facts)
+    return Finding(
+        name,
+        "missing",
+        f"{image}, in which rehearsals run here, is not there",
+        "build it: pytest-triton image. Or have rehearsals run as processes again: pytest-triton "
+        "image --remove",
+        facts,
+    )
 
 
 def cuda_of_image(image: str, daemon: DockerDaemon | None) -> tuple[int, int] | None:

@@ -15,6 +15,7 @@ from pytest_triton.doctor.containers import (
     examine_cdi,
     examine_docker,
     examine_image,
+    examine_own_image,
     examine_toolkit,
 )
 from pytest_triton.doctor.gpus import examine_driver, examine_gpus
@@ -26,12 +27,14 @@ from pytest_triton.doctor.process import (
     examine_tritonserver,
 )
 from pytest_triton.doctor.report import Ability, Diagnosis, Finding
+from pytest_triton.options.rehearsal_image import rehearsal_image
 
 T = TypeVar("T")
 
 # What each way to run Triton needs, by the names of the findings; a driver that wasn't compared
 # stands in nobody's way.
 _PROCESS = ("tritonserver",)
+_IN_IMAGE = ("Docker", "rehearsal image")  # a rehearsal, where one is named for it
 _NEEDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "rehearsal": (
         "a real tritonserver with simulated GPUs and stand-in backends",
@@ -66,7 +69,8 @@ class Wanted:
 def examine(wanted: Wanted, environ: Mapping[str, str] = os.environ) -> Diagnosis:
     """What this machine can run. Where nothing answers, it takes some times `wanted.seconds`."""
     seconds = wanted.seconds
-    docker = _Question(lambda: examine_docker(wanted.image, seconds, environ))
+    own_image = rehearsal_image(environ)
+    docker = _Question(lambda: examine_docker(wanted.image, seconds, environ, own_image))
     smi = _Question(lambda: examine_gpus(seconds, environ))
     triton = _Question(
         lambda: examine_tritonserver(wanted.binary, wanted.version, seconds, environ)
@@ -77,7 +81,7 @@ def examine(wanted: Wanted, environ: Mapping[str, str] = os.environ) -> Diagnosi
     gpu_finding, gpus = smi.answer(2 * seconds, (_silent("GPUs", seconds), ()))
     findings = [
         triton_finding,
-        examine_libraries(),
+        *([examine_libraries()] if own_image is None else []),
         python.answer(seconds, _silent("python backend", seconds)),
         examine_shared_memory(),
         gpu_finding,
@@ -89,19 +93,25 @@ def examine(wanted: Wanted, environ: Mapping[str, str] = os.environ) -> Diagnosi
         cuda = cuda_of_image(wanted.image, daemon)
         findings += [
             examine_image(wanted.image, daemon),
+            examine_own_image(own_image, daemon) if own_image is not None else None,
             examine_toolkit(daemon, environ),
             examine_cdi(daemon),
             examine_driver("driver for image", gpus, cuda, wanted.image),
         ]
     found = tuple(finding for finding in findings if finding is not None)
-    return Diagnosis(found, abilities(found), len(gpus))
+    return Diagnosis(found, abilities(found, in_image=own_image is not None), len(gpus))
 
 
-def abilities(findings: Sequence[Finding]) -> tuple[Ability, ...]:
-    """What follows from the findings; one that was never made doesn't count."""
+def abilities(findings: Sequence[Finding], *, in_image: bool = False) -> tuple[Ability, ...]:
+    """What follows from the findings; one that was never made doesn't count.
+
+    `in_image`: rehearsals run in an image, not as processes.
+    """
     by_name = {finding.name: finding for finding in findings}
     found = []
     for name, (what, needs) in _NEEDS.items():
+        if name == "rehearsal" and in_image:
+            needs = _IN_IMAGE
         needed = [by_name[need] for need in needs if need in by_name]
         lacks = tuple(finding.name for finding in needed if finding.status == "missing")
         limits = tuple(finding.name for finding in needed if finding.status == "warning")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_triton.options.hosts import Host, host_type
 from pytest_triton.options.reading import ReadLayer, read_layer
+from pytest_triton.options.rehearsal_image import rehearsal_image
 from pytest_triton.options.settings import (
     CONTAINER_OPTIONS,
     OPTIONS,
@@ -57,10 +58,13 @@ def resolve(layers: Sequence[ReadLayer]) -> Settings:
     stronger layer names the server. A test that wants a server of another kind (a running one, or
     one that pytest starts) than the run has gets no hardware and backends from the run's options.
     """
-    server = _server(layers)
+    named = _server(layers)
+    # Where no tritonserver can run as a process, there may be an image for rehearsals.
+    image = rehearsal_image() if named is None else None
+    server = named or ("process" if image is None else "container")
     host = host_type(server)
     of_run = [read for read in layers if not read.layer.of_test]
-    differs = host.is_ours != host_type(_server(of_run)).is_ours
+    differs = host.is_ours != host_type(_server(of_run) or "process").is_ours
     usable = [read for read in layers if read.layer.of_test] if differs else layers
     values: dict[str, Any] = {}
     sources: dict[str, Source] = {}
@@ -70,8 +74,10 @@ def resolve(layers: Sequence[ReadLayer]) -> Settings:
         values[option.name] = option.default if found is None else found.values[option.name]
         sources[option.name] = "default" if found is None else found.layer.source
     values["server"] = server
+    if image is not None:
+        values["image"] = image
     if values["backends"] == "auto":
-        rehearses = host.may_rehearse and not _real_gpus(usable)
+        rehearses = (host.may_rehearse or image is not None) and not _real_gpus(usable)
         values["backends"] = "stand-in" if rehearses else "real"
     if sources["gpus"] == "default":
         values["gpus"] = _default_hardware(host, values["backends"])
@@ -85,7 +91,8 @@ def resolve(layers: Sequence[ReadLayer]) -> Settings:
     )
 
 
-def _server(layers: Sequence[ReadLayer]) -> str:
+def _server(layers: Sequence[ReadLayer]) -> str | None:
+    """The server that they name, by whatever option; None: none."""
     for _, values in layers:
         if "server" in values:
             return str(values["server"])
@@ -93,7 +100,7 @@ def _server(layers: Sequence[ReadLayer]) -> str:
             return "container"
         if "binary" in values or "version" in values:
             return "process"
-    return "process"
+    return None
 
 
 def _real_gpus(layers: Sequence[ReadLayer]) -> bool:

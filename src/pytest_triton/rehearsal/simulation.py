@@ -7,6 +7,7 @@ A rehearsal is a real tritonserver with two libraries of ours, built from `nativ
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -82,32 +83,46 @@ def write_control(path: Path, gpus: SimulatedGpus) -> None:
         raise
 
 
-def environment(control_path: Path, inherited: Mapping[str, str] | None = None) -> dict[str, str]:
+def environment(
+    control_path: Path,
+    inherited: Mapping[str, str] | None = None,
+    libraries: Path = NATIVE_DIRECTORY,
+) -> dict[str, str]:
     """The variables that give a server the simulated GPUs of the control file.
 
     Ours is added behind the libraries that LD_PRELOAD of `inherited` (by default this process's
     environment) names already. Raises NativeLibraryMissing.
     """
     inherited = os.environ if inherited is None else inherited
-    ours = str(library(GPUS_LIBRARY))
+    ours = str(library(GPUS_LIBRARY, libraries))
     preloads = inherited.get("LD_PRELOAD", "").replace(":", " ").split()
     if ours not in preloads:
         preloads.append(ours)
     return {"LD_PRELOAD": ":".join(preloads), CONTROL_VARIABLE: str(control_path.absolute())}
 
 
-def library(name: str) -> Path:
+def library(name: str, folder: Path = NATIVE_DIRECTORY) -> Path:
     """The built library, by file name. Raises NativeLibraryMissing."""
-    path = NATIVE_DIRECTORY / name
+    path = folder / name
     if not path.is_file():
         raise NativeLibraryMissing(
             f"{name} isn't there: rehearsals (simulated GPUs, stand-in backends) can't run",
             tried=[f"looked for {path}"],
             fix="install a C compiler (gcc or clang) on Linux and reinstall pytest-triton from "
-            "source, or install its Linux wheel. Without it, use real backends and real "
-            "hardware: --triton-backends=real --triton-gpus=none",
+            "source, or install its Linux wheel; or have Docker compile it (pytest-triton image). "
+            "Without it, use real backends and real hardware: --triton-backends=real "
+            "--triton-gpus=none",
         )
     return path
+
+
+def sources_digest() -> str:
+    """What the libraries are built from, as a short text that changes with it."""
+    digest = hashlib.sha256()
+    for path in sorted(NATIVE_DIRECTORY.glob("*")):
+        if path.suffix in (".c", ".h", ".json"):
+            digest.update(f"{path.name} ".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def is_backend_name(name: str) -> bool:
@@ -115,7 +130,9 @@ def is_backend_name(name: str) -> bool:
     return bool(name) and name not in (".", "..") and "/" not in name and "\0" not in name
 
 
-def assemble_backends(directory: Path, names: Iterable[str]) -> Path:
+def assemble_backends(
+    directory: Path, names: Iterable[str], libraries: Path = NATIVE_DIRECTORY
+) -> Path:
     """Makes `directory` a backend directory with a stand-in under each name, and returns it.
 
     A name such as `mine/libtriton_other.so` is that of a backend with a library of another name
@@ -124,7 +141,7 @@ def assemble_backends(directory: Path, names: Iterable[str]) -> Path:
     model.py as well, as backends on top of the python backend have. Raises NativeLibraryMissing,
     and ValueError for names that can't be a directory.
     """
-    target = library(BACKEND_LIBRARY)
+    target = library(BACKEND_LIBRARY, libraries)
     copied: Path | None = None
     for name in names:
         backend, _, file = name.partition("/")

@@ -14,6 +14,7 @@ from pytest_triton.options.server_arguments import names_flag
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.rehearsal.completed_configs import write_completions
 from pytest_triton.rehearsal.simulation import (
+    NATIVE_DIRECTORY,
     SimulatedGpus,
     assemble_backends,
     environment,
@@ -58,9 +59,11 @@ def library_directories(root: Path, given: Sequence[str]) -> list[str]:
     ]
 
 
-def stand_ins(spec: ServerSpec, folder: Path) -> tuple[Path, dict[str, str]]:
+def stand_ins(
+    spec: ServerSpec, folder: Path, libraries: Path = NATIVE_DIRECTORY
+) -> tuple[Path, dict[str, str]]:
     """The backend directory of the spec's stand-ins, made in the folder, and their variables."""
-    directory = assemble_backends(folder / "backends", spec.stand_ins)
+    directory = assemble_backends(folder / "backends", spec.stand_ins, libraries)
     return directory, write_completions(folder / "completions", spec.completed)
 
 
@@ -79,12 +82,15 @@ def gpus_of(hardware: HardwareRequest) -> SimulatedGpus:
 
 
 def simulated_gpus(
-    hardware: HardwareRequest, folder: Path, inherited: Mapping[str, str] | None = None
+    hardware: HardwareRequest,
+    folder: Path,
+    inherited: Mapping[str, str] | None = None,
+    libraries: Path = NATIVE_DIRECTORY,
 ) -> dict[str, str]:
     """The variables that give a server simulated GPUs; their control file is in the folder."""
     control = folder / CONTROL_FILE
     write_control(control, gpus_of(hardware))
-    return environment(control, inherited)
+    return environment(control, inherited, libraries)
 
 
 def served_repositories(spec: ServerSpec, folder: Path) -> tuple[Path, ...]:

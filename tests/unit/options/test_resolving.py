@@ -11,6 +11,7 @@ import pytest
 
 from pytest_triton.options.arguments import ARGUMENTS, argument_layer
 from pytest_triton.options.reading import ReadLayer, read_layer
+from pytest_triton.options.rehearsal_image import set_rehearsal_image
 from pytest_triton.options.resolving import resolve
 from pytest_triton.options.settings import CONTAINER_OPTIONS, Settings, Source
 from pytest_triton.options.sources import Layer
@@ -45,6 +46,34 @@ def test_option_from_no_source_has_its_default() -> None:
     found = settings()
     assert (found.timeout, found.sources["timeout"]) == (120, "default")
     assert found.container.shm_size == 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("given", "server", "image", "backends", "gpus"),
+    [
+        ({}, "container", "own:1", "stand-in", ["none", "sim:2"]),
+        ({"gpus": ["sim:4"]}, "container", "own:1", "stand-in", ["sim:4"]),
+        ({"gpus": ["all"]}, "container", "own:1", "real", ["all"]),
+        ({"server": "process"}, "process", None, "stand-in", ["none", "sim:2"]),
+        ({"server": "container"}, "container", None, "real", ["none"]),
+        ({"image": "x"}, "container", "x", "real", ["none"]),
+        ({"version": "2.51.0"}, "process", None, "stand-in", ["none", "sim:2"]),
+    ],
+)
+def test_image_for_rehearsals_is_taken_where_no_server_is_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    given: dict[str, object],
+    server: str,
+    image: str | None,
+    backends: str,
+    gpus: list[str],
+) -> None:
+    monkeypatch.setenv("PYTEST_TRITON_CACHE", str(tmp_path))
+    set_rehearsal_image("own:1")
+    found = settings(layer("command line", **given))
+    assert (found.server, found.image, found.backends) == (server, image, backends)
+    assert [str(request) for request in found.gpus] == gpus
 
 
 def test_none_as_argument_is_not_given() -> None:

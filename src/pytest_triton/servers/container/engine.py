@@ -14,6 +14,7 @@ import requests
 from testcontainers.core.config import testcontainers_config
 
 from pytest_triton.errors import PytestTritonError
+from pytest_triton.servers.container.docker_deadline import bound, within
 from pytest_triton.servers.exit_diagnosis import cause_of_exit
 
 if TYPE_CHECKING:
@@ -52,6 +53,22 @@ def engine_errors() -> Iterator[None]:
         ) from None
     except requests.RequestException as error:  # behind the other: some of those are of this kind
         raise no_docker(error) from None
+
+
+@contextlib.contextmanager
+def connected(seconds: float) -> Iterator[docker.DockerClient]:
+    """A client of the engine, each of whose answers has so many seconds. Raises NoDocker."""
+    check_context()
+    try:
+        client = bound(within(seconds, docker.from_env), seconds)
+    except ENGINE_ERRORS as error:
+        raise no_docker(error) from None
+    except (AttributeError, TypeError, ValueError) as error:
+        raise bad_config(error) from None
+    try:
+        yield client
+    finally:
+        client.close()
 
 
 def no_docker(error: Exception) -> NoDocker:

@@ -20,6 +20,14 @@ OFFICIAL_IMAGE = "nvcr.io/nvidia/tritonserver:24.10-py3"
 
 _STEP = 5.0  # seconds between two lines of progress
 
+OWN_NAME = "pytest-triton/tritonserver"  # images that `pytest-triton image` builds
+
+# Of an image that `pytest-triton image` has built: the digest of the libraries' sources.
+LIBRARIES_LABEL = "pytest-triton.libraries"
+LIBRARIES_IN_IMAGE = "/opt/pytest-triton"
+
+_MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+
 Say = Callable[[str], None]
 
 
@@ -33,7 +41,8 @@ class Image:
 
     `id` and `digest` look like `sha256:...`; an image that was never in a registry has no digest.
     `version` is tritonserver's, None if the image doesn't say. `runs_server`: its entrypoint is
-    tritonserver itself, so a command holds only arguments.
+    tritonserver itself, so a command holds only arguments. `machine` is the kind of processor that
+    it is for, `libraries` what its libraries for rehearsals are built from ("" if it has none).
     """
 
     name: str
@@ -41,6 +50,8 @@ class Image:
     digest: str | None
     version: str | None
     runs_server: bool = False
+    machine: str = "x86_64"
+    libraries: str = ""
 
     @property
     def note(self) -> str:
@@ -83,6 +94,8 @@ def _image(name: str, found: Mapping[str, Any]) -> Image:
         digest=digests[0].rpartition("@")[2] if digests else None,
         version=version or labels.get("com.nvidia.tritonserver.version") or None,
         runs_server=bool(entrypoint) and entrypoint[-1].rpartition("/")[2] == "tritonserver",
+        machine=_MACHINES.get(str(found.get("Architecture")), str(found.get("Architecture"))),
+        libraries=labels.get(LIBRARIES_LABEL) or "",
     )
 
 
@@ -173,6 +186,8 @@ def _fix(name: str, what: str) -> str:
     lower = what.lower()
     if "no space left" in lower:
         return f"free disk space where Docker keeps its images (docker system df), {small}"
+    if name.startswith(OWN_NAME):
+        return f"build it: pytest-triton image, {small}"
     if any(word in lower for word in ("auth", "denied", "forbidden")):
         registry = name.partition("/")[0]
         return f"`docker login {registry}` with an account that may read it, {small}"

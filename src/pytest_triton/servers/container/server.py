@@ -61,6 +61,7 @@ from pytest_triton.servers.container.engine import (
     runs_beside_us,
 )
 from pytest_triton.servers.container.image import OFFICIAL_IMAGE, Image, Say, get_image
+from pytest_triton.servers.container.libraries import libraries_for
 from pytest_triton.servers.container.log_stream import LogStream
 from pytest_triton.servers.container.reach import Shown, shown
 from pytest_triton.servers.container.restrictions import restrictions
@@ -393,15 +394,15 @@ class TritonContainer(DockerContainer):
         self.folder.chmod(0o755)  # the server may be another user
         served = command_line.served_repositories(self.spec, self.folder)
         repositories = [without_dots(path) for path in served]
-        backends, variables = self._rehearsal()
+        libraries = libraries_for(self._client(), self._image) if self.spec.is_rehearsal else None
+        backends, variables = self._rehearsal(libraries or NATIVE_DIRECTORY)
         command = command_line.arguments(
             self.spec, name=str(self._name), repositories=repositories, backends=backends
         )
         command += self.spec.arguments
         if self._image is None or not self._image.runs_server:
             command.insert(0, "tritonserver")
-        libraries = [NATIVE_DIRECTORY] if self.spec.is_rehearsal else []
-        what = self._shown(self.folder, *libraries)
+        what = self._shown(self.folder, *filter(None, [libraries]))
         if self._guard is not None:
             self._guard.run_at_end(
                 *container_guard.removal(str(self._name), self.folder, container_owners.SESSION_ID)
@@ -428,18 +429,24 @@ class TritonContainer(DockerContainer):
         named = [*self.spec.repositories, *self._host.options.mount]
         return shown(named, own=own, left_out=self.spec.left_out)
 
-    def _rehearsal(self) -> tuple[Path | None, dict[str, str]]:
+    def _client(self) -> docker.DockerClient:
+        client: docker.DockerClient = self.get_docker_client().client
+        return client
+
+    def _rehearsal(self, libraries: Path) -> tuple[Path | None, dict[str, str]]:
         """The backend directory of stand-ins (None: the image's), and the server's variables."""
         hardware, backends = self.spec.hardware, None
         variables = dict(self.spec.environment)
         if self.spec.stand_ins:
-            backends, completions = command_line.stand_ins(self.spec, self.folder)
+            backends, completions = command_line.stand_ins(self.spec, self.folder, libraries)
             variables = {**completions, **variables}
         variables.update(container_gpus.environment(hardware))
         if not hardware.simulated:
             check_variables({**variables, **self.env})
         else:
-            variables.update(command_line.simulated_gpus(hardware, self.folder, variables))
+            variables.update(
+                command_line.simulated_gpus(hardware, self.folder, variables, libraries)
+            )
         return backends, variables
 
     def _create(self, what: Shown, settings: Mapping[str, Any]) -> str:

@@ -325,8 +325,9 @@ def remove(release: Release, environ: Mapping[str, str] = os.environ) -> bool:
 def check_platform(release: Release) -> None:
     """Raise UnsupportedPlatform unless the release can run here."""
     container = (
-        "use a container (pip install pytest-triton, Docker, and --triton-server=container), "
-        "or a server elsewhere (--triton-server=grpc://HOST:8001)."
+        "use Docker: `pytest-triton image` builds a small image in which rehearsals run then, and "
+        "--triton-server=container takes NVIDIA's; or a server elsewhere "
+        "(--triton-server=grpc://HOST:8001)."
     )
     if sys.platform != "linux":
         raise UnsupportedPlatform(
@@ -383,8 +384,12 @@ def download(
     into: Path,
     show_progress: bool = False,
     environ: Mapping[str, str] = os.environ,
+    *,
+    for_this_machine: bool = True,
 ) -> Path:
     """Download the release's wheel with pip into the folder `into`.
+
+    Unless it is for this machine, pip is told for which.
 
     It is the user's own pip, so that their index, proxy and certificates hold. Raises
     CannotDownload.
@@ -406,6 +411,9 @@ def download(
         *("--disable-pip-version-check", "--dest", str(into)),
         f"{PACKAGE}=={release.pytriton}",
     ]
+    if not for_this_machine:
+        tag = release.wheel.removesuffix(".whl").rpartition("-")[2]
+        arguments[-1:] = ["--platform", tag, arguments[-1]]
     if not show_progress:
         arguments.insert(1, "--no-input")
     done = subprocess.run(
