@@ -46,7 +46,7 @@ def _section(row: Option) -> Iterator[str]:
     yield ""
     yield _sentence(text)
     if row.repeatable:
-        yield "Repeatable: one value a line in the ini file, shell words in the environment."
+        yield "Repeatable: [a line each](#several-values), or the option again."
     if row.scope == "server":
         yield f"Also an argument of the marker, of factories and of fixtures: `{row.name}`."
     yield ""

@@ -125,6 +125,120 @@ def test_native_table_of_pytest_9(pytester: pytest.Pytester) -> None:
     assert settings.timeout == (7 if known else 120)
 
 
+def test_native_table_takes_values_of_all_types(pytester: pytest.Pytester) -> None:
+    pytester.makepyprojecttoml(
+        """
+        [tool.pytest]
+        triton_repo = "models"
+        triton_gpus = ["none", 2, "sim:2"]
+        triton_timeout = 2.5
+        triton_pids = 300
+        triton_reuse = true
+        triton_target = 4
+        triton_allow_fallback = '''
+          tok*
+          clean*
+        '''
+        """
+    )
+    if pytest.version_tuple < (9,):
+        pytest.skip("native TOML is read by pytest 9 and newer")
+    settings = read_settings(pytester.parseconfig(), {})
+    assert [deployment.text for deployment in settings.repo] == ["models"]
+    assert [str(request) for request in settings.gpus] == ["none", "2", "sim:2"]
+    assert (settings.timeout, settings.container.pids, settings.container.reuse) == (2.5, 300, True)
+    assert settings.target is not None
+    assert settings.target.count == 4
+    assert settings.allow_fallback == ("tok*", "clean*")
+    overridden = read_settings(pytester.parseconfig("-o", "triton_timeout=7"), {})
+    assert overridden.timeout == 7
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("triton_timeout = [30]", "triton_timeout=[30] (ini file): expected a number of seconds"),
+        ("triton_version = 2.42", "triton_version=2.42 (ini file): expected a text, not a float"),
+        ("triton_reuse = 1", "triton_reuse=1 (ini file): expected on or off"),
+        ("triton_repo = { a = 1 }", "(ini file): expected a directory, not a dict"),
+    ],
+)
+def test_native_table_with_a_value_of_a_wrong_type_is_named(
+    pytester: pytest.Pytester, line: str, message: str
+) -> None:
+    if pytest.version_tuple < (9,):
+        pytest.skip("native TOML is read by pytest 9 and newer")
+    pytester.makepyprojecttoml(f"[tool.pytest]\n{line}\n")
+    with pytest.raises(OptionError) as raised:
+        read_settings(pytester.parseconfig(), {})
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["none, sim:2", "none sim:2", "none;sim:2"])
+@pytest.mark.parametrize(
+    ("source", "fix"),
+    [
+        ("command line", "repeat the option: --triton-gpus=none --triton-gpus=sim:2"),
+        ("ini file", "a line each, or a list in TOML: triton_gpus = ['none', 'sim:2']"),
+        ("environment", "a line each, or words as for a shell: PYTEST_TRITON_GPUS='none sim:2'"),
+    ],
+)
+def test_several_values_given_as_one_are_told_how_they_are_separated(
+    pytester: pytest.Pytester, source: str, fix: str, text: str
+) -> None:
+    arguments = [f"--triton-gpus={text}"] if source == "command line" else []
+    environ = {"PYTEST_TRITON_GPUS": f"'{text}'"} if source == "environment" else {}
+    if source == "ini file":
+        pytester.makeini(f"[pytest]\ntriton_gpus = {text}\n")
+    with pytest.raises(OptionError) as raised:
+        read_settings(pytester.parseconfig(*arguments), environ)
+    assert raised.value.fix == f"several values: {fix}"
+
+
+def test_several_paths_given_as_one_are_told_how_they_are_separated(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.mkdir("one")
+    pytester.mkdir("two")
+    with pytest.raises(OptionError, match="no such path, and one and two are there") as raised:
+        read_settings(pytester.parseconfig("--triton-repo=one,two"), {})
+    assert (
+        raised.value.fix == "several values: repeat the option: --triton-repo=one --triton-repo=two"
+    )
+    pytester.mkdir("one,two")
+    assert len(read_settings(pytester.parseconfig("--triton-repo=one,two"), {}).repo) == 1
+
+
+def test_lines_of_the_environment_are_several_values(pytester: pytest.Pytester) -> None:
+    environ = {"PYTEST_TRITON_EXPECT": "a: gpu\n  b_*: gpu + cpu\n"}
+    settings = read_settings(pytester.parseconfig(), environ)
+    assert [expectation.pattern for expectation in settings.expect] == ["a", "b_*"]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("PYTEST_TRITON_GPU", "Did you mean PYTEST_TRITON_GPUS?"),
+        ("PYTEST_TRITON_ALOW_FALLBACK", "Did you mean PYTEST_TRITON_ALLOW_FALLBACK?"),
+        ("Pytest_Triton_Repo", "Did you mean PYTEST_TRITON_REPO?"),
+        ("PYTEST_TRITON_QQQQ", "pytest --help lists the options."),
+    ],
+)
+def test_misspelt_variable_of_the_environment_is_warned_about(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, name: str, meant: str
+) -> None:
+    monkeypatch.setenv(name, "x")
+    pytester.makepyfile("def test_a(): pass")
+    result = pytester.runpytest_subprocess("-n2")
+    result.assert_outcomes(passed=1, warnings=1)
+    result.stdout.fnmatch_lines(
+        [f"*VariableUnknown: The environment variable {name} is no *{meant}"]
+    )
+    monkeypatch.delenv(name)
+    monkeypatch.setenv("PYTEST_TRITON_TIMEOUT", "5")
+    pytester.runpytest_subprocess().assert_outcomes(passed=1, warnings=0)
+
+
 def test_command_line_beats_the_ini_file_which_beats_the_environment(
     pytester: pytest.Pytester,
 ) -> None:

@@ -23,6 +23,7 @@ from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.errors import PytestTritonError, says_all
 from pytest_triton.options.hosts import AttachedHost, Host
 from pytest_triton.options.production_arguments import command_line, server_arguments
+from pytest_triton.options.reading import several_hint
 from pytest_triton.options.settings import Backends, Settings
 from pytest_triton.options.value_files import value_sets
 from pytest_triton.options.values import Deployment
@@ -224,7 +225,8 @@ class TritonSession:
                 raise PatternUnused(
                     f"{option}: no model is called {pattern!r}",
                     tried=[f"the models that there are: {', '.join(names[:20])}"],
-                    fix="correct the pattern, or remove it if the model is gone",
+                    fix=several_hint(option.removeprefix("triton_"), source, pattern)
+                    or "correct the pattern, or remove it if the model is gone",
                 )
 
     def audited(self, checked: CheckedDeployment) -> Mapping[Path | None, Sequence[Diagnostic]]:

@@ -37,6 +37,12 @@ def ini_layers(
     return Layer("ini file", lines, where), Layer("environment", variables, start)
 
 
+def native_value(row: Option, path: Path | None) -> object:
+    """An option's value in a TOML file of pytest's, with its own type; None if there is none."""
+    table = _toml(path) if path is not None and path.suffix == ".toml" else None
+    return _value(row, table[row.ini]) if table and row.ini in table else None
+
+
 def _value(row: Option, value: object) -> object:
     if row.repeatable and isinstance(value, str):
         return [line.strip() for line in value.splitlines() if line.strip()]

@@ -25,6 +25,7 @@ from pytest_triton.options.settings import (
     GpuDriver,
     OnGpuLoss,
     Pull,
+    Source,
     Transfer,
     Weights,
 )
@@ -42,6 +43,7 @@ from pytest_triton.placement.hardware import Hardware, HardwareRequest, target_h
 from pytest_triton.placement.releases import NotARelease, read_release
 from pytest_triton.plan.sharding import Shard
 from pytest_triton.text.paths import without_dots
+from pytest_triton.text.readable import exists
 from pytest_triton.text.store_urls import may_hold_credential
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -83,13 +85,15 @@ def _read(option: Option, value: object, layer: Layer) -> object:
             return read(value, layer.start)
         found = []
         for shown in _several(value, layer):
+            _check_one_path(option, shown, layer.start)
             found.append(read(shown, layer.start))
         if layer.of_test and not found:
             raise OptionError("an empty list names nothing")
         return tuple(found)
     except OptionError as error:
         place = _place(option, layer, shown, secret=error.secret)
-        raise OptionError(f"{place}: {error.what}", fix=error.fix, secret=error.secret) from None
+        fix = ("" if error.secret else _several_hint(option, layer, shown)) or error.fix
+        raise OptionError(f"{place}: {error.what}", fix=fix, secret=error.secret) from None
 
 
 def _place(option: Option, layer: Layer, value: object, *, secret: bool) -> str:
@@ -104,10 +108,54 @@ def _place(option: Option, layer: Layer, value: object, *, secret: bool) -> str:
 
 def _several(value: object, layer: Layer) -> Iterable[object]:
     if layer.source == "environment":
-        return _shell_words(str(value))
+        text = str(value)
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        return lines if len(lines) > 1 else _shell_words(text)
     if isinstance(value, (list, tuple, set, frozenset)):
         return list(value)
     return [value]
+
+
+_SEPARATED = {
+    "command line": "repeat the option: {flag}={one} {flag}={other}",
+    "ini file": "a line each, or a list in TOML: {ini} = ['{one}', '{other}']",
+    "environment": "a line each, or words as for a shell: {environment}='{one} {other}'",
+}
+
+
+def several_hint(name: str, source: Source, value: str) -> str:
+    """How several values are given to a repeatable option, if the value looks like several."""
+    option = next(row for row in RUN_OPTIONS if row.name == name)
+    parts = [part for part in re.split(r"[,;\s]+", value) if part]
+    if not option.repeatable or len(parts) < 2:
+        return ""
+    hint = _SEPARATED.get(source, "a list: {name}=['{one}', '{other}']")
+    names = {"flag": option.flag, "ini": option.ini, "environment": option.environment}
+    return "several values: " + hint.format(**names, name=option.name, one=parts[0], other=parts[1])
+
+
+_PATHS = ("deployment", "path", "deployment_file")
+
+
+def _check_one_path(option: Option, value: object, start: Path) -> None:
+    """Raise OptionError for several paths that are given as one, which isn't there."""
+    if not isinstance(value, str) or option.type not in _PATHS:
+        return
+    parts = [part for part in re.split(r"[,;\s]+", value) if part]
+    if len(parts) > 1 and not exists(start / value) and all(exists(start / one) for one in parts):
+        raise OptionError(f"no such path, and {' and '.join(parts[:2])} are there")
+
+
+def _several_hint(option: Option, layer: Layer, value: object) -> str:
+    """Only if each part alone can be read: else something else is wrong."""
+    if not isinstance(value, str) or option not in RUN_OPTIONS:
+        return ""
+    try:
+        for part in filter(None, re.split(r"[,;\s]+", value)):
+            _READERS[option.type](part, layer.start)
+    except OptionError:
+        return ""
+    return several_hint(option.name, layer.source, value)
 
 
 def _shell_words(text: str) -> list[str]:
@@ -245,7 +293,7 @@ def _metrics(text: str, start: Path) -> str:
     try:
         return str(Endpoint.of_metrics(text))
     except PytestTritonError as error:
-        secret = any(mark in text for mark in "@?#")
+        secret = may_hold_credential(text)
         raise OptionError(error.what, fix=error.fix, secret=secret) from None
 
 
@@ -395,7 +443,7 @@ _READERS: Mapping[ValueType, _Reader] = {
     "seconds": _from_text(_seconds, int, float, expected="a number of seconds above zero"),
     "expectation": _from_text(_expectation),
     "requirement": _from_text(_requirement),
-    "target": _from_text(_target),
+    "target": _from_text(_target, int, expected="a number of GPUs, or sim:N@CC"),
     "audit_selected": _from_text(_audit_selected),
     "audit_ignored": _from_text(_audit_ignored),
     "shard": _from_text(_shard),

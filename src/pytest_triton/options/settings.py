@@ -3,7 +3,8 @@ environment variables and the arguments of the marker `triton`.
 
 An option called `x` is `--triton-x` on the command line, `triton_x` in pytest's ini file (or its
 TOML) and `PYTEST_TRITON_X` in the environment. A repeatable option takes one value a line in the
-ini file, and values separated as a shell separates words in the environment. Options whose scope is
+ini file and the environment, a list in TOML, and a single line of the environment is separated as a
+shell separates words. Options whose scope is
 `server` are arguments of the marker `triton`, of factories and fixtures, too.
 
 Imported at every start of pytest, so it must be cheap: what values mean is in `reading`, which one

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from pytest_triton.options.option import Option
     from pytest_triton.options.settings import Source
 
 
@@ -58,7 +59,7 @@ def run_layers(
     here = config.invocation_params.dir
     there = config.inipath.parent if config.inipath else config.rootpath
     flags = {row.name: config.getoption(row.flag) for row in RUN_OPTIONS}
-    lines = {row.name: config.getini(row.ini) for row in RUN_OPTIONS}
+    lines = {row.name: _ini_value(config, row) for row in RUN_OPTIONS}
     variables = {row.name: environ.get(row.environment) for row in RUN_OPTIONS}
     return (
         Layer("command line", _present(flags), here),
@@ -70,10 +71,27 @@ def run_layers(
 def is_given(name: str, config: pytest.Config, environ: Mapping[str, str] = os.environ) -> bool:
     """Whether the strongest source of an option gives a value. Nothing else is looked up."""
     row = next(one for one in RUN_OPTIONS if one.name == name)
-    for given in (config.getoption(row.flag), config.getini(row.ini)):
+    for given in (config.getoption(row.flag), _ini_value(config, row)):
         if given is not None:
             return bool(given)
     return row.environment in environ
+
+
+def _ini_value(config: pytest.Config, row: Option) -> object:
+    """The value in pytest's ini file, None if it has none.
+
+    In native TOML (`[tool.pytest]`, since pytest 9) pytest takes lists for some options and texts
+    for all others, and nothing else: there the value is read as it is, `readers` say what fits.
+    """
+    try:
+        return config.getini(row.ini)
+    except Exception as error:  # TypeError, since pytest 9.2 UsageError
+        from pytest_triton.options.ini_file import native_value
+
+        value = native_value(row, config.inipath)
+        if value is None:
+            raise error from None
+        return value
 
 
 def _present(values: Mapping[str, object]) -> Mapping[str, object]:

@@ -6,6 +6,7 @@ pytest. Everything else is imported when a repository is to be checked, or a tes
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -39,6 +40,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
     if config.option.help or config.option.version:
         return
+    named = [name for name in os.environ if name[:14].upper() == "PYTEST_TRITON_"]
+    if named and not hasattr(config, "workerinput"):
+        from pytest_triton.plugin.misspelt_variables import warn_of_misspelt
+
+        warn_of_misspelt(config, named)
     if is_given("repo", config):
         from pytest_triton.plugin.repository_checks import RepositoryChecks
 

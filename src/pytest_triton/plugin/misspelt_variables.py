@@ -1,0 +1,38 @@
+"""Environment variables that look like options of this plugin and are none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+
+import pytest
+
+from pytest_triton.options.settings import RUN_OPTIONS
+from pytest_triton.text.shown_text import shown
+
+PREFIX = "PYTEST_TRITON_"
+
+# Read elsewhere: the cache of releases; by simulated GPUs and stand-ins; by this project's tests.
+_OTHERS = ("CACHE", "GPUS_FILE", "COMPLETIONS", "CORPUS", "WHEEL")
+_OF_TESTS = (f"{PREFIX}TEST_", f"{PREFIX}CORE_")
+
+
+class VariableUnknown(pytest.PytestWarning):
+    """An environment variable that no option of pytest-triton is read from."""
+
+
+def warn_of_misspelt(config: pytest.Config, names: Iterable[str]) -> None:
+    """Warn of each of these environment variables that nothing reads."""
+    for text in _misspelt(names):
+        config.issue_config_time_warning(VariableUnknown(text), stacklevel=2)
+
+
+def _misspelt(names: Iterable[str]) -> Iterator[str]:
+    options = [row.environment.removeprefix(PREFIX) for row in RUN_OPTIONS]
+    known = {PREFIX + name for name in (*options, *_OTHERS)}
+    for name in sorted(names):
+        if not name.upper().startswith(PREFIX) or name in known or name.startswith(_OF_TESTS):
+            continue
+        close = get_close_matches(name[len(PREFIX) :].upper(), options, n=1)
+        meant = f"Did you mean {PREFIX}{close[0]}?" if close else "pytest --help lists the options."
+        yield shown(f"The environment variable {name} is no option of pytest-triton. {meant}")
