@@ -98,6 +98,21 @@ class NothingToSee:
     reason: str
 
 
+@dataclass(frozen=True)
+class FailingStep:
+    """A model that an ensemble is made of, and why its own check fails."""
+
+    model: Model
+    headline: str
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    def __str__(self) -> str:
+        return f"its model {self.name}: {self.headline}"
+
+
 Answer = str | Reported | NothingToSee
 """The text of a failure, "" when nothing is wrong."""
 
@@ -251,6 +266,9 @@ class ModelCheck:
         predicted = seen.predicted[self.model.name]
         observed = seen.observed[self.model.name]
         verdict = compare(declared, predicted, observed)
+        cause = None
+        if declared.is_ensemble and not observed.ready and (not verdict.ok or hardware.is_own):
+            cause = self._failing_step(seen, hardware)
         self._seen, self._verdict = seen, verdict
         self._notes = tuple([note for note in seen.notes if not self._session.was_reported(note)])
         lacking = self._lacking(observed)
@@ -293,6 +311,11 @@ class ModelCheck:
             and self._runs(self.model, "test_config", None)
         ):
             return self._reported("Triton refuses the config, see test_config")
+        if cause is not None and self._runs(cause.model, "test_placement", hardware):
+            return self._reported(
+                f"its model {cause.name} isn't served, see test_placement[{hardware.id}] of "
+                f"{cause.name}"
+            )
         if verdict.ok and not lacking:
             return self._unserved(nowhere, hardware) if nowhere is not None else ""
         label = hardware.label
@@ -307,6 +330,7 @@ class ModelCheck:
                 ("predicted", str(predicted)),
                 ("observed", f"{observed}  ({observed.proof_text})"),
                 *(("evidence", str(one)) for one in observed.observations),
+                *([("cause", str(cause))] if cause is not None else []),
                 ("server", f"{seen.server}, {seen.run}"),
             ],
             observed.refusal.text if observed.refusal else "",
@@ -419,6 +443,25 @@ class ModelCheck:
         declared = _declaration(self._checked.declared[self.model.name])
         facts = [self._config_fact, ("declared", declared), *nowhere.facts]
         return _text(HEADLINE, facts, "", nowhere.advice, nowhere.more)
+
+    @property
+    def log_explains(self) -> bool:
+        """Whether a server's log may show why the check fails: the server did something else."""
+        return self._verdict is not None and (
+            not self._verdict.ok or self._unproven in ("no backend", "no repository agent")
+        )
+
+    def _failing_step(self, seen: Seen, hardware: HardwareRequest) -> FailingStep | None:
+        """Of an ensemble the model that isn't served, and whose own check fails for that."""
+        models = {model.name: model for model in self._checked.repository.models}
+        for name, declared in with_models(self.model.name, self._checked.declared).items():
+            observed = seen.observed.get(name)
+            if declared.is_ensemble or name not in models or observed is None or observed.ready:
+                continue
+            verdict = compare(declared, seen.predicted[name], observed)
+            if not verdict.ok or self._lacking(observed) or hardware.is_own:
+                return FailingStep(models[name], verdict.headline)
+        return None
 
     def _crashed(self, seen: Seen, hardware: HardwareRequest) -> Answer | None:
         """A server crashes on the model, or a model that it is made of; None if of neither."""

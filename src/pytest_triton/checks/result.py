@@ -221,6 +221,8 @@ class CheckResult(Struct, frozen=True, omit_defaults=True, gc=False):
         if self.observed is None:
             return NO_OBSERVATION.get(self.unproven, "")
         allowed = self.observed.fallback and self.fallback_allowed
+        if self.unproven == "reported elsewhere":
+            return "not served, as one of its models"
         if self.unproven == "ready nowhere":
             return f"{self.observed}  <- READY nowhere"
         return f"{self.observed} (allowed)" if allowed else str(self.observed)

@@ -12,7 +12,7 @@ from pytest_triton.placement.compare import Verdict
 from pytest_triton.placement.declared import Declared, DeclaredGroup
 from pytest_triton.placement.hardware import Hardware
 from pytest_triton.placement.predict import Prediction, ServerTraits, usable_gpus
-from pytest_triton.placement.refusal import Refusal
+from pytest_triton.placement.refusal import Refusal, refused_steps
 
 
 @dataclass(frozen=True)
@@ -133,6 +133,15 @@ def _advise_reason(
             "model's version policy says; without one it is the newest alone.",
             "model_version: -1",
         )
+    if reason == "ensemble" and "specified for ensemble" in refusal.text:
+        return Advice("An ensemble takes no instance_group, optimization or warm-up of its own.")
+    steps = refused_steps(refusal.text) if reason == "ensemble" else ()
+    if steps:
+        return Advice(
+            f"An ensemble is only as ready as its models, and {' and '.join(steps)} "
+            f"{'are' if len(steps) > 1 else 'is'} not loaded: look there first. Nothing says that "
+            "the ensemble's own config is wrong."
+        )
     if reason == "config" and "max_batch_size" in refusal.text:
         return Advice(
             "max_batch_size is 0 for a model that takes no batches, else the largest batch.",
@@ -188,11 +197,7 @@ _CAUSES: dict[str, tuple[str, str | None]] = {
         "with a number for a name, like 1/, without a leading zero.",
         None,
     ),
-    "ensemble": (
-        "An ensemble is only as ready as its models, and it takes no instance_group, "
-        "optimization or warm-up of its own.",
-        None,
-    ),
+    "ensemble": ("Triton takes the ensemble's steps for wrong, or their tensors.", None),
     "warm-up": (
         "A sample of model_warmup doesn't fit the model's inputs: their names, data types and dims "
         "(without the batch) have to be those of the config, files lie in warmup/.",

@@ -18,7 +18,7 @@ from pytest_triton.arguments.kinds import a
 from pytest_triton.placement.declared import Declared
 from pytest_triton.placement.instances import NOTHING, Placement
 from pytest_triton.placement.predict import Prediction, ResolvedGroup
-from pytest_triton.placement.refusal import Refusal
+from pytest_triton.placement.refusal import Refusal, refused_steps
 
 READY = "READY"
 UNAVAILABLE = "UNAVAILABLE"
@@ -208,10 +208,20 @@ def _judge(predicted: Prediction, observed: Observed) -> tuple[bool, str]:
             f"whether this is the {predicted.refusal.reason} refusal that was predicted"
         )
     if predicted.refusal is None:
-        return False, f"{observed.refusal}, though it was predicted to run on {predicted.placement}"
+        placement = predicted.placement
+        expected = f"run on {placement}" if placement else "be ready"
+        return False, f"{_refused(observed.refusal)}, though it was predicted to {expected}"
     if predicted.refusal.reason != observed.refusal.reason:
         return False, f"{observed.refusal}, but predicted was {predicted.refusal}"
     return True, f"{observed.refusal}, as predicted"
+
+
+def _refused(refusal: Refusal) -> str:
+    steps = refused_steps(refusal.text) if refusal.reason == "ensemble" else ()
+    if not steps:
+        return str(refusal)
+    names = " and ".join(steps)
+    return f"refused, since its model{'s' if len(steps) > 1 else ''} {names} can't be had"
 
 
 def _judge_ready(predicted: Prediction, observed: Observed) -> tuple[bool, str]:

@@ -148,6 +148,21 @@ _PATTERNS: tuple[tuple[Reason, str], ...] = (
 )
 
 
+_STEPS = (
+    re.compile(r"ensemble '.*?' depends on '(.*?)' which "),
+    re.compile(r"contains models? that (?:is|are) not available or ambiguous: (.*)"),
+)
+
+
+def refused_steps(text: str) -> tuple[str, ...]:
+    """The models that Triton names as the cause when it refuses an ensemble; () for none."""
+    for pattern in _STEPS:
+        found = pattern.search(text)
+        if found is not None:
+            return tuple(name.strip() for name in found[1].split(","))
+    return ()
+
+
 @cache
 def _compiled() -> Sequence[tuple[Reason, re.Pattern[str]]]:
     """Compiled at the first refusal: most repositories have none."""

@@ -297,7 +297,8 @@ class RepositoryChecks:
         """What the servers wrote about the model that is checked."""
         found = model_of(item)
         hardware = hardware_of(item)
-        if found is None or hardware is None:
+        check = item.stash.get(_CHECK, None)
+        if found is None or hardware is None or check is None or not check.log_explains:
             return []
         from pytest_triton.plugin.session import log_section
 

@@ -19,6 +19,12 @@ from pytest_triton.arguments.checked import shown_value
 from pytest_triton.checks.run import NotForAttached, TritonSession
 from pytest_triton.client.tls import Access
 from pytest_triton.errors import PytestTritonError, says_all
+from pytest_triton.evidence.log_excerpt import (
+    is_triton_line,
+    named_in,
+    without_tables_and_telemetry,
+)
+from pytest_triton.evidence.log_lines import all_refusals
 from pytest_triton.options.reading import ReadLayer, read_hardware
 from pytest_triton.options.resolving import read_run_layers, resolve, run_settings
 from pytest_triton.options.server_arguments import check_arguments
@@ -296,7 +302,7 @@ class _Reports:
         report = yield
         if report.failed:
             used = item.stash.get(_USED, None)
-            report.sections += _log_sections(used or ())
+            report.sections += _log_sections(used or (), report)
         if self._session.settings.header:
             _hide_credentials(report, self._session.settings.header)
         return report
@@ -315,8 +321,12 @@ class _Reports:
 
 
 def log_section(server: RunningServer, lines: Sequence[str]) -> list[tuple[str, str]]:
-    """The last of these lines of a server's log, as a section of a test's report."""
-    if not lines:
+    """The last of these lines of a server's log, as a section of a test's report.
+
+    Nothing where none of them is more than Triton's usual report of its start.
+    """
+    lines = without_tables_and_telemetry(lines)
+    if not any(one[:1] in ("E", "W") or not is_triton_line(one) for one in lines):
         return []
     text = shown("\n".join(lines[-_LOG_LINES:]))
     return [(f"triton server log ({server.spec.hardware.label})", text)]
@@ -346,12 +356,15 @@ def _hide_credentials(report: pytest.TestReport, headers: tuple[tuple[str, str],
     report.sections = [(name, access.hide(content)) for name, content in report.sections]
 
 
-def _log_sections(used: Iterable[_Used]) -> list[tuple[str, str]]:
-    """What servers wrote since a test got them."""
+def _log_sections(used: Iterable[_Used], report: pytest.TestReport) -> list[tuple[str, str]]:
+    """What servers wrote since a test got them, as far as it may explain the failure."""
     sections = []
     for server, mark in used:
-        lines = server.log.since(mark).splitlines()
-        if not mark:  # the log of a start is long, and reports what went well for the most part
-            lines = [line for line in lines if line[:1] in ("E", "W")]
+        log = server.log.since(mark)
+        lines = log.splitlines()
+        if not mark:  # the log of a start: what it says against models that the failure names
+            refused = named_in(report.longreprtext, all_refusals(log))
+            errors = [line for line in lines if line[:1] == "E"]
+            lines = [one for one in errors if named_in(one, refused)]
         sections += log_section(server, lines)
     return sections

@@ -179,7 +179,7 @@ def _why_skipped(report: pytest.TestReport) -> str:
     if reason is not None:
         return f"xfail: {reason}".rstrip(": ")
     if isinstance(report.longrepr, tuple):
-        return str(report.longrepr[2])
+        return str(report.longrepr[2]).removeprefix("Skipped: ")
     return _first_line(report.longreprtext)
 
 

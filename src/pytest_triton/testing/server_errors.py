@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.placement.compare import Observed
-from pytest_triton.placement.refusal import Refusal
+from pytest_triton.placement.refusal import Refusal, refused_steps
 
 
 class UnknownModel(PytestTritonError):
@@ -44,10 +44,13 @@ class ModelNotPlaced(PytestTritonError):
     def __init__(self, model: str, observed: Observed, hardware: str) -> None:
         refusal = observed.refusal
         expected = "" if refusal is None else f", reason={refusal.reason!r}"
+        steps = refused_steps(refusal.text) if refusal is not None else ()
+        first = f"look at {steps[0]} first, without which {model} can't load; " if steps else ""
         super().__init__(
             f"{model} has no placement (on {hardware}): the model is {observed}"
             + ("" if refusal is None else f"; Triton says:\n  {refusal.text}"),
-            fix=f"if it is meant to be refused: assert_refused(server, {model!r}{expected}); "
+            fix=f"{first}if it is meant to be refused: "
+            f"assert_refused(server, {model!r}{expected}); "
             f"server.observed({model!r}) is what was seen, READY or not",
         )
         self.model = model
