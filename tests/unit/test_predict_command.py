@@ -379,6 +379,7 @@ def test_json(predict: Predict, tmp_path: Path) -> None:
         "readable": True,
         "declared": "GPU + CPU x2",
         "assumed": [],
+        "variant_of": None,
         "problems": [],
         "predictions": [
             {

@@ -1,7 +1,8 @@
 """`pytest-triton predict`: what Triton's rules make of a repository, without a server.
 
 Exit codes: 0 if every model is ready on at least one hardware asked about; 1 if one is
-ready on none of them, can't be read or isn't there (standard error says which); 2 for wrong usage.
+ready on none of them, can't be read or isn't there (standard error says which), or, with
+`--measured`, if one that was measured is placed as measured on none of them; 2 for wrong usage.
 A fallback is no failure here: people ask in order to see it. pytest's test_explicit_placement
 fails for it.
 
@@ -12,13 +13,18 @@ With `--json` one object goes to standard output. Its keys are stable; new ones 
     release      "2.51.0", whose rules these are
     hardware     a list, in the order of --gpus: {spec, label, gpus, ready, fallbacks, refused}
                  (gpus: how many there are; the others: how many models)
-    deployments  a list: {text, paths, problems, not_loaded, models}
+    deployments  a list: {text, paths, problems, not_loaded, models}, with --measured also measured
       problems   what is wrong with the repositories themselves: a list of {place, message, fix,
                  triton} (triton: its text, "" where not known)
       not_loaded the models that --server-args leaves out
-      models     a list: {name, repository, config, readable, declared, assumed, problems,
-                 predictions} (repository, config: paths, config null if there is none; declared:
-                 "GPU + CPU x2"; assumed: what isn't there and is taken to be, with --weights)
+      measured   what was measured of them: a list of {name, measured, as_measured, fewest_gpus}
+                 (measured: a list of {variant, text, instances}, text "2:GPU + 1:CPU", instances
+                 by kind; as_measured: a list of {hardware, variants}, with the variants whose
+                 placement the model has there; fewest_gpus: how many give it one of them, or null)
+      models     a list: {name, repository, config, readable, declared, assumed, variant_of,
+                 problems, predictions} (repository, config: paths, config null if there is none;
+                 declared: "GPU + CPU x2"; assumed: what isn't there and is taken to be, with
+                 --weights; variant_of: the model that it is Model Analyzer's variant of, or null)
         predictions  a list, in the order of --gpus: {hardware, ready, placement, instances,
                      fallback, refusal} (hardware: the spec; placement: "GPU 0 · CPU x2";
                      instances: a list of {kind, device, count}, device null but for kind "GPU";
@@ -44,10 +50,15 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from pytest_triton.checks.deployment import CheckedDeployment
 from pytest_triton.cli.deployments import read_deployment
+from pytest_triton.cli.measured import MeasuredModel, Results, check_any, compare
+from pytest_triton.cli.measured import as_json as measured_as_json
+from pytest_triton.cli.measured import failures as measured_failures
+from pytest_triton.cli.measured import rows as measured_rows
 from pytest_triton.cli.reading_options import add_reading, assumed_note, check_values, readings_of
 from pytest_triton.cli.server_options import (
     add_own_backends,
@@ -62,11 +73,14 @@ from pytest_triton.placement.command_line import CommandLine
 from pytest_triton.placement.declared import Declared
 from pytest_triton.placement.hardware import Gpu, GpuCount, Hardware, HardwareRequest
 from pytest_triton.placement.instances import NOTHING
+from pytest_triton.placement.measured import without_flaws
 from pytest_triton.placement.predict import Prediction, ServerTraits
 from pytest_triton.placement.refusal import Refusal
 from pytest_triton.placement.releases import ChosenRelease, shown_version
 from pytest_triton.placement.unserved import fewest_gpus, needs
+from pytest_triton.placement.variant_names import model_of_variant, natural_order
 from pytest_triton.repository import Model
+from pytest_triton.repository.measured_results import read_results
 from pytest_triton.repository.near_misses import CONFIG_NAME
 from pytest_triton.repository.refusals import (
     shown_problem,
@@ -124,11 +138,16 @@ class PredictedModel:
 
 @dataclass(frozen=True)
 class PredictedDeployment:
-    """The models of one server. `everywhere` are all its predictions, for each hardware."""
+    """The models of one server, the variants of each together.
+
+    `everywhere` are all its predictions, for each hardware. `measured` are the models that Model
+    Analyzer's results know.
+    """
 
     checked: CheckedDeployment
     models: tuple[PredictedModel, ...]
     everywhere: tuple[Mapping[str, Prediction], ...]
+    measured: tuple[MeasuredModel, ...] = ()
 
     @property
     def text(self) -> str:
@@ -171,6 +190,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="variants to compare side by side: configs/NAME.pbtxt where a model has it, else "
         "config.pbtxt; the name config.pbtxt is for no variant",
     )
+    parser.add_argument(
+        "--measured",
+        type=Path,
+        metavar="FILE",
+        help="Model Analyzer's metrics-model-inference.csv: compare where its variants, or the "
+        "models that have a chosen one's config, are placed with what they were measured on",
+    )
     parser.add_argument("--json", action="store_true", help="for programs; nothing else is printed")
     parser.add_argument("--explain", metavar="MODEL", help="go through the rules for this model")
 
@@ -178,6 +204,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     asked: list[Asked] = list(dict.fromkeys(arguments.gpus))
     server = with_known_backends(server_of(arguments), arguments.own_backend)
+    results = None if arguments.measured is None else read_results(arguments.measured)
     checked = [
         CheckedDeployment.read(deployment, line, reading=reading)
         for deployment in arguments.repositories
@@ -188,6 +215,9 @@ def run(arguments: argparse.Namespace) -> int:
     predicted = [_predict(one, asked, server) for one in checked]
     if arguments.explain is not None:
         predicted = _only(arguments.explain, predicted)
+    if results is not None:
+        predicted = [_measured(one, results, asked, server) for one in predicted]
+        check_any([one.measured for one in predicted], results, shown_path(arguments.measured))
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no "·"
     if arguments.json:
@@ -198,6 +228,8 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print("\n".join(_overview(predicted, asked, arguments.release)))
     failures = list(_failures(predicted))
+    for one in predicted:
+        failures += measured_failures(one.measured)
     if failures:
         sys.stdout.flush()
         print("\n".join(failures), file=sys.stderr)
@@ -280,7 +312,17 @@ def _predict(
             fewest = fewest_gpus(model.name, checked.declared, server)
             one = replace(one, ready_on=None if fewest is None else str(fewest))
         models.append(one)
+    models.sort(key=lambda one: natural_order(one.model.name))
     return PredictedDeployment(checked, tuple(models), tuple(everywhere))
+
+
+def _measured(
+    one: PredictedDeployment, results: Results, asked: Sequence[Asked], server: ServerTraits
+) -> PredictedDeployment:
+    models = [model.model for model in one.models]
+    hardware = [each.hardware for each in asked]
+    found = compare(models, one.checked.declared, results, hardware, server)
+    return replace(one, measured=tuple(found))
 
 
 def _unreadable(model: Model, hardware: Hardware, server: ServerTraits) -> Prediction:
@@ -394,8 +436,7 @@ def _side_by_side(
         for models in zip(*(one.models for one in variants), strict=True):
             cells = [str(each) for one in models for each in one.predictions]
             rows.append([printable(models[0].model.name), *cells])
-        for lines in lay_out(rows, screen_width()):
-            yield from lines
+        yield from _laid_out(rows)
         for one, name in zip(variants, names, strict=True):
             without = [
                 printable(each.model.name)
@@ -407,11 +448,48 @@ def _side_by_side(
 
 
 def _table(deployment: PredictedDeployment, asked: Sequence[Asked]) -> Iterator[str]:
-    rows = [["model", "declared", *(one.label for one in asked)]]
+    labels = [one.label for one in asked]
+    rows = [["model", "declared", *labels]]
+    above = ""
     for one in deployment.models:
-        rows.append([printable(one.model.name), one.declared, *map(str, one.predictions)])
+        base = model_of_variant(one.model.name)
+        if base and base != above:
+            rows.append([printable(base), "", *("" for _ in asked)])
+        above = base or one.model.name
+        name = "  " * bool(base) + printable(one.model.name)
+        rows.append([name, one.declared, *map(str, one.predictions)])
+    yield from _laid_out(rows)
+    loaded = list(_under_their_models_names(deployment, asked))
+    if loaded:
+        yield ""
+        yield "Model Analyzer loads each variant under its model's name; there it is placed on:"
+        yield from _laid_out([["variant", *labels], *loaded])
+    if deployment.measured:
+        yield ""
+        yield from _laid_out(measured_rows(deployment.measured, labels))
+
+
+def _laid_out(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     for lines in lay_out(rows, screen_width()):
         yield from lines
+
+
+def _under_their_models_names(
+    deployment: PredictedDeployment, asked: Sequence[Asked]
+) -> Iterator[list[str]]:
+    """The variants that are refused for their model's name, unless they are in a table below."""
+    below = {one.name for one in deployment.measured}
+    for one in deployment.models:
+        name, refused = one.model.name, one.model.refusal
+        if refused is None or refused.reason != "name" or name in below:
+            continue
+        if one.model.config.name == model_of_variant(name):
+            declared = deployment.checked.declared[name]
+            server = one.predictions[0].server
+            yield [
+                printable(name),
+                *(str(without_flaws(declared, each.hardware, server)) for each in asked),
+            ]
 
 
 def _explanation(
@@ -494,6 +572,11 @@ def as_json(
                 "paths": [str(path) for path in one.checked.deployment.paths],
                 "problems": [_problem(problem) for problem in one.checked.repository.problems],
                 "not_loaded": list(one.checked.not_loaded),
+                **(
+                    {"measured": measured_as_json(one.measured, [each.spec for each in asked])}
+                    if one.measured
+                    else {}
+                ),
                 "models": [_model(model, asked, explained) for model in one.models],
             }
             for one in predicted
@@ -516,6 +599,7 @@ def _model(one: PredictedModel, asked: Sequence[Asked], explained: bool) -> Mapp
         "readable": one.model.readable,
         "declared": one.declared,
         "assumed": list(one.model.assumed_names),
+        "variant_of": model_of_variant(one.model.name) or None,
         "problems": [_problem(problem) for problem in one.problems],
         "predictions": [
             {

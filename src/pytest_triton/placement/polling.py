@@ -20,6 +20,7 @@ from pytest_triton.placement.backends import (
     backend_of_platform,
 )
 from pytest_triton.placement.ensembles import ENSEMBLE, ensemble_flaws
+from pytest_triton.placement.variant_names import model_of_variant
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -63,8 +64,18 @@ def poll_flaws(
             "equal model name",
             "name",
             f"the model is called `{name}`, its directory `{directory}`",
-            f'Write name: "{directory}", leave the name out, or rename the directory.',
+            _name_fix(name, directory),
         )
+
+
+def _name_fix(name: str, directory: str) -> str:
+    if name and name == model_of_variant(directory):
+        return (
+            "Model Analyzer writes variants so, and loads them by their model's name. To serve "
+            f"this one as `{name}`, copy its directory with links followed (cp -rL) and call the "
+            f'copy `{name}`; to serve it beside others, write name: "{directory}".'
+        )
+    return f'Write name: "{directory}", leave the name out, or rename the directory.'
 
 
 def decoupled_cache_flaw(name: str) -> Diagnostic:
