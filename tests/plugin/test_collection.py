@@ -383,3 +383,26 @@ def test_space_form_that_moves_rootdir_is_warned_about(
     moved.stdout.fnmatch_lines(["*PytestTritonWarning: Write --triton-repo=DIR, with '='*"])
     result = pytester.runpytest(f"--triton-repo={tmp_path / 'store'}", "-k", "explicit")
     result.stdout.no_fnmatch_line("*PytestTritonWarning*")
+
+
+@pytest.mark.parametrize("copies", ["on", "off"])
+def test_marker_triton_checks_selects_the_bundled_checks(
+    pytester: pytest.Pytester, copies: str
+) -> None:
+    repository = RepositoryBuilder(pytester.path / "models")
+    for name in ("a", "b", "c"):
+        repository.add(name, "{ kind: KIND_CPU }")
+    pytester.makepyfile("def test_own(): pass")
+    options = ["--triton-repo=models", f"--triton-copy-checks={copies}", "--strict-markers"]
+    collect = [*options, "--collect-only", "-q", "."]
+    every = pytester.runpytest(*collect)
+    chosen = pytester.runpytest(*collect, "-m", "triton_checks")
+    others = pytester.runpytest(*collect, "-m", "not triton_checks")
+    assert [line for line in every.outlines if "::" in line][-1] == (
+        "test_marker_triton_checks_selects_the_bundled_checks.py::test_own"
+    )
+    chosen.stdout.fnmatch_lines(["15/16 tests collected (1 deselected)*"])
+    others.stdout.fnmatch_lines(["1/16 tests collected (15 deselected)*"])
+    some = pytester.runpytest(*collect, "-m", "triton_checks", "-k", "b and placement")
+    some.stdout.fnmatch_lines(["*/16 tests collected*"])
+    assert "test_own" not in some.stdout.str()

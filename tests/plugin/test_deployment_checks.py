@@ -277,3 +277,12 @@ def test_deployments_and_repositories_are_checked_in_one_run(pytester: pytest.Py
     result.assert_outcomes(passed=7)
     one = run(pytester, "--triton-deployment=deploy", "deploy/b.yaml::other::test_deployment")
     one.assert_outcomes(passed=1)
+
+
+def test_marker_triton_checks_is_on_deployments_too(pytester: pytest.Pytester) -> None:
+    deploy(pytester, "pinned")
+    pytester.makepyfile("def test_own(): pass")
+    chosen = run(
+        pytester, "--triton-deployment=compose.yaml", "--collect-only", "-q", "-m", "triton_checks"
+    )
+    chosen.stdout.fnmatch_lines(["compose.yaml::triton::test_deployment", "1/2 tests collected *"])

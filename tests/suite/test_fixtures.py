@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_triton import OptionError, factories
 from support.builders import RepositoryBuilder
 
 pytestmark = pytest.mark.usefixtures("folders_left")
@@ -698,3 +699,94 @@ def test_models_of_a_repository_are_read_where_they_are(
     )
     result = project.runpytest_subprocess("--rootdir=.", "below/test_below.py")
     result.assert_outcomes(passed=1)
+
+
+# --- fixtures of broader scopes ------------------------------------------------------------------
+
+SCOPED = """
+from pytest_triton import factories
+
+shared = factories.triton_server(scope="{scope}", gpus="sim:2")
+own = factories.triton_server(scope="{scope}", gpus="none", changes=True)
+
+@pytest.mark.parametrize("number", range(3))
+def test_shared(shared, triton_server, number, record_property):
+    assert shared.placement("pinned") == gpu(0) + gpu(1)
+    assert_refused(triton_server, "pinned")
+
+def test_changes(own):
+    own.unload("small")
+
+def test_finds_what_was_changed(own):
+    assert not own.is_ready("small")
+
+@pytest.mark.triton(changes=True)
+def test_beside_it(triton_server):
+    assert triton_server.is_ready("small")
+
+def test_fails(shared):
+    shared.infer("nothing")
+"""
+
+
+@pytest.mark.parametrize("scope", ["class", "module", "package", "session"])
+def test_factories_of_a_scope_give_one_server_to_its_tests(
+    project: pytest.Pytester, scope: str
+) -> None:
+    code = SCOPED.format(scope=scope)
+    if scope == "class":  # without a class, that of one test
+        code = code.replace("def test_finds", "def not_test_finds")
+    result = run(project, code, "--junitxml=junit.xml", "-p", "no:cacheprovider")
+    passed = 5 if scope == "class" else 6
+    result.assert_outcomes(passed=passed, failed=1)
+    text = (project.path / "junit.xml").read_text()
+    assert text.count('name="triton_hardware" value="2 GPUs (simulated)"') == 4
+    result.stdout.fnmatch_lines(["*No model is called 'nothing'*"])
+
+
+def test_factory_of_a_module_has_the_markers_of_the_module(project: pytest.Pytester) -> None:
+    result = run(
+        project,
+        """
+from pytest_triton import factories
+
+pytestmark = pytest.mark.triton(gpus="sim:1")
+triton_server = factories.triton_server(scope="module")
+
+@pytest.mark.triton(gpus="none")
+def test_it(triton_server, triton_client):
+    assert triton_server.placement("pinned") == gpu(0)
+    assert triton_client.is_server_live()
+""",
+    )
+    result.assert_outcomes(passed=1)
+
+
+def test_factory_of_a_scope_outlives_many_other_servers(project: pytest.Pytester) -> None:
+    result = run(
+        project,
+        """
+from pytest_triton import factories
+
+shared = factories.triton_server(scope="session", gpus="sim:2")
+
+@pytest.mark.parametrize("number", range(3, 9))
+def test_others(shared, make_triton_server, number):
+    other = make_triton_server(gpus=f"sim:{number}")
+    assert len(other.placement("pinned").devices) == number
+
+@pytest.mark.parametrize("number", range(3, 9))
+def test_more(request, triton_server, number, triton_hardware):
+    pass
+
+def test_end(shared):
+    assert shared.client.is_server_live()
+""",
+        *[f"--triton-gpus=sim:{number}" for number in range(1, 7)],
+    )
+    result.assert_outcomes(passed=6 + 36 + 1)
+
+
+def test_factory_of_no_known_scope_is_an_error() -> None:
+    with pytest.raises(OptionError, match=r"scope='modul'\): expected .* Did you mean 'module'"):
+        factories.triton_server(scope="modul")  # type: ignore[arg-type]

@@ -104,7 +104,8 @@ class TritonSession:
     """The deployments of this run, their servers, and what those were seen to do.
 
     `worker` is the xdist worker's name, "" without xdist; the pool is then the controller's.
-    `keeps_servers`: there are tests that may want the servers of the checks as well.
+    `keeps_servers`: there are tests that may want the servers of the checks as well. `kept` are
+    the servers that fixtures of broader scopes have now, by the fixture's name.
     """
 
     def __init__(
@@ -129,6 +130,7 @@ class TritonSession:
         self._releases: dict[tuple[Version | None, Host], ChosenRelease] = {}
         self._crashing: dict[CheckedDeployment, frozenset[str]] = {}
         self.keeps_servers = False
+        self.kept: dict[str, RunningServer] = {}
         self._predicted: dict[tuple[CheckedDeployment, ServerTraits], Everywhere | None] = {}
         self._runs: dict[tuple[CheckedDeployment, HardwareRequest], str] = {}
         self._reported: set[str] = set()

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from pytest_triton.placement.hardware import HardwareRequest
 
 
+pytestmark = pytest.mark.triton_checks
+
+
 def test_config(triton_check: ModelCheck, triton_values: str) -> None:
     """The config parses, Triton accepts it, and some hardware exists that the model loads on."""
     _expect_nothing(triton_check.config_failure())

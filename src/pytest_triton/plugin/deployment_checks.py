@@ -117,6 +117,7 @@ class ServerNode(pytest.Collector):
 
     def collect(self) -> Iterable[pytest.Item]:
         item: DeploymentItem = DeploymentItem.from_parent(self, name=TEST)
+        item.add_marker(pytest.mark.triton_checks)
         item.server = self.server
         item.session_of_triton = self.session_of_triton
         yield item

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pytest
 
@@ -20,15 +20,23 @@ if TYPE_CHECKING:
     from pytest_triton.options.reading import ReadLayer
     from pytest_triton.testing.server import TritonServer
 
+Scope = Literal["function", "class", "module", "package", "session"]
 
-def triton_server(**arguments: Any) -> Any:
-    """A fixture that gives a `TritonServer`; the arguments are those of the marker `triton`.
 
-    What is given here goes before what a test's markers say, and these before the options.
-    Raises PytestTritonError for arguments that no server can be asked for with.
+def triton_server(*, scope: Scope = "function", **arguments: Any) -> Any:
+    """A fixture that gives a `TritonServer`; the other arguments are those of the marker `triton`.
+
+    What is given here goes before what a test's markers say, and these before the options. With
+    a broader `scope` ("class", "module", "package", "session") the markers are those of that class
+    or module, and with changes=True the server is the fixture's own: what one test loads, the next
+    one finds. Raises PytestTritonError for arguments that no server can be asked for with.
     """
+    from pytest_triton.arguments.checked import check
+    from pytest_triton.arguments.kinds import one_of
+
+    check("factories.triton_server", "scope", scope, one_of(get_args(Scope)))
     _layer(arguments, Path())
-    return _fixture(arguments)
+    return _fixture(arguments, scope)
 
 
 def _layer(arguments: Mapping[str, Any], start: Path) -> ReadLayer:
@@ -43,8 +51,8 @@ def _layer(arguments: Mapping[str, Any], start: Path) -> ReadLayer:
     )
 
 
-def _fixture(arguments: Mapping[str, Any]) -> Any:
-    @pytest.fixture
+def _fixture(arguments: Mapping[str, Any], scope: Scope = "function") -> Any:
+    @pytest.fixture(scope=scope)
     def triton_server(
         request: pytest.FixtureRequest,
         triton_server_args: Sequence[str],
@@ -58,7 +66,7 @@ def _fixture(arguments: Mapping[str, Any]) -> Any:
         from pytest_triton.errors import PytestTritonError
         from pytest_triton.options.arguments import argument_layer
         from pytest_triton.plugin.markers import marker_layers
-        from pytest_triton.plugin.session import fail, restore, server_for
+        from pytest_triton.plugin.session import fail, kept, restore, server_for
 
         start = request.config.rootpath
         try:
@@ -76,9 +84,13 @@ def _fixture(arguments: Mapping[str, Any]) -> Any:
             ]
         except PytestTritonError as error:
             fail(error)
-        server = server_for(request, layers)
-        yield server
-        restore(server)
+        if scope == "function":
+            server = server_for(request, layers)
+            yield server
+            restore(server)
+        else:
+            with kept(request, layers) as server:
+                yield server
 
     return triton_server
 

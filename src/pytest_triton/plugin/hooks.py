@@ -25,6 +25,8 @@ _MARKERS = (
     "triton_models(*, declares, backend, name): one test for each model of the repository that "
     "declares 'gpu', 'cpu', 'mixed', 'model', 'nothing' or 'ensemble', and whose backend and name "
     "match the patterns (fixture triton_model).",
+    "triton_checks: the checks that come with pytest-triton, those of models and of deployments; "
+    "-m triton_checks selects them, -m 'not triton_checks' leaves them out.",
     "triton_requires(*, gpus, container, real_backends): skip the test where the run hasn't got "
     "these; a run that requires them (--triton-require) fails instead.",
 )

@@ -8,8 +8,8 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -127,6 +127,28 @@ def end(session: TritonSession, server: TritonServer) -> None:
     session.pool.release(server._state.running.spec)
 
 
+@contextmanager
+def kept(request: pytest.FixtureRequest, layers: Sequence[ReadLayer]) -> Iterator[TritonServer]:
+    """The server of a fixture that several tests have, one after the other.
+
+    One that may be changed is the fixture's own: tests beside it would find other models.
+    """
+    try:
+        own = settings_of_test(request.config, layers).changes
+        server = _server_for(request, layers, own)
+    except PytestTritonError as error:
+        fail(error)
+    session = session_of(request.config)
+    name = request.fixturename or ""
+    session.kept[name] = server._state.running
+    yield server
+    del session.kept[name]
+    if own:
+        end(session, server)
+    else:
+        restore(server)
+
+
 def restore(server: TritonServer) -> None:
     """The end of a test: what it changed is put back, what it opened is closed."""
     try:
@@ -209,13 +231,20 @@ def _server_for(
     running = session.pool.get(spec)
     session.hardware_of(running)  # raises if the server hasn't the GPUs that were asked for
     mark = running.log.size() if running.name in known else 0  # a new one reports its start, too
-    request.node.user_properties += [
+    if request.scope == "function":
+        _note_use(request.node, running, mark)
+    return TritonServer(session, checked, running)
+
+
+def _note_use(item: pytest.Item, running: RunningServer, mark: int) -> None:
+    """For the test's report, and the log that is shown where it fails."""
+    spec = running.spec
+    item.user_properties += [
         ("triton_hardware", spec.hardware.label),
         ("triton_run", spec.run),
         ("triton_server", running.description),
     ]
-    request.node.stash.setdefault(_USED, []).append((running, mark))
-    return TritonServer(session, checked, running)
+    item.stash.setdefault(_USED, []).append((running, mark))
 
 
 def _check_attached(session: TritonSession, settings: Settings, own: bool) -> None:
@@ -297,8 +326,13 @@ class _Reports:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
-        self, item: pytest.Item
+        self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        if call.when == "setup":  # servers of fixtures that several tests have
+            for name in getattr(item, "fixturenames", ()):
+                if name in self._session.kept:
+                    running = self._session.kept[name]
+                    _note_use(item, running, running.log.size())
         report = yield
         if report.failed:
             used = item.stash.get(_USED, None)
@@ -318,6 +352,9 @@ class _Reports:
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_teardown(self) -> None:
         self._session.pool.done()
+        for running in self._session.kept.values():
+            with suppress(PytestTritonError):  # who uses it next reports it
+                self._session.pool.get(running.spec)
 
 
 def log_section(server: RunningServer, lines: Sequence[str]) -> list[tuple[str, str]]:
