@@ -211,15 +211,22 @@ def test_environment_of_production_reaches_the_core_and_no_report(
 
 
 @pytest.mark.parametrize(
-    ("image", "arguments", "field", "said"),
+    ("image", "arguments", "field", "header", "said"),
     [
-        ("nvcr.io/nvidia/tritonserver:24.10-py3", "", "", "installed release)"),
-        ("own/tritonserver:7", "", "", "production's release isn't known"),
-        ("nvcr.io/nvidia/tritonserver:24.11-py3", "", "", "in place of 2.52.0 (24.11)"),
+        ("nvcr.io/nvidia/tritonserver:24.10-py3", "", "", "24.10", "installed release)"),
+        ("own/tritonserver:7", "", "", "release not known", "production's release isn't known"),
+        (
+            "nvcr.io/nvidia/tritonserver:24.11-py3",
+            "",
+            "",
+            "24.11, on 2.51.0",
+            "in place of 2.52.0 (24.11)",
+        ),
         (
             "nvcr.io/nvidia/tritonserver:25.08-py3",
             "--http-max-input-size=9",
             "",
+            "25.08, on 2.51.0",
             "in place of 2.60.0 (25.08), without --http-max-input-size=9",
         ),
         # 2.51.0 doesn't know the field, and refuses the model.
@@ -227,12 +234,13 @@ def test_environment_of_production_reaches_the_core_and_no_report(
             "nvcr.io/nvidia/tritonserver:24.11-py3",
             "",
             "model_metrics { }",
+            "24.11, on 2.51.0",
             "unaffected (predicted; 2.51.0: stops)",
         ),
     ],
 )
 def test_release_that_is_not_installed_is_predicted_and_rehearsed_on_the_nearest(
-    pytester: pytest.Pytester, image: str, arguments: str, field: str, said: str
+    pytester: pytest.Pytester, image: str, arguments: str, field: str, header: str, said: str
 ) -> None:
     deploy(pytester, "pinned", arguments=arguments)
     file = pytester.path / "compose.yaml"
@@ -241,6 +249,9 @@ def test_release_that_is_not_installed_is_predicted_and_rehearsed_on_the_nearest
     config.write_text(f"{config.read_text()}{field}\n")
     result = run(pytester, "--triton-deployment=compose.yaml")
     result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        [f"triton: 1 server of *rehearsed on a real core: triton ({header})"]
+    )
     (table,) = [line for line in result.outlines if line.startswith("triton  ")]
     lines = result.outlines
     rows = "\n".join(lines[lines.index(table) :])

@@ -35,6 +35,7 @@ from pytest_triton.placement.releases import (
     Version,
     read_release,
     shown_release,
+    tag_of,
 )
 from pytest_triton.repository.predicted import with_unreadable
 from pytest_triton.servers.server_errors import ServerExited
@@ -138,7 +139,8 @@ class ServiceRehearsal:
         names = [model.name for model in self.checked.repository.models]
         refused = tuple(sorted(name for name in names if looked.observed[name].state != READY))
         fallbacks = _fallbacks(names, looked)
-        own = replace(looked.traits, version=self.release.version)
+        version = looked.traits.version if self._in_its_image else self.release.version
+        own = replace(looked.traits, version=version)
         return SeenService(
             server=running.description,
             version=looked.traits.version,
@@ -170,9 +172,14 @@ class ServiceRehearsal:
         settings = replace(settings, server_args=(line.arguments,))
         if not isinstance(settings.host, ContainerHost):
             return settings
-        if settings.image is not None or self.deployed.is_built or not self.deployed.image:
-            return settings
-        return replace(settings, image=self.deployed.image)
+        return replace(settings, image=self.deployed.image) if self._in_its_image else settings
+
+    @property
+    def _in_its_image(self) -> bool:
+        """Whether it is rehearsed in the very image that production runs."""
+        settings, deployed = self.session.settings, self.deployed
+        has_one = deployed.image and not deployed.is_built and settings.image is None
+        return isinstance(settings.host, ContainerHost) and bool(has_one)
 
     def _version(self, settings: Settings) -> str | None:
         """The installed release that is production's, or nearest to it; None: the run's own."""
@@ -200,8 +207,26 @@ class ServiceRehearsal:
     def _predicted(self, hardware: Hardware, traits: ServerTraits) -> ServiceOutcome:
         return self._outcome_of(self.checked.predicted.on(hardware, traits))
 
+    @property
+    def planned_on(self) -> str:
+        """Where it will be rehearsed, known before that."""
+        settings = self._settings
+        if self._in_its_image:
+            return "in its image"
+        if self.release.assumed:
+            return "release not known"
+        release = tag_of(self.release.version)
+        if isinstance(settings.host, ContainerHost):
+            return f"{release}, in another image"
+        version = read_version(settings.version)
+        if version == self.release.version:
+            return release
+        return f"{release}, on {settings.version or 'the server that is found'}"
+
     def rehearsed_on(self, seen: SeenService) -> str:
         """Which core that was, and whether it is of production's release."""
+        if self._in_its_image:
+            return seen.server
         if self.release.assumed:
             return f"{seen.server}; production's release isn't known"
         if seen.version == self.release.version:

@@ -72,9 +72,13 @@ class DeploymentChecks:
         return file
 
     def pytest_report_header(self) -> list[str]:
+        from pytest_triton.checks.rehearsed_service import ServiceRehearsal
+
         servers = [server for found in self._servers.values() for server in found]
         count = f"{len(servers)} server{'s' if len(servers) != 1 else ''}"
-        names = ", ".join(server.name for server in servers[:10])
+        names = ", ".join(
+            f"{one.name} ({ServiceRehearsal(one, self.session).planned_on})" for one in servers[:10]
+        )
         files = ", ".join(os.path.relpath(path) for path in list(self._servers)[:5])
         return [shown(f"triton: {count} of {files}, rehearsed on a real core: {names}")]
 
