@@ -69,9 +69,15 @@ def adapted(line: CommandLine, *, in_container: bool = False, explicit: bool = F
         for one in line.given
         if _is_set_by_plugin(one.name, one.value, explicit)
         or one.name in _OF_PRODUCTIONS_MACHINE
+        or (one.name == "cache-config" and not in_container and _is_other_cache(one.value))
         or (one.name in _DIRECTORIES and not in_container and not is_directory(Path(one.value)))
     }
     return Adapted(line.without(replaced).arguments, tuple(sorted(replaced)))
+
+
+def _is_other_cache(setting: str) -> bool:
+    """Whether it is of a cache that the installed releases don't have: they have `local` only."""
+    return setting.partition(",")[0] != "local"
 
 
 def _is_set_by_plugin(name: str, value: str, explicit: bool) -> bool:

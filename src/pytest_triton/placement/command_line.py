@@ -6,6 +6,7 @@ shortened as long as only one begins so, and of one that is given again the last
 
 from __future__ import annotations
 
+import math
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -50,6 +51,7 @@ class CommandLine:
         """Read arguments; a first word `tritonserver` is left out. Raises BadArguments."""
         line = cls(tuple(_read(arguments)))
         line._check_load_models()
+        line._check_settings()
         return line
 
     @cached_property
@@ -144,12 +146,41 @@ class CommandLine:
     def traits(self, server: ServerTraits) -> ServerTraits:
         """What is known of a server, for one that is started with these flags."""
         limits = RateLimits.of_arguments(self.arguments)
-        least = server.min_compute_capability
-        given = self.last.get("min-supported-compute-capability", "")
-        found = re.match(r"\s*(\d+)(?:\.(\d))?", given, re.ASCII)
-        if found is not None:
-            least = int(found[1]), int(found[2] or 0)
-        return replace(server, rate_limits=limits, min_compute_capability=least)
+        least = self._least_capability or server.min_compute_capability
+        return replace(
+            server,
+            rate_limits=limits,
+            min_compute_capability=least,
+            closed_gpus=self._closed_gpus,
+        )
+
+    @property
+    def _least_capability(self) -> tuple[int, int] | None:
+        """The least compute capability that they name.
+
+        A setting of all backends counts before the flag, and the first of several (seen on 2.33.0
+        to 2.51.0).
+        """
+        settings = [_setting(one) for one in self.all("backend-config")]
+        given = [value for name, value in settings if name == "min-compute-capability"]
+        if self.has("min-supported-compute-capability"):
+            given.append(self.last["min-supported-compute-capability"])
+        found = _FRACTION.match(given[0]) if given else None
+        if found is None:
+            return None
+        # Core takes a GPU whose capability is more than this less 0.01.
+        tenths = math.floor((float(found[1]) - 0.01) * 10 + 1e-9) + 1
+        major, minor = divmod(max(tenths, 0), 10)
+        return major, minor
+
+    @property
+    def _closed_gpus(self) -> frozenset[int]:
+        """The GPUs of whose memory models may use nothing; the first limit of each counts."""
+        limits: dict[int, float] = {}
+        for one in self.all("model-load-gpu-limit"):
+            gpu, _, fraction = one.partition(":")
+            limits.setdefault(int(_digits(gpu) or -1), _fraction(fraction))
+        return frozenset(gpu for gpu, fraction in limits.items() if fraction == 0)
 
     def unknown_to(self, version: Version) -> tuple[Given, ...]:
         """The flags that a release doesn't know."""
@@ -180,14 +211,103 @@ class CommandLine:
                 fix="leave the others out: * means all models",
             )
 
+    def _check_settings(self) -> None:
+        """What tritonserver's parser takes, and no server can be made of."""
+        for one in self.given:
+            if one.name == "model-load-gpu-limit":
+                fraction = _fraction(one.value.partition(":")[2])
+                if not 0 <= fraction <= 1:
+                    raise BadArguments(
+                        f"{one.shown}: the fraction of a GPU's memory is {fraction:g}, and "
+                        "tritonserver ends.",
+                        fix="write a number from 0.0 to 1.0 behind the colon",
+                    )
+            elif one.name == "backend-config":
+                name, value = _setting(one.value)
+                if name == "min-compute-capability" and _FRACTION.match(value) is None:
+                    raise BadArguments(
+                        f"{one.shown}: min-compute-capability is no number, and Triton refuses "
+                        "every model.",
+                        fix="write a compute capability, such as 7.5",
+                    )
+            elif one.name == "host-policy":
+                _check_host_policy(one)
+        self._check_cache()
+
+    def _check_cache(self) -> None:
+        """The response cache of Triton's own, `local`, can't be made of every size."""
+        if self.has("cache-config") and self.has("response-cache-byte-size"):
+            raise BadArguments(
+                "--response-cache-byte-size and --cache-config are both there, and tritonserver "
+                "ends.",
+                fix="leave --response-cache-byte-size out",
+            )
+        sizes = [_cache_size(one) for one in self.all("cache-config")]
+        local = [size for size in sizes if size is not None]
+        flag = "--cache-config=local,size"
+        if self.has("response-cache-byte-size"):
+            flag, local = "--response-cache-byte-size", [self.last["response-cache-byte-size"]]
+        if not local:
+            return
+        found = re.match(r"\s*\+?(\d+)", local[-1], re.ASCII)
+        if found is None or int(found[1]) < _LEAST_CACHE:
+            raise BadArguments(
+                f"{flag}={local[-1]}: Triton can't make a cache of this size, and doesn't come up.",
+                fix="write a number of bytes, such as 104857600, or leave the flag out for no "
+                "response cache",
+            )
+
 
 NO_ARGUMENTS = CommandLine()
+_LEAST_CACHE = 192  # bytes: what its own records take (seen on 2.33.0 and 2.51.0)
+
+
+def _cache_size(text: str) -> str | None:
+    """The size that a setting of the cache `local` gives it; None for another setting."""
+    cache, _, setting = text.partition(",")
+    name, _, value = setting.partition("=")
+    return value if cache == "local" and name == "size" else None
+
+
+def _check_host_policy(given: Given) -> None:
+    """Raise BadArguments for a setting that ends the server, or refuses the policy's models."""
+    policy, _, setting = given.value.partition(",")
+    name, _, value = setting.partition("=")
+    forms = {"numa-node": (r"\s*[+-]?\d+$", "a number"), "cpu-cores": (r"\d+-\d+$", "FIRST-LAST")}
+    if name not in forms:
+        raise BadArguments(
+            f"{given.shown}: host policies have the settings numa-node and cpu-cores, and "
+            "tritonserver ends.",
+            fix=f"write --host-policy={policy},numa-node=N or {policy},cpu-cores=FIRST-LAST",
+        )
+    pattern, form = forms[name]
+    if re.match(pattern, value, re.ASCII) is None:
+        raise BadArguments(
+            f"{given.shown}: {name} is {form}; Triton refuses the models of this policy, or "
+            "crashes.",
+            fix=f"write --host-policy={policy},{name}={form.replace('a number', 'N')}",
+        )
 
 
 def read_version(text: str | None) -> Version | None:
     """Of "2.51.0" or "2.51.0dev"; None for anything else."""
     found = re.match(r"(\d+)\.(\d+)\.(\d+)", text or "", re.ASCII)
     return (int(found[1]), int(found[2]), int(found[3])) if found is not None else None
+
+
+_FRACTION = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)", re.ASCII)
+
+
+def _fraction(text: str) -> float:
+    """The number that a text begins with, as C reads it."""
+    found = _FRACTION.match(text)
+    return float(found[1]) if found is not None else 0.0
+
+
+def _setting(text: str) -> tuple[str, str]:
+    """Of a setting for all backends: its name and value; ("", "") for one of a single backend."""
+    name, _, value = text.partition("=")
+    return ("", "") if "," in name else (name, value)
 
 
 def _digits(text: str) -> str:

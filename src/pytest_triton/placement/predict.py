@@ -61,7 +61,8 @@ class ServerTraits:
     `backends` are the names of those in its backend directory, None when all are there; `agents`
     those of its repository agents, likewise. `libraries` are the files in the backends'
     directories, as "name/file"; None: each has what a config's `runtime` asks for.
-    `rate_limits`: None if it has no rate limiter.
+    `rate_limits`: None if it has no rate limiter. On `closed_gpus` nothing may be loaded: their
+    memory limit is 0.
     """
 
     version: Version = NEWEST_RELEASE
@@ -71,6 +72,7 @@ class ServerTraits:
     agents: frozenset[str] | None = None
     libraries: frozenset[str] | None = None
     rate_limits: RateLimits | None = None
+    closed_gpus: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         check_fields(self, _TRAITS_FIELDS)
@@ -90,6 +92,7 @@ _TRAITS_FIELDS = {
     "agents": _NAMES,
     "libraries": _NAMES,
     "rate_limits": optional(a("RateLimits", RateLimits)),
+    "closed_gpus": several(ZERO_OR_MORE, "a set of GPU ids"),
 }
 DEFAULT_TRAITS = ServerTraits()
 
@@ -723,6 +726,9 @@ def _late_refusal(
     refusal = _first(declared.io_flaws, server)
     if refusal is not None:
         return refusal
+    refusal = _memory_refusal(declared, groups, server)
+    if refusal is not None:
+        return refusal
     odd = next((n for n, group in enumerate(groups) if group.kind != backend.only), None)
     if backend.reason is not None and odd is not None:
         refusal = _load_refusal(backend.reason, backend.text.format(model=declared.name))
@@ -730,6 +736,28 @@ def _late_refusal(
     if not all(group.passive for group in groups):
         refusal = _first(declared.instance_flaws, server)
     return refusal or _first(declared.scheduler_flaws, server)
+
+
+def _memory_refusal(
+    declared: Declared, groups: list[ResolvedGroup], server: ServerTraits
+) -> Refusal | None:
+    """Of a model with an instance on a GPU whose memory limit leaves nothing to models."""
+    for index, group in enumerate(groups):
+        closed = [gpu for gpu in group.gpus if gpu in server.closed_gpus]
+        if group.kind != "GPU" or not closed:
+            continue
+        flaw = Diagnostic(
+            "gpu-memory",
+            f"can not create model '{group.instances[0]}': memory limit set for GPU {closed[0]} "
+            "has exceeded, model loading is rejected.",
+            f"instance_group[{index}]" if declared.groups else "",
+            f"an instance is for GPU {closed[0]}, and --model-load-gpu-limit leaves nothing of "
+            "its memory to models",
+            "Correct --model-load-gpu-limit.",
+            code="Unavailable",
+        )
+        return _of_flaw(flaw)
+    return None
 
 
 def _load_refusal(reason: Reason, message: str) -> Refusal:
