@@ -8,18 +8,22 @@ from pathlib import Path
 import pytest
 
 from pytest_triton.__main__ import main
+from pytest_triton.audit.rules import RULES
 
 DEPLOY = Path(__file__).parents[2] / "example_project" / "deploy"
 MODELS = f"/models={DEPLOY.parent / 'models'}"
 BROKEN = {
     "unnoticed.yaml": {"TRT614"},
+    "gpus.yaml": {"TRT601", "TRT603", "TRT604", "TRT606"},
     "hosts-numbers.yaml": {"TRT602", "TRT613"},
+    "image.yaml": {"TRT615", "TRT620", "TRT622", "TRT623", "TRT624"},
     "probes.yaml": {"TRT605", "TRT610", "TRT611", "TRT612", "TRT621", "TRT625"},
 }
 
 
 def rules(file: Path, capsys: pytest.CaptureFixture[str]) -> set[str]:
-    main(["audit", f"--deployment={file}", f"--deployment-repo={MODELS}", "--format=json"])
+    named = [f"--deployment-repo={MODELS}"] if "/models:/models" not in file.read_text() else []
+    main(["audit", f"--deployment={file}", *named, "--format=json"])
     found = json.loads(capsys.readouterr().out)["findings"]
     return {one["rule"] for one in found if one["rule"].startswith("TRT6")}
 
@@ -35,7 +39,12 @@ def test_broken_example_breaks_its_rules(name: str, capsys: pytest.CaptureFixtur
 
 
 def test_every_broken_example_is_tested_here() -> None:
-    assert {path.name for path in (DEPLOY / "broken").iterdir()} == set(BROKEN)
+    assert {path.name for path in (DEPLOY / "broken").glob("*.yaml")} == set(BROKEN)
+
+
+def test_every_rule_about_deployments_has_a_broken_example() -> None:
+    broken = {rule for rules in BROKEN.values() for rule in rules}
+    assert broken == {rule.id for rule in RULES if rule.scope == "deployment"}
 
 
 @pytest.mark.server

@@ -187,7 +187,8 @@ class CommandLine:
         return tuple(one for one in self.given if since(one.name) > version)
 
     def check_known(self, version: Version) -> None:
-        """Raise BadArguments for a flag that a release doesn't know, with those that do."""
+        """Raise BadArguments for a flag that a release doesn't know, with those that do, and for
+        a value with which it doesn't come up."""
         for one in self.unknown_to(version):
             raise BadArguments(
                 f"{one.shown}: tritonserver {shown_version(version)} doesn't know --{one.name}, "
@@ -195,6 +196,17 @@ class CommandLine:
                 tried=[f"--{one.name} is known from release {shown_version(since(one.name))} on"],
                 fix=f"leave it out, or run release {shown_version(since(one.name))} or newer",
             )
+        if version < _POOL_MAY_BE_OFF and self.has(_POOL) and self._pool_size <= 0:
+            raise BadArguments(
+                f"--{_POOL}={self.last[_POOL]}: on a machine with GPUs tritonserver "
+                f"{shown_version(version)} doesn't come up without a pool of pinned memory.",
+                fix="leave the flag out",
+            )
+
+    @property
+    def _pool_size(self) -> int:
+        found = re.match(r"\s*([+-]?\d+)", self.last.get(_POOL, ""), re.ASCII)
+        return int(found[1]) if found is not None else 0
 
     def _check_load_models(self) -> None:
         named = self.all("load-model")
@@ -232,6 +244,12 @@ class CommandLine:
                     )
             elif one.name == "host-policy":
                 _check_host_policy(one)
+        if 0 < self._pool_size < _LEAST_POOL:
+            raise BadArguments(
+                f"--{_POOL}={self.last[_POOL]}: on a machine with GPUs Triton can't make a pool of "
+                "this size, and doesn't come up.",
+                fix="leave the flag out: the pool then has 256 MB",
+            )
         self._check_cache()
 
     def _check_cache(self) -> None:
@@ -259,6 +277,9 @@ class CommandLine:
 
 
 NO_ARGUMENTS = CommandLine()
+_POOL = "pinned-memory-pool-byte-size"
+_LEAST_POOL = 192  # bytes (seen on 2.33.0 to 2.51.0)
+_POOL_MAY_BE_OFF = (2, 51, 0)  # 2.42.0 fails with 0 bytes; those between weren't seen
 _LEAST_CACHE = 192  # bytes: what its own records take (seen on 2.33.0 and 2.51.0)
 
 

@@ -178,7 +178,7 @@ def no_gpu_granted(subject: DeployedSubject) -> Iterator[Diagnostic]:
         return
     names = ", ".join(f"`{name}`" for name in subject.gpu_models[:5])
     how = (
-        "gpus: 1 (or deploy.resources.reservations.devices)"
+        "gpus: 1  # or deploy.resources.reservations.devices"
         if subject.server.is_compose
         else "resources.limits: { nvidia.com/gpu: 1 }"
     )
