@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 3
 TESTS ?= tests
 NORMAL := not gpu and not ngc
+FLOOR := 85
 DOCKER = $(shell docker version >/dev/null 2>&1 && echo yes)
 RELEASES := 2.33.0 2.36.0 2.39.0 2.42.0 2.51.0
 
@@ -12,7 +13,7 @@ RELEASES := 2.33.0 2.36.0 2.39.0 2.42.0 2.51.0
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/bytecode
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo image unit test test-all suite containers releases test-release test-gpu lint docs matrix dist test-dist \
+.PHONY: demo image unit test test-all suite containers releases test-release test-gpu lint docs matrix coverage dist test-dist \
   benchmarks clean
 
 # The main job on the example project, against a real tritonserver.
@@ -72,6 +73,11 @@ docs: $(VENV)/.ready
 # The plugin on the oldest and newest Python and pytest, and on the lowest dependencies.
 matrix: $(VENV)/.ready
 	scripts/matrix $(BIN)/uv
+
+# Which lines the tests run, in what they start as well; fails below the floor. TESTS names a part.
+coverage: releases
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --group coverage
+	scripts/coverage $(BIN)/python $(FLOOR) -- -n $(WORKERS) --dist worksteal -m '$(NORMAL) and not docker' $(TESTS)
 
 # What is published, into dist/, and its checks: the source distribution, wheels for Linux on x86_64
 # and aarch64, and one for other systems. Needs gcc-aarch64-linux-gnu; MACHINES=x86_64 does without.
