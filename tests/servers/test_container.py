@@ -18,6 +18,7 @@ from pytest_triton.options.hosts import AttachedHost
 from pytest_triton.options.values import LogPlace
 from pytest_triton.placement.hardware import OWN_GPUS
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS
+from pytest_triton.repository import RepositoryNotFound
 from pytest_triton.servers.attached.log import LogUnusable
 from pytest_triton.servers.attached.server import AttachedServer
 from pytest_triton.servers.container import server as container
@@ -287,6 +288,15 @@ def test_image_that_is_not_there_is_reported_without_a_fetch(
         make(image="127.0.0.1:1/nosuch:1", say=said.append).start()
     assert said[0].startswith("fetching 127.0.0.1:1/nosuch:1")
     assert "pytest-triton install" in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["nowhere", "file"])
+def test_container_on_what_is_no_repository_says_so(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    container = TritonContainer(tmp_path / name, image=IMAGE)
+    with pytest.raises(RepositoryNotFound, match=name):
+        container.start()
+    assert not (tmp_path / "nowhere").exists(), "Docker would have made it"
 
 
 def test_container_of_somebody_else_is_named_for_its_log(

@@ -467,7 +467,10 @@ def test_hook_of_the_toolkit_is_enough_for_a_local_daemon(tmp_path: Path) -> Non
 
 def test_cdi(tmp_path: Path) -> None:
     def found(**info: object) -> Finding:
-        return containers.examine_cdi(containers.DockerDaemon("unix:///s", True, {**INFO, **info}))
+        daemon = containers.DockerDaemon("unix:///s", True, {**INFO, **info})
+        finding = containers.examine_cdi(daemon, gpus=1)
+        assert finding is not None
+        return finding
 
     assert found(CDISpecDirs=[str(tmp_path)]).status == "warning"
     (tmp_path / "nvidia.yaml").write_text("cdiVersion: 0.6.0\nkind: nvidia.com/gpu\ndevices: []\n")
@@ -478,6 +481,13 @@ def test_cdi(tmp_path: Path) -> None:
     assert found(CDISpecDirs=[str(tmp_path)]).status == "ok"
     assert "off" in found(CDISpecDirs=[]).text
     assert found(DiscoveredDevices=[{"ID": "nvidia.com/gpu=0"}]).status == "ok"
+
+
+def test_cdi_of_a_machine_without_gpus_is_nothing_to_warn_of() -> None:
+    daemon = containers.DockerDaemon("unix:///s", True, {**INFO, "CDISpecDirs": []})
+    assert containers.examine_cdi(daemon, gpus=0) is None
+    elsewhere = containers.DockerDaemon("tcp://there:1", False, INFO)
+    assert containers.examine_cdi(elsewhere, gpus=0) is not None, "GPUs there aren't seen from here"
 
 
 def test_no_room_for_the_image(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -132,6 +132,8 @@ def test_table_is_newest_first_and_every_name_of_a_release_finds_it() -> None:
     versions = [tuple(map(int, one.version.split("."))) for one in releases.RELEASES]
     assert versions == sorted(versions, reverse=True)
     assert releases.find_release() is releases.RELEASES[0]
+    assert releases.find_release("2.42") is releases.find_release("2.42.0")
+    assert releases.find_release("v2.51").version == "2.51.0"
     for release in releases.RELEASES:
         for name in (release.version, release.ngc, release.pytriton, f"v{release.version}"):
             assert releases.find_release(name) is release

@@ -790,3 +790,25 @@ def test_end(shared):
 def test_factory_of_no_known_scope_is_an_error() -> None:
     with pytest.raises(OptionError, match=r"scope='modul'\): expected .* Did you mean 'module'"):
         factories.triton_server(scope="modul")  # type: ignore[arg-type]
+
+
+def test_load_of_a_loaded_model_with_other_groups_places_it_anew(
+    project: pytest.Pytester,
+) -> None:
+    result = run(
+        project,
+        """
+@pytest.mark.triton(gpus="sim:2", changes=True)
+def test_it(triton_server):
+    assert triton_server.placement("small") == cpu(count=2)
+    triton_server.load("small")
+    assert triton_server.placement("small") == cpu(count=2)
+    triton_server.load("small", instance_group="{ kind: KIND_GPU gpus: [1] }")
+    assert triton_server.placement("small") == gpu(1)
+
+def test_short(triton_gpu_loss):
+    assert len(repr(triton_gpu_loss)) < 300
+    assert "fallbacks: free" in repr(triton_gpu_loss)
+""",
+    )
+    result.assert_outcomes(passed=2)

@@ -424,6 +424,8 @@ class ModelCheck:
     def _config_fact(self) -> tuple[str, str]:
         """Where to look: the config, at the line of its first instance_group if it has one."""
         line = self._line
+        if self.model.config_file is None:
+            return ("config", f"none: there is no config.pbtxt ({self._place})")
         return ("config", self._place if line is None else f"{self._place}:{line}")
 
     @property

@@ -17,6 +17,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -106,7 +107,26 @@ def _install(name: str | None, wheel: Path | None, people: TextIO) -> tuple[Rele
     seconds = time.monotonic() - started
     size = f"{done.size / 1e6:.0f} MB"
     print(f"installed in {seconds:.1f} s ({size}): {done.binary}", file=people)
+    hint = _numpy_hint(release)
+    if hint:
+        print(hint, file=people)
     return release, True
+
+
+def _numpy_hint(release: Release) -> str:
+    """What rehearsals don't need, and inference with real python models does."""
+    try:
+        numpy = version("numpy")
+    except PackageNotFoundError:
+        return ""
+    if numpy.startswith(("0.", "1.")):
+        return ""
+    return (
+        "note: rehearsals work. Inference with real python models needs numpy < 2 (here: "
+        f"{numpy}): the python backend of {release.version} is built for it. Either pip install "
+        "'numpy<2' "
+        "(Python 3.12 or older), or name an interpreter that has it: --triton-python=PYTHON"
+    )
 
 
 def as_json(about: Iterable[Release], *, changed: bool) -> dict[str, Any]:

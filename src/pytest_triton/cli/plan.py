@@ -216,6 +216,7 @@ def _text(plan: Plan, said: Sequence[str]) -> Iterator[str]:
         )
     for lines in lay_out(rows, screen_width()):
         yield from lines
+    yield "cost: the instances that a job loads, and one for each model; it is no time."
     for job in plan.jobs:
         yield ""
         yield f"{job.name}:"

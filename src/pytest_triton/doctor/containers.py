@@ -182,8 +182,16 @@ def examine_toolkit(
     return Finding(name, "missing", text, _TOOLKIT, facts)
 
 
-def examine_cdi(daemon: DockerDaemon) -> Finding:
-    """The other way to give a container GPUs: named devices (CDI), written down in a file."""
+def examine_cdi(daemon: DockerDaemon, *, gpus: int) -> Finding | None:
+    """The other way to give a container GPUs: named devices (CDI), written down in a file.
+
+    Where there are no `gpus`, none could be described: that it isn't set up is nothing to warn of.
+    """
+    found = _cdi(daemon)
+    return None if not gpus and daemon.local and found.status == "warning" else found
+
+
+def _cdi(daemon: DockerDaemon) -> Finding:
     reported = daemon.info.get("CDISpecDirs")
     facts: dict[str, object] = {"folders": reported}
     fix = (

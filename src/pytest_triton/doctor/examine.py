@@ -95,7 +95,7 @@ def examine(wanted: Wanted, environ: Mapping[str, str] = os.environ) -> Diagnosi
             examine_image(wanted.image, daemon),
             examine_own_image(own_image, daemon) if own_image is not None else None,
             examine_toolkit(daemon, environ),
-            examine_cdi(daemon),
+            examine_cdi(daemon, gpus=len(gpus)),
             examine_driver("driver for image", gpus, cuda, wanted.image),
         ]
     found = tuple(finding for finding in findings if finding is not None)

@@ -74,6 +74,11 @@ def _advise_fallback(declared: Declared) -> Advice:
         if declared.groups
         else "No instance_group is declared"
     )
+    if not declared.has_config:
+        what = (
+            "There is no config.pbtxt (write one with these lines; Triton completes the rest as it "
+            "does now), and nobody says where the model belongs"
+        )
     return Advice(
         f"{what}, so Triton looks at the hardware: without a GPU the model comes up on the CPU, "
         "slow and unnoticed. Say where it belongs; with KIND_GPU it is refused instead.",

@@ -93,6 +93,10 @@ class Observed:
         refusals = (one.refusal for one in ranked if one.refusal is not None)
         return cls(next(placements, NOTHING), next(refusals, None), state, tuple(ranked), groups)
 
+    def __repr__(self) -> str:
+        sources = ", ".join(self.sources)
+        return f"<Observed {self} ({sources or 'no evidence'})>"
+
     @property
     def sources(self) -> tuple[str, ...]:
         """The names of the sources that decide something, the most trusted first."""
@@ -171,6 +175,9 @@ class Verdict:
     declared: Declared
     predicted: Prediction
     observed: Observed
+
+    def __repr__(self) -> str:
+        return f"<Verdict {'ok' if self.ok else 'not ok'}: {self.headline}>"
 
 
 @checked(

@@ -125,6 +125,11 @@ class Model:
     _anchor: Path = field(default=Path(), repr=False, compare=False)
     _older_flaw: Diagnostic | None = field(default=None, repr=False, compare=False)
 
+    def __repr__(self) -> str:
+        what = self.backend or str(self.config.platform) or "no backend"
+        problems = f", {len(self.problems)} problems" if self.problems else ""
+        return f"<Model {self.name}: {what}{problems}, {self.directory}>"
+
     @property
     def backend(self) -> str:
         """The backend's name; "" for an ensemble, or where nothing names one."""
@@ -246,6 +251,9 @@ class Repository:
     problems: tuple[Diagnostic, ...] = ()
     reading: Reading = AS_IT_IS
 
+    def __repr__(self) -> str:
+        return f"<Repository {':'.join(map(str, self.paths))}, {len(self.models)} models>"
+
 
 @checked(paths=either(PATH, several(PATH, "a list of paths")), config_name=TEXT, completes=SWITCH)
 def read_repository(
@@ -286,6 +294,12 @@ def read_as(paths: Sequence[Path | str], reading: Reading = AS_IT_IS) -> Reposit
     models = _without_duplicates(models, roots)
     models.sort(key=lambda model: (model.name, str(model.repository)))
     return Repository(roots, tuple(models), tuple(problems), reading)
+
+
+def check_directories(paths: Sequence[Path | str]) -> None:
+    """Raise RepositoryNotFound or RepositoryUnreadable for one that no server could list."""
+    for path in paths:
+        _directories(without_dots(path))
 
 
 # Repositories

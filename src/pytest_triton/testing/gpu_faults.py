@@ -36,6 +36,13 @@ class GpuLoss:
     run: str
     allowed: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return (
+            f"<GpuLoss of {len(self.after)} models, refused: {', '.join(self.refused) or 'none'}; "
+            f"fallbacks: {', '.join(self.fallbacks) or 'none'}; live: {self.live}, "
+            f"ready: {self.ready}; {self.run}>"
+        )
+
     @property
     def refused(self) -> tuple[str, ...]:
         """Models that refused to load again, as GPU-pinned models must."""

@@ -34,10 +34,12 @@ class ModelChanges:
         directory: Path | str | None = None,
         files: Mapping[str, bytes] | None = None,
     ) -> None:
-        """Load a model and wait until it is READY. Nothing happens if it is loaded already.
+        """Load a model and wait until it is READY.
 
-        `config` (text of a config.pbtxt, or its JSON form) replaces the model's own.
-        `instance_group` replaces only that part: `"{ kind: KIND_GPU count: 2 }"`. A model from
+        Nothing happens if it is loaded already, unless another config is given: then Triton loads
+        it anew, in place where only instance groups differ (`reload` unloads it first). `config`
+        (text of a config.pbtxt, or its JSON form) replaces the model's own, `instance_group` only
+        that part: `"{ kind: KIND_GPU count: 2 }"`. A model from
         outside the repository: its `directory`, or a `config` and its `files` by their path in
         a model directory (`{"1/model.onnx": b"..."}`).
 

@@ -81,6 +81,7 @@ def test_plan_as_text(run: Command) -> None:
         "job         GPUs   image                models   cost",
         "rehearsal   0      none                 2        3",
         "1-gpu       1      tritonserver:*-py3   1        2",
+        "cost: the instances that a job loads, and one for each model; it is no time.",
         "",
         "rehearsal:",
         "  why:    every model without a GPU, and on simulated ones before real ones are paid for",

@@ -172,3 +172,15 @@ def test_advice_is_never_worse_than_the_disease(
             return  # nothing but a GPU can help
     assert prediction.ready
     assert not prediction.fallback
+
+
+def test_advice_on_a_model_without_config_says_that_there_is_none() -> None:
+    on_disk = OnDisk("m", (1,), has_config=False)
+    declared = Declared.of(ModelConfig(backend="onnxruntime"), on_disk=on_disk)
+    advice = advise(declared, predict(declared, NO_GPU))
+    assert advice is not None
+    assert advice.cause.startswith("There is no config.pbtxt (write one with these lines;")
+    with_config = Declared.of(ModelConfig(backend="onnxruntime"))
+    other = advise(with_config, predict(with_config, NO_GPU))
+    assert other is not None
+    assert "no config.pbtxt" not in other.cause

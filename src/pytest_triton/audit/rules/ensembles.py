@@ -284,7 +284,7 @@ def ensemble_needs_gpu(subject: Subject) -> Iterator[Diagnostic]:
         yield subject.at(
             _step_place(pinned[0]),
             f"without a GPU the ensemble is refused for `{name}`, while {len(on_cpu)} of its "
-            f"{len(steps)} steps are on the CPU",
+            f"{len(steps)} steps {'is' if len(on_cpu) == 1 else 'are'} on the CPU",
         )
 
 

@@ -42,9 +42,10 @@ def undeclared(subject: Subject) -> Iterator[Diagnostic]:
     if declared.groups or declared.is_ensemble or subject.backend.only is not None:
         return
     kind = wanted_kind(subject)
+    what = "no instance_group is declared" if declared.has_config else "there is no config.pbtxt"
     yield subject.at(
         ("backend", "platform", "default_model_filename", "name"),
-        "no instance_group is declared: without a GPU the model comes up on the CPU, unnoticed",
+        f"{what}: without a GPU the model comes up on the CPU, unnoticed",
         group_lines(subject, [DeclaredGroup(kind=kind)]),
     )
 

@@ -41,6 +41,7 @@ from pytest_triton.options.server_arguments import check_arguments, check_enviro
 from pytest_triton.options.settings import ContainerOptions
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.rehearsal.simulation import NATIVE_DIRECTORY
+from pytest_triton.repository.models import check_directories
 from pytest_triton.servers import folders
 from pytest_triton.servers import launch_arguments as command_line
 from pytest_triton.servers.container import gpu_requests as container_gpus
@@ -235,7 +236,8 @@ class TritonContainer(DockerContainer):
         )
 
     def start(self) -> TritonContainer:
-        """Start it and wait until it answers."""
+        """Start it and wait until it answers. Raises RepositoryNotFound, and why it can't be."""
+        check_directories(self.spec.repositories)  # Docker would make one that isn't there
         try:
             self.launch()
             self.wait_until_live()

@@ -28,6 +28,7 @@ import importlib.util
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -208,6 +209,8 @@ def find_release(name: str | None = None, machine: str | None = None) -> Release
     if name is None:
         return among[0]
     wanted = name.strip().removeprefix("v")
+    if re.fullmatch(r"2\.\d+", wanted):
+        wanted += ".0"
     for release in among:
         if wanted in (release.version, release.ngc, release.pytriton):
             return release
