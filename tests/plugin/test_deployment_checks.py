@@ -37,6 +37,12 @@ def run(pytester: pytest.Pytester, *arguments: str | Path) -> pytest.RunResult:
     return pytester.runpytest("-p", "no:cacheprovider", "-p", "no:randomly", *arguments)
 
 
+def run_service(pytester: pytest.Pytester, *arguments: str | Path) -> pytest.RunResult:
+    """The test of the server itself, without those of its models."""
+    test = "compose.yaml::triton::test_deployment"
+    return run(pytester, "--triton-deployment=compose.yaml", test, *arguments)
+
+
 def deploy(pytester: pytest.Pytester, *models: str, gpus: int = 1, arguments: str = "") -> None:
     repository = RepositoryBuilder(pytester.path / "models")
     for name in models:
@@ -75,7 +81,7 @@ def test_deployment_passes_whose_lost_gpus_are_noticed(
     who: str,
 ) -> None:
     deploy(pytester, *models, arguments=arguments)
-    result = run(pytester, "--triton-deployment=compose.yaml", "-v")
+    result = run_service(pytester, "-v")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["compose.yaml::triton::test_deployment PASSED*"])
     text = " ".join(" ".join(row(result)).split())
@@ -87,7 +93,7 @@ def test_deployment_passes_whose_lost_gpus_are_noticed(
 
 def test_lost_gpu_that_nobody_notices_is_failure_with_fix(pytester: pytest.Pytester) -> None:
     deploy(pytester, "nothing", "cpu", gpus=2)
-    result = run(pytester, "--triton-deployment=compose.yaml")
+    result = run_service(pytester)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
@@ -97,22 +103,20 @@ def test_lost_gpu_that_nobody_notices_is_failure_with_fix(pytester: pytest.Pytes
             "  What to do: declare instance_group*KIND_GPU*",
         ]
     )
-    allowed = run(pytester, "--triton-deployment=compose.yaml", "--triton-allow-fallback=nothing")
+    allowed = run_service(pytester, "--triton-allow-fallback=nothing")
     allowed.assert_outcomes(passed=1)
     config = pytester.path / "models" / "nothing" / "config.pbtxt"
     config.write_text(config.read_text() + "instance_group [ { kind: KIND_GPU } ]\n")
-    run(pytester, "--triton-deployment=compose.yaml").assert_outcomes(passed=1)
+    run_service(pytester).assert_outcomes(passed=1)
 
 
 def test_more_can_be_demanded_of_a_lost_gpu(pytester: pytest.Pytester) -> None:
     deploy(pytester, "pinned", arguments="--exit-on-error=false")
-    run(
-        pytester, "--triton-deployment=compose.yaml", "--triton-on-gpu-loss=not-ready"
-    ).assert_outcomes(passed=1)
+    run_service(pytester, "--triton-on-gpu-loss=not-ready").assert_outcomes(passed=1)
     pytester.makeini(
         "[pytest]\ntriton_deployment = compose.yaml::triton\ntriton_on_gpu_loss = stops\n"
     )
-    result = run(pytester)
+    result = run(pytester, "compose.yaml::triton::test_deployment")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         ["*triton is not ready, and triton_on_gpu_loss is stops.", "*leave out --exit-on-error*"]
@@ -121,7 +125,7 @@ def test_more_can_be_demanded_of_a_lost_gpu(pytester: pytest.Pytester) -> None:
 
 def test_deployment_that_does_not_come_up_is_failure(pytester: pytest.Pytester) -> None:
     deploy(pytester, "second", "cpu")
-    result = run(pytester, "--triton-deployment=compose.yaml")
+    result = run_service(pytester)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         ["triton doesn't come up on its own hardware (1 GPU (simulated)): the server stops."]
@@ -139,7 +143,7 @@ def test_file_that_can_not_be_used_is_usage_error(
     pytester: pytest.Pytester, text: str, words: str
 ) -> None:
     (pytester.path / "compose.yaml").write_text(text)
-    result = run(pytester, "--triton-deployment=compose.yaml")
+    result = run_service(pytester)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert words in result.stderr.str()
     assert "Traceback" not in result.stderr.str()
@@ -149,12 +153,10 @@ def test_repository_elsewhere_is_failure_and_can_be_named(pytester: pytest.Pytes
     deploy(pytester, "pinned")
     file = pytester.path / "compose.yaml"
     file.write_text(file.read_text().replace("./models:", "claim:"))
-    result = run(pytester, "--triton-deployment=compose.yaml")
+    result = run_service(pytester)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*compose.yaml:4:5: the repository /models isn't on this*"])
-    run(
-        pytester, "--triton-deployment=compose.yaml", "--triton-deployment-repo=/models=models"
-    ).assert_outcomes(passed=1)
+    run_service(pytester, "--triton-deployment-repo=/models=models").assert_outcomes(passed=1)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +176,7 @@ def test_visible_devices_of_production_are_those_of_the_rehearsal(
     deploy(pytester, *models, gpus=2)
     file = pytester.path / "compose.yaml"
     file.write_text(f'{file.read_text()}    environment: {{ CUDA_VISIBLE_DEVICES: "{visible}" }}\n')
-    result = run(pytester, "--triton-deployment=compose.yaml")
+    result = run_service(pytester)
     result.assert_outcomes(passed=not said, failed=bool(said))
     result.stdout.fnmatch_lines(said)
 
@@ -195,7 +197,7 @@ def test_environment_of_production_reaches_the_core_and_no_report(
         start(guard, command, environment, **more)
 
     monkeypatch.setattr(Guard, "start", watched)
-    result = run(pytester, "--triton-deployment=compose.yaml", "-vv", "--showlocals", "-rA")
+    result = run_service(pytester, "-vv", "--showlocals", "-rA")
     result.assert_outcomes(passed=1)
     assert len(seen) >= 2
     for environment in seen:
@@ -204,7 +206,7 @@ def test_environment_of_production_reaches_the_core_and_no_report(
         assert environment["PATH"] != "/nowhere"
         assert library not in environment.get("LD_PRELOAD", "")
     file.write_text(file.read_text().replace("gpus: 1", "gpus: 0"))
-    failed = run(pytester, "--triton-deployment=compose.yaml", "-vv", "--showlocals", "-rA")
+    failed = run_service(pytester, "-vv", "--showlocals", "-rA")
     failed.assert_outcomes(failed=1)
     for one in (result, failed):
         assert "hunter2" not in one.stdout.str() + one.stderr.str()
@@ -247,7 +249,7 @@ def test_release_that_is_not_installed_is_predicted_and_rehearsed_on_the_nearest
     file.write_text(file.read_text().replace("nvcr.io/nvidia/tritonserver:24.10-py3", image))
     config = pytester.path / "models" / "pinned" / "config.pbtxt"
     config.write_text(f"{config.read_text()}{field}\n")
-    result = run(pytester, "--triton-deployment=compose.yaml")
+    result = run_service(pytester)
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
         [f"triton: 1 server of *rehearsed on a real core: triton ({header})"]
@@ -268,7 +270,7 @@ def test_planned_rehearsal_proves_what_production_serves(
     rehearsal, on_gpus = json.loads(text)["jobs"]
     assert "--triton-gpus=sim:3" in rehearsal["arguments"]
     result = run(pytester, *rehearsal["arguments"], "--triton-ledger=ledger.json")
-    result.assert_outcomes(passed=11)
+    result.assert_outcomes(passed=21)
     assert main(["merge", "ledger.json", "--plan=plan.json", "--rehearsals=everywhere"]) == 0
     assert main(["merge", "ledger.json", "--plan=plan.json", "--rehearsals=no-gpu"]) == 1
     assert on_gpus["gpus"] == 3
@@ -285,7 +287,7 @@ def test_deployments_and_repositories_are_checked_in_one_run(pytester: pytest.Py
         "--triton-deployment=compose.yaml",
         "--triton-deployment=deploy",
     )
-    result.assert_outcomes(passed=7)
+    result.assert_outcomes(passed=17)
     one = run(pytester, "--triton-deployment=deploy", "deploy/b.yaml::other::test_deployment")
     one.assert_outcomes(passed=1)
 

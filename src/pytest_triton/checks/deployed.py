@@ -14,6 +14,11 @@ from pytest_triton.placement.command_line import BadArguments
 from pytest_triton.placement.releases import NEWEST_KNOWN, ChosenRelease, release_of_image
 
 
+def title_of(server: DeployedServer, start: Path) -> str:
+    """What a deployed server is called in plans and ledgers: `deploy/compose.yaml::triton`."""
+    return f"{os.path.relpath(server.path, start)}::{server.name}"
+
+
 def release_of_server(server: DeployedServer, default: ChosenRelease) -> ChosenRelease:
     """The release that a server's image is of; the `default` if its tag doesn't say."""
     found = release_of_image(server.image)

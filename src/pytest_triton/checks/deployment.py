@@ -61,7 +61,7 @@ class CheckedDeployment:
     be held back: it serves what it serves. `own_backends` are names of the user's own backends.
     `line` is the command line of its servers; `not_loaded` are the models that it leaves out,
     which aren't in `repository`. `stated_release` is what is known before a server runs; where it
-    is only assumed, `ask_release` asks one.
+    is only assumed, `ask_release` asks one. `known_as` is a name of its own, "" for none.
     """
 
     deployment: Deployment
@@ -73,6 +73,7 @@ class CheckedDeployment:
     not_loaded: tuple[str, ...] = ()
     stated_release: ChosenRelease = NEWEST_KNOWN
     ask_release: Callable[[CheckedDeployment], ChosenRelease | None] | None = None
+    known_as: str = ""
 
     @classmethod
     def read(
@@ -141,7 +142,7 @@ class CheckedDeployment:
     @cached_property
     def name(self) -> str:
         """What it is called in ledgers and plans."""
-        return deployment_name(self.deployment.text) + self.values_suffix
+        return self.known_as or deployment_name(self.deployment.text) + self.values_suffix
 
     @property
     def values_suffix(self) -> str:

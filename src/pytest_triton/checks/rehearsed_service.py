@@ -112,6 +112,24 @@ class ServiceRehearsal:
         gpus = () if target is None else target.gpus
         return gpus[0].compute_capability if gpus else NEW_ENOUGH
 
+    def request(self, granted: int) -> HardwareRequest:
+        """What is asked for where so many GPUs are granted."""
+        capability = "{}.{}".format(*self._capability)
+        return HardwareRequest.parse(f"sim:{granted}@{capability}" if granted else "none")
+
+    def hardware(self, granted: int) -> Hardware:
+        """What Triton sees of so many granted GPUs."""
+        visible = min(self.visible, granted)
+        return simulated_gpus(visible, self._capability) if visible else NO_GPU
+
+    def server_spec(self, granted: int) -> ServerSpec:
+        """The server that shows what becomes of each model, whatever the service does then."""
+        return self._spec(granted, exits=False)
+
+    @property
+    def settings(self) -> Settings:
+        return self._settings
+
     def on_its_gpus(self) -> SeenService:
         return self._see(self.granted, self.visible)
 
@@ -152,9 +170,7 @@ class ServiceRehearsal:
         )
 
     def _spec(self, granted: int, *, exits: bool) -> ServerSpec:
-        capability = "{}.{}".format(*self._capability)
-        request = HardwareRequest.parse(f"sim:{granted}@{capability}" if granted else "none")
-        spec = self.session.spec(self.checked, request, self._settings)
+        spec = self.session.spec(self.checked, self.request(granted), self._settings)
         return replace(
             spec,
             # The last one counts: this server may end, as production's does.

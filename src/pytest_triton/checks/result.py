@@ -29,6 +29,9 @@ REPORT_ATTRIBUTE: Final = "triton_result"
 """The attribute of a report that holds a CheckResult as JSON."""
 
 PLACEMENT_TEST: Final = "test_placement"
+DEPLOYMENT_TEST: Final = "test_deployment"
+SERVICE: Final = "(service)"
+"""Stands for a deployed server itself where others stand for its models."""
 REAL_RUN: Final = "real run"
 
 Number = Annotated[int, Meta(ge=0)]
@@ -108,7 +111,7 @@ class ConfigFacts(Struct, frozen=True, omit_defaults=True, gc=False):
 class Declaration(Struct, frozen=True, omit_defaults=True, gc=False):
     """What the config declares: its instance groups, or which sort of config has none."""
 
-    kind: Literal["groups", "nothing", "ensemble", "unreadable"]
+    kind: Literal["groups", "nothing", "ensemble", "unreadable", "service"]
     groups: tuple[DeclaredGroup, ...] = ()
 
     def __str__(self) -> str:
@@ -169,6 +172,7 @@ class CheckResult(Struct, frozen=True, omit_defaults=True, gc=False):
     worth knowing about the server, each reported once in a run. `assumed` are files and version
     directories of the model that weren't there (`1/`, `labels.txt`) and were taken to be. `values`
     names the set of values that templates got, of several; it is part of the deployment's name.
+    `deployed`: it is about a server of a deployment file, after which `deployment` is called.
 
     `identity` stands for all that decides about the model (`plan.identity`), `run` for what the
     server was, or would have been.
@@ -195,6 +199,7 @@ class CheckResult(Struct, frozen=True, omit_defaults=True, gc=False):
     notes: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
     values: str = ""
+    deployed: bool = False
 
     @property
     def column(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_triton.checks.deployed import checked_server, release_of_server
@@ -96,6 +96,9 @@ def _planned(
         jobs=jobs,
     )
     gpus = f"{count} GPU{'s' if count != 1 else ''}" if count else "no GPU"
+    # Each server must be proven; runs of its models under the repository's name count for it.
+    ours = tuple(replace(one, deployment=title, repository=one.deployment) for one in plan.needs)
+    plan = replace(plan, needs=ours)
     return plan, f"{printable(title)}: {gpus}, by Triton's rules for release {release}."
 
 

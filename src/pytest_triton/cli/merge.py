@@ -36,8 +36,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
+from pytest_triton.cli.deployed import add_deployments
 from pytest_triton.cli.deployments import read_deployment
-from pytest_triton.cli.plan import make_plan
+from pytest_triton.cli.plan import gpu_count, make_plan
 from pytest_triton.cli.reading_options import add_reading, readings_of
 from pytest_triton.cli.report import render
 from pytest_triton.cli.server_options import (
@@ -72,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LEDGER",
         help="files that pytest --triton-ledger wrote, or directories of them",
     )
-    expected = parser.add_mutually_exclusive_group(required=True)
+    expected = parser.add_mutually_exclusive_group()
     expected.add_argument(
         "--plan",
         type=Path,
@@ -85,6 +86,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=read_deployment,
         metavar="DIR",
         help="the repository whose plan it is, as --triton-repo names it in the jobs (repeatable)",
+    )
+    add_deployments(parser)
+    parser.add_argument(
+        "--target",
+        type=gpu_count,
+        metavar="GPUS",
+        help="how many GPUs a deployed server has whose file doesn't say",
     )
     parser.add_argument(
         "--rehearsals",
@@ -151,6 +159,17 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _plan(arguments: argparse.Namespace) -> Plan:
+    named = [arguments.plan is not None, bool(arguments.repo), bool(arguments.deployment)]
+    if sum(named) != 1:
+        raise PlanUnusable(
+            "What must be proven is not named, or named twice.",
+            fix="name one of --plan, --repo and --deployment",
+        )
+    if arguments.deployment:
+        from pytest_triton.cli.deployed_plan import plan_of_deployments
+
+        arguments.shards = 1
+        return plan_of_deployments(arguments).plan
     if arguments.plan is None:
         return make_plan(
             arguments.repo,

@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_deployments(parser)
     parser.add_argument(
         "--target",
-        type=_gpus,
+        type=gpu_count,
         metavar="GPUS",
         help="how many GPUs a deployed server has that is granted all of its host, or a number "
         "that its file doesn't say",
@@ -182,7 +182,8 @@ def make_plan(
     return plan_of(needs, paths, backends, shards, line.arguments, Values(values, sets))
 
 
-def _gpus(text: str) -> int:
+def gpu_count(text: str) -> int:
+    """The value of --target."""
     if not (text.isascii() and text.isdigit() and int(text) <= MOST_GPUS):
         raise argparse.ArgumentTypeError(f"{text!r}: give a number of GPUs, up to {MOST_GPUS}")
     return int(text)

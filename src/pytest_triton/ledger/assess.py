@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_triton.checks.result import Outcome
+from pytest_triton.checks.result import DEPLOYMENT_TEST, SERVICE, Outcome
 from pytest_triton.ledger.entries import Entry, Job, Ledger, Rehearsals
 from pytest_triton.ledger.fold import is_answer
 from pytest_triton.plan.plan_file import Need, Plan
@@ -98,33 +98,54 @@ def assess(plan: Plan, ledger: Ledger, rehearsals: Rehearsals = "no-gpu") -> Ass
     """
     identities = {(need.deployment, need.model): need.identity for need in plan.needs}
     by_model: dict[tuple[str, str], list[Entry]] = {key: [] for key in identities}
+    # A server of a deployment file is proven by runs of its repository, too.
+    counts_for: dict[tuple[str, str], dict[tuple[str, str], None]] = {}
+    for need in plan.needs:
+        for name in {need.deployment, need.repository or need.deployment}:
+            key = need.deployment, need.model
+            counts_for.setdefault((name, need.model), {})[key] = None
+    titles = {need.deployment for need in plan.needs if need.repository}
     unknown: list[Entry] = []
+    services: list[Entry] = []
     for entry in ledger.entries:
-        by_model.get((entry.deployment, entry.model), unknown).append(entry)
+        keys = counts_for.get((entry.deployment, entry.model), {})
+        for key in keys:
+            by_model[key].append(entry)
+        if not keys:
+            of_service = entry.test == DEPLOYMENT_TEST and entry.deployment in titles
+            (services if of_service else unknown).append(entry)
     cells = tuple(
         [_cell(need, by_model[need.deployment, need.model], rehearsals) for need in plan.needs]
     )
-    missing = [
+    missing: list[MissingCheck] = [
         one
         for key, identity in identities.items()
         for one in _missing(key, identity, plan.checks, by_model[key])
     ]
+    missing += _missing_services(titles, services)
     shown = {id(cell.entry) for cell in cells}
-    failures: list[Entry] = []
-    others: list[Entry] = []
+    failures = {id(entry): entry for entry in services if entry.verdict == "failed"}
+    others: dict[int, Entry] = {}
     for key, identity in identities.items():
         for entry in by_model[key]:
             if entry.identity != identity:
-                others.append(entry)
+                others[id(entry)] = entry
             elif _is_failure(entry) and id(entry) not in shown:
-                failures.append(entry)
+                failures[id(entry)] = entry
     return Assessment(
         cells,
         tuple(missing),
-        tuple(failures),
+        tuple(failures.values()),
         tuple(_failed_runs(ledger.jobs)),
-        Ignored(tuple(unknown), tuple(others)),
+        Ignored(tuple(unknown), tuple(others.values())),
     )
+
+
+def _missing_services(titles: Iterable[str], entries: Sequence[Entry]) -> Iterator[MissingCheck]:
+    """Servers of deployment files whose own test has neither passed nor failed."""
+    answered = {one.deployment for one in entries if is_answer(one.verdict)}
+    for title in sorted({*titles} - answered):
+        yield MissingCheck(title, SERVICE, DEPLOYMENT_TEST, _IN_A_CELL["never"])
 
 
 def headline_of(entry: Entry) -> str:

@@ -30,7 +30,9 @@ class Need:
     `identity` is that of the model that must be proven (identity.py). `placement` and `reason` are
     the prediction as values: its instances, or the class of its refusal. `image` is the variant of
     Triton's image that has its backends ("py3"; "" if none of NVIDIA's has), or production's image
-    by its name, `cost` the number of its instances, and one more.
+    by its name, `cost` the number of its instances, and one more. Of a server in a deployment file
+    `deployment` is its title (`compose.yaml::triton`), and `repository` what runs of its models
+    without that file call it.
     """
 
     deployment: str
@@ -44,6 +46,7 @@ class Need:
     reason: str = ""
     image: str = "py3"
     cost: int = 1
+    repository: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +159,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
                 "identity": need.identity,
                 "placement": [asdict(one) for one in need.placement],
                 "reason": need.reason,
+                "repository": need.repository,
             }
             for need in plan.needs
         ],
@@ -214,8 +218,16 @@ def _need(value: object) -> Need:
         gpus=fields["gpus"],
         cost=fields["cost"],
         placement=placement,
+        repository=_repository(fields),
         **{name: fields[name] for name in texts},
     )
+
+
+def _repository(fields: Mapping[str, Any]) -> str:
+    found = fields.get("repository", "")
+    if not isinstance(found, str):
+        _damaged("the `repository` of a need is no text")
+    return found
 
 
 def _damaged(what: str) -> NoReturn:

@@ -6,22 +6,38 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_triton.checks.result import (
+    DEPLOYMENT_TEST,
+    PLACEMENT_TEST,
+    REPORT_ATTRIBUTE,
+    properties_of,
+    result_of,
+    to_json,
+)
 from pytest_triton.errors import PytestTritonError
+from pytest_triton.plugin.run_ledger import RunLedger
 from pytest_triton.plugin.session import fail, session_of
 from pytest_triton.text.shown_text import node_name, shown
 from pytest_triton.text.tables import lay_out, screen_width
 
 if TYPE_CHECKING:
+    from pytest_triton.checks.deployed_models import DeployedHardware, DeployedModels
+    from pytest_triton.checks.deployment_check import DeploymentCheck
+    from pytest_triton.checks.model_check import Answer, ModelCheck
+    from pytest_triton.checks.result import CheckResult
     from pytest_triton.checks.run import TritonSession
     from pytest_triton.deployment.deployed_server import DeployedServer
+    from pytest_triton.placement.hardware import HardwareRequest
+    from pytest_triton.repository import Model
 
-TEST = "test_deployment"
+SELECTED: pytest.StashKey[frozenset[object]] = pytest.StashKey()
 PROPERTY = "triton_deployment"  # of a report: a row of the table
 
 
@@ -35,6 +51,11 @@ class DeploymentChecks:
         self.session = session
         self._servers: dict[Path, list[DeployedServer]] = {}
         self._rows: list[list[str]] = []
+        self._results: list[tuple[CheckResult, bool]] = []  # of models, and whether it failed
+        self._left_to_others = ""  # why a check left its failure to another one
+        # With repositories their checks keep the ledger of the run.
+        is_alone = not config.pluginmanager.has_plugin("triton-repository-checks")
+        self._ledger = RunLedger(config, session.settings) if is_alone else None
         for one in session.settings.deployment:
             for server in read_deployments(one.text, one.start):
                 known = self._servers.setdefault(server.path, [])
@@ -82,14 +103,70 @@ class DeploymentChecks:
         files = ", ".join(os.path.relpath(path) for path in list(self._servers)[:5])
         return [shown(f"triton: {count} of {files}, rehearsed on a real core: {names}")]
 
+    def pytest_sessionstart(self) -> None:
+        if self._ledger is not None:
+            try:
+                self._ledger.start()
+            except PytestTritonError as error:
+                raise pytest.UsageError(shown(str(error))) from None
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self.config.stash[SELECTED] = _selected(session.items)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        if isinstance(item, DeployedItem) and (report.when == "call" or not report.passed):
+            result = item.result(failed=report.failed)
+            setattr(report, REPORT_ATTRIBUTE, to_json(result))
+            properties = [*properties_of(result)]
+            item.user_properties += properties
+            report.user_properties += properties
+        return report
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
+        if session.exitstatus == pytest.ExitCode.OK and self._left_to_others:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        yield
+        if self._ledger is not None:
+            self._ledger.finish(session)
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._take_result(report)
         row = dict(report.user_properties).get(PROPERTY)
         if report.when == "call" and row is not None:
             mark = "" if report.passed else "  <- failed"
             cells = str(row).split("\t")
             self._rows.append([*cells[:-1], f"{cells[-1]}{mark}"])
 
+    def _take_result(self, report: pytest.TestReport) -> None:
+        result = result_of(report)
+        if self._ledger is not None:
+            self._ledger.add(report, result)
+        if result is None or not result.deployed:
+            return
+        if report.skipped:
+            self._left_to_others = result.reported_elsewhere or self._left_to_others
+        if result.test != DEPLOYMENT_TEST:
+            self._results.append((result, report.failed))
+
+    def _write_models(self, reporter: pytest.TerminalReporter) -> None:
+        """Models x hardware, for all deployments."""
+        from pytest_triton.reports.terminal import PlacementTable
+
+        labels = {one.hardware.label: one.hardware.gpus or 0 for one, _ in self._results}
+        labels.pop("", None)
+        table = PlacementTable(sorted(labels, key=lambda label: (-labels[label], label)))
+        for result, failed in self._results:
+            table.add(result, failed=failed)
+        table.write(reporter, "triton deployments: models")
+
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._results:
+            self._write_models(terminalreporter)
         if not self._rows:
             return
         terminalreporter.section("triton deployments")
@@ -108,46 +185,158 @@ class DeploymentFile(pytest.File):
     def collect(self) -> Iterable[pytest.Collector]:
         for server in self.servers:
             node: ServerNode = ServerNode.from_parent(self, name=node_name(server.name))
-            node.server = server
-            node.session_of_triton = self.session_of_triton
+            node.start_with(server, self.session_of_triton)
             yield node
 
 
 class ServerNode(pytest.Collector):
-    """One server of a deployment file."""
+    """One server of a deployment file: itself, and the models that it loads."""
 
-    server: DeployedServer
-    session_of_triton: TritonSession
+    check: DeploymentCheck
+    models: DeployedModels | None = None  # None: they aren't known, and its own test says why
 
-    def collect(self) -> Iterable[pytest.Item]:
-        item: DeploymentItem = DeploymentItem.from_parent(self, name=TEST)
-        item.add_marker(pytest.mark.triton_checks)
-        item.server = self.server
-        item.session_of_triton = self.session_of_triton
-        yield item
-
-
-class DeploymentItem(pytest.Item):
-    """Does the server come up on its own hardware, and is it noticed when its GPUs are lost?"""
-
-    server: DeployedServer
-    session_of_triton: TritonSession
-
-    def runtest(self) -> None:
+    def start_with(self, server: DeployedServer, session: TritonSession) -> None:
+        from pytest_triton.checks.deployed_models import DeployedModels
         from pytest_triton.checks.deployment_check import DeploymentCheck
 
-        try:
-            result = DeploymentCheck(self.server, self.session_of_triton).result()
-        except PytestTritonError as error:
-            fail(error)
-        row = "\t".join((self.server.name, *result.row))
-        self.user_properties.append((PROPERTY, row))
-        if result.failure:
-            self._fail(result.failure)
+        self.check = DeploymentCheck(server, session)
+        with suppress(PytestTritonError):
+            start = self.config.invocation_params.dir
+            self.models = DeployedModels.of(self.check.rehearsal, session, start)
 
-    def _fail(self, text: str) -> NoReturn:
-        raise pytest.fail.Exception(shown(text), pytrace=False)
+    def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
+        item: DeploymentItem = DeploymentItem.from_parent(self, name=DEPLOYMENT_TEST)
+        item.add_marker(pytest.mark.triton_checks)
+        yield item
+        for model in () if self.models is None else self.models.checked.repository.models:
+            node: DeployedModelNode = DeployedModelNode.from_parent(
+                self, name=node_name(model.name)
+            )
+            node.model = model
+            yield node
+
+
+class DeployedModelNode(pytest.Collector):
+    """One model that a deployed server loads."""
+
+    model: Model
+
+    def collect(self) -> Iterable[pytest.Item]:
+        from pytest_triton.checks.deployed_models import CHECKS
+
+        server = self.getparent(ServerNode)
+        assert server is not None
+        assert server.models is not None
+        for test in CHECKS:
+            yield self._item(test, None)
+        for hardware in server.models.hardware:
+            yield self._item(PLACEMENT_TEST, hardware)
+
+    def _item(self, test: str, hardware: DeployedHardware | None) -> pytest.Item:
+        name = test if hardware is None else f"{test}[{hardware.id}]"
+        item: DeployedModelItem = DeployedModelItem.from_parent(self, name=name)
+        item.add_marker(pytest.mark.triton_checks)
+        item.test, item.hardware = test, hardware
+        return item
+
+
+class DeployedItem(pytest.Item):
+    """A test of a deployed server, which leaves a CheckResult."""
+
+    @property
+    def node(self) -> ServerNode:
+        found = self.getparent(ServerNode)
+        assert found is not None
+        return found
+
+    def result(self, *, failed: bool) -> CheckResult:
+        """What was found, for reports."""
+        raise NotImplementedError
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        line = self.server.node.place.line - 1
-        return self.path, line, f"{node_name(self.server.name)}::{self.name}"
+        names = [one.name for one in self.listchain()]
+        shown_name = "::".join(names[names.index(self.node.name) :])
+        return self.path, self.node.check.deployed.node.place.line - 1, shown_name
+
+
+class DeploymentItem(DeployedItem):
+    """Does the server come up on its own hardware, and is it noticed when its GPUs are lost?"""
+
+    def runtest(self) -> None:
+        try:
+            result = self.node.check.result()
+        except PytestTritonError as error:
+            fail(error)
+        row = "\t".join((self.node.check.deployed.name, *result.row))
+        self.user_properties.append((PROPERTY, row))
+        if result.failure:
+            raise pytest.fail.Exception(shown(result.failure), pytrace=False)
+
+    def result(self, *, failed: bool) -> CheckResult:
+        from pytest_triton.checks.deployed_models import service_result
+
+        start = self.config.invocation_params.dir
+        return service_result(self.node.check.rehearsal, start)
+
+
+class DeployedModelItem(DeployedItem):
+    """A bundled check of a model, on the hardware of its deployment or without its GPUs."""
+
+    test: str
+    hardware: DeployedHardware | None
+    _check: ModelCheck | None = None
+
+    @property
+    def model(self) -> Model:
+        assert isinstance(self.parent, DeployedModelNode)
+        return self.parent.model
+
+    @property
+    def check(self) -> ModelCheck:
+        if self._check is None:
+            assert self.node.models is not None
+            self._check = self.node.models.check(self.model, self._runs)
+        return self._check
+
+    def _runs(self, model: Model, test: str, hardware: HardwareRequest | None) -> bool:
+        asked = self.node.nodeid, model.name, test, hardware
+        return asked in self.config.stash.get(SELECTED, frozenset())
+
+    def runtest(self) -> None:
+        answer = self._answer()
+        if not isinstance(answer, str):
+            pytest.skip(answer.reason)
+        if answer:
+            raise pytest.fail.Exception(shown(answer), pytrace=False)
+
+    def _answer(self) -> Answer:
+        if self.hardware is None:
+            ask = {
+                "test_config": self.check.config_failure,
+                "test_explicit_placement": self.check.explicit_placement_failure,
+                "test_audit": self.check.audit_failure,
+            }
+            return ask[self.test]()
+        try:
+            return self.check.placement_failure(self.hardware.request)
+        except PytestTritonError as error:
+            return self.check.no_answer(error)
+
+    def result(self, *, failed: bool) -> CheckResult:
+        assert self.node.models is not None
+        return self.node.models.result(self.check, self.test, self.hardware, failed=failed)
+
+
+def _selected(items: Iterable[pytest.Item]) -> frozenset[object]:
+    """The checks that run, and whose failure would be seen."""
+    return frozenset(
+        (
+            one.node.nodeid,
+            one.model.name,
+            one.test,
+            one.hardware.request if one.hardware is not None else None,
+        )
+        for one in items
+        if isinstance(one, DeployedModelItem)
+        and not any(one.get_closest_marker(mark) for mark in ("skip", "skipif", "xfail"))
+    )

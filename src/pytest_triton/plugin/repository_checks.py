@@ -21,12 +21,12 @@ from pytest_triton.options.settings import Settings
 from pytest_triton.plugin.collection import VALUES, model_of, repository_node, values_of
 from pytest_triton.plugin.editors import suit_editor
 from pytest_triton.plugin.pytest_internals import copies_checks, hand_in
+from pytest_triton.plugin.run_ledger import RunLedger
 from pytest_triton.plugin.selection import (
     Selection,
     hardware_of,
     may_share_servers,
 )
-from pytest_triton.servers import folders
 from pytest_triton.text.shown_text import shown
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from pytest_triton.checks.model_check import ModelCheck
     from pytest_triton.checks.result import CheckResult
     from pytest_triton.checks.run import TritonSession
-    from pytest_triton.reports.ledger_writer import LedgerWriter
     from pytest_triton.repository import Model
 
 _CHECK: pytest.StashKey[ModelCheck] = pytest.StashKey()
@@ -45,7 +44,6 @@ class RepositoryChecks:
 
     def __init__(self, config: pytest.Config, session: TritonSession) -> None:
         from pytest_triton.checks.model_check import ModelCheck
-        from pytest_triton.reports.publish import Publication
         from pytest_triton.reports.terminal import PlacementTable
 
         settings = session.settings
@@ -53,8 +51,7 @@ class RepositoryChecks:
         self.settings = settings
         self.session: TritonSession = session
         self.table = PlacementTable(_columns(session))
-        self.publication = Publication.of(settings)
-        self.ledger = _ledger_writer(config, settings, self.publication.is_wanted)
+        self.ledger = RunLedger(config, settings)
         self._model_check = ModelCheck
         self._asking_others = False
         self._collected: set[Path] = set()
@@ -230,10 +227,7 @@ class RepositoryChecks:
             self.session.check_patterns()
             if self.settings.binary is not None or self.settings.version is not None:
                 find_tritonserver(self.settings.binary, self.settings.version)
-            if self.ledger is not None:
-                if self.settings.ledger is None:
-                    folders.make(self.ledger.path.parent)
-                self.ledger.start()
+            self.ledger.start()
         except PytestTritonError as error:
             raise pytest.UsageError(str(error)) from None
 
@@ -314,12 +308,11 @@ class RepositoryChecks:
         text, result = self._latest
         if text is None or text is not getattr(report, REPORT_ATTRIBUTE, None):
             result = result_of(report)  # from a worker
-        if result is not None:
+        if result is not None and not result.deployed:
             self.table.add(result, failed=report.failed)
             if report.skipped:
                 self._left_to_others = result.reported_elsewhere or self._left_to_others
-        if self.ledger is not None:
-            self.ledger.add(report, result)
+        self.ledger.add(report, result)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
@@ -329,22 +322,7 @@ class RepositoryChecks:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
             self._unreported = self._left_to_others
         yield
-        if self.ledger is not None:
-            self.ledger.close(session.exitstatus)
-            self._publish(session, self.ledger.path)
-
-    def _publish(self, session: pytest.Session, ledger: Path) -> None:
-        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
-        say = reporter.write_line if reporter is not None else print
-        try:
-            if self.publication.is_wanted:
-                self.publication.write(ledger, say)
-        except PytestTritonError as error:
-            say(f"error: {error}")
-            session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
-        finally:
-            if self.settings.ledger is None:
-                folders.remove(ledger.parent)
+        self.ledger.finish(session)
 
     def _shard_line(self) -> list[str]:
         shard = self.settings.shard
@@ -380,24 +358,6 @@ class RepositoryChecks:
                 "skipped it or expected it to fail while the tests ran. Mark it (skip, xfail) "
                 "before they run: then each check that can't pass fails itself."
             )
-
-
-def _ledger_writer(
-    config: pytest.Config, settings: Settings, is_wanted: bool
-) -> LedgerWriter | None:
-    """What keeps the ledger: in the file that was named, or else in one for the reports only."""
-    if (settings.ledger is None and not is_wanted) or hasattr(config, "workerinput"):
-        return None  # an xdist worker's reports reach the controller, which writes
-    from pytest_triton.reports.ledger_writer import LedgerWriter, this_job
-
-    shard = str(settings.shard) if settings.shard is not None else None
-    job = this_job(settings.job, shard, config.invocation_params.dir)
-    # The folder is made when the session starts: before that it may still end without a finish.
-    try:
-        folder = folders.planned()
-    except OSError as error:  # no temporary directory can be written
-        raise pytest.UsageError(f"{error.strerror}. Name one in TMPDIR.") from None
-    return LedgerWriter(settings.ledger or folder / "ledger.json", job)
 
 
 def _columns(session: TritonSession) -> list[str]:

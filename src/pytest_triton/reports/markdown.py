@@ -146,7 +146,7 @@ def _whole(report: Report) -> Iterator[str]:
     matrix = report.matrix
     if not matrix.rows:
         return
-    count = len(matrix.rows)
+    count = len(matrix.models)
     shown = sorted(matrix.rows, key=report.severity)[:_MOST_ROWS]
     opened = " open" if count <= 30 else ""
     yield f"<details{opened}><summary>All {count:,} models</summary>\n"
@@ -161,8 +161,9 @@ def _whole(report: Report) -> Iterator[str]:
             cells.insert(0, _text(report.why_open(row) or "yes"))
         name = _name(row.deployment, row.model, matrix)
         yield f"| {name} | {_text(row.declared)} | {' | '.join(cells)} |"
-    if count > len(shown):
-        yield f"\n… and {count - len(shown):,} more: the HTML report has them all."
+    if len(matrix.rows) > len(shown):
+        more = len(matrix.rows) - len(shown)
+        yield f"\n… and {more:,} more: the HTML report has them all."
     yield "\n</details>\n"
 
 

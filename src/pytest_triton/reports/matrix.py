@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from pytest_triton.checks.result import SERVICE
 from pytest_triton.ledger.entries import Entry, Job, Ledger
 
 Kind = Literal[
@@ -82,13 +83,17 @@ def evidence_of(run: str) -> str:
 
 @dataclass(frozen=True)
 class Column:
-    """A hardware on a certain Triton. `run` is the ledger's, "" where no server was asked."""
+    """A hardware on a certain Triton. `run` is the ledger's, "" where no server was asked.
+
+    `deployed`: it is that of servers in deployment files, and others aren't expected to be there.
+    """
 
     label: str
     run: str
     version: str
     gpus: int | None
     simulated: bool
+    deployed: bool = False
 
     @property
     def is_real(self) -> bool:
@@ -240,15 +245,42 @@ class Matrix:
             return "Nothing was checked: no placement is known of any model"
         attention = len(self.attention)
         if not attention:
-            known = sum(all(cell is not None for cell in row.cells) for row in self.rows)
-            if known == len(self.rows):
+            known = sum(map(self._is_known, self.models))
+            if known == len(self.models):
                 every = "All " if known > 1 else ""
                 return f"{every}{_number(known, 'model')} did as predicted{self._how()}"
             return (
-                f"{_number(len(self.rows), 'model')}: nothing wrong where they were looked at"
-                f"{self._how()}, but {len(self.rows) - known:,} not on all hardware"
+                f"{_number(len(self.models), 'model')}: nothing wrong where they were looked at"
+                f"{self._how()}, but {len(self.models) - known:,} not on all hardware"
             )
-        return f"{attention:,} of {_number(len(self.rows), 'model')} need attention"
+        services = len(self.rows) - len(self.models)
+        more = f" and {_number(services, 'deployment')}" if services else ""
+        return f"{attention:,} of {_number(len(self.models), 'model')}{more} need attention"
+
+    @cached_property
+    def models(self) -> list[Row]:
+        """The rows that are about models, and not about a deployed server itself."""
+        return [row for row in self.rows if row.model != SERVICE]
+
+    @cached_property
+    def _hardware_of(self) -> set[tuple[str, Column]]:
+        """Which columns each deployment has anything in."""
+        return {
+            (row.deployment, column)
+            for row in self.rows
+            for column, cell in zip(self.columns, row.cells, strict=True)
+            if cell is not None
+        }
+
+    def _is_known(self, row: Row) -> bool:
+        """Whether something is known of a model on all hardware that it is expected on."""
+        own = self._hardware_of
+        deployed = any(name == row.deployment and column.deployed for name, column in own)
+        return all(
+            cell is not None
+            for column, cell in zip(self.columns, row.cells, strict=True)
+            if (row.deployment, column) in own or not (column.deployed or deployed)
+        )
 
     def _how(self) -> str:
         """A verdict never reads like that of a real run where there was none."""
@@ -288,12 +320,20 @@ def _column(entry: Entry) -> Column:
         server.version if server is not None else "",
         hardware.gpus,
         hardware.simulated,
+        entry.result.deployed,
     )
 
 
 def _column_order(column: Column) -> tuple[object, ...]:
     gpus = column.gpus if column.gpus is not None else 1 << 30
-    return (gpus, column.is_real, column.label, _numbers(column.version), column.run)
+    return (
+        column.deployed,
+        gpus,
+        column.is_real,
+        column.label,
+        _numbers(column.version),
+        column.run,
+    )
 
 
 def _numbers(version: str) -> tuple[int, ...]:

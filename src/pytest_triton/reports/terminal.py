@@ -225,10 +225,10 @@ class PlacementTable:
             counts.append([f"  {hardware:{width}}  {listed}"])
         return counts
 
-    def write(self, reporter: pytest.TerminalReporter) -> None:
+    def write(self, reporter: pytest.TerminalReporter, title: str = "triton placement") -> None:
         if not self._rows:
             return
-        reporter.section("triton placement")
+        reporter.section(title)
         for lines, is_wrong in self.lines():
             for line in lines:
                 reporter.line(line, red=is_wrong)

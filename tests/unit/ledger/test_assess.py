@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace as replaced
 
-from pytest_triton.ledger import VERDICTS, Entry
+from pytest_triton.ledger import VERDICTS, Entry, Verdict
 from pytest_triton.ledger.assess import assess
 from pytest_triton.ledger.entries import Rehearsals
 from pytest_triton.ledger.fold import merged
@@ -215,3 +215,48 @@ def test_nothing_is_proven_without_an_entry_that_proves_it(
         assert count is not None
         assert count >= gpus
         assert gpus or count == 0
+
+
+SMALL, LARGE = "compose.yaml::small", "compose.yaml::large"
+
+
+def deployed(title: str, gpus: int) -> Need:
+    return replace(need(gpus), deployment=title, repository="models")
+
+
+def service(title: str, verdict: Verdict = "proven") -> Entry:
+    return changed(check(verdict, "test_deployment", deployment=title, model="(service)"))
+
+
+def test_real_run_of_the_repository_counts_for_deployments_of_as_many_gpus() -> None:
+    plan = Plan((deployed(SMALL, 1), deployed(LARGE, 4)), checks=())
+    real = entry(spec="2", real=True)
+    found = assess(plan, ledger(real, service(SMALL), service(LARGE)))
+    assert [(cell.need.deployment, str(cell)) for cell in found.cells] == [
+        (SMALL, "proven on a real GPU"),
+        (LARGE, "never proven"),
+    ]
+    assert found.ignored.unknown == ()
+
+
+def test_rehearsal_of_one_deployment_is_none_of_another() -> None:
+    plan = Plan((deployed(SMALL, 1), deployed(LARGE, 1)), checks=())
+    rehearsed = entry(spec="sim:1", deployment=SMALL)
+    found = assess(plan, ledger(rehearsed, service(SMALL), service(LARGE)), "everywhere")
+    assert [cell.ok for cell in found.cells] == [True, False]
+
+
+def test_failure_of_a_repository_is_reported_once_for_all_its_deployments() -> None:
+    plan = Plan((deployed(SMALL, 0), deployed(LARGE, 0)), checks=())
+    failed = check("failed")
+    found = assess(plan, ledger(entry(), failed, service(SMALL), service(LARGE)))
+    assert found.failures == (failed,)
+
+
+def test_deployment_whose_own_test_failed_or_never_ran_is_not_proven() -> None:
+    plan = Plan((deployed(SMALL, 0), deployed(LARGE, 0)), checks=())
+    failed = service(SMALL, "failed")
+    found = assess(plan, ledger(entry(), failed))
+    assert found.failures == (failed,)
+    assert [(one.deployment, one.test) for one in found.missing] == [(LARGE, "test_deployment")]
+    assert not found.ok

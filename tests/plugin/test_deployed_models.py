@@ -1,0 +1,123 @@
+"""The models of deployed servers: checked on their GPUs and without, in ledgers, and merged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pytest_triton.__main__ import main
+from pytest_triton.ledger import read_ledger
+from support.builders import RepositoryBuilder
+
+pytestmark = pytest.mark.server
+
+assert yaml.__with_libyaml__ is not None  # imported here, since its C part can be loaded once only
+
+SERVICE = """  {NAME}:
+    image: nvcr.io/nvidia/tritonserver:24.10-py3
+    command: tritonserver --model-repository=/models{ARGUMENTS}
+    volumes: [./models:/models]
+    gpus: {GPUS}
+"""
+KINDS = {
+    "pinned": "{ kind: KIND_GPU }",
+    "second": "{ kind: KIND_GPU gpus: [ 1 ] }",
+    "cpu": "{ kind: KIND_CPU }",
+}
+
+
+def deploy(pytester: pytest.Pytester, *models: str, **services: str | int) -> None:
+    """A service for each keyword: its number of GPUs, and its arguments behind."""
+    repository = RepositoryBuilder(pytester.path / "models")
+    for name in models:
+        repository.add(name, KINDS[name], backend="onnxruntime")
+    text = "services:\n"
+    for name, value in services.items():
+        gpus, _, arguments = str(value).partition(" ")
+        more = f" {arguments}" if arguments else ""
+        text += SERVICE.format(NAME=name, GPUS=gpus, ARGUMENTS=more)
+    (pytester.path / "compose.yaml").write_text(text)
+
+
+def run(pytester: pytest.Pytester, *arguments: str | Path) -> pytest.RunResult:
+    plain = ("-p", "no:cacheprovider", "-p", "no:randomly", "-rs")
+    deployment = "--triton-deployment=compose.yaml"
+    return pytester.runpytest_subprocess(*plain, deployment, "compose.yaml", *arguments)
+
+
+def test_models_are_checked_on_their_deployments_hardware_and_without_gpus(
+    pytester: pytest.Pytester,
+) -> None:
+    deploy(pytester, "pinned", "second", "cpu", triton=2)
+    result = run(pytester, "-v", "--triton-ledger=l.json", "--triton-markdown=r.md")
+    result.assert_outcomes(passed=16)
+    result.stdout.fnmatch_lines(
+        [
+            "compose.yaml::triton::cpu::test_placement[[]deployed[]] PASSED*",
+            "compose.yaml::triton::cpu::test_placement[[]gpus-lost[]] PASSED*",
+            "model *declared *deployed: 2 GPUs *GPUs lost",
+            "cpu *CPU *CPU x2 *CPU x2",
+            "pinned *GPU *GPU 0 · GPU 1 *refused: no GPU",
+            "second *GPU 1 *GPU 1 *refused: no such GPU",
+        ]
+    )
+    ledger = read_ledger(pytester.path / "l.json")
+    assert {one.deployment for one in ledger.entries} == {"compose.yaml::triton"}
+    assert {one.hardware.label for one in ledger.placements} == {"deployed: 2 GPUs", "GPUs lost"}
+    summary = (pytester.path / "r.md").read_text()
+    assert "All 3 models did as predicted in a rehearsal" in summary
+    assert "deployed&#58; 2 GPUs<br>rehearsal" in summary
+
+
+def test_arguments_of_the_deployment_decide_which_models_are_checked(
+    pytester: pytest.Pytester,
+) -> None:
+    deploy(pytester, "pinned", "cpu", triton="1 --model-control-mode=explicit --load-model=cpu")
+    result = run(pytester, "-v")
+    result.assert_outcomes(passed=6)
+    assert "pinned" not in result.stdout.str()
+
+
+def test_model_that_the_deployments_gpus_never_serve_fails(pytester: pytest.Pytester) -> None:
+    deploy(pytester, "second", triton=1)
+    result = run(pytester, "-k", "second")
+    result.assert_outcomes(failed=1, passed=4, deselected=None)
+    result.stdout.fnmatch_lines(
+        ["READY on none of this run's hardware", "*second*GPU 1*refused: no such GPU*"]
+    )
+
+
+def test_environment_of_the_deployment_decides_what_models_see(pytester: pytest.Pytester) -> None:
+    deploy(pytester, "pinned", triton=2)
+    file = pytester.path / "compose.yaml"
+    file.write_text(f'{file.read_text()}    environment: {{ CUDA_VISIBLE_DEVICES: "1" }}\n')
+    result = run(pytester)
+    result.assert_outcomes(passed=6)
+    result.stdout.fnmatch_lines(["pinned *GPU *GPU 0 *refused: no GPU"])
+
+
+def test_merge_says_for_which_deployment_a_model_is_not_proven(
+    pytester: pytest.Pytester,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(pytester.path)
+    deploy(pytester, "pinned", "cpu", small=1, large=2)
+    assert run(pytester, "--triton-ledger=l.json").ret == 0
+    merge = ["merge", "l.json", "--deployment", "compose.yaml"]
+    assert main([*merge, "--rehearsals", "everywhere", "--html", "r.html"]) == 0
+    assert "All proven: 6 placements" in capsys.readouterr().out
+    page = (pytester.path / "r.html").read_text()
+    assert "compose.yaml::small" in page
+    assert "compose.yaml::large" in page
+    assert main(merge) == 1
+    out = capsys.readouterr().out
+    assert "compose.yaml::large: pinned" in out
+    assert "2 rehearsed only" in out
+    assert run(pytester, "--triton-ledger=s.json", "-k", "small").ret == 0
+    assert main(["merge", "s.json", *merge[2:], "--rehearsals", "everywhere"]) == 1
+    out = capsys.readouterr().out
+    assert "3 of 6 placements proven, 3 not proven" in out
+    assert "(service), test_deployment: never proven" in out
