@@ -11,7 +11,7 @@ from pathlib import Path
 from pytest_triton.deployment.commands import Found, find_tritonserver
 from pytest_triton.deployment.deployed_server import DeployedServer, Grant, Probe
 from pytest_triton.deployment.dockerfile import Built, read_dockerfile
-from pytest_triton.deployment.sizes import compose_bytes, seconds
+from pytest_triton.deployment.sizes import compose_bytes, seconds, whole
 from pytest_triton.deployment.variables import Unresolved, env_file, interpolated
 from pytest_triton.deployment.yaml_file import BadYaml, Node, Place
 from pytest_triton.text.paths import without_dots
@@ -235,7 +235,7 @@ class _Service:
             self._node.place_of("healthcheck"),
             delay=seconds(self._text("healthcheck", "start_period")) or 0,
             period=seconds(self._text("healthcheck", "interval")) or 30,
-            failures=int(self._text("healthcheck", "retries") or 3),
+            failures=whole(self._text("healthcheck", "retries")) or 3,
         )
 
     def _short_mount(self, node: Node) -> tuple[str, str]:
@@ -266,7 +266,8 @@ class _Service:
 def _counted(text: str) -> Grant:
     if text in ("all", "-1"):
         return Grant("all")
-    return Grant("count", int(text)) if text.isdigit() else Grant("unknown", unknown=text)
+    count = whole(text)
+    return Grant("unknown", unknown=text) if count is None else Grant("count", count)
 
 
 def _joined(node: Node, source: str, target: str) -> Node:

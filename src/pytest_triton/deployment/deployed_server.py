@@ -192,7 +192,7 @@ def visible_ids(text: str, count: int | None) -> list[str]:
         if entry.startswith(("GPU-", "MIG-")):
             good = True
         else:
-            good = re.fullmatch(r"\d+", entry, re.ASCII) is not None
+            good = re.fullmatch(r"\d{1,9}", entry, re.ASCII) is not None
             good = good and (count is None or int(entry) < count)
         if entry in shown:
             return []  # CUDA takes an id that is named twice for no GPU at all

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pytest_triton.deployment.commands import Found, find_tritonserver
 from pytest_triton.deployment.deployed_server import DeployedServer, Grant, Probe
-from pytest_triton.deployment.sizes import kubernetes_bytes
+from pytest_triton.deployment.sizes import kubernetes_bytes, whole
 from pytest_triton.deployment.variables import references_resolved
 from pytest_triton.deployment.yaml_file import Node, Place
 from pytest_triton.text.paths import without_dots
@@ -179,9 +179,10 @@ def _grant(pod: Node, container: Node) -> tuple[Grant, Place | None]:
         if "mem" in name or "core" in name:
             shared = 1  # a part of one GPU
             continue
-        if not text.isdigit():
+        count = whole(text)
+        if count is None:
             return Grant("unknown", unknown=f"{name}: {text}"), place
-        total += int(text)
+        total += count
     if place is not None:
         total = total or shared
         return Grant("count", total) if total else Grant(), place
@@ -213,8 +214,8 @@ def _probes(container: Node) -> Iterator[Probe]:
 
 
 def _number(node: Node, key: str, default: int) -> int:
-    text = node.string(key)
-    return int(text) if text.isdigit() else default
+    found = whole(node.string(key))
+    return default if found is None else found
 
 
 def _mounts(owner: _Owner, pod: Node, container: Node) -> tuple[dict[str, Path | None], int | None]:

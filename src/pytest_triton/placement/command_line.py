@@ -169,7 +169,7 @@ class CommandLine:
         if found is None:
             return None
         # Core takes a GPU whose capability is more than this less 0.01.
-        tenths = math.floor((float(found[1]) - 0.01) * 10 + 1e-9) + 1
+        tenths = math.floor((min(float(found[1]), 1e6) - 0.01) * 10 + 1e-9) + 1
         major, minor = divmod(max(tenths, 0), 10)
         return major, minor
 
@@ -205,7 +205,7 @@ class CommandLine:
 
     @property
     def _pool_size(self) -> int:
-        found = re.match(r"\s*([+-]?\d+)", self.last.get(_POOL, ""), re.ASCII)
+        found = re.match(r"\s*([+-]?\d{1,18})", self.last.get(_POOL, ""), re.ASCII)
         return int(found[1]) if found is not None else 0
 
     def _check_load_models(self) -> None:
@@ -267,7 +267,7 @@ class CommandLine:
             flag, local = "--response-cache-byte-size", [self.last["response-cache-byte-size"]]
         if not local:
             return
-        found = re.match(r"\s*\+?(\d+)", local[-1], re.ASCII)
+        found = re.match(r"\s*\+?(\d{1,18})", local[-1], re.ASCII)
         if found is None or int(found[1]) < _LEAST_CACHE:
             raise BadArguments(
                 f"{flag}={local[-1]}: Triton can't make a cache of this size, and doesn't come up.",
@@ -332,7 +332,7 @@ def _setting(text: str) -> tuple[str, str]:
 
 
 def _digits(text: str) -> str:
-    found = re.match(r"\s*\+?(\d+)", text, re.ASCII)
+    found = re.match(r"\s*\+?(\d{1,18})", text, re.ASCII)
     return found[1] if found is not None else ""
 
 

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 GLOBAL, PER_DEVICE = -2, -1  # in place of a device's number
 
 
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 19
+
+
 class Resource(NamedTuple):
     """What each instance of a group takes of a resource; `field` is where the config says it."""
 
@@ -49,8 +53,8 @@ class RateLimits:
             if name != "rate-limit-resource":
                 continue
             resource, amount, device = (*value.split(":"), "", "")[:3]
-            if amount.isdigit():  # else the server doesn't start
-                where = int(device) if device.isdigit() else PER_DEVICE
+            if _is_number(amount):  # else the server doesn't start
+                where = int(device) if _is_number(device) else PER_DEVICE
                 limits.setdefault(where, {})[resource] = int(amount)
         return cls(limits)
 

@@ -404,7 +404,7 @@ def little_shared_memory(subject: DeployedSubject) -> Iterator[Diagnostic]:
     )
     each = _MEGABYTE
     for value in subject.server.line.all("backend-config"):
-        found = re.match(r"python,shm-default-byte-size=(\d+)", value, re.ASCII)
+        found = re.match(r"python,shm-default-byte-size=(\d{1,15})", value, re.ASCII)
         each = int(found[1]) if found is not None else each
     if instances * each > size:
         needed = -(-instances * each // _MEGABYTE)
