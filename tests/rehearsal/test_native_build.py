@@ -240,7 +240,7 @@ def test_no_warnings_and_only_libc(hook: ModuleType, tmp_path: Path, name: str) 
 def test_up_to_date_libraries_are_not_compiled_again(
     hook: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for source in NATIVE.glob("*.[ch]"):
+    for source in [*NATIVE.glob("*.[ch]"), NATIVE / "build.json"]:
         (tmp_path / source.name).write_bytes(source.read_bytes())
     monkeypatch.setattr(hook, "NATIVE", tmp_path)
     compiled: list[str] = []
