@@ -67,6 +67,7 @@ VALUES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "metrics": ("http://there/metrics", lambda start: "http://there:8002/metrics"),
     "log": ("logs/triton.log", lambda start: LogPlace(path=start / "logs/triton.log")),
     "allow_changes": ("on", lambda start: True),
+    "update_golden": ("off", lambda start: False),
     "own_backends": ("ours", lambda start: ("ours",)),
     "target": ("2", lambda start: target_hardware("2")),
     "audit_select": ("TRT1", lambda start: (("TRT1",),)),

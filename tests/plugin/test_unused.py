@@ -48,6 +48,8 @@ def test_what_is_imported_at_the_start() -> None:
     assert {name for name in done.stdout.split() if name.startswith("pytest_triton")} == {
         "pytest_triton",
         "pytest_triton._version",
+        "pytest_triton.inference",
+        "pytest_triton.inference.golden_place",
         "pytest_triton.options",
         "pytest_triton.options.option",
         "pytest_triton.options.settings",

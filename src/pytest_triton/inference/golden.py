@@ -17,6 +17,7 @@ from pytest_triton.arguments.checked import checked
 from pytest_triton.arguments.kinds import ANYTHING, PATH, SWITCH, TEXT, TOLERANCE, mapping
 from pytest_triton.errors import PytestTritonError, says_all
 from pytest_triton.inference.arrays import numpy, object_array
+from pytest_triton.inference.golden_place import CURRENT
 
 if TYPE_CHECKING:
     from pytest_triton.inference.arrays import Array
@@ -33,6 +34,7 @@ class GoldenBroken(PytestTritonError):
     """A golden file can't be read."""
 
 
+_UPDATE = "pytest --triton-update-golden (or update=True)"
 _OUTPUTS = mapping(
     TEXT, ANYTHING, "outputs by name: the answer of triton_server.infer(...), or a dict of arrays"
 )
@@ -51,24 +53,27 @@ def compare_with_golden(
 
     Floats and integers may differ by `atol + rtol * |golden|` (numpy's assert_allclose, whose
     text is shown; NaN equals NaN); BOOL and BYTES must be equal, and so must names, shapes and
-    types. With `update` the files are written instead. Raises GoldenMismatch or GoldenBroken.
+    types. A relative `folder` starts at the directory of the test's file. With `update`, or
+    --triton-update-golden, the files are written instead. Raises GoldenMismatch or GoldenBroken.
     """
-    folder = Path(folder)
+    given, folder = Path(folder), CURRENT.folder(Path(folder))
     if not outputs:
         raise GoldenMismatch("there are no outputs to compare", fix="give a model's outputs")
     if getattr(outputs, "rehearsal", False):
         raise GoldenMismatch(
             f"these outputs are from a rehearsal, whose stand-ins answer zeros: they say nothing "
-            f"about {folder.absolute()}, and are not written there",
+            f"about {folder}, and are not written there",
             fix="compare in a real run: --triton-backends=real, or a container with the backend",
         )
-    if update:
+    if update or CURRENT.update:
         write_golden(outputs, folder)
+        CURRENT.written += [str(folder)] * CURRENT.update
     golden = _files(folder)
     if not golden:
         raise GoldenMismatch(
             f"there are no golden files in {folder}",
-            fix="write them once, from a run that is known to be right: update=True",
+            tried=_elsewhere(given, folder),
+            fix=f"write them once, from a run that is known to be right: {_UPDATE}",
         )
     problems = [
         f"{name}: an output without a golden file ({_file(folder, name, array).name})"
@@ -86,7 +91,7 @@ def compare_with_golden(
     if problems:
         raise GoldenMismatch(
             f"not as in {folder}\n\n" + "\n\n".join(problems),
-            fix="if today's outputs are right, write the golden files anew: update=True",
+            fix=f"if today's outputs are right, write the golden files anew: {_UPDATE}",
         )
 
 
@@ -108,6 +113,14 @@ def write_golden(outputs: Mapping[str, Array], folder: str | Path) -> tuple[Path
         other.unlink(missing_ok=True)  # of the same output, when its type was another
         written.append(file)
     return tuple(written)
+
+
+def _elsewhere(given: Path, folder: Path) -> list[str]:
+    """Golden files that are there if the path is taken from the current directory."""
+    other = given.absolute()
+    if other == folder or not _files(other):
+        return []
+    return [f"{other} has some; but {given} starts at the directory of the test's file"]
 
 
 def _files(folder: Path) -> dict[str, Path]:
@@ -160,7 +173,7 @@ def _read(file: Path) -> Array:
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise GoldenBroken(
             f"the golden file {file} can't be read: {type(error).__name__}: {error}",
-            fix="write it anew: update=True",
+            fix=f"write it anew: {_UPDATE}",
         ) from error
 
 

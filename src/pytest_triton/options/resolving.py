@@ -46,6 +46,12 @@ def run_settings(layers: Sequence[ReadLayer]) -> Settings:
     """The settings of the whole run. Raises OptionError for what can't be given together."""
     settings = resolve(layers)
     _check_attached(settings)
+    if settings.update_golden and settings.sources["update_golden"] == "ini file":
+        raise OptionError(
+            "triton_update_golden (ini file): golden files would be written in every run, and "
+            "nothing would ever be compared",
+            fix="say so on the command line, for one run: --triton-update-golden",
+        )
     if settings.server_args:
         _check_server_args(settings)
     return settings

@@ -342,6 +342,13 @@ class Settings:
         "models to load at the start (default: all; needs changes=True)",
         scope="test",
     )
+    update_golden: bool = option(
+        "switch",
+        "on|off",
+        "write golden files instead of comparing with them, in tests of real runs; --triton-"
+        "update-golden alone is on (default: off)",
+        default=False,
+    )
     allow_fallback: tuple[str, ...] = option(
         "text",
         "PATTERN",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_triton.options.settings import RUN_OPTIONS
 
@@ -36,9 +36,11 @@ def add_options(parser: pytest.Parser) -> None:
     """Make every option of runs known to pytest."""
     group = parser.getgroup("triton", "Triton Inference Server (pytest-triton)")
     for option in RUN_OPTIONS:
+        alone: dict[str, Any] = {"nargs": "?", "const": "on"} if option.type == "switch" else {}
         group.addoption(
             option.flag,
             action="append" if option.repeatable else "store",
+            **alone,
             default=None,
             metavar=option.metavar,
             help=f"{option.help} [ini: {option.ini}, environment: {option.environment}]",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_triton.inference.golden_place import CURRENT
 from pytest_triton.options.settings import ARGUMENT_OPTIONS
 from pytest_triton.options.sources import add_options, is_given
 from pytest_triton.plugin import fixtures
@@ -47,6 +48,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_triton.plugin.misspelt_variables import warn_of_misspelt
 
         warn_of_misspelt(config, named)
+    if is_given("update_golden", config):
+        from pytest_triton.plugin.golden_update import prepare
+
+        prepare(config)
     if is_given("repo", config):
         from pytest_triton.plugin.repository_checks import RepositoryChecks
 
@@ -95,6 +100,7 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    CURRENT.start = item.path.parent
     if item.get_closest_marker("triton_requires") is not None:
         from pytest_triton.plugin.requirements import check_needs
 
