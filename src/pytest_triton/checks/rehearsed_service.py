@@ -176,6 +176,8 @@ class ServiceRehearsal:
             # The last one counts: this server may end, as production's does.
             arguments=(*spec.arguments, f"--exit-on-error={str(exits).lower()}"),
             environment=rehearsed_environment(self.deployed, granted),
+            # Not shared: it is released as soon as it was looked at.
+            owner=f"{self.deployed.title} {self.session.worker}",
         )
 
     @cached_property

@@ -50,7 +50,7 @@ class DeploymentChecks:
         self.config = config
         self.session = session
         self._servers: dict[Path, list[DeployedServer]] = {}
-        self._rows: list[list[str]] = []
+        self._rows: dict[str, list[str]] = {}  # by the tests' ids
         self._results: list[tuple[CheckResult, bool]] = []  # of models, and whether it failed
         self._left_to_others = ""  # why a check left its failure to another one
         # With repositories their checks keep the ledger of the run.
@@ -140,7 +140,7 @@ class DeploymentChecks:
         if report.when == "call" and row is not None:
             mark = "" if report.passed else "  <- failed"
             cells = str(row).split("\t")
-            self._rows.append([*cells[:-1], f"{cells[-1]}{mark}"])
+            self._rows[report.nodeid] = [*cells[:-1], f"{cells[-1]}{mark}"]
 
     def _take_result(self, report: pytest.TestReport) -> None:
         result = result_of(report)
@@ -171,7 +171,9 @@ class DeploymentChecks:
             return
         terminalreporter.section("triton deployments")
         head = ["server", "GPUs", "on them", "GPUs lost", "noticed by", "rehearsed on"]
-        for lines in lay_out([head, *self._rows], screen_width()):
+        order = [server.name for servers in self._servers.values() for server in servers]
+        rows = sorted(self._rows.values(), key=lambda row: order.index(row[0]))
+        for lines in lay_out([head, *rows], screen_width()):
             for line in lines:
                 terminalreporter.line(shown(line))
 

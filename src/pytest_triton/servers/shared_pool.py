@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_triton.errors import PytestTritonError, says_all
 from pytest_triton.servers.running_server import RunningServer
+from pytest_triton.servers.server_errors import ServerExited
 from pytest_triton.servers.spec import ServerSpec
 
 if TYPE_CHECKING:
@@ -146,6 +147,8 @@ class Broker:
                 pool.release(argument)
             else:
                 pool.done(worker)
+        except ServerExited as error:  # its cause decides what a worker does next
+            return "exited", (error.what, error.cause, error.fix)
         except PytestTritonError as error:
             return "error", str(error)
         except Exception as error:  # a worker must never wait for an answer in vain
@@ -193,7 +196,7 @@ class RemotePool:
         self._ask("launch", tuple(specs))
 
     def get(self, spec: ServerSpec) -> RunningServer:
-        """The live server of a spec. Raises FailedInController, BrokerGone."""
+        """The live server of a spec. Raises ServerExited, FailedInController, BrokerGone."""
         server = self._ask("get", spec)
         assert isinstance(server, RunningServer)
         self._got[spec] = server
@@ -237,6 +240,9 @@ class RemotePool:
             ) from error
         if kind == "error":
             raise FailedInController(answer)
+        if kind == "exited":
+            text, cause, fix = answer
+            raise ServerExited(text, cause=cause, fix=fix)
         result: object = answer
         return result
 
