@@ -118,6 +118,13 @@ COMPONENTS = (
         packages=(LIBPYTHON,),
         fixtures=("python_with_numpy_1",),
     ),
+    Component(
+        "git",
+        "git",
+        lambda: shutil.which("git") is not None,
+        packages=("git",),
+        fixtures=("git",),
+    ),
     Component("root", "root's rights", lambda: os.geteuid() == 0),
 )
 

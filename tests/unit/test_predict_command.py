@@ -589,6 +589,6 @@ def test_whole_repositories_are_counted(predict: Predict) -> None:
 
 
 CORPUS: list[dict[str, Any]] = [
-    {"spec": "none", "label": "no GPU", "gpus": 0, "ready": 29, "fallbacks": 6, "refused": 28},
-    {"spec": "2", "label": "2 GPUs", "gpus": 2, "ready": 46, "fallbacks": 0, "refused": 11},
+    {"spec": "none", "label": "no GPU", "gpus": 0, "ready": 39, "fallbacks": 14, "refused": 28},
+    {"spec": "2", "label": "2 GPUs", "gpus": 2, "ready": 56, "fallbacks": 0, "refused": 11},
 ]

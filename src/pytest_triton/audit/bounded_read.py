@@ -62,7 +62,7 @@ def entries(path: Path, limit: int = 1000) -> list[os.DirEntry[str]] | None:
     return sorted(found, key=lambda entry: entry.name)
 
 
-def files_below(path: Path, depth: int = 4) -> Iterator[Path]:
+def files_below(path: Path, depth: int = 32) -> Iterator[Path]:
     """What isn't a directory in a directory and those below it, by name; links aren't followed."""
     for entry in entries(path) or ():
         try:

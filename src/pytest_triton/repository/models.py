@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ from pytest_triton.placement.fields import names_newer_field, written_fields
 from pytest_triton.placement.libraries import BATCH_LIBRARY, library_name
 from pytest_triton.placement.polling import poll_flaws, version_flaw, versions_to_load
 from pytest_triton.repository.assumed import (
+    DVC,
     assumed_files,
     assumed_versions,
     pulled,
@@ -49,8 +51,10 @@ from pytest_triton.repository.near_misses import (
     misplaced_file,
     misplaced_model_file,
     not_a_model_fix,
+    repositories_below,
     version_by_name,
 )
+from pytest_triton.repository.not_fetched import annexed, not_fetched
 from pytest_triton.repository.pbtxt import walk
 from pytest_triton.repository.reading import AS_IT_IS, Added, Reading
 from pytest_triton.repository.schema import model_config_type
@@ -350,11 +354,14 @@ def _dangling(path: Path, *, in_repository: bool = False) -> Diagnostic:
     except OSError:
         target = "can't be looked at"
     loss = "the whole repository" if in_repository else "the model"
+    fix = "Correct or remove the link. In a checkout: was its target fetched too?"
+    if annexed(target):
+        fix = f"git-annex keeps it: git annex get {shown_path(path)}"
     return Diagnostic(
         "model-file",  # as the server's log is read
         path=path,
         message=f"{target}; Triton refuses {loss} for it",
-        fix="Correct or remove the link. In a checkout: was its target fetched too?",
+        fix=fix,
         effect=Effect.BREAKS_SERVER if in_repository else Effect.POLL_FAILED,
         triton=f"failed to stat file {path}",
     )
@@ -366,6 +373,12 @@ def _not_found(root: Path) -> RepositoryNotFound:
             f"The model repository {shown_path(root)} is a link to "
             f"{printable(os.readlink(root))}, which leads nowhere",
             fix="Correct the link, or name another directory.",
+        )
+    missing_from = not_fetched(root)
+    if missing_from is not None:
+        return RepositoryNotFound(
+            f"There is no model repository {shown_path(root)}: it {missing_from.what}",
+            fix=missing_from.fix,
         )
     parent = root.parent
     while not is_directory(parent):
@@ -389,6 +402,10 @@ def _entries(directory: Path) -> list[Path]:
         return [one for one in directory.iterdir() if not one.name.startswith(".")]
     except OSError:
         return []
+
+
+def _names(directory: Path) -> list[str]:
+    return [one.name for one in _entries(directory)]
 
 
 def _not_a_directory(root: Path) -> RepositoryNotFound:
@@ -420,17 +437,24 @@ def _no_model(root: Path, here: Sequence[Model]) -> RepositoryEmpty:
             fix=f"Did you mean its parent? {shown_path(root.parent)}",
         )
     if not here:
+        missing = not_fetched(root)
+        if missing is not None:
+            return RepositoryEmpty(
+                f"The model repository {shown} is empty: it {missing.what}", fix=missing.fix
+            )
+        pointers = [root / f"{name}{DVC}" for name in sorted(pulled(_names(root)))]
+        if pointers:
+            return RepositoryEmpty(
+                f"The model repository {shown} holds pointers of DVC, and no model",
+                fix=f"Fetch them: dvc pull {' '.join(map(shown_path, pointers))}",
+            )
         return RepositoryEmpty(
             f"The model repository {shown} is empty",
             tried=["look for directories in it: there is none"],
             fix="A repository holds a directory for each model: <model>/config.pbtxt, <model>/1/",
         )
     names = ", ".join(printable(model.name) for model in here[:10])
-    below = [
-        model.directory
-        for model in here[:100]
-        if not model.name.startswith(".") and _holds_models(model.directory)
-    ]
+    below = list(islice(repositories_below(root), 3))
     return RepositoryEmpty(
         f"{shown} holds no model",
         tried=[
@@ -441,13 +465,6 @@ def _no_model(root: Path, here: Sequence[Model]) -> RepositoryEmpty:
         if below
         else "Name the directory that holds <model>/config.pbtxt and <model>/1/.",
     )
-
-
-def _holds_models(directory: Path) -> bool:
-    try:
-        return any((one / CONFIG_NAME).is_file() for one in directory.iterdir())
-    except OSError:
-        return False
 
 
 def _without_duplicates(models: list[Model], roots: Sequence[Path]) -> list[Model]:
@@ -820,6 +837,15 @@ def _no_version(
     if versions:
         return _placed(flaw, config_file, directory, Effect.LOAD_FAILED)
     fix = _misplaced_version(directory, listing, wanted)
+    missing = None
+    if not fix:
+        pointers = sorted(name for name in pulled(listing.files) if name.isdigit())
+        missing = not_fetched(directory / next(iter(pointers), "1"))
+    if missing is not None:
+        message = f"has no version directory: it {missing.what}"
+        return replace(
+            flaw, path=directory, message=message, fix=missing.fix, effect=Effect.LOAD_FAILED
+        )
     if not fix:
         fix = f"Make one: mkdir {shown_path(directory)}/1 (git keeps no empty directories: put a "
         fix += ".gitkeep into it)."

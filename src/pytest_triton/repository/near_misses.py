@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 
 from pytest_triton.diagnostics.diagnostic import Diagnostic, Effect
 from pytest_triton.placement.backends import MODEL_FILES
+from pytest_triton.repository.not_fetched import not_fetched
 from pytest_triton.text.paths import shown_path
 from pytest_triton.text.shown_text import printable
 
@@ -26,6 +28,7 @@ _PLACES = (
     "model",
 )  # where configs are put by mistake
 _MOST_SUBDIRECTORIES = 50
+_DEEPEST = 3  # directories below which repositories are looked for
 # Directories that tools and file systems make, and nobody wants to serve.
 _TOOLS = {
     "lost+found": "It is the file system's own: serve a directory below it.",
@@ -86,10 +89,12 @@ def not_a_model_fix(directory: Path, entries: Collection[str]) -> tuple[str, str
     """What a directory is that is no model, and what to do about it."""
     name = directory.name
     if not entries:
+        missing = not_fetched(directory)
+        if missing is not None:
+            return f"is empty: it {missing.what}", missing.fix
         return (
             "is empty: no config.pbtxt, no version directory",
-            "Was it fetched? A submodule: git submodule update --init. A sparse checkout: git "
-            "sparse-checkout add. Else remove the directory: Triton takes it for a model.",
+            "Was it fetched? If nothing belongs into it, remove it: Triton takes it for a model.",
         )
     message = "is not a model: it has no config.pbtxt and no version directory"
     if name in _TOOLS:
@@ -101,16 +106,37 @@ def not_a_model_fix(directory: Path, entries: Collection[str]) -> tuple[str, str
             "takes it for a model: mount each file with subPath, or copy the files to a volume of "
             "their own.",
         )
-    if any(os.path.isfile(directory / entry / CONFIG_NAME) for entry in entries):
+    inner = next(repositories_below(directory), None)
+    if inner is not None:
+        kind = " (a git submodule)" if os.path.lexists(directory / ".git") else ""
         return (
             message,
-            f"It holds models itself: name it as a repository of its own, {shown_path(directory)}.",
+            f"It holds models itself{kind}: name it as a repository of its own, "
+            f"{shown_path(inner)}.",
         )
     return (
         message,
         "Triton takes every directory in a repository for a model, and is not ready as long as "
         "one fails: move it elsewhere.",
     )
+
+
+def repositories_below(directory: Path, depth: int = _DEEPEST) -> Iterator[Path]:
+    """The directories in and below one that hold models, itself first."""
+    try:
+        with os.scandir(directory) as entries:
+            folders = sorted(
+                entry.name
+                for entry in islice(entries, _MOST_SUBDIRECTORIES)
+                if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
+            )
+    except OSError:
+        return
+    if any(os.path.isfile(directory / name / CONFIG_NAME) for name in folders):
+        yield directory
+    elif depth:
+        for name in folders:
+            yield from repositories_below(directory / name, depth - 1)
 
 
 def misplaced_model_file(entries: Collection[str], wanted: str) -> str:

@@ -318,11 +318,14 @@ class _Walker:
         if end != token.offset:
             return None
         line, column = line_and_column(self.text, end - 1)
+        fix = 'Quotes inside of a string stand behind a backslash, \\"'
+        rest = self.text[string.offset : end + 200].split("\n", 1)[0]
+        if "'" not in rest:
+            fix += ", or the whole stands in single quotes: '...\"...'"
         return Fault(
             string.offset,
             f"the string that starts here ends at the quote in line {line}, column {column}",
-            'Quotes inside of a string stand behind a backslash, \\", or the whole stands in '
-            "single quotes: '...\"...'.",
+            f"{fix}.",
         )
 
     def _template(self, token: Token) -> Fault | None:

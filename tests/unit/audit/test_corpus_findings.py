@@ -53,8 +53,9 @@ def test_target_adds_what_concerns_its_gpus_only() -> None:
     # Models pinned to any GPU, ids that are named, and the ensembles that use such models. Models
     # that never load have no such findings.
     assert added(0) == {"TRT107": 16, "TRT113": 8, "TRT305": 5}
-    # The ids 4 to 7, two ensembles that need them, and TensorRT's accelerator on other GPUs than 0.
-    assert added(4) == {"TRT107": 4, "TRT207": 1, "TRT305": 2}
+    # The ids 4 to 7, two ensembles that need them, TensorRT's accelerator on other GPUs than 0, and
+    # PyTriton's proxies, none of which is on a GPU.
+    assert added(4) == {"TRT107": 4, "TRT207": 1, "TRT305": 2, "TRT401": 1}
 
 
 if PUBLIC is not None:

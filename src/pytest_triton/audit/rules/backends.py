@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from pytest_triton.audit.correct_groups import group_lines, lines_with, usable_gpus
-from pytest_triton.audit.parameters import parameter_fields
+from pytest_triton.audit.parameters import parameter, parameter_fields
 from pytest_triton.audit.rule import rule
 from pytest_triton.audit.rules.placement import kind_place
 from pytest_triton.audit.rules.vllm import engines
@@ -482,4 +482,37 @@ def backend_not_in_image(subject: Subject) -> Iterator[Diagnostic]:
             ("backend", "platform"),
             "NVIDIA's images from 25.03 on have no tensorflow backend: export the model to ONNX, "
             "stay with 25.02, or name a backend of your own (--own-backend)",
+        )
+
+
+_PROXY = """\
+backend: "python"
+instance_group [ { kind: KIND_CPU } ]
+"""
+
+
+@rule(
+    "TRT217",
+    "pytriton-proxy",
+    "note",
+    failing=_PROXY
+    + """\
+parameters { key: "workspace-path" value { string_value: "/root/.cache/pytriton/workspace_1" } }
+""",
+    fixed=_PROXY,
+)
+def pytriton_proxy(subject: Subject) -> Iterator[Diagnostic]:
+    """A model is PyTriton's proxy: another process computes, on a device of its own choice.
+
+    PyTriton, and NeMo's deployment with it, writes such models: Triton gets a python model of
+    `KIND_CPU` that passes requests on to the process that bound the function
+    (https://github.com/triton-inference-server/pytriton). Its placement says nothing about GPUs,
+    and without that process nothing answers. Check the device in that process, as in
+    `assert torch.cuda.is_available()` before `triton.bind(...)`.
+    """
+    if subject.declared.backend == "python" and parameter(subject, "workspace-path"):
+        yield subject.at(
+            parameter_fields(subject, "workspace-path"),
+            "a proxy of PyTriton: it computes in the process that binds it, so its placement says "
+            "nothing about GPUs",
         )

@@ -19,6 +19,7 @@ from pytest_triton.placement.declared import Declared, DeclaredGroup, OnDisk
 from pytest_triton.repository import position_of, read_config
 from pytest_triton.repository.models import LABELS_MISSING, NOT_A_MODEL
 from pytest_triton.repository.near_misses import CONFIG_MISNAMED
+from pytest_triton.repository.not_fetched import not_fetched
 from pytest_triton.text.shown_text import printable
 
 _POINTER = b"version https://git-lfs.github.com/spec/"
@@ -404,13 +405,22 @@ def lfs_pointer(subject: Subject) -> Iterator[Diagnostic]:
     """A model's file isn't fetched: a pointer of Git LFS, DVC or git-annex stands in its place.
 
     The backend fails on it with an error about its own format, or misses its file. Pull before the
-    repository is deployed or copied into an image; files in folders below the version count. In a
+    repository is deployed or copied into an image; files in folders below the version count, those
+    that the config names (labels, warm-up), and versions that are git submodules. In a
     job that only reads configs (a pull request, a rehearsal) pointers are fine: ignore this rule
     there.
     """
     if subject.audited.assumes_files:
         return
+    named = subject.model.on_disk.named_files or {}
+    for path in (Path(file.path) for file in named.values()):
+        what = _pointer(path)
+        if what:
+            yield diagnostic_at(path, 1, 1, what)
     for directory in subject.version_directories:
+        missing = not_fetched(directory) if entries(directory, 1) == [] else None
+        if missing is not None:
+            yield diagnostic_at(directory, None, None, f"{missing.what}: {missing.command}")
         for path in islice(files_below(directory), _MOST_FILES):
             what = _pointer(path)
             if what:
