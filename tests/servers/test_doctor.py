@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -158,7 +159,7 @@ def test_every_release_is_found_by_its_version_and_reports_its_cuda(
 def test_missing_rehearsal_libraries(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(simulation, "NATIVE_DIRECTORY", tmp_path)
+    monkeypatch.setattr(process, "library", partial(simulation.library, folder=tmp_path))
     monkeypatch.setenv("DOCKER_HOST", NO_DAEMON)
     assert main(["doctor", "--json"]) == 1
     reported = json.loads(capsys.readouterr().out)
