@@ -23,6 +23,7 @@ from pytest_triton.servers.container.docker_deadline import AnswerTime, within
 from pytest_triton.servers.container.engine import NoDocker
 from support.fake_servers import HEAD, Answer, drip, fake_server, is_silent, never_ends
 
+MODELS = Path(__file__).parents[2] / "example_project/models"
 VERSION = {"ApiVersion": "1.44", "MinAPIVersion": "1.24", "Version": "25"}
 
 
@@ -59,7 +60,7 @@ def test_daemon_without_a_proper_answer_meets_the_timeout(
     with fake_server(answer) as address:
         monkeypatch.setenv("DOCKER_HOST", f"tcp://{address}")
         with pytest.raises(NoDocker, match=said) as raised:
-            TritonContainer("models", timeout=1.5 if "larger" not in said else 30).start()
+            TritonContainer(MODELS, timeout=1.5 if "larger" not in said else 30).start()
     assert ("raise --triton-timeout" in raised.value.fix) is ("larger" not in said)
 
 
@@ -78,7 +79,7 @@ def test_all_answers_to_a_start_have_one_deadline_together(
 
     with fake_server(slow) as address:
         monkeypatch.setenv("DOCKER_HOST", f"tcp://{address}")
-        container = TritonContainer("models", timeout=1.0)
+        container = TritonContainer(MODELS, timeout=1.0)
         with pytest.raises(NoDocker, match=r"took more than 1 s, all together"):
             container.start()
     assert len(asked) <= 5, "three of 0.4 s, and those of the clean-up"
@@ -109,7 +110,7 @@ def test_context_that_is_not_there_is_an_error(
     monkeypatch.delenv("DOCKER_HOST", raising=False)
     monkeypatch.setenv("DOCKER_CONTEXT", "nosuch")
     with pytest.raises(NoDocker, match="DOCKER_CONTEXT names 'nosuch'"):
-        TritonContainer("models")
+        TritonContainer(MODELS)
     with pytest.raises(NoDocker, match="DOCKER_CONTEXT names 'nosuch'"):
         clean.run(argparse.Namespace(others=False, json=False))
 
@@ -121,4 +122,4 @@ def test_config_of_docker_that_is_of_the_wrong_types_is_an_error(
     (tmp_path / "config.json").write_text(config)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     with pytest.raises(NoDocker, match="Docker's own configuration can't be used"):
-        TritonContainer("models")
+        TritonContainer(MODELS)

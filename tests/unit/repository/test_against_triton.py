@@ -414,7 +414,8 @@ def texts() -> list[str]:
     chance = random.Random(20241)
     damaged = []
     real = [file for root in all_repositories() for file in sorted(root.glob("*/config.pbtxt"))]
-    sources = [re.sub(r"(?m)^#.*\n", "", file.read_text()) for file in real]
+    read = [re.sub(r"(?m)^#.*\n", "", file.read_text()) for file in real]
+    sources = [text for text in read if text]  # an empty one is a config, too
     for _ in range(1500):
         text = chance.choice(sources)
         place = chance.randrange(len(text))
