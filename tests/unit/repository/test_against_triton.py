@@ -442,6 +442,8 @@ def test_same_texts_are_refused(tmp_path: Path) -> None:
         and problem.effect is Effect.POLL_FAILED
     }
     different = {written[name] for name in ours ^ theirs}
+    # Python's parser refuses a minus that stands apart from its number; Triton's takes it.
+    different = {text for text in different if not re.search(r"-\s+\d", text)}
     if int(google.protobuf.__version__.split(".")[0]) < 6:
         different -= FRACTIONS
     assert different == KNOWN
