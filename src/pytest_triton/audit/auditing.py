@@ -15,13 +15,12 @@ from pytest_triton.audit.rules.suppressing import ignore_without_effect
 from pytest_triton.audit.subject import Audited, Subject, diagnostic_at
 from pytest_triton.diagnostics.diagnostic import SEVERITIES, Diagnostic
 from pytest_triton.placement.command_line import NO_ARGUMENTS, CommandLine
-from pytest_triton.placement.hardware import Gpu, Hardware
+from pytest_triton.placement.hardware import Hardware, newest_gpus
 from pytest_triton.placement.predict import DEFAULT_TRAITS, ServerTraits
 from pytest_triton.repository import Repository
 from pytest_triton.repository.predicted import PredictedModels
 
 _MOST_FOUND = 20  # by one rule in one model: the others are more of the same
-_NEW_ENOUGH = (99, 0)  # compute capability of GPUs that are given as a count
 
 
 def audit(
@@ -48,7 +47,7 @@ def audit(
     models' predictions already.
     """
     if isinstance(target, int):
-        target = Hardware(tuple(Gpu(id, _NEW_ENOUGH) for id in range(target)), simulated=False)
+        target = newest_gpus(range(target))
     audited = Audited(repository, target, server, own_backends, line, predicted)
     return audit_models(
         audited, select=select, ignore=ignore, skip_reported=skip_reported, suppressed=suppressed

@@ -14,7 +14,7 @@ from pytest_triton.checks.deployed import checked_server, release_of_server
 from pytest_triton.checks.deployment import CheckedDeployment
 from pytest_triton.checks.run import Seen, TritonSession, look
 from pytest_triton.client.http import HttpApi
-from pytest_triton.deployment.deployed_server import NEW_ENOUGH, DeployedServer
+from pytest_triton.deployment.deployed_server import DeployedServer
 from pytest_triton.deployment.environment import rehearsed_environment, simulated_count
 from pytest_triton.options.hosts import ContainerHost
 from pytest_triton.options.settings import Settings
@@ -22,6 +22,7 @@ from pytest_triton.placement.command_line import Given, read_version
 from pytest_triton.placement.compare import READY, Observed
 from pytest_triton.placement.hardware import (
     MAX_SIMULATED_GPUS,
+    NEW_ENOUGH,
     NO_GPU,
     Hardware,
     HardwareRequest,

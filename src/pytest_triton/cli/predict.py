@@ -71,7 +71,7 @@ from pytest_triton.errors import OptionError, PytestTritonError
 from pytest_triton.placement.advice import advise
 from pytest_triton.placement.command_line import CommandLine
 from pytest_triton.placement.declared import Declared
-from pytest_triton.placement.hardware import Gpu, GpuCount, Hardware, HardwareRequest
+from pytest_triton.placement.hardware import GpuCount, Hardware, HardwareRequest, newest_gpus
 from pytest_triton.placement.instances import NOTHING
 from pytest_triton.placement.measured import without_flaws
 from pytest_triton.placement.predict import Prediction, ServerTraits
@@ -91,7 +91,6 @@ from pytest_triton.text.shown_text import printable
 from pytest_triton.text.tables import lay_out, screen_width
 from pytest_triton.text.wrapping import wrapped
 
-_NEW_ENOUGH = (99, 0)  # compute capability of GPUs that are given as a count
 _MOST_GPUS = 1000
 _WIDTH = 92  # characters a line of prose
 
@@ -268,8 +267,7 @@ def _asked(spec: str) -> Asked:
         )
     if request.number > _MOST_GPUS:
         raise argparse.ArgumentTypeError(f"{spec!r}: more than {_MOST_GPUS} GPUs")
-    gpus = tuple(Gpu(index, _NEW_ENOUGH) for index in range(request.number))
-    return Asked(str(request), request.label, Hardware(gpus, simulated=False))
+    return Asked(str(request), request.label, newest_gpus(range(request.number)))
 
 
 def _only(name: str, predicted: Sequence[PredictedDeployment]) -> list[PredictedDeployment]:

@@ -12,9 +12,8 @@ from typing import Literal
 from pytest_triton.deployment.yaml_file import Node, Place
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.placement.command_line import NO_ARGUMENTS, BadArguments, CommandLine
-from pytest_triton.placement.hardware import NO_GPU, Gpu, Hardware
+from pytest_triton.placement.hardware import NO_GPU, Hardware, newest_gpus
 
-NEW_ENOUGH = (99, 0)  # compute capability of GPUs that are only counted
 _MOST_GPUS = 1024
 
 
@@ -170,7 +169,7 @@ class DeployedServer:
         if count == 0:
             return NO_GPU
         count = 1 if count is None else min(count, _MOST_GPUS)
-        return Hardware(tuple(Gpu(index, NEW_ENOUGH) for index in range(count)), simulated=False)
+        return newest_gpus(range(count))
 
     # --- repositories ------------------------------------------------------------------------
 

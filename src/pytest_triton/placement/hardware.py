@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -114,7 +114,12 @@ def simulated_gpus(n: int, cc: tuple[int, int] = DEFAULT_SIMULATED_CAPABILITY) -
     return Hardware(tuple(Gpu(i, cc, f"Simulated GPU {i}") for i in range(n)), simulated=True)
 
 
-_NEW_ENOUGH = (99, 0)  # the compute capability of GPUs of which only the number is known
+NEW_ENOUGH = (99, 0)  # the compute capability of GPUs of which no more than the ids is known
+
+
+def newest_gpus(ids: Iterable[int]) -> Hardware:
+    """Real GPUs with these ids, new enough for any Triton."""
+    return Hardware(tuple(Gpu(index, NEW_ENOUGH) for index in ids), simulated=False)
 
 
 def target_hardware(text: str) -> Hardware:
@@ -130,8 +135,7 @@ def target_hardware(text: str) -> Hardware:
         return hardware
     if not isinstance(request, GpuCount):
         raise OptionError(f"{text!r}: give the number of GPUs instead, up to {MAX_GPUS}")
-    gpus = tuple(Gpu(index, _NEW_ENOUGH) for index in range(request.number))
-    return Hardware(gpus, simulated=False)
+    return newest_gpus(range(request.number))
 
 
 class HardwareRequest:

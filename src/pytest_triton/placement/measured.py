@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from pytest_triton.placement.declared import Declared
-from pytest_triton.placement.hardware import MAX_SIMULATED_GPUS, Gpu, Hardware
+from pytest_triton.placement.hardware import MAX_SIMULATED_GPUS, Hardware, newest_gpus
 from pytest_triton.placement.predict import Prediction, ServerTraits, predict
 
 Counts = Mapping[str, int]  # instances by kind, {"GPU": 2}; 0 is a number that wasn't known
-
-_NEW_ENOUGH = (99, 0)  # compute capability
 
 
 def without_flaws(declared: Declared, hardware: Hardware, server: ServerTraits) -> Prediction:
@@ -40,7 +38,6 @@ def is_as_measured(
 def fewest_gpus_as_measured(declared: Declared, counts: Counts, server: ServerTraits) -> int | None:
     """The fewest GPUs that give what was measured; None if no number does."""
     for number in range(MAX_SIMULATED_GPUS + 1):
-        gpus = tuple(Gpu(index, _NEW_ENOUGH) for index in range(number))
-        if is_as_measured(declared, counts, Hardware(gpus, simulated=False), server):
+        if is_as_measured(declared, counts, newest_gpus(range(number)), server):
             return number
     return None

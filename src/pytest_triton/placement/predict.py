@@ -35,7 +35,7 @@ from pytest_triton.placement.backends import Backend, backend_named
 from pytest_triton.placement.data_flow import Signature, check_data_flow
 from pytest_triton.placement.declared import Declared, DeclaredGroup, OnDisk, shortened
 from pytest_triton.placement.ensembles import circle, circle_message
-from pytest_triton.placement.hardware import HARDWARE, Gpu, Hardware
+from pytest_triton.placement.hardware import HARDWARE, Hardware, newest_gpus
 from pytest_triton.placement.instances import NOTHING, Kind, Placement, placed
 from pytest_triton.placement.libraries import PYTHON_RUNTIME, library_name
 from pytest_triton.placement.polling import decoupled_cache_flaw
@@ -445,7 +445,7 @@ def ample_gpus(models: Iterable[Declared], *, at_least: int = 1) -> Hardware:
     ids = set(range(at_least))
     for declared in models:
         ids.update(gpu for group in declared.groups for gpu in group.gpus if gpu >= 0)
-    return Hardware(tuple(Gpu(index, (99, 0)) for index in sorted(ids)), simulated=False)
+    return newest_gpus(sorted(ids))
 
 
 def usable_gpus(hardware: Hardware, server: ServerTraits) -> tuple[int, ...]:

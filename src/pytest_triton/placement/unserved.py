@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from pytest_triton.placement.declared import Declared, shortened
 from pytest_triton.placement.hardware import (
     MAX_SIMULATED_GPUS,
-    Gpu,
-    Hardware,
     HardwareRequest,
+    newest_gpus,
 )
 from pytest_triton.placement.predict import (
     DEFAULT_TRAITS,
@@ -17,8 +16,6 @@ from pytest_triton.placement.predict import (
     predict_all,
     usable_gpus,
 )
-
-_NEW_ENOUGH = (99, 0)  # compute capability
 
 
 def with_models(name: str, models: Mapping[str, Declared]) -> dict[str, Declared]:
@@ -51,8 +48,7 @@ def fewest_gpus(
     for count in sorted({0, 1, max(named, default=0) + 1}):
         # Those that nobody names change nothing, and of an id that is a mistake there are millions.
         ids = [index for index in dict.fromkeys((0, *named)) if index < count]
-        gpus = Hardware(tuple(Gpu(index, _NEW_ENOUGH) for index in ids), simulated=False)
-        if predict_all(needed, gpus, server=server)[name].ready:
+        if predict_all(needed, newest_gpus(ids), server=server)[name].ready:
             return count
     return None
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pytest_triton.placement.backends import BACKENDS
 from pytest_triton.placement.declared import Declared
-from pytest_triton.placement.hardware import NO_GPU, Gpu, Hardware
+from pytest_triton.placement.hardware import NO_GPU, newest_gpus
 from pytest_triton.placement.predict import (
     DEFAULT_TRAITS,
     Prediction,
@@ -23,7 +23,6 @@ from pytest_triton.plan.plan_file import Need
 from pytest_triton.plan.sharding import needed
 
 MOST_GPUS = 64  # of one server; an id above is taken for a mistake
-_NEW_ENOUGH = (99, 0)  # compute capability
 _PLACES_ITSELF = frozenset({"vllm", "tensorrtllm"})  # on GPUs, whatever the kind says
 _IN_IMAGES = frozenset({*BACKENDS, "repeat", "square"})
 _IMAGES = {"vllm": "vllm-python-py3", "tensorrtllm": "trtllm-python-py3"}
@@ -62,7 +61,9 @@ def needs_of_deployment(
     counts = _counts(declared)
     if production is not None:
         counts = [production.gpus] if production.gpus else []
-    by_count = {count: predict_all(declared, _gpus(count), server=server) for count in counts}
+    by_count = {
+        count: predict_all(declared, newest_gpus(range(count)), server=server) for count in counts
+    }
     for name, model in sorted(models.items()):
         if model.declared is None:
             yield Need(
@@ -149,10 +150,6 @@ def _counts(declared: Mapping[str, Declared]) -> list[int]:
     """1, and for each GPU that a model names the number of GPUs that there must be, ascending."""
     ids = {gpu for one in declared.values() for group in one.groups for gpu in group.gpus}
     return sorted({1} | {gpu + 1 for gpu in ids if 0 <= gpu < MOST_GPUS})
-
-
-def _gpus(count: int) -> Hardware:
-    return Hardware(tuple(Gpu(index, _NEW_ENOUGH) for index in range(count)), simulated=False)
 
 
 def _image(name: str, declared: Mapping[str, Declared]) -> str:
