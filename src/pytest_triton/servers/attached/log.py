@@ -66,7 +66,7 @@ class AttachedLog:
         if not tables:
             raise LogUnusable(
                 f"--triton-log={self._place}: no start of a tritonserver is in this log, so that "
-                "what it says can't be told from what was before",
+                "what it says can't be separated from what was before",
                 tried=[
                     "the table of options (server_id, server_version, ...), which each start logs"
                 ],
@@ -128,23 +128,15 @@ class AttachedLog:
         import docker.errors
         from testcontainers.core.docker_client import DockerClient
 
-        from pytest_triton.servers.container.engine import (
-            ENGINE_ERRORS,
-            bad_config,
-            check_context,
-            no_docker,
-        )
+        from pytest_triton.servers.container.engine import connecting
 
-        check_context()
-        try:
-            return DockerClient(timeout=self._timeout).client.containers.get(self._place.container)
-        except docker.errors.NotFound:
-            raise LogUnusable(
-                f"--triton-log={self._place}: there is no container of that name",
-                fix="`docker ps` lists the containers; for one of another machine or of "
-                "Kubernetes, write its log to a file and name that",
-            ) from None
-        except ENGINE_ERRORS as error:
-            raise no_docker(error) from None
-        except (AttributeError, TypeError, ValueError) as error:
-            raise bad_config(error) from None
+        with connecting():
+            client = DockerClient(timeout=self._timeout).client
+            try:
+                return client.containers.get(self._place.container)
+            except docker.errors.NotFound:
+                raise LogUnusable(
+                    f"--triton-log={self._place}: there is no container of that name",
+                    fix="`docker ps` lists the containers; for one of another machine or of "
+                    "Kubernetes, write its log to a file and name that",
+                ) from None

@@ -56,15 +56,22 @@ def engine_errors() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def connected(seconds: float) -> Iterator[docker.DockerClient]:
-    """A client of the engine, each of whose answers has so many seconds. Raises NoDocker."""
+def connecting() -> Iterator[None]:
+    """Raises NoDocker for what keeps a client from being made, Docker's own settings too."""
     check_context()
     try:
-        client = bound(within(seconds, docker.from_env), seconds)
+        yield
     except ENGINE_ERRORS as error:
         raise no_docker(error) from None
     except (AttributeError, TypeError, ValueError) as error:
         raise bad_config(error) from None
+
+
+@contextlib.contextmanager
+def connected(seconds: float) -> Iterator[docker.DockerClient]:
+    """A client of the engine, each of whose answers has so many seconds. Raises NoDocker."""
+    with connecting():
+        client = bound(within(seconds, docker.from_env), seconds)
     try:
         yield client
     finally:

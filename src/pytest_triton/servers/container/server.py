@@ -52,12 +52,10 @@ from pytest_triton.servers.container import shared_files as container_files
 from pytest_triton.servers.container.docker_deadline import AnswerTime, bound, within
 from pytest_triton.servers.container.engine import (
     ENGINE_ERRORS,
-    bad_config,
-    check_context,
+    connecting,
     engine_errors,
     explanation,
     is_local,
-    no_docker,
     places,
     runs_beside_us,
 )
@@ -163,19 +161,14 @@ class TritonContainer(DockerContainer):
         self._notes: tuple[str, ...] = ()
         self._launched = 0.0
         self._kept = False  # others may use it, so it isn't ours to end
-        check_context()
-        try:
-            seconds = self.spec.timeout
+        seconds = self.spec.timeout
+        with connecting():
             within(
                 seconds,
                 lambda: super(TritonContainer, self).__init__(
                     name, docker_client_kw={"timeout": seconds}
                 ),
             )
-        except ENGINE_ERRORS as error:
-            raise no_docker(error) from None
-        except (AttributeError, TypeError, ValueError) as error:
-            raise bad_config(error) from None
         self._answers = AnswerTime(seconds)
         bound(self.get_docker_client().client, seconds, self._answers)
         if "." in name.partition("/")[0]:
