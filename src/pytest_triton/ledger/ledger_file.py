@@ -201,10 +201,7 @@ def write_ledger(path: Path | str, ledger: Ledger) -> None:
 
     Raises LedgerUnusable.
     """
-    text = layout(lines_of(ledger))
-    if ledger.expected is not None:
-        text = f'{text.rstrip()[:-1].rstrip()},\n"expected": {to_json(ledger.expected)}\n}}\n'
-    write_text(path, text)
+    write_text(path, layout(lines_of(ledger), ledger.expected))
 
 
 def lines_of(ledger: Ledger) -> dict[str, list[str]]:
@@ -217,12 +214,14 @@ def to_lines(values: Iterable[Job | StoredEntry]) -> list[str]:
     return [to_json(value) for value in values]
 
 
-def layout(lists: Mapping[str, Sequence[str]]) -> str:
+def layout(lists: Mapping[str, Sequence[str]], expected: Expected | None = None) -> str:
     """The text of a ledger's file, of the lines in each of its LISTS."""
     parts = [f'"format": {json.dumps(FORMAT)}', f'"schema": {SCHEMA}']
     for name, lines in lists.items():
         text = ",\n  ".join(lines)
         parts.append(f'"{name}": [\n  {text}\n]' if text else f'"{name}": []')
+    if expected is not None:
+        parts.append(f'"expected": {to_json(expected)}')
     return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
