@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pytest_triton.checks.deployed import checked_server, release_of_server
+from pytest_triton.checks.deployed import checked_server, release_of_server, title_of
 from pytest_triton.cli.plan_models import planned_models
 from pytest_triton.deployment.deployed_server import DeployedServer
 from pytest_triton.deployment.reading import read_deployments
@@ -31,9 +31,10 @@ class DeployedPlan:
     servers: tuple[str, ...]
 
 
-def plan_of_deployments(arguments: argparse.Namespace) -> DeployedPlan:
-    """Raises PytestTritonError for files that can't be read, and for servers that can't be planned.
+def plan_of_deployments(arguments: argparse.Namespace, shards: int = 1) -> DeployedPlan:
+    """Each job is split into that many `shards`.
 
+    Raises PytestTritonError for files that can't be read, and for servers that can't be planned.
     One whose GPUs nobody can count here is such a server, unless `--target` does.
     """
     mapped = dict(arguments.deployment_repo)
@@ -43,7 +44,7 @@ def plan_of_deployments(arguments: argparse.Namespace) -> DeployedPlan:
     for text in arguments.deployment:
         for server in read_deployments(text, Path.cwd()):
             name = _unique(server, names)
-            plan, line = _planned(server, name, mapped, arguments)
+            plan, line = _planned(server, name, mapped, arguments, shards)
             plans.append(plan)
             said.append(line)
     needs = dict.fromkeys(need for plan in plans for need in plan.needs)
@@ -67,6 +68,7 @@ def _planned(
     name: str,
     mapped: Mapping[str, Path],
     arguments: argparse.Namespace,
+    shards: int,
 ) -> tuple[Plan, str]:
     release = release_of_server(server, arguments.release)
     checked = checked_server(server, mapped, arguments.own_backend, release)
@@ -80,7 +82,7 @@ def _planned(
         with_known_backends(traits, arguments.own_backend),
         Production(count, image),
     )
-    title = f"{os.path.relpath(server.path)}::{server.name}"
+    title = title_of(server, Path.cwd())
     jobs = InJobs(
         prefix=f"{name}-",
         rehearsal=(f"--triton-deployment={title}", *_given(arguments)),
@@ -91,7 +93,7 @@ def _planned(
         list(needs),
         found.paths,
         found.backends,
-        arguments.shards,
+        shards,
         adapted(server.line, in_container=True).arguments,
         jobs=jobs,
     )

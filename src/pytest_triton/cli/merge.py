@@ -168,7 +168,6 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     if arguments.deployment:
         from pytest_triton.cli.deployed_plan import plan_of_deployments
 
-        arguments.shards = 1
         return plan_of_deployments(arguments).plan
     if arguments.plan is None:
         return make_plan(

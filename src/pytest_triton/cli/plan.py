@@ -135,7 +135,7 @@ def _plan(arguments: argparse.Namespace) -> tuple[Plan, Sequence[str]]:
     if arguments.deployment:
         from pytest_triton.cli.deployed_plan import plan_of_deployments
 
-        deployed = plan_of_deployments(arguments)
+        deployed = plan_of_deployments(arguments, arguments.shards)
         return deployed.plan, deployed.servers
     plan = make_plan(
         arguments.repositories,
