@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_triton.placement.backends import backend_named
+from pytest_triton.placement.fields import is_repeated
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -147,7 +148,7 @@ def _differences(wanted: Any, found: Any, at: str) -> Iterator[Difference]:
             continue
         if _is_map(field):
             yield from _of_maps(one, other, path)
-        elif _is_repeated(field):
+        elif is_repeated(field):
             yield from _of_lists(one, other, path, field)
         elif field.message_type is None:
             yield Difference(path, _scalar(one, field), _scalar(other, field))
@@ -191,11 +192,6 @@ def _by_name(messages: Sequence[Any]) -> dict[str, Any]:
 
 def _is_map(field: Any) -> bool:
     return bool(field.message_type is not None and field.message_type.GetOptions().map_entry)
-
-
-def _is_repeated(field: Any) -> bool:
-    repeated = getattr(field, "is_repeated", None)  # a property since protobuf 6
-    return bool(field.label == field.LABEL_REPEATED) if repeated is None else bool(repeated)
 
 
 def _scalar(value: object, field: Any) -> str:

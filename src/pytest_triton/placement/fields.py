@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any
 from pytest_triton.diagnostics.diagnostic import Diagnostic, Version
 
 if TYPE_CHECKING:
+    from google.protobuf.descriptor import FieldDescriptor
     from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+
+def is_repeated(spec: FieldDescriptor) -> bool:
+    """Whether a field takes any number of values (a map's, too)."""
+    # protobuf 6.31 brings is_repeated and later drops label; 4.25 has label only.
+    repeated = getattr(spec, "is_repeated", None)
+    return bool(getattr(spec, "label", 0) == 3 if repeated is None else repeated)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from pytest_triton.placement.fields import NEWER_FIELDS
+from pytest_triton.placement.fields import NEWER_FIELDS, is_repeated
 from pytest_triton.repository.meant_values import MEANT_FIELDS, message_fix, number_fix
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ __all__ = [
     "Fault",
     "Token",
     "Walk",
-    "is_repeated",
     "lexical_fault",
     "line_and_column",
     "tokens",
@@ -211,13 +210,6 @@ def _odd_character(character: str) -> tuple[str, str]:
     if character.isspace() or unicodedata.category(character) in ("Cf", "Zs", "Cc"):
         return what, "It looks like a space or like nothing: delete it, type a plain space."
     return what, 'Text stands in quotes ("…"), or after # as a comment.'
-
-
-def is_repeated(spec: FieldDescriptor) -> bool:
-    """Whether a field takes any number of values (a map's, too)."""
-    # protobuf 6.31 brings is_repeated and later drops label; 4.25 has label only.
-    repeated = getattr(spec, "is_repeated", None)
-    return bool(getattr(spec, "label", 0) == 3 if repeated is None else repeated)
 
 
 def _message_type(spec: FieldDescriptor) -> Descriptor:
