@@ -645,7 +645,6 @@ def _missing_labels(
     there = {one.path for one in assumed}
     for number, output in enumerate(config.output):
         labels = directory / output.label_filename
-        elsewhere = misplaced_file(directory, versions, output.label_filename)
         if output.label_filename and labels not in there and not labels.is_file():
             missing = Diagnostic(
                 "model-file",
@@ -653,7 +652,8 @@ def _missing_labels(
                 f"output[{number}].label_filename",
                 f"there is no label file `{printable(output.label_filename)}` in the model's "
                 "directory",
-                elsewhere or "Add the file, or leave label_filename out.",
+                misplaced_file(directory, versions, output.label_filename)
+                or "Add the file, or leave label_filename out.",
                 name=LABELS_MISSING,
                 effect=Effect.LOAD_FAILED,
             )

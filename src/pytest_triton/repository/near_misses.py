@@ -20,13 +20,7 @@ CONFIG_MISNAMED = "config-misnamed"
 _TEMPLATES = (".template", ".tmpl", ".tpl", ".j2", ".jinja", ".jinja2", ".in", ".example", ".dist")
 _OTHER_NAMES = ("config.prototxt", "config.textproto", "config.pb.txt", "config.txt", "config.pb")
 _OTHER_FORMATS = ("config.yaml", "config.yml", "config.json", "config.toml")
-_PLACES = (
-    "conf",
-    "config",
-    "configs",
-    "cfg",
-    "model",
-)  # where configs are put by mistake
+_PLACES = ("conf", "config", "configs", "cfg", "model")  # of configs, by mistake
 _MOST_SUBDIRECTORIES = 50
 _DEEPEST = 3  # directories below which repositories are looked for
 # Directories that tools and file systems make, and nobody wants to serve.
