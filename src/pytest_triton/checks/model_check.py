@@ -294,7 +294,7 @@ class ModelCheck:
         advice = None
         unwanted = hardware.is_own and observed.refusal is not None  # even if as predicted
         if not self._checked.is_ours and (unwanted or not verdict.ok):
-            left = self._left_on_attached(seen, observed, hardware)
+            left = self._left_on_attached(cause, observed, hardware)
             if left is not None:
                 return left
             advice = self._advice_on_deployed(observed)
@@ -495,19 +495,15 @@ class ModelCheck:
         return None
 
     def _left_on_attached(
-        self, seen: Seen, observed: Observed, hardware: HardwareRequest
+        self, cause: FailingStep | None, observed: Observed, hardware: HardwareRequest
     ) -> Reported | None:
         """The check of a running server that fails for the same cause, and runs as well."""
-        if observed.refusal is not None and observed.refusal.reason == "ensemble":
-            for name, declared in with_models(self.model.name, self._checked.declared).items():
-                if declared.is_ensemble or seen.observed[name].ready:
-                    continue
-                model = next(one for one in self._checked.repository.models if one.name == name)
-                if self._runs(model, "test_placement", hardware):
-                    return self._reported(
-                        f"its model {name} isn't loaded, see test_placement[{hardware.id}] of "
-                        f"{name}"
-                    )
+        refused = observed.refusal is not None and observed.refusal.reason == "ensemble"
+        if refused and cause is not None and self._runs(cause.model, "test_placement", hardware):
+            return self._reported(
+                f"its model {cause.name} isn't loaded, see test_placement[{hardware.id}] of "
+                f"{cause.name}"
+            )
         if not observed.ready or not self._runs(self.model, "test_deployed_config", None):
             return None
         if not decides_placement(drift(self.model, self._session.deployed(self._checked))):
