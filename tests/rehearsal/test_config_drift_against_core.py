@@ -8,7 +8,7 @@ import pytest
 
 from pytest_triton.checks.deployed_check import drift
 from pytest_triton.checks.run import TritonSession
-from pytest_triton.evidence.deployed import deployed_models
+from pytest_triton.evidence.deployed import deployed_configs
 from pytest_triton.options.values import Deployment
 from support.corpora import OWN, all_repositories, repositories_in
 from support.corpus_expectations import HARDWARE, own_deployments, rehearsal_settings
@@ -33,7 +33,7 @@ def test_config_drift_of_a_server_with_the_same_configs_is_none(
     compared, found = 0, {}
     for checked in rehearsal.deployments:
         spec = rehearsal.spec(checked, hardware)
-        deployed = deployed_models(rehearsal.pool.get(spec))
+        deployed = deployed_configs(rehearsal.pool.get(spec))
         rehearsal.pool.release(spec)
         for model in checked.repository.models:
             compared += model.name in deployed.configs

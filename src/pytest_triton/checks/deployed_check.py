@@ -9,7 +9,7 @@ from pytest_triton.placement.advice import Advice
 from pytest_triton.placement.config_drift import Difference, config_drift
 
 if TYPE_CHECKING:
-    from pytest_triton.evidence.deployed import DeployedModels
+    from pytest_triton.evidence.deployed import DeployedConfigs
     from pytest_triton.placement.compare import Observed
     from pytest_triton.repository import Model
 
@@ -38,7 +38,7 @@ BY_GRPC = Advice("Over HTTP this name can't be asked for: attach by grpc://HOST:
 _OF_PLACEMENT = ("instance_group", "backend", "platform", "runtime", "ensemble_scheduling")
 
 
-def drift(model: Model, deployed: DeployedModels) -> tuple[Difference, ...]:
+def drift(model: Model, deployed: DeployedConfigs) -> tuple[Difference, ...]:
     """What a READY model is deployed with otherwise; empty where its config can't be asked for."""
     config = deployed.configs.get(model.name)
     found = () if config is None else config_drift(model.config, config)

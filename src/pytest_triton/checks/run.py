@@ -48,7 +48,7 @@ from pytest_triton.servers.server_errors import ServerExited
 from pytest_triton.servers.spec import ServerSpec
 
 if TYPE_CHECKING:
-    from pytest_triton.evidence.deployed import DeployedModels
+    from pytest_triton.evidence.deployed import DeployedConfigs
 
 
 __tracebackhide__ = says_all
@@ -124,7 +124,7 @@ class TritonSession:
         self._audited: dict[CheckedDeployment, Mapping[Path | None, Sequence[Diagnostic]]] = {}
         self._looked: dict[RunningServer, Seen] = {}
         self._hardware: dict[RunningServer, Hardware] = {}
-        self._deployed: dict[RunningServer, DeployedModels] = {}
+        self._deployed: dict[RunningServer, DeployedConfigs] = {}
         self._seen: dict[tuple[CheckedDeployment, HardwareRequest], Seen | PytestTritonError] = {}
         self._launched: set[CheckedDeployment] = set()
         self._releases: dict[tuple[Version | None, Host], ChosenRelease] = {}
@@ -385,13 +385,13 @@ class TritonSession:
         same = found.refusal is not None and found.refusal.reason == predicted.refusal.reason
         return None if same else found
 
-    def deployed(self, checked: CheckedDeployment) -> DeployedModels:
+    def deployed(self, checked: CheckedDeployment) -> DeployedConfigs:
         """What the attached server has deployed, asked once. Raises PytestTritonError."""
-        from pytest_triton.evidence.deployed import deployed_models
+        from pytest_triton.evidence.deployed import deployed_configs
 
         server = self.pool.get(self.spec(checked, self.settings.gpus[0]))
         if server not in self._deployed:
-            self._deployed[server] = deployed_models(server)
+            self._deployed[server] = deployed_configs(server)
         return self._deployed[server]
 
     def was_reported(self, what: PytestTritonError | str) -> bool:

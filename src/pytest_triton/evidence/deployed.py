@@ -20,14 +20,14 @@ __tracebackhide__ = says_all
 
 
 @dataclass(frozen=True)
-class DeployedModels:
+class DeployedConfigs:
     """The models of a server, by name: the configs of READY ones, the versions that are READY."""
 
     configs: Mapping[str, ModelConfig]
     versions: Mapping[str, Sequence[int]]
 
 
-def deployed_models(server: RunningServer) -> DeployedModels:
+def deployed_configs(server: RunningServer) -> DeployedConfigs:
     """Ask a server for all that it has deployed. Raises ServerSilent."""
     from google.protobuf.json_format import ParseDict
 
@@ -43,4 +43,4 @@ def deployed_models(server: RunningServer) -> DeployedModels:
         for name, config in resolved_configs(server.endpoints, list(versions))
         if config is not None
     }
-    return DeployedModels(configs, {name: sorted(found) for name, found in versions.items()})
+    return DeployedConfigs(configs, {name: sorted(found) for name, found in versions.items()})
