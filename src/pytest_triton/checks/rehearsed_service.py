@@ -127,19 +127,15 @@ class ServiceRehearsal:
         """The server that shows what becomes of each model, whatever the service does then."""
         return self._spec(granted, exits=False)
 
-    @property
-    def settings(self) -> Settings:
-        return self._settings
-
     def on_its_gpus(self) -> SeenService:
-        return self._see(self.granted, self.visible)
+        return self._see(self.granted)
 
     def without_gpus(self) -> SeenService:
-        return self._see(0, 0)
+        return self._see(0)
 
-    def _see(self, granted: int, visible: int) -> SeenService:
-        """What the service does with so many GPUs, of which Triton sees so many."""
-        hardware = simulated_gpus(visible, self._capability) if visible else NO_GPU
+    def _see(self, granted: int) -> SeenService:
+        """What the service does where so many GPUs are granted."""
+        hardware = self.hardware(granted)
         exits = self.deployed.line.exits_on_error
         spec = self._spec(granted, exits=exits)
         stops = False
@@ -171,7 +167,7 @@ class ServiceRehearsal:
         )
 
     def _spec(self, granted: int, *, exits: bool) -> ServerSpec:
-        spec = self.session.spec(self.checked, self.request(granted), self._settings)
+        spec = self.session.spec(self.checked, self.request(granted), self.settings)
         return replace(
             spec,
             # The last one counts: this server may end, as production's does.
@@ -182,7 +178,7 @@ class ServiceRehearsal:
         )
 
     @cached_property
-    def _settings(self) -> Settings:
+    def settings(self) -> Settings:
         """Those of the run, for this server: in production's image if the run is in containers."""
         settings = replace(self.session.settings, backends="stand-in")
         if not isinstance(settings.host, ContainerHost):
@@ -229,7 +225,7 @@ class ServiceRehearsal:
     @property
     def planned_on(self) -> str:
         """Where it will be rehearsed, known before that."""
-        settings = self._settings
+        settings = self.settings
         if self._in_its_image:
             return "in its image"
         if self.release.assumed:
