@@ -184,7 +184,7 @@ def test_native_table_with_a_value_of_a_wrong_type_is_named(
         ("environment", "a line each, or words as for a shell: PYTEST_TRITON_GPUS='none sim:2'"),
     ],
 )
-def test_several_values_given_as_one_are_told_how_they_are_separated(
+def test_several_values_given_as_one_say_how_they_are_separated(
     pytester: pytest.Pytester, source: str, fix: str, text: str
 ) -> None:
     arguments = [f"--triton-gpus={text}"] if source == "command line" else []
@@ -196,7 +196,7 @@ def test_several_values_given_as_one_are_told_how_they_are_separated(
     assert raised.value.fix == f"several values: {fix}"
 
 
-def test_several_paths_given_as_one_are_told_how_they_are_separated(
+def test_several_paths_given_as_one_say_how_they_are_separated(
     pytester: pytest.Pytester,
 ) -> None:
     pytester.mkdir("one")

@@ -123,10 +123,15 @@ _SEPARATED = {
 }
 
 
+def _parts(value: str) -> list[str]:
+    """The values that somebody may have meant who gave them as one."""
+    return [part for part in re.split(r"[,;\s]+", value) if part]
+
+
 def several_hint(name: str, source: Source, value: str) -> str:
     """How several values are given to a repeatable option, if the value looks like several."""
     option = next(row for row in RUN_OPTIONS if row.name == name)
-    parts = [part for part in re.split(r"[,;\s]+", value) if part]
+    parts = _parts(value)
     if not option.repeatable or len(parts) < 2:
         return ""
     hint = _SEPARATED.get(source, "a list: {name}=['{one}', '{other}']")
@@ -141,7 +146,7 @@ def _check_one_path(option: Option, value: object, start: Path) -> None:
     """Raise OptionError for several paths that are given as one, which isn't there."""
     if not isinstance(value, str) or option.type not in _PATHS:
         return
-    parts = [part for part in re.split(r"[,;\s]+", value) if part]
+    parts = _parts(value)
     if len(parts) > 1 and not exists(start / value) and all(exists(start / one) for one in parts):
         raise OptionError(f"no such path, and {' and '.join(parts[:2])} are there")
 
@@ -151,7 +156,7 @@ def _several_hint(option: Option, layer: Layer, value: object) -> str:
     if not isinstance(value, str) or option not in RUN_OPTIONS:
         return ""
     try:
-        for part in filter(None, re.split(r"[,;\s]+", value)):
+        for part in _parts(value):
             _READERS[option.type](part, layer.start)
     except OptionError:
         return ""

@@ -31,9 +31,6 @@ class Completion(NamedTuple):
     flaw: Diagnostic | None = None
 
 
-_NO_PLATFORM = 'ensemble_scheduling without platform: "ensemble"'
-
-
 def complete(config: ModelConfig, directory: str, files: Collection[str]) -> Completion:
     """Fill in what `config` leaves out; the config itself stays as it is.
 
@@ -45,8 +42,12 @@ def complete(config: ModelConfig, directory: str, files: Collection[str]) -> Com
     if not backend:
         guess, flaw = _guess(platform, file, files, directory, name)
         if flaw is not None and config.HasField("ensemble_scheduling") and not platform:
-            flaw = replace(flaw, message=_NO_PLATFORM, fix='Write platform: "ensemble".')
-            flaw = replace(flaw, field="ensemble_scheduling")
+            flaw = replace(
+                flaw,
+                field="ensemble_scheduling",
+                message='ensemble_scheduling without platform: "ensemble"',
+                fix='Write platform: "ensemble".',
+            )
         if flaw is not None and guess is None:
             return Completion(name, "", "", "", flaw)
         if guess is not None:

@@ -23,6 +23,7 @@ from pytest_triton.checks.result import (
 )
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.plugin.run_ledger import RunLedger
+from pytest_triton.plugin.selection import shows_failure
 from pytest_triton.plugin.session import fail, session_of
 from pytest_triton.text.shown_text import node_name, shown
 from pytest_triton.text.tables import lay_out, screen_width
@@ -339,6 +340,5 @@ def _selected(items: Iterable[pytest.Item]) -> frozenset[object]:
             one.hardware.request if one.hardware is not None else None,
         )
         for one in items
-        if isinstance(one, DeployedModelItem)
-        and not any(one.get_closest_marker(mark) for mark in ("skip", "skipif", "xfail"))
+        if isinstance(one, DeployedModelItem) and shows_failure(one)
     )

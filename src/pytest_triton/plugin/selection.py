@@ -39,10 +39,15 @@ class Selection:
             about = model_of(item)
             if about is None or not isinstance(item, pytest.Function):
                 continue
-            if not any(item.get_closest_marker(mark) for mark in _MARKS):
+            if shows_failure(item):
                 hardware, values = hardware_of(item), values_of(item)
                 found.add((about[0].anchor, item.originalname, hardware, values))
         return frozenset(found)
+
+
+def shows_failure(item: pytest.Item) -> bool:
+    """Whether a failure of it would be seen: no mark keeps it from that."""
+    return not any(item.get_closest_marker(mark) for mark in _MARKS)
 
 
 def hardware_of(item: pytest.Item) -> HardwareRequest | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import escape, quoteattr
 
 from pytest_triton.ledger.entries import Ledger
 from pytest_triton.reports.annotations import diagnostics
@@ -82,5 +82,4 @@ def _attribute(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    lines = "\n".join(printable(line) for line in text.split("\n"))
-    return lines.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return escape("\n".join(printable(line) for line in text.split("\n")))

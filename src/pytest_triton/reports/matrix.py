@@ -146,7 +146,7 @@ class Row:
 
     @property
     def deserves_attention(self) -> bool:
-        cells = (cell.kind in ATTENTION for cell in self.cells if cell is not None)
+        cells = (cell.needs_attention for cell in self.cells if cell is not None)
         return bool(self.failed_checks) or any(cells)
 
     @property

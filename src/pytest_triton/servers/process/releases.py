@@ -214,9 +214,10 @@ def find_release(name: str | None = None, machine: str | None = None) -> Release
     for release in among:
         if wanted in (release.version, release.ngc, release.pytriton):
             return release
-    other = among[0].machine != "x86_64" and f" for {among[0].machine}"
+    machine = among[0].machine
+    other = "" if machine == "x86_64" else f" for {machine}"
     raise UnknownRelease(
-        f"There is no tritonserver release {name!r} to install{other or ''}.",
+        f"There is no tritonserver release {name!r} to install{other}.",
         fix="name one of these, by tritonserver or NGC version: "
         + ", ".join(f"{release.version} ({release.ngc})" for release in among)
         + ". Any other version: name your own binary with --triton-binary=PATH.",
@@ -392,8 +393,7 @@ def download(
 ) -> Path:
     """Download the release's wheel with pip into the folder `into`.
 
-    Unless it is for this machine, pip is told for which.
-
+    Unless it is `for_this_machine`, pip is asked for the wheel's own platform.
     It is the user's own pip, so that their index, proxy and certificates hold. Raises
     CannotDownload.
     """
