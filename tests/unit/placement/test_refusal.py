@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_triton.placement.refusal import REASONS, Reason, Refusal, classify
+from pytest_triton.placement.refusal import REASONS, Reason, Refusal, classify, refused_steps
 
 GROUP = "Invalid argument: instance group m_0 of model m "
 
@@ -189,3 +189,16 @@ def test_labels() -> None:
     assert str(Refusal("no-gpu", "message")) == "refused: no GPU"
     assert str(Refusal("cpu-with-gpus", "message")) == "refused: KIND_CPU with gpus"
     assert str(Refusal("backend-gpu-only", "message")) == "refused: backend takes GPU only"
+
+
+@pytest.mark.parametrize(
+    ("text", "steps"),
+    [
+        ("ensemble 'e' depends on 'a' which has no loaded version", ("a",)),
+        ("ensemble e contains models that are not available or ambiguous: b", ("b",)),
+        ("ensemble e contains models that are not available or ambiguous: b, c", ("b", "c")),
+        ("must specify 'step' for ensemble 'e'", ()),
+    ],
+)
+def test_refusal_of_an_ensemble_names_its_refused_steps(text: str, steps: tuple[str, ...]) -> None:
+    assert refused_steps(text) == steps
