@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -139,6 +140,10 @@ class Subject:
         return tuple(directory / file for directory in self.version_directories)
 
     @cached_property
+    def _codes_there(self) -> tuple[Path, ...]:
+        return tuple(path for path in self.model_codes if os.path.lexists(path))
+
+    @cached_property
     def files_to_read(self) -> tuple[tuple[Path, int], ...]:
         """The files in version directories that rules look into, and how many bytes they read."""
         if self.declared.backend == "vllm":
@@ -152,27 +157,27 @@ class Subject:
     @cached_property
     def unparsed_codes(self) -> tuple[Path, ...]:
         """The code of a python model that is too complex to be parsed here."""
-        if not self.model_codes:
+        if not self._codes_there:
             return ()
         from pytest_triton.audit.model_code.source import read_source
 
-        sources = map(read_source, self.model_codes)
+        sources = map(read_source, self._codes_there)
         return tuple(one.path for one in sources if one.too_complex)
 
     @cached_property
     def obstacles(self) -> tuple[Diagnostic, ...]:
         """Why the python backend could not import or call the model's code."""
-        if not self.model_codes:
+        if not self._codes_there:
             return ()
         from pytest_triton.audit.model_code.importing import obstacles
 
         repository = self.model.directory.parent
-        return tuple(one for path in self.model_codes for one in obstacles(path, repository))
+        return tuple(one for path in self._codes_there for one in obstacles(path, repository))
 
     @cached_property
     def code_uses(self) -> tuple[Use, ...]:
         """What the code of a python model does with devices, for the kinds of its groups."""
-        if not self.model_codes:
+        if not self._codes_there:
             return ()
         from pytest_triton.audit.model_code.uses import uses
 
@@ -180,7 +185,7 @@ class Subject:
         parameters = [(key, value.string_value) for key, value in self.config.parameters.items()]
         return tuple(
             use
-            for path in self.model_codes
+            for path in self._codes_there
             for use in uses(path, parameters, gpu="GPU" in kinds, cpu="CPU" in kinds)
         )
 

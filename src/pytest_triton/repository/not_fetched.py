@@ -39,15 +39,17 @@ def not_fetched(path: Path) -> NotFetched | None:
     """Why something may be missing, or empty, at this path; None if nothing says so."""
     path = Path(os.path.abspath(path))
     top, git = _checkout(path)
-    for place in (path, *path.parents[:-1]):
-        pointer = place.with_name(place.name + DVC)
-        if os.path.isfile(pointer) and not os.path.lexists(place):
+    at = str(path)
+    while at != os.path.dirname(at):
+        if os.path.isfile(at + DVC) and not os.path.lexists(at):
+            pointer = Path(at + DVC)
             return NotFetched(
                 f"is kept by DVC, and only its pointer {shown_path(pointer)} is here",
                 f"dvc pull {_quoted(pointer)}",
             )
-        if place == top:
+        if top is not None and at == str(top):
             break
+        at = os.path.dirname(at)
     if top is None or git is None:
         return None
     for submodule in _submodules(top):
@@ -82,14 +84,17 @@ def _quoted(path: Path) -> str:
 
 def _checkout(path: Path) -> tuple[Path | None, Path | None]:
     """The root of the checkout that a path is in, and its git directory."""
-    for place in (path, *path.parents):
-        git = place / ".git"
+    place = str(path)
+    while True:
+        git = os.path.join(place, ".git")
         if os.path.isdir(git):
-            return place, git
+            return Path(place), Path(git)
         if os.path.isfile(git):  # of a submodule, or a worktree
-            named = _GIT_DIRECTORY.match(_text(git))
-            return place, place / named[1].strip() if named is not None else None
-    return None, None
+            named = _GIT_DIRECTORY.match(_text(Path(git)))
+            return Path(place), Path(place) / named[1].strip() if named is not None else None
+        if place == os.path.dirname(place):
+            return None, None
+        place = os.path.dirname(place)
 
 
 def _submodules(top: Path) -> Iterator[str]:
