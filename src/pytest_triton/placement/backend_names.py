@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from difflib import get_close_matches
 
 from pytest_triton.diagnostics.diagnostic import Diagnostic
+from pytest_triton.placement.placeholders import PLACEHOLDER, placeholder_fix
 
 # The backends of Triton's own repositories that serve models (batching or cache plugins don't).
 OFFICIAL_BACKENDS = (
@@ -64,7 +64,6 @@ _MEANT = {
     "trtllm": "tensorrtllm",
     "xgboost": "fil",
 }
-_PLACEHOLDER = re.compile(r"\$\{.*?\}|\$\w+|\{\{.*?\}\}|\{%.*?%\}|<%.*?%>|@\w+@|<[\w -]+>")
 
 
 def meant_backend(name: str) -> str:
@@ -90,9 +89,9 @@ def missing_backend_flaw(
             f"`{backend}` from the directory's name"
         )
         fix = 'Write backend: "..." into config.pbtxt, or add the model\'s file.'
-    elif _PLACEHOLDER.search(backend):
+    elif mark := PLACEHOLDER.search(backend):
         message = f"backend `{backend}` is a placeholder: this file is a template"
-        fix = "Give it values (--triton-values=FILE or NAME=VALUE), or render it first."
+        fix = placeholder_fix(mark[0])
     elif backend == "ensemble":
         message = "`ensemble` is a platform, not a backend"
         fix = 'Write platform: "ensemble" instead of the backend.'

@@ -20,6 +20,7 @@ from pytest_triton.placement.backends import (
     backend_of_platform,
 )
 from pytest_triton.placement.ensembles import ENSEMBLE, ensemble_flaws
+from pytest_triton.placement.placeholders import PLACEHOLDER, placeholder_fix
 from pytest_triton.placement.variant_names import model_of_variant
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ def poll_flaws(
 
 
 def _name_fix(name: str, directory: str) -> str:
+    if PLACEHOLDER.fullmatch(name):
+        return f"It is a template's placeholder. {placeholder_fix(name)}"
     if name and name == model_of_variant(directory):
         return (
             "Model Analyzer writes variants so, and loads them by their model's name. To serve "

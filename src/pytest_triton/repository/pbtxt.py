@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from pytest_triton.placement.fields import NEWER_FIELDS, is_repeated
+from pytest_triton.placement.placeholders import PLACEHOLDER, placeholder_fix, word_fix
 from pytest_triton.repository.meant_values import MEANT_FIELDS, message_fix, number_fix
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ _ESCAPE = re.compile(
 _BACKSLASH = re.compile(r"\\.")
 _INTEGER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]+|[0-9]+)\Z")
 _FLOAT_SUFFIX = re.compile(r"(?<=[0-9.])[fF]\Z")
-_PLACEHOLDER = re.compile(r"\$\{[^}\n]*\}|\$[A-Za-z_]\w*|\{\{.*?\}\}|\{%.*?%\}|<%.*?%>|@[A-Z_]+@")
+_BRACED = re.compile(r"\{[A-Za-z_]\w*\}")
 _CONFLICT = re.compile(r"(?:<{7}|={7}|>{7}|\|{7})(?=[ \r\n]|\Z)[^\n]*")
 _UNIT = re.compile(r"(\d+(?:\.\d+)?)[ _]?([A-Za-z]+)\Z")
 _MICROSECONDS = {"us": 1, "ms": 1000, "s": 10**6, "sec": 10**6, "m": 60 * 10**6, "min": 60 * 10**6}
@@ -175,6 +176,14 @@ def tokens(text: str) -> Iterator[Token]:
         yield Token(kind, match[kind], match.start(kind))
         if kind == "end":
             return
+
+
+def _word_fix(token: Token) -> str:
+    return word_fix(token.text) if token.kind == "name" else ""
+
+
+def _and(fix: str, more: str) -> str:
+    return f"{fix}. {more}" if more else fix
 
 
 def _odd_spelling(token: Token) -> Fault | None:
@@ -324,13 +333,12 @@ class _Walker:
         # A window, for minified lines are long and placeholders are short.
         start = max(self.text.rfind("\n", 0, token.offset) + 1, token.offset - 200)
         line = self.text[start : token.offset + 200].split("\n", 1)[0]
-        for match in _PLACEHOLDER.finditer(line):
+        for match in PLACEHOLDER.finditer(line):
             if start + match.end() > token.offset >= start + match.start() - 1:
                 return Fault(
                     start + match.start(),
                     f"`{match.group()}` is a placeholder: this file is a template",
-                    "Give it values (--triton-values=FILE or NAME=VALUE), or render it first and "
-                    "check the repository that comes out.",
+                    placeholder_fix(match.group()),
                 )
         return None
 
@@ -560,18 +568,23 @@ class _Walker:
         if token.text in ("?", "*", "-") and spec.name in ("dims", "shape"):
             self._not_a_number(spec, token, "a whole number")
         if token.kind not in ("name", "number", "string"):
+            braced = _BRACED.match(self.text, token.offset)
+            if braced is not None:
+                self._fail(
+                    f"`{braced[0]}` is a placeholder: this file is a template",
+                    placeholder_fix(braced[0]),
+                    token,
+                )
             self._unexpected(f"the value of {spec.name}", f"Write {_usage(spec)}")
         self._next()
         if kind == _STRING:
             if token.kind != "string":
-                nothing = token.text.lower() in ("none", "null", "nil")
-                self._fail(
-                    f"`{spec.name}` takes text in quotes",
-                    f"Leave {spec.name} out"
-                    if nothing
-                    else f'Write {spec.name}: "{_short(token.text)}"',
-                    token,
-                )
+                fix = f'Write {spec.name}: "{_short(token.text)}"'
+                if token.text.lower() in ("none", "null", "nil"):
+                    fix = f"Leave {spec.name} out"
+                elif token.text.isupper() and "_" in token.text:
+                    fix += f", if that is its value. {word_fix(token.text)}".rstrip()
+                self._fail(f"`{spec.name}` takes text in quotes", fix, token)
             while self.token.kind == "string":
                 self._next()
         elif kind == _ENUM:
@@ -580,7 +593,7 @@ class _Walker:
             if token.text not in _TRUE_AND_FALSE:
                 self._fail(
                     f"`{spec.name}` takes true or false, not {_short(token.text)}",
-                    f"Write {spec.name}: {_bool_guess(token.text)}",
+                    _and(f"Write {spec.name}: {_bool_guess(token.text)}", _word_fix(token)),
                     token,
                 )
         elif kind in _FLOATS:
@@ -605,7 +618,9 @@ class _Walker:
         guess = _enum_guess(bare, values)
         self._fail(
             f"`{_short(bare)}` is not a value of {spec.name}",
-            f"Did you mean {guess}?" if guess else f"Its values: {', '.join(values)}",
+            f"Did you mean {guess}?"
+            if guess
+            else _and(f"Its values: {', '.join(values)}", _word_fix(token)),
             token,
         )
 
@@ -653,7 +668,7 @@ class _Walker:
         if spec.name in ("dims", "shape") and not re.match(r"[+-]?\d", bare):
             self._fail(
                 f"`{spec.name}` takes whole numbers, not {_short(token.text)}",
-                "Write -1 for a dimension whose size varies.",
+                f"Write -1 for a dimension whose size varies. {_word_fix(token)}".rstrip(),
                 token,
             )
         value = _without_unit(spec.name, bare)
@@ -666,7 +681,9 @@ class _Walker:
         number = _plain_number(bare, whole="whole" in wanted)
         self._fail(
             f"`{spec.name}` takes {wanted}, not {_short(token.text)}",
-            f"Write {spec.name}: {number}" if number else f"Write {wanted}: {spec.name}: ...",
+            f"Write {spec.name}: {number}"
+            if number
+            else _word_fix(token) or f"Write {wanted}: {spec.name}: ...",
             token,
         )
 

@@ -272,6 +272,58 @@ MISTAKES = {
     ),
     "jinja": ("max_batch_size: ~{{ size }}", "`{{ size }}` is a placeholder", "Give it values"),
     "jinja block": ("~{% if gpu %}\nname: 'a'\n{% endif %}", "is a placeholder", "Give it values"),
+    "placeholder in brackets": (
+        "max_batch_size: ~<MAX_BATCH>",
+        "`<MAX_BATCH>` is a",
+        "${MAX_BATCH}",
+    ),
+    "placeholder with spaces": ("max_batch_size: ~<the size>", "`<the size>` is a", "${the_size}"),
+    "placeholder in percents": ("max_batch_size: ~%SIZE%", "`%SIZE%` is a placeholder", "${SIZE}"),
+    "placeholder of Python's %": ("max_batch_size: ~%(size)d", "`%(size)d` is a", "${size}"),
+    "placeholder of Python's format": ("max_batch_size: ~{size}", "`{size}` is a", "${size}"),
+    "placeholder in underscores": ("max_batch_size: ~__SIZE__", "`__SIZE__` is a", "${SIZE}"),
+    "placeholder for a kind": (
+        "instance_group [ { kind: ~__KIND__ } ]",
+        "`__KIND__` is a placeholder",
+        "Render it first and check the repository that comes out; or write it as ${KIND}, which "
+        "--triton-values=KIND=VALUE fills.",
+    ),
+    "placeholder for a field": ("~__GROUPS__", "`__GROUPS__` is a placeholder", "${GROUPS}"),
+    "placeholder of another tool": (
+        "max_batch_size: ~$SIZE",
+        "`$SIZE` is a",
+        "write it as ${SIZE}",
+    ),
+    "bare word for a number": (
+        "max_batch_size: ~MAX_BATCH",
+        "takes a whole number, not MAX_BATCH",
+        "Is `MAX_BATCH` a template's placeholder? Render it first",
+    ),
+    "bare word in a list": (
+        "instance_group [ { kind: KIND_GPU gpus: [ ~GPU_IDS ] } ]",
+        "takes a whole number, not GPU_IDS",
+        "write it as ${GPU_IDS}",
+    ),
+    "bare word for a dimension": (
+        'input [ { name: "X" data_type: TYPE_FP32 dims: [ ~SIZE ] } ]',
+        "takes whole numbers, not SIZE",
+        "Write -1 for a dimension whose size varies. Is `SIZE` a template's placeholder?",
+    ),
+    "bare word for a type": (
+        'input [ { name: "X" data_type: ~DATA_TYPE dims: [ 1 ] } ]',
+        "`DATA_TYPE` is not a value of data_type",
+        "Is `DATA_TYPE` a template's placeholder?",
+    ),
+    "bare word for text": (
+        "name: ~MODEL_NAME",
+        "takes text in quotes",
+        "write it as ${MODEL_NAME}",
+    ),
+    "word that is no placeholder": (
+        "max_batch_size: ~auto",
+        "takes a whole number, not auto",
+        "Write a whole number: max_batch_size: ...",
+    ),
     "unknown escape": ('backend: "py~\\qthon"', "`\\q` is not an escape", "\\\\"),
     "stray NUL": ('backend: "b" ~\0', "a NUL character", "UTF-8"),
     "NUL in a comment": ("# a~\0b\n", "a NUL character", "UTF-8"),
