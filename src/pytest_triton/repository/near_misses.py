@@ -58,6 +58,9 @@ def misnamed_problem(directory: Path, meant: str, effect: Effect) -> Diagnostic:
     if meant.lower().endswith(_TEMPLATES):
         fix = "It is a template: give it values (--triton-values=FILE or NAME=VALUE), or render it "
         fix += "first, and check the repository that comes out."
+    elif "templ" in meant.lower():  # by a name that isn't read as one: config_template.pbtxt
+        fix = "It is a template: render it first and check the repository that comes out; or call "
+        fix += f"it {CONFIG_NAME}.template and give it values (--triton-values=FILE or NAME=VALUE)."
     elif meant.lower() in _OTHER_FORMATS:
         fix = f"Triton reads protobuf text only: write its fields into {CONFIG_NAME}, such as "
         fix += 'backend: "python".'

@@ -1,8 +1,8 @@
 """Configs that are templates: filled with values, with a way back from each place of the result.
 
-Two kinds: `${name}`, as TensorRT-LLM's fill_template.py fills it, and Jinja2 (`{{ name }}`), in a
-sandbox (jinja_templates.py). A template is config.pbtxt itself, or a file beside it whose name has
-one of `SUFFIXES` behind it.
+Two kinds: `${name}`, as TensorRT-LLM's fill_template.py fills it (and `NAME`, as `sed` does), and
+Jinja2 (`{{ name }}`), in a sandbox (jinja_templates.py). A template is config.pbtxt itself, or a
+file beside it whose name has one of `SUFFIXES` behind it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,11 @@ MOST_CHARACTERS = 1 << 20  # of a rendered config
 # What fill_template.py puts in for these if no value is given.
 DEFAULTS: Mapping[str, object] = {"max_queue_size": 0, "max_queue_delay_microseconds": 0}
 
+# `${name}` and `$name`, and bare words in capitals, which `sed` fills (of given values only).
+_PLACEHOLDER = re.compile(
+    Template.pattern.pattern + r"|(?-i:(?P<word>(?<![\w$])[A-Z][A-Z0-9_]+(?!\w|\s*[:{])))",
+    Template.pattern.flags,
+)
 _BRACED = re.compile(r"(?<!\$)(?:\$\$)*\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 _JINJA = re.compile(r"\{\{-?\s*[A-Za-z_(\"'\[]|\{%")
 
@@ -161,15 +166,15 @@ def _composed(pieces: Sequence[Piece], first: Rendered) -> Iterator[Piece]:
 
 
 def fill(text: str, values: Mapping[str, Any]) -> Rendered:
-    """Put values in place of `${name}` and `$name`, and `$` in place of `$$`."""
+    """Put values in place of `${name}`, `$name` and `NAME`, and `$` in place of `$$`."""
     known = {**DEFAULTS, **values}
     out: list[str] = []
     pieces: list[Piece] = []
     used: set[str] = set()
     missing: list[Missing] = []
     length = at = 0
-    for found in Template.pattern.finditer(text):
-        name = found.group("named") or found.group("braced")
+    for found in _PLACEHOLDER.finditer(text):
+        name = found.group("named") or found.group("braced") or found.group("word")
         if found.group("escaped") is not None:
             shown = "$"
         elif name is not None and name in known:

@@ -183,3 +183,36 @@ def test_without_values_nothing_is_rendered(tmp_path: Path) -> None:
     problem = read_repository([tmp_path]).models[0].refusal
     assert problem is not None
     assert "--triton-values" in problem.fix
+
+
+SED = """\
+backend: "python"
+max_batch_size: MAX_BATCH
+input [ { name: "MAX" data_type: TYPE_FP32 dims: [DIM, -1] } ]
+parameters [ { key: "DIM" value: { string_value: "$DIM/DIM_2" } } ]
+instance_group [ { kind: KIND_CPU count:COUNT } ]
+"""
+
+
+def test_bare_words_that_have_values_are_filled_in_files_that_are_templates(tmp_path: Path) -> None:
+    model(tmp_path, "m", None)
+    (tmp_path / "m" / "config.pbtxt.template").write_text(SED)
+    config = read(tmp_path, MAX_BATCH=8, DIM=512, COUNT=2).config
+    assert (config.max_batch_size, config.instance_group[0].count) == (8, 2)
+    assert (config.input[0].name, list(config.input[0].dims)) == ("MAX", [512, -1])
+    assert config.parameters["512"].string_value == "512/DIM_2"
+
+
+def test_bare_word_without_a_value_is_named_where_it_stands(tmp_path: Path) -> None:
+    model(tmp_path, "m", None)
+    (tmp_path / "m" / "config.pbtxt.template").write_text(SED)
+    problem = read(tmp_path, MAX_BATCH=8, DIM=512).refusal
+    assert problem is not None
+    assert (problem.line, problem.column) == (5, 41)
+    assert "Is `COUNT` a template's placeholder?" in problem.fix
+
+
+@pytest.mark.parametrize("name", ["config_template.pbtxt", "template.pbtxt"])
+def test_template_by_another_name_is_no_config_to_rename(tmp_path: Path, name: str) -> None:
+    model(tmp_path, "m", None, files=(name,))
+    assert "render it first" in read_repository([tmp_path]).models[0].problems[0].fix
