@@ -105,7 +105,15 @@ def test_merge_says_for_which_deployment_a_model_is_not_proven(
 ) -> None:
     monkeypatch.chdir(pytester.path)
     deploy(pytester, "pinned", "cpu", small=1, large=2)
-    assert run(pytester, "--triton-ledger=l.json").ret == 0
+    result = run(pytester, "--triton-ledger=l.json")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        [
+            "model *declared *deployed *GPUs lost",
+            "compose.yaml::large: pinned *GPU 0 · GPU 1 (2 GPUs) *refused: no GPU",
+            "compose.yaml::small: pinned *GPU 0 (1 GPU) *refused: no GPU",
+        ]
+    )
     merge = ["merge", "l.json", "--deployment", "compose.yaml"]
     assert main([*merge, "--rehearsals", "everywhere", "--html", "r.html"]) == 0
     assert "All proven: 6 placements" in capsys.readouterr().out
@@ -120,4 +128,4 @@ def test_merge_says_for_which_deployment_a_model_is_not_proven(
     assert main(["merge", "s.json", *merge[2:], "--rehearsals", "everywhere"]) == 1
     out = capsys.readouterr().out
     assert "3 of 6 placements proven, 3 not proven" in out
-    assert "(service), test_deployment: never proven" in out
+    assert "compose.yaml::large: (service), test_deployment: never proven" in out

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from pytest_triton.checks.result import (
+    OWN_HARDWARE,
     CheckResult,
     ConfigFacts,
     Declaration,
     Evidence,
     HardwareFacts,
     Outcome,
+    Run,
     ServerFacts,
     ServerGpu,
 )
@@ -314,6 +316,69 @@ def three_deployments(models: int) -> Ledger:
             result = replace(entry.result, deployment=name)
             entries.append(dataclasses.replace(entry, result=result, job=own[entry.job.id]))
     return Ledger(tuple(jobs), tuple(entries))
+
+
+def deployments(**gpus: int) -> Ledger:
+    """A server of compose.yaml for each keyword, with so many GPUs, and the same two models."""
+    entries: list[Entry] = []
+    for name, count in gpus.items():
+        deployment = f"compose.yaml::{name}"
+        named = f"{count} GPU{'s' if count != 1 else ''}" if count else "no GPU"
+        spec = f"sim:{count}" if count else "none"
+        own = HardwareFacts(spec, f"{OWN_HARDWARE}{named}", count, simulated=bool(count))
+        lost = HardwareFacts("none", "GPUs lost", 0)
+        for hardware in (own, lost) if count else (own,):
+            on = " · ".join(f"GPU {number}" for number in range(hardware.gpus or 0))
+            entries += (
+                entry(
+                    "detector",
+                    ready(on) if on else refused("detector"),
+                    hardware=hardware,
+                    deployment=deployment,
+                ),
+                entry(
+                    "tokenizer",
+                    ready("CPU x2"),
+                    hardware=hardware,
+                    declared="CPU x2",
+                    deployment=deployment,
+                ),
+            )
+    # As runs have it: nothing is simulated for servers without a GPU but backends.
+    made = [replace(one.result, deployed=True, run=_run_of(one)) for one in entries]
+    return Ledger(
+        (CPU_JOB,),
+        tuple(
+            dataclasses.replace(one, result=result)
+            for one, result in zip(entries, made, strict=True)
+        ),
+    )
+
+
+def _run_of(one: Entry) -> Run:
+    return REHEARSAL if one.hardware.simulated else "rehearsal (stand-in backends)"
+
+
+def expected_of_deployments(ledger: Ledger) -> Ledger:
+    """As `merge --deployment` has it: each server's models on its own GPUs and on none."""
+    needs: dict[tuple[str, str, int], Need] = {}
+    for one in ledger.placements:
+        predicted, gpus = one.predicted, one.hardware.gpus or 0
+        assert predicted is not None
+        if gpus and "GPU" not in predicted.kinds:
+            continue
+        key = one.deployment, one.model, gpus
+        needs[key] = Need(
+            *key,
+            str(one.declared),
+            "",
+            "",
+            one.identity,
+            predicted.placement,
+            predicted.reason,
+            repository="models",
+        )
+    return dataclasses.replace(ledger, expected=Expected(tuple(needs.values()), ()))
 
 
 def merged_with_plan(ledger: Ledger, *unproven: str) -> Ledger:

@@ -16,6 +16,7 @@ from pytest_triton.checks.model_check import ModelCheck, Runs
 from pytest_triton.checks.rehearsed_service import ServiceRehearsal
 from pytest_triton.checks.result import (
     DEPLOYMENT_TEST,
+    OWN_HARDWARE,
     SERVICE,
     CheckResult,
     ConfigFacts,
@@ -84,8 +85,8 @@ class DeployedModels:
         count = self.rehearsal.granted
         lost = DeployedHardware("gpus-lost", "GPUs lost", self.rehearsal.request(0))
         if not count:
-            return (replace(lost, id="deployed", label="deployed: no GPU"),)
-        label = f"deployed: {count} GPU{'s' if count != 1 else ''}"
+            return (replace(lost, id="deployed", label=f"{OWN_HARDWARE}no GPU"),)
+        label = f"{OWN_HARDWARE}{count} GPU{'s' if count != 1 else ''}"
         own = DeployedHardware("deployed", label, self.rehearsal.request(count))
         return own, lost
 

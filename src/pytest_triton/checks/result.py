@@ -98,6 +98,14 @@ class HardwareFacts(Struct, frozen=True, omit_defaults=True, gc=False):
 NO_HARDWARE: Final = HardwareFacts()
 """Of a check that is about no hardware."""
 
+OWN_HARDWARE: Final = "deployed: "
+"""How the label of the hardware begins that a server of a deployment file has."""
+
+
+def own_hardware(label: str) -> str:
+    """`2 GPUs` of `deployed: 2 GPUs`; "" of other hardware."""
+    return label.removeprefix(OWN_HARDWARE) if label.startswith(OWN_HARDWARE) else ""
+
 
 class ConfigFacts(Struct, frozen=True, omit_defaults=True, gc=False):
     """The model's config: `path` as seen from where pytest ran, `line` that of its first

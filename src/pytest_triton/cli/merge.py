@@ -54,7 +54,8 @@ from pytest_triton.ledger.entries import Expected
 from pytest_triton.ledger.fold import latest, merged, with_replaced
 from pytest_triton.ledger.ledger_file import read_json, write_text
 from pytest_triton.plan.plan_file import Plan, PlanUnusable, needs_of
-from pytest_triton.reports.proof import Open, Proof, hardware_of
+from pytest_triton.reports.matrix import DEPLOYED
+from pytest_triton.reports.proof import Open, Proof, columns_of, hardware_of
 from pytest_triton.text.shown_text import printable
 from pytest_triton.text.tables import lay_out, screen_width
 
@@ -207,36 +208,43 @@ def _text(found: Assessment, proof: Proof) -> Iterator[str]:
     yield from (f"{number:5}  {label}" for number, label in proof.counts)
     yield ""
     yield from _table(found)
-    yield from _listed("Failed besides:", map(_line, proof.failed))
-    yield from _listed("Not proven besides:", map(_line, proof.missing))
-    yield from _listed("Failed runs:", map(_line, proof.failed_runs))
+    several = len({cell.need.deployment for cell in found.cells}) > 1
+    for title, those in (
+        ("Failed besides:", proof.failed),
+        ("Not proven besides:", proof.missing),
+        ("Failed runs:", proof.failed_runs),
+    ):
+        yield from _listed(title, (_line(one, several) for one in those))
     yield from _listed("", map(printable, proof.remarks))
     yield ""
     yield proof.verdict
 
 
-def _line(one: Open) -> str:
+def _line(one: Open, several: bool) -> str:
+    name = f"{one.deployment}: {one.model}" if several and one.deployment else one.model
     by = f" ({printable(one.job)})" if one.job not in ("", one.model) else ""
-    return f"{printable(one.model)}, {one.where}: {printable(one.what)}{by}"
+    return f"{printable(name)}, {one.where}: {printable(one.what)}{by}"
 
 
 def _table(found: Assessment) -> Iterator[str]:
-    columns = sorted({cell.need.gpus for cell in found.cells})
-    rows: dict[tuple[str, str], dict[int, Cell]] = {}
+    column_of = columns_of(cell.need for cell in found.cells)
+    columns = [*dict.fromkeys(column_of[key] for key in sorted(column_of, key=lambda key: key[1]))]
+    rows: dict[tuple[str, str], dict[str, Cell]] = {}
     for cell in found.cells:
-        rows.setdefault((cell.need.deployment, cell.need.model), {})[cell.need.gpus] = cell
+        need = cell.need
+        row = rows.setdefault((need.deployment, need.model), {})
+        row[column_of[need.deployment, need.gpus]] = cell
     several = len({deployment for deployment, _ in rows}) > 1
     # The whole table if it is short; else what deserves attention, the worst first.
     shown = list(rows.items())
     if len(shown) > _MOST_ROWS:
         bad = [row for row in shown if not all(cell.ok for cell in row[1].values())]
         shown = sorted(bad, key=_badness)[:_MOST_ROWS]
-    header = ["model", "declared", *(hardware_of(count) for count in columns)]
-    table = [header]
+    table = [["model", "declared", *columns]]
     for (where, model), cells in shown:
         name = printable(f"{where}: {model}" if several else model)
         declared = next(iter(cells.values())).need.declared
-        table.append([name, declared, *(_shown(cells.get(count)) for count in columns)])
+        table.append([name, declared, *(_shown(cells.get(one), one) for one in columns)])
     if shown:
         for lines in lay_out(table, screen_width()):
             yield from lines
@@ -247,17 +255,18 @@ def _table(found: Assessment) -> Iterator[str]:
         yield f"... and {len(hidden)} more models of {len(rows)}{label}"
 
 
-def _badness(row: tuple[object, dict[int, Cell]]) -> int:
+def _badness(row: tuple[object, dict[str, Cell]]) -> int:
     order = get_args(State)
     return min(order.index(cell.state) for cell in row[1].values() if not cell.ok)
 
 
-def _shown(cell: Cell | None) -> str:
+def _shown(cell: Cell | None, column: str) -> str:
     if cell is None:
         return "-"
+    hardware = f" ({hardware_of(cell.need.gpus)})" if column == DEPLOYED else ""
     note = f" ({printable(cell.note)})" if cell.note else ""
     by = f" in {printable(cell.entry.job.name)}" if cell.entry is not None and not cell.ok else ""
-    return f"{cell}{by}{note}{'' if cell.ok else '  <-'}"
+    return f"{cell}{hardware}{by}{note}{'' if cell.ok else '  <-'}"
 
 
 def _listed(title: str, found: Iterable[str]) -> Iterator[str]:

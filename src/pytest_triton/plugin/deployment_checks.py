@@ -156,11 +156,14 @@ class DeploymentChecks:
 
     def _write_models(self, reporter: pytest.TerminalReporter) -> None:
         """Models x hardware, for all deployments."""
+        from pytest_triton.reports.matrix import column_titles
         from pytest_triton.reports.terminal import PlacementTable
 
         labels = {one.hardware.label: one.hardware.gpus or 0 for one, _ in self._results}
         labels.pop("", None)
-        table = PlacementTable(sorted(labels, key=lambda label: (-labels[label], label)))
+        hardware = sorted(labels, key=lambda label: (-labels[label], label))
+        titles = column_titles((one.deployment, one.hardware.label) for one, _ in self._results)
+        table = PlacementTable(hardware, titles)
         for result, failed in self._results:
             table.add(result, failed=failed)
         table.write(reporter, "triton deployments: models")

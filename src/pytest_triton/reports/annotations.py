@@ -10,7 +10,7 @@ from pathlib import Path
 from pytest_triton.checks.result import ConfigFacts
 from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.ledger.entries import Verdict
-from pytest_triton.reports.matrix import ATTENTION, KINDS, Column, Kind, Matrix, Row
+from pytest_triton.reports.matrix import ATTENTION, KINDS, Kind, Matrix, Row
 from pytest_triton.reports.proof import Open
 from pytest_triton.reports.report import Report
 
@@ -68,11 +68,14 @@ def _of_row(row: Row, matrix: Matrix) -> Iterator[Diagnostic]:
         if unusable and worst.observed is None:
             continue
         what = KINDS["fallback"] if cell.kind == "fallback" else worst.headline
-        yield _diagnostic(row, _where(column), what, worst.text, worst.config, cell.kind)
-
-
-def _where(column: Column) -> str:
-    return f"{column.label}, {column.evidence}"
+        yield _diagnostic(
+            row,
+            f"{worst.hardware.label}, {column.evidence}",
+            what,
+            worst.text,
+            worst.config,
+            cell.kind,
+        )
 
 
 def _diagnostic(

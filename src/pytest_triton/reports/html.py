@@ -68,7 +68,7 @@ def html(ledger: Ledger, *, title: str = "Triton placement") -> str:
     """The page of a merged ledger. Rows are sorted worst first, then by name."""
     report = Report.of(ledger)
     ledger, matrix, proof, verdict = report.ledger, report.matrix, report.proof, report.verdict
-    rows = sorted(matrix.rows, key=report.severity)
+    rows = report.rows
     numbers = {id(entry): number for number, entry in enumerate(ledger.placements)}
     checks = {id(check): number for number, check in enumerate(ledger.checks)}
     style = (_PAGE / "page.css").read_text("utf-8")
@@ -345,7 +345,10 @@ def _row(
         cells.append(_proof_cell(report.open.get((row.deployment, row.model), ())))
     if lead.has_checks:
         cells.append(_checks_cell(row))
-    cells += [_cell(cell, numbers) for cell in row.cells]
+    cells += [
+        _cell(cell, numbers, column)
+        for cell, column in zip(row.cells, report.matrix.columns, strict=True)
+    ]
     failed = " ".join(str(checks[id(check)]) for check in row.failed_checks)
     attributes = f' data-d="{_text(row.deployment)}"' if several else ""
     attributes += f' data-c="{failed}"' if failed else ""
@@ -383,7 +386,7 @@ def _kind_of_checks(row: Row) -> Kind:
     return "failed" if failed else "not-proven"
 
 
-def _cell(cell: Cell | None, numbers: Mapping[int, int]) -> str:
+def _cell(cell: Cell | None, numbers: Mapping[int, int], column: Column) -> str:
     if cell is None:
         return '<td class="none" aria-label="not known">·</td>'
     worst = cell.worst
@@ -394,6 +397,8 @@ def _cell(cell: Cell | None, numbers: Mapping[int, int]) -> str:
         note = f"<small>predicted: {_text(str(worst.predicted))}</small>"
     elif cell.kind in ("fallback", "fallback-allowed"):
         note = f"<small>{KINDS[cell.kind]}</small>"
+    if hardware := cell.hardware_in(column):
+        note += f"<small>{_text(hardware)}</small>"
     more = f" <small>{len(cell.entries)} runs</small>" if len(cell.entries) > 1 else ""
     return (
         f'<td class="cell {run}" data-k="{cell.kind}" data-r="{run}" data-e="{entries}"><span>'

@@ -73,7 +73,8 @@ def _passed(report: Report) -> Iterator[_Case]:
     for row in report.matrix.rows:
         for column, cell in zip(report.matrix.columns, row.cells, strict=True):
             if cell is not None and not cell.needs_attention:
-                name = f"{row.model}[{column.label}, {column.evidence}]: {KINDS[cell.kind]}"
+                where = f"{cell.worst.hardware.label}, {column.evidence}"
+                name = f"{row.model}[{where}]: {KINDS[cell.kind]}"
                 yield _Case(row.deployment, name)
 
 

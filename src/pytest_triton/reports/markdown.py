@@ -147,7 +147,7 @@ def _whole(report: Report) -> Iterator[str]:
     if not matrix.rows:
         return
     count = len(matrix.models)
-    shown = sorted(matrix.rows, key=report.severity)[:_MOST_ROWS]
+    shown = report.rows[:_MOST_ROWS]
     opened = " open" if count <= 30 else ""
     yield f"<details{opened}><summary>All {count:,} models</summary>\n"
     titles = [f"{_text(one.label)}<br>{_evidence(one)}" for one in matrix.columns]
@@ -156,13 +156,13 @@ def _whole(report: Report) -> Iterator[str]:
     yield f"| model | declared | {' | '.join(titles)} |"
     yield "|---" * (2 + len(titles)) + "|"
     for row in shown:
-        cells = [*map(_cell, row.cells)]
+        cells = [*map(_cell, row.cells, matrix.columns)]
         if report.proof is not None:
             cells.insert(0, _text(report.why_open(row) or "yes"))
         name = _name(row.deployment, row.model, matrix)
         yield f"| {name} | {_text(row.declared)} | {' | '.join(cells)} |"
-    if len(matrix.rows) > len(shown):
-        more = len(matrix.rows) - len(shown)
+    if len(report.rows) > len(shown):
+        more = len(report.rows) - len(shown)
         yield f"\n… and {more:,} more: the HTML report has them all."
     yield "\n</details>\n"
 
@@ -174,8 +174,12 @@ def _foot(matrix: Matrix) -> Iterator[str]:
         yield f"tritonserver {', '.join(map(_text, versions))} · runs: {runs}"
 
 
-def _cell(cell: Cell | None) -> str:
-    return f"{_SIGNS[cell.kind]} {_text(outcome_text(cell.worst))}" if cell is not None else "·"
+def _cell(cell: Cell | None, column: Column) -> str:
+    if cell is None:
+        return "·"
+    hardware = cell.hardware_in(column)
+    more = f" ({hardware})" if hardware else ""
+    return f"{_SIGNS[cell.kind]} {_text(outcome_text(cell.worst) + more)}"
 
 
 def _evidence(column: Column) -> str:

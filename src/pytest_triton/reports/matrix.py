@@ -9,11 +9,11 @@ for real never share one. Pure; no texts for a certain format are made here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
-from pytest_triton.checks.result import SERVICE
+from pytest_triton.checks.result import SERVICE, own_hardware
 from pytest_triton.ledger.entries import Entry, Job, Ledger
 
 Kind = Literal[
@@ -44,6 +44,8 @@ KINDS: dict[Kind, str] = {
     "model": "where the model decides",
     "ready": "ready (no instances of its own)",
 }
+DEPLOYED = "deployed"
+"""The title of the column that servers with different GPUs share: each has what is its own."""
 ATTENTION: frozenset[Kind] = frozenset(("failed", "not-proven", "fallback", "skipped"))
 _SEVERITY: dict[Kind, int] = {kind: number for number, kind in enumerate(KINDS)}
 
@@ -92,7 +94,6 @@ class Column:
     run: str
     version: str
     gpus: int | None
-    simulated: bool
     deployed: bool = False
 
     @property
@@ -128,6 +129,10 @@ class Cell:
     @property
     def needs_attention(self) -> bool:
         return self.kind in ATTENTION
+
+    def hardware_in(self, column: Column) -> str:
+        """`2 GPUs`, where the column's title doesn't say it; else ""."""
+        return own_hardware(self.worst.hardware.label) if column.label == DEPLOYED else ""
 
 
 @dataclass(frozen=True)
@@ -293,9 +298,41 @@ def _number(count: int, what: str) -> str:
     return f"{count:,} {what}{'s' if count != 1 else ''}"
 
 
+def column_titles(hardware: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """By its label the title of each hardware's column, of pairs of a deployment and a label.
+
+    Servers of deployment files that have different GPUs share a column, for each has one
+    hardware of its own. They don't if any of them ran on several.
+    """
+    titles: dict[str, str] = {}
+    own: dict[str, set[str]] = {}
+    for deployment, label in hardware:
+        titles[label] = label
+        if own_hardware(label):
+            own.setdefault(deployment, set()).add(label)
+    labels = {label for those in own.values() for label in those}
+    if len(labels) > 1 and all(len(those) == 1 for those in own.values()):
+        titles.update(dict.fromkeys(labels, DEPLOYED))
+    return titles
+
+
 def _columns(entries: Sequence[Entry]) -> list[Column]:
-    """The column of each entry. One that no server was asked for stands where its job's others
-    of that hardware stand, or else anybody's; a column "no server" is only for the rest."""
+    """The column of each entry."""
+    titles = column_titles((entry.deployment, entry.hardware.label) for entry in entries)
+    return [
+        column if titles[column.label] == column.label else _shared(column)
+        for column in _own_columns(entries)
+    ]
+
+
+def _shared(column: Column) -> Column:
+    """Without what is a single server's: its GPUs, and whether they are simulated."""
+    return replace(column, label=DEPLOYED, run=column.run.partition(" (")[0], gpus=None)
+
+
+def _own_columns(entries: Sequence[Entry]) -> list[Column]:
+    """One that no server was asked for stands where its job's others of that hardware stand, or
+    else anybody's; a column "no server" is only for the rest."""
     known: dict[tuple[str, str], Column] = {}
     for entry in entries:
         if entry.server is not None:
@@ -319,13 +356,14 @@ def _column(entry: Entry) -> Column:
         entry.run,
         server.version if server is not None else "",
         hardware.gpus,
-        hardware.simulated,
         entry.result.deployed,
     )
 
 
 def _column_order(column: Column) -> tuple[object, ...]:
     gpus = column.gpus if column.gpus is not None else 1 << 30
+    if column.deployed:  # what a server has stands before what it is left with
+        gpus = -gpus
     return (
         column.deployed,
         gpus,

@@ -54,11 +54,17 @@ def problems_of(matrix: Matrix) -> tuple[Problem, ...]:
 def problems_of_proof(proof: Proof, matrix: Matrix) -> tuple[Problem, ...]:
     """All that keeps a merge from being proven, in the order of the proof."""
     columns = {column.label: number for number, column in enumerate(matrix.columns)}
+    columns_of_entries = {
+        id(entry): number
+        for row in matrix.rows
+        for number, cell in enumerate(row.cells)
+        for entry in (cell.entries if cell is not None else ())
+    }
     explained = {
         (one.deployment, one.model) for one in proof.open if one.failed and one.where == _EXPLICIT
     }
     return _grouped(
-        (_of_open(one, columns), one.job)
+        (_of_open(one, columns_of_entries.get(id(one.entry), columns.get(one.column))), one.job)
         for one in proof.open
         if not (one.is_fallback and (one.deployment, one.model) in explained)
     )
@@ -107,10 +113,10 @@ def _what(entry: Entry, kind: Kind) -> str:
     return KINDS[kind] if kind == "fallback" else entry.headline or KINDS[kind]
 
 
-def _of_open(one: Open, columns: dict[str, int]) -> Problem:
-    label = one.entry.hardware.label if one.entry is not None else one.where
-    place = Place(one.deployment, one.model, columns.get(label))
-    return Problem("failed" if one.failed else "not-proven", one.where, one.what, (place,))
+def _of_open(one: Open, column: int | None) -> Problem:
+    place = Place(one.deployment, one.model, column)
+    kind: Kind = "failed" if one.failed else "not-proven"
+    return Problem(kind, one.column or one.where, one.what, (place,))
 
 
 def _grouped(found: Iterable[_Found]) -> tuple[Problem, ...]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from pytest_triton.checks.result import OWN_HARDWARE, own_hardware
 from pytest_triton.ledger.assess import (
     Assessment,
     Cell,
@@ -15,7 +16,8 @@ from pytest_triton.ledger.assess import (
 )
 from pytest_triton.ledger.entries import Entry, Ledger
 from pytest_triton.ledger.remarks import remarks
-from pytest_triton.plan.plan_file import Plan
+from pytest_triton.plan.plan_file import Need, Plan
+from pytest_triton.reports.matrix import column_titles
 
 _FAILED = ("failed", "fallback")
 
@@ -25,6 +27,7 @@ class Open:
     """Something that isn't proven, or `failed`: `where` is a hardware, checks, or a run.
 
     `job` is the one that found it, "" for what none did; `entry` is what it reported, if anything.
+    `column` is the title of a table's column, of what isn't proven on some hardware.
     """
 
     deployment: str
@@ -34,6 +37,7 @@ class Open:
     job: str = ""
     failed: bool = False
     entry: Entry | None = None
+    column: str = ""
 
     @property
     def is_fallback(self) -> bool:
@@ -65,12 +69,15 @@ class Proof:
 
     @classmethod
     def of(cls, found: Assessment, ledger: Ledger) -> Proof:
-        counts = Counter(_counted_as(cell) for cell in found.cells).most_common()
+        columns = columns_of(cell.need for cell in found.cells)
+        counts = Counter(
+            f"{cell} ({columns[cell.need.deployment, cell.need.gpus]})" for cell in found.cells
+        ).most_common()
         return cls(
             found.ok,
             _verdict(found),
             tuple([(number, label) for label, number in counts]),
-            tuple([_cell(cell) for cell in found.cells if not cell.ok]),
+            tuple([_cell(cell, columns) for cell in found.cells if not cell.ok]),
             tuple(
                 [
                     Open(
@@ -114,11 +121,19 @@ def hardware_of(gpus: int) -> str:
     return {0: "no GPU", 1: "1 GPU"}.get(gpus, f"{gpus} GPUs")
 
 
-def _counted_as(cell: Cell) -> str:
-    return f"{cell} ({hardware_of(cell.need.gpus)})"
+def columns_of(needs: Iterable[Need]) -> dict[tuple[str, int], str]:
+    """The title of the column that needs stand in, by their deployment and number of GPUs."""
+    labels = {(need.deployment, need.gpus): _label(need) for need in needs}
+    titles = column_titles((deployment, label) for (deployment, _), label in labels.items())
+    return {key: own_hardware(titles[label]) or titles[label] for key, label in labels.items()}
 
 
-def _cell(cell: Cell) -> Open:
+def _label(need: Need) -> str:
+    is_own = need.gpus and need.repository
+    return f"{OWN_HARDWARE if is_own else ''}{hardware_of(need.gpus)}"
+
+
+def _cell(cell: Cell, columns: Mapping[tuple[str, int], str]) -> Open:
     need, entry = cell.need, cell.entry
     what = f"{cell} ({cell.note})" if cell.note else str(cell)
     if cell.state in _FAILED and entry is not None:
@@ -131,6 +146,7 @@ def _cell(cell: Cell) -> Open:
         entry.job.name if entry is not None else "",
         failed=cell.state in _FAILED,
         entry=entry,
+        column=columns[need.deployment, need.gpus],
     )
 
 

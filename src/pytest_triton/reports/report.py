@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from pytest_triton.checks.result import SERVICE
 from pytest_triton.ledger.entries import Entry, Ledger
 from pytest_triton.ledger.fold import latest
 from pytest_triton.reports.matrix import Matrix, Row
@@ -74,6 +75,13 @@ class Report:
         found = self.open.get((row.deployment, row.model), ())
         failed = any(one.failed for one in found)
         return 0 if failed else 1 if self.needs_attention(row) else 2, row.severity
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """Models, and deployed servers that need attention; the worst first."""
+        rows = self.matrix.rows
+        shown = [row for row in rows if row.model != SERVICE or self.needs_attention(row)]
+        return sorted(shown, key=self.severity)
 
     @cached_property
     def attention(self) -> list[Row]:

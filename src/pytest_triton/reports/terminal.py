@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytest_triton.checks.release import header_line
+from pytest_triton.checks.result import own_hardware
 from pytest_triton.options.production_arguments import server_arguments
 from pytest_triton.reports.assumed import assumed_count, assumed_lines
 from pytest_triton.text.shown_text import node_name, printable, shown
@@ -109,10 +110,14 @@ def _server(settings: Settings) -> str:
 
 @dataclass(frozen=True)
 class _Cell:
-    """What a model did on some hardware; `mark` is "", or what people should look at."""
+    """What a model did on some hardware; `mark` is "", or what people should look at.
+
+    `hardware` is what it is called where the column's title doesn't say it.
+    """
 
     result: CheckResult
     failed: bool
+    hardware: str = ""
 
     @property
     def mark(self) -> str:
@@ -143,7 +148,12 @@ class _Cell:
 
     def __str__(self) -> str:
         text = self.result.observation or ("not proven" if self.failed else "")
-        return f"{text}  <- {self.mark}" if text and self.mark in _AT_CELL else text
+        if text and self.mark in _AT_CELL:
+            text = f"{text}  <- {self.mark}"
+        if text and self.hardware:
+            seen, arrow, mark = text.partition("  <- ")
+            text = f"{seen} ({self.hardware}){arrow}{mark}"
+        return text
 
 
 @dataclass
@@ -158,11 +168,15 @@ class _Row:
 
 
 class PlacementTable:
-    """Collects what the checks found, and writes models x hardware at the end."""
+    """Collects what the checks found, and writes models x hardware at the end.
 
-    def __init__(self, hardware: Sequence[str]) -> None:
+    `titles` are those of columns that several hardware share, by the labels of these.
+    """
+
+    def __init__(self, hardware: Sequence[str], titles: Mapping[str, str] | None = None) -> None:
         self.variants: Sequence[str] = ()
-        self._hardware = list(hardware)
+        self._titles = titles or {}
+        self._hardware = [*dict.fromkeys(self._titles.get(one, one) for one in hardware)]
         self._rows: dict[tuple[str, str], _Row] = {}
         self._notes: dict[str, None] = {}
         self._findings: dict[str, None] = {}
@@ -184,9 +198,11 @@ class PlacementTable:
         row.failed = row.failed or failed
         if not result.is_placement:
             return
-        cell = _Cell(result, failed)
+        column = self._titles.get(result.column, result.column)
+        is_shared = column != result.column
+        cell = _Cell(result, failed, own_hardware(result.column) if is_shared else "")
         if str(cell):
-            row.cells[result.column] = cell
+            row.cells[column] = cell
 
     def lines(self) -> list[tuple[list[str], bool]]:
         """The lines of each row of the table, and whether something is wrong in it.
