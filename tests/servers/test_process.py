@@ -121,6 +121,25 @@ def test_unknown_flag_ends_the_waiting_at_once(repository: RepositoryBuilder) ->
     assert "What to do:" in text
 
 
+def test_log_of_an_exit_has_its_errors_without_tables_and_telemetry(
+    repository: RepositoryBuilder,
+) -> None:
+    repository.add("pinned", "{ kind: KIND_GPU }")
+    server = launch(spec_of(repository, arguments=("--exit-on-error=true",)))
+    try:
+        with pytest.raises(ServerExited) as raised:
+            server.wait_until_live()
+        whole = server.log.since()
+    finally:
+        server.stop()
+    text = str(raised.value)
+    assert "| Model " in whole, "Triton writes tables"
+    assert not [line for line in text.splitlines() if line.strip().startswith(("+-", "|"))]
+    assert "NVML" in whole
+    assert "NVML" not in text, text
+    assert "model pinned has kind KIND_GPU but no GPUs are available" in text
+
+
 def test_repository_that_has_gone_is_reported_at_once(repository: RepositoryBuilder) -> None:
     spec = spec_of(repository)
     repository.path.rmdir()

@@ -19,11 +19,6 @@ from pytest_triton.arguments.checked import shown_value
 from pytest_triton.checks.run import NotForAttached, TritonSession
 from pytest_triton.client.tls import Access
 from pytest_triton.errors import PytestTritonError, says_all
-from pytest_triton.evidence.log_excerpt import (
-    is_triton_line,
-    named_in,
-    without_tables_and_telemetry,
-)
 from pytest_triton.evidence.log_lines import all_refusals
 from pytest_triton.options.reading import ReadLayer, read_hardware
 from pytest_triton.options.resolving import read_run_layers, resolve, run_settings
@@ -31,6 +26,11 @@ from pytest_triton.options.server_arguments import check_arguments
 from pytest_triton.options.settings import Settings
 from pytest_triton.options.values import Deployment, OptionError
 from pytest_triton.placement.hardware import HardwareRequest
+from pytest_triton.servers.log_excerpt import (
+    is_triton_line,
+    named_in,
+    without_tables_and_telemetry,
+)
 from pytest_triton.servers.loopback import check_loopback
 from pytest_triton.servers.process.guard import NoGuard, prepare
 from pytest_triton.servers.shared_pool import Broker, PoolMaker, RemotePool

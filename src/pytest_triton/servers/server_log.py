@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from pytest_triton.servers.log_excerpt import without_tables_and_telemetry
+
 
 class ServerLog:
     """A server's log file, which may still grow. Reading never fails: no file is an empty log.
@@ -33,9 +35,12 @@ class ServerLog:
             return ""
 
     def tail(self, lines: int = 50) -> str:
-        """The last lines, read from the last 64 KiB."""
-        text = self.since(max(0, self.size() - 65536))
-        return "\n".join(text.splitlines()[-lines:])
+        """The last lines that may say what went wrong, read from the last 64 KiB.
+
+        If there are only others, the last of these.
+        """
+        everything = self.since(max(0, self.size() - 65536)).splitlines()
+        return "\n".join((without_tables_and_telemetry(everything) or everything)[-lines:])
 
     def about(self, model: str) -> str:
         """The lines that name a model."""

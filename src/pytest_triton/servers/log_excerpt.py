@@ -6,9 +6,12 @@ import re
 from collections.abc import Iterable
 
 _TRITON = re.compile(r"[EWIV]\d{4} \d\d:\d\d:\d+\.\d+ +\d+ [\w.]+:\d+\] ")
-_TABLE = re.compile(r"\s*(\+-[-+]*\+?|\|.*\|)\s*$")
-# Of the GPUs' telemetry, which no model needs. As an error it may be a model's own.
-_TELEMETRY = re.compile(r"[WIV]\d{4} .*\b(DCGM|NVML|dcgm|nvml)\b")
+# A table's lines, and the empty line that Triton writes before it.
+_TABLE = re.compile(r"\s*(\+-[-+]*\+?|\|.*\|)\s*$|I\d{4} [^\]]*\]\s*$")
+# Of the GPUs' telemetry, which no model needs. As an error of Triton's it may be a model's own.
+_TELEMETRY = re.compile(
+    r"[WIV]\d{4} .*\b(DCGM|NVML|dcgm|nvml)\b|Error: Failed to initialize (NVML|DCGM)$"
+)
 
 
 def is_triton_line(line: str) -> bool:
