@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from pytest_triton.checks.crash_search import SAME_AGAIN
 from pytest_triton.checks.deployed import checked_server, release_of_server
 from pytest_triton.checks.deployment import CheckedDeployment
 from pytest_triton.checks.run import Seen, TritonSession, look
@@ -39,6 +40,7 @@ from pytest_triton.placement.releases import (
     tag_of,
 )
 from pytest_triton.repository.predicted import with_unreadable
+from pytest_triton.servers.running_server import RunningServer
 from pytest_triton.servers.server_errors import ServerExited
 from pytest_triton.servers.spec import ServerSpec
 
@@ -140,17 +142,16 @@ class ServiceRehearsal:
         spec = self._spec(granted, exits=exits)
         stops = False
         try:
-            running = self.session.pool.get(spec)
+            running = self._started(spec)
         except ServerExited as error:
             if error.cause != _NOT_LOADED or not exits:
                 raise
             stops = True  # what the models came to, another one shows
-            spec = self._spec(granted, exits=False)
-            running = self.session.pool.get(spec)
+            running = self._started(self._spec(granted, exits=False))
         looked = look(self.checked, running, hardware)
         with HttpApi(running.http, timeout=10.0) as api:
             ready = api.ready()
-        self.session.pool.release(spec)
+        self.session.pool.release(running.spec)
         names = [model.name for model in self.checked.repository.models]
         refused = tuple(sorted(name for name in names if looked.observed[name].state != READY))
         fallbacks = _fallbacks(names, looked)
@@ -165,6 +166,19 @@ class ServiceRehearsal:
             own=self._predicted(hardware, own),
             placed={name: _shown(looked.observed[name], name in fallbacks) for name in names},
         )
+
+    def _started(self, spec: ServerSpec) -> RunningServer:
+        """The server of a spec, started again where it crashes: core does so by chance.
+
+        Raises the last error if it crashes each time.
+        """
+        for attempt in range(SAME_AGAIN - 1):
+            try:
+                return self.session.pool.get(replace(spec, attempt=attempt))
+            except ServerExited as error:
+                if error.cause != "crash":
+                    raise
+        return self.session.pool.get(replace(spec, attempt=SAME_AGAIN - 1))
 
     def _spec(self, granted: int, *, exits: bool) -> ServerSpec:
         spec = self.session.spec(self.checked, self.request(granted), self.settings)
