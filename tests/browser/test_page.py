@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from pytest_triton.checks.result import DEPLOYMENT_TEST, SERVICE
 from pytest_triton.ledger import Ledger
 from pytest_triton.reports.html import html
 from support import sample_ledgers as ledgers
@@ -86,6 +88,29 @@ def test_first_screen_says_what_is_wrong_and_where(
     assert len(boxes) == 2
     assert all(bottom <= 844 and 0 < across <= width for _, bottom, across in boxes)
     assert browser.eval("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", [768, 1024, 1440])
+def test_deployments_are_seen_whole_and_names_are_not_broken(
+    browser: Browser, show: Show, width: int
+) -> None:
+    browser.look(width=width)
+    known = ledgers.deployments(small=1, medium=2, large=4, huge=8)
+    down = [
+        ledgers.check(SERVICE, DEPLOYMENT_TEST, text, deployment=f"compose.yaml::{name}")
+        for name, text in (("small", "small doesn't come up"), ("large", ""))
+    ]
+    ledger = replace(known, entries=(*known.entries, *down))
+    show(ledgers.merged_with_plan(ledger, "cpu_with_gpus"))
+    parts = "document.querySelector('.parts')"
+    assert browser.eval(f"{parts}.scrollWidth <= {parts}.clientWidth")
+    lines = (
+        "[...document.querySelectorAll('#matrix bdi, #matrix .deployment')]"
+        ".filter(one => one.getClientRects().length > 1 || one.offsetHeight > 24)"
+        ".map(one => one.textContent)"
+    )
+    assert browser.eval(lines) == []
+    assert browser.eval("document.querySelector('#count').textContent") == "9 models"
 
 
 def test_failed_check_is_in_the_story_in_full(browser: Browser, show: Show) -> None:
@@ -308,7 +333,9 @@ def test_without_scripts_the_table_is_there(browser: Browser, tmp_path: Path, sh
         page = tmp_path / "still.html"
         page.write_text(html(ledgers.one_of_everything()), encoding="utf-8")
         browser.call("Page.navigate", url=page.as_uri())
-        tree = browser.wait_for_tree("GPU 0 · GPU 1 · CPU")  # the table comes last
+        tree = browser.wait_for_tree(
+            "GPU\N{NO-BREAK SPACE}0 · GPU\N{NO-BREAK SPACE}1 · CPU"
+        )  # the table comes last
     finally:
         browser.call("Emulation.setScriptExecutionDisabled", value=False)
     assert "ranker" in tree

@@ -10,6 +10,7 @@ nothing else could run or be loaded.
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +22,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from pytest_triton._version import __version__
-from pytest_triton.checks.result import Outcome, ServerFacts, as_builtins
+from pytest_triton.checks.result import SERVICE, Outcome, ServerFacts, as_builtins
 from pytest_triton.ledger.entries import Entry, Job, Ledger
 from pytest_triton.reports.matrix import (
     ATTENTION,
@@ -174,12 +175,12 @@ def _evidence(matrix: Matrix) -> Iterator[str]:
     if matrix.evidence in ("rehearsal", "both"):
         yield f"<p>{_stamp('rehearsal')} "
         yield (
-            f"{rehearsed:,} placement{_s(rehearsed)} proven with a real Triton core and "
+            f"{rehearsed:,} placement{_s(rehearsed)} as predicted, with a real Triton core and "
             "simulated GPUs or stand-in backends: where models go, not that they compute</p>"
         )
     if matrix.evidence in ("real run", "both"):
         yield f"<p>{_stamp('real run')} "
-        yield f"{real:,} placement{_s(real)} proven on real hardware and backends</p>"
+        yield f"{real:,} placement{_s(real)} as predicted, on real hardware and backends</p>"
     elif matrix.evidence == "rehearsal":
         yield '<p class="soft">nothing here was run on real hardware</p>'
     else:
@@ -214,7 +215,7 @@ def _problems(problems: Sequence[Problem], matrix: Matrix, lead: _Lead) -> Itera
 
 def _models(problem: Problem, several: bool, lead: _Lead) -> Iterator[str]:
     """The first models of a problem, by deployment where there are several."""
-    places_sorted = sorted(problem.places, key=_deployment)
+    places_sorted = sorted(problem.places, key=lambda place: (place.deployment, place.model))
     by_deployment = [(name, [*those]) for name, those in groupby(places_sorted, key=_deployment)]
     most = max(2, _MOST_PLACES // len(by_deployment))
     for name, places in by_deployment[:_MOST_PLACES]:
@@ -236,23 +237,40 @@ def _link(place: Place, several: bool, lead: _Lead) -> str:
 
 
 def _parts(report: Report, lead: _Lead) -> Iterator[str]:
-    """A line for each deployment: how many of its models need attention, and where."""
+    """A line for each deployment: its server, and how many models need attention, and where."""
     matrix, has_checks = report.matrix, lead.has_checks
-    titles = ["not proven"] * lead.has_proof + ["checks"] * has_checks
+    parts = parts_of(matrix)
+    has_servers = any(part.service is not None for part in parts)
+    titles = ["server"] * has_servers + ["models"]
+    titles += ["not proven"] * lead.has_proof + ["checks"] * has_checks
     titles += [f"{column.label}, {column.evidence}" for column in matrix.columns]
     heads = "".join(f'<th scope="col">{_text(title)}</th>' for title in titles)
     yield '<div class="parts"><table><caption>Models that need attention</caption>'
     yield "<thead><tr>"
-    yield f'<th scope="col">deployment</th><th scope="col">models</th>{heads}</tr></thead><tbody>'
-    for part in parts_of(matrix):
+    yield f'<th scope="col">deployment</th>{heads}</tr></thead><tbody>'
+    for part in parts:
         yield f'<tr><th scope="row"><bdi>{_text(part.deployment)}</bdi></th>'
+        if has_servers:
+            yield _server_cell(part.service, report)
         yield f"<td>{part.models:,}</td>"
         if lead.has_proof:
-            open_here = sum(deployment == part.deployment for deployment, _ in report.open)
+            open_here = sum(
+                deployment == part.deployment and model != SERVICE
+                for deployment, model in report.open
+            )
             yield _part_cell(open_here, part.models)
         counts = part.counts if has_checks else part.counts[1:]
         yield "".join(_part_cell(bad, known) for bad, known in counts) + "</tr>"
     yield "</tbody></table></div>"
+
+
+def _server_cell(service: Row | None, report: Report) -> str:
+    if service is None:
+        return '<td class="none" aria-label="not known">·</td>'
+    if not report.needs_attention(service):
+        return '<td class="soft">passed</td>'
+    kind = _kind_of_checks(service) if service.failed_checks else "not-proven"
+    return f'<td data-k="{kind}">{KINDS[kind]}</td>'
 
 
 def _part_cell(bad: int, known: int) -> str:
@@ -336,7 +354,8 @@ def _row(
     checks: Mapping[int, int],
 ) -> str:
     several = report.matrix.several_deployments
-    where = f'<span class="deployment">{_text(row.deployment)}</span>' if several else ""
+    name = re.sub("(::|/)", r"\1<wbr>", _text(row.deployment))
+    where = f'<span class="deployment">{name}</span>' if several else ""
     cells = [
         f'<th scope="row"><bdi>{_text(row.model)}</bdi>{where}</th>',
         f'<td class="cell">{_text(row.declared) or "-"}</td>',
@@ -352,6 +371,7 @@ def _row(
     failed = " ".join(str(checks[id(check)]) for check in row.failed_checks)
     attributes = f' data-d="{_text(row.deployment)}"' if several else ""
     attributes += f' data-c="{failed}"' if failed else ""
+    attributes += " data-service" if row.model == SERVICE else ""
     attributes += ' class="attention"' if report.needs_attention(row) else ""
     return f"<tr{attributes}>{''.join(cells)}</tr>"
 
@@ -392,6 +412,7 @@ def _cell(cell: Cell | None, numbers: Mapping[int, int], column: Column) -> str:
     worst = cell.worst
     run = _run_class(worst.is_real)
     entries = " ".join(str(numbers[id(entry)]) for entry in cell.entries)
+    placed = re.sub(r"GPU (?=\d)", "GPU&nbsp;", _text(outcome_text(worst)))
     note = ""
     if cell.kind == "failed" and worst.predicted is not None:
         note = f"<small>predicted: {_text(str(worst.predicted))}</small>"
@@ -402,7 +423,7 @@ def _cell(cell: Cell | None, numbers: Mapping[int, int], column: Column) -> str:
     more = f" <small>{len(cell.entries)} runs</small>" if len(cell.entries) > 1 else ""
     return (
         f'<td class="cell {run}" data-k="{cell.kind}" data-r="{run}" data-e="{entries}"><span>'
-        f"{_shape(cell.kind)}<span>{_text(outcome_text(worst))}{note}{more}</span></span></td>"
+        f"{_shape(cell.kind)}<span>{placed}{note}{more}</span></span></td>"
     )
 
 

@@ -78,14 +78,14 @@ def _evidence_lines(matrix: Matrix) -> Iterator[str]:
         )
     elif matrix.evidence == "rehearsal":
         yield (
-            f"**Rehearsal**: {rehearsed:,} placements proven with a real Triton core, and "
+            f"**Rehearsal**: {rehearsed:,} placements as predicted, with a real Triton core and "
             "simulated GPUs or stand-in backends. Nothing here was run on real hardware.\n"
         )
     elif matrix.evidence == "real run":
-        yield f"**Real run**: {real:,} placements proven on real hardware and backends.\n"
+        yield f"**Real run**: {real:,} placements as predicted, on real hardware and backends.\n"
     else:
         yield (
-            f"**Real run**: {real:,} placements proven on real hardware and backends. "
+            f"**Real run**: {real:,} placements as predicted, on real hardware and backends. "
             f"**Rehearsal**: {rehearsed:,} more with simulated GPUs or stand-in backends.\n"
         )
     for job in matrix.cut_off:

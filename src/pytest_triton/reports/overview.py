@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from pytest_triton.checks.result import SERVICE
 from pytest_triton.ledger.entries import Entry
 from pytest_triton.reports.matrix import ATTENTION, KINDS, Kind, Matrix, Row
 from pytest_triton.reports.proof import Open, Proof
 
 _ORDER = {kind: number for number, kind in enumerate(KINDS)}
 _EXPLICIT = "test_explicit_placement"
+_CONFIG = "test_config"
+_SEE_CONFIG = f"see {_CONFIG}"  # so end the notes about all that an invalid config prevents
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,13 @@ class Problem:
 @dataclass(frozen=True)
 class Part:
     """A deployment: its models, and for each column (the first: its checks) how many models need
-    attention, of how many that are known there."""
+    attention, of how many that are known there. `service` is the row of its server, if it has one.
+    """
 
     deployment: str
     models: int
     counts: tuple[tuple[int, int], ...]
+    service: Row | None = None
 
 
 def problems_of(matrix: Matrix) -> tuple[Problem, ...]:
@@ -60,13 +65,14 @@ def problems_of_proof(proof: Proof, matrix: Matrix) -> tuple[Problem, ...]:
         for number, cell in enumerate(row.cells)
         for entry in (cell.entries if cell is not None else ())
     }
-    explained = {
-        (one.deployment, one.model) for one in proof.open if one.failed and one.where == _EXPLICIT
-    }
+    failed = {(one.where, (one.deployment, one.model)) for one in proof.open if one.failed}
+    explained = {model for where, model in failed if where == _EXPLICIT}
+    invalid = {model for where, model in failed if where == _CONFIG}
     return _grouped(
         (_of_open(one, columns_of_entries.get(id(one.entry), columns.get(one.column))), one.job)
         for one in proof.open
         if not (one.is_fallback and (one.deployment, one.model) in explained)
+        and not (_SEE_CONFIG in one.what and (one.deployment, one.model) in invalid)
     )
 
 
@@ -78,12 +84,14 @@ def parts_of(matrix: Matrix) -> tuple[Part, ...]:
     return tuple(_part(name, found, len(matrix.columns)) for name, found in rows.items())
 
 
-def _part(name: str, rows: list[Row], columns: int) -> Part:
+def _part(name: str, found: list[Row], columns: int) -> Part:
+    rows = [row for row in found if row.model != SERVICE]
+    service = next((row for row in found if row.model == SERVICE), None)
     counts = [(sum(bool(row.failed_checks) for row in rows), sum(bool(row.checks) for row in rows))]
     for number in range(columns):
         cells = [cell for row in rows if (cell := row.cells[number]) is not None]
         counts.append((sum(cell.kind in ATTENTION for cell in cells), len(cells)))
-    return Part(name, len(rows), tuple(counts))
+    return Part(name, len(rows), tuple(counts), service)
 
 
 _Found = tuple[Problem, str]  # of one model, and the job that found it

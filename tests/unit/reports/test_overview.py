@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from html import unescape
 
+import pytest
+
+from pytest_triton.checks.result import DEPLOYMENT_TEST, SERVICE
+from pytest_triton.cli.report import render
 from pytest_triton.ledger import Ledger
 from pytest_triton.reports.html import html
 from pytest_triton.reports.matrix import Matrix
@@ -81,6 +87,49 @@ def test_parts_count_what_needs_attention_in_each_deployment() -> None:
         assert part.counts == ((3, 3), (3, 333), (0, 333), (2, 112))
     page = html(samples.three_deployments(999))
     assert len(re.findall(r'<td data-k="failed">\d+ of \d+</td>', page)) == 9
+
+
+def test_table_of_deployments_counts_models_and_has_the_state_of_each_server() -> None:
+    known = samples.deployments(small=1, large=2)
+    down = "small doesn't come up"
+    services = [
+        samples.check(SERVICE, DEPLOYMENT_TEST, text, deployment=f"compose.yaml::{name}")
+        for name, text in (("small", down), ("large", ""))
+    ]
+    ledger = replace(known, entries=(*known.entries, *services))
+    assert [part.models for part in parts_of(Matrix.of(ledger))] == [2, 2]
+    page = html(ledger)
+    rows = re.findall(r"<tr><th scope=\"row\"><bdi>compose.yaml::(.*?)</tr>", page)
+    small, large = (row for name in ("small", "large") for row in rows if row.startswith(name))
+    assert '<td data-k="failed">failed</td><td>2</td>' in small
+    assert '<td class="soft">passed</td><td>2</td>' in large
+    assert "of 3" not in "".join(rows), "no server is counted as a model"
+
+
+def test_invalid_config_of_a_model_is_one_problem() -> None:
+    note = "not proven: config is invalid, see test_config"
+    failure = Open("models", "typo", "test_config", "`gpu` is no field", failed=True)
+    rest = (
+        Open("models", "typo", "no GPU", f"never proven ({note})"),
+        Open("models", "typo", "test_audit", note),
+        Open("models", "other", "no GPU", "never proven"),
+    )
+    proof = Proof(False, "Not all is proven", (), rest, (failure,))
+    found = problems_of_proof(proof, Matrix.of(samples.all_proven()))
+    assert [(one.where, one.places[0].model) for one in found] == [
+        ("test_config", "typo"),
+        ("no GPU", "other"),
+    ]
+
+
+@pytest.mark.parametrize("format", ["html", "markdown"])
+def test_only_the_verdict_of_a_merge_counts_what_is_proven(format: str) -> None:
+    ledger = samples.merged_with_plan(samples.many(100))
+    text = unescape(render(format, ledger, environ={}))
+    assert {*re.findall(r"([\d,]+) (?:more )?placements? proven", text)} <= {
+        *re.findall(r"([\d,]+) placements proven", Proof.of_ledger(ledger).verdict)
+    }
+    assert "placements as predicted, " in text
 
 
 def test_deployments_have_no_table_where_there_is_one() -> None:

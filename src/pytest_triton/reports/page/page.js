@@ -80,11 +80,13 @@
       model.row.hidden = !model.shown;
     }
     shown = order.filter((model) => model.shown);
-    const all = models.length.toLocaleString("en");
+    const count = (those) =>
+      those.filter((one) => !("service" in one.row.dataset)).length.toLocaleString("en");
+    const all = count(models);
     find("#count").textContent =
       shown.length === models.length
-        ? `${all} model${models.length === 1 ? "" : "s"}`
-        : `${shown.length.toLocaleString("en")} of ${all} models`;
+        ? `${all} model${all === "1" ? "" : "s"}`
+        : `${count(shown)} of ${all} models`;
     find("#empty").hidden = shown.length > 0;
     picture?.draw();
     if (!body.contains(document.activeElement)) setFocused(shown[0]?.cells[0] ?? null);
