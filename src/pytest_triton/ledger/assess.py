@@ -46,7 +46,7 @@ class Cell:
 
 _IN_A_CELL: dict[State, str] = {
     "failed": "failed",
-    "fallback": "falls back to the CPU",
+    "fallback": "fell back to the CPU",
     "other outcome": "not as predicted today",
     "other identity": "proven for another version of the model",
     "never": "never proven",

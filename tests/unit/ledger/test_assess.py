@@ -134,7 +134,7 @@ def test_check_that_is_not_proven_fails_the_whole(test: str, verdict: str) -> No
 def test_fallback_that_nobody_allowed_fails_by_itself() -> None:
     fallback = entry(placed="CPU  <- fallback")
     on_cpu = replace(need(0), placement=outcome("CPU").placement)
-    assert str(assess(Plan((on_cpu,)), with_checks(fallback)).cells[0]) == "falls back to the CPU"
+    assert str(assess(Plan((on_cpu,)), with_checks(fallback)).cells[0]) == "fell back to the CPU"
     allowed = changed(fallback, fallback_allowed=True)
     assert assess(Plan((on_cpu,)), with_checks(allowed)).ok
     beside = with_checks(allowed, changed(fallback, job=job("two")))
