@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from pytest_triton._version import DOCUMENTATION
 
 ROOT = Path(__file__).parent.parent
 
@@ -43,6 +46,18 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert {name.split("/")[0].split("-")[0] for name in names} == {"pytest_triton"}
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert {f"pytest_triton/rehearsal/native/{name}" for name in LIBRARIES} <= names
+
+
+def test_readme_on_a_package_index_links_to_pages_that_are_there(wheel: Path) -> None:
+    archive = zipfile.ZipFile(wheel)
+    (name,) = (one for one in archive.namelist() if one.endswith(".dist-info/METADATA"))
+    readme = archive.read(name).decode().partition("\n\n")[2]
+    links = re.findall(r"\]\(([^)]+)\)", readme)
+    pages = [link.removeprefix(DOCUMENTATION) for link in links if link.startswith(DOCUMENTATION)]
+    assert len(pages) > 10
+    assert [link for link in links if not link.startswith("https://")] == []
+    missing = [one for one in pages if not (ROOT / "docs" / one).with_suffix(".md").is_file()]
+    assert missing == []
 
 
 def test_one_wheel_serves_every_python(wheel: Path) -> None:
