@@ -27,6 +27,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 settings.register_profile(
     "untimed", settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 )
+# Where the same properties were tried with more examples on another Python.
+settings.register_profile("few", settings.get_profile("untimed"), max_examples=15)
 settings.load_profile("untimed")
 
 # pytester moves HOME, and with it the cache in which the installed releases are.

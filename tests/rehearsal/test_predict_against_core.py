@@ -58,8 +58,8 @@ OUTCOMES_SEEN = {
 
 
 def test_newest_installable_release(tmp_path: Path) -> None:
-    said = check("2.51.0", 4_100, SEED, tmp_path)
-    assert said.total() >= 20_000
+    said = check("2.51.0", 2_100, SEED, tmp_path)
+    assert said.total() >= 10_000
     assert said.keys() == OUTCOMES_SEEN, "the drawn models no longer reach every rule"
     assert said["ready"] > said.total() / 5, "too few of the drawn models load"
 
