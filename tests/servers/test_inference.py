@@ -105,10 +105,17 @@ ANSWERING = {
         output { name: "out" data_type: TYPE_STRING dims: [-1] }
         ensemble_scheduling { step { model_name: "decoupled" model_version: -1
           input_map { key: "x" value: "in" } output_map { key: "y" value: "out" } } }""",
+    "unpolled": 'name: "another" backend: "python"',
+    "of_unpolled": """platform: "ensemble"
+        input { name: "x" data_type: TYPE_FP32 dims: [1] }
+        output { name: "y" data_type: TYPE_FP32 dims: [1] }
+        ensemble_scheduling { step { model_name: "unpolled" model_version: -1
+            input_map { key: "x" value: "x" } output_map { key: "y" value: "y" } } }""",
     "refused": """backend: "onnxruntime" instance_group { kind: KIND_GPU gpus: [7] }
         input { name: "x" data_type: TYPE_FP32 dims: [1] }
         output { name: "y" data_type: TYPE_FP32 dims: [1] }""",
 }
+NOT_SERVED = {"refused", "unpolled", "of_unpolled"}
 _NUMBER = """backend: "behaving" input { name: "x" data_type: TYPE_FP32 dims: [1] }
     output { name: "Y" data_type: TYPE_INT32 dims: [1] }"""
 _DECOUPLED = _NUMBER + " model_transaction_policy { decoupled: true }"
@@ -192,7 +199,7 @@ def behaving(repository: RepositoryBuilder, library: Path) -> Iterator[Server]:
 @both_protocols
 @pytest.mark.parametrize("kind", ["zeros", "random"])
 @pytest.mark.parametrize(
-    "model", sorted(ANSWERING.keys() - {"refused", "decoupled", "decoupled_ensemble"})
+    "model", sorted(ANSWERING.keys() - NOT_SERVED - {"decoupled", "decoupled_ensemble"})
 )
 def test_every_kind_of_model_answers(
     answering: RunningServer, model: str, kind: str, protocol: Protocol
@@ -345,6 +352,8 @@ REFUSED: dict[str, tuple[str, str, dict[str, Any]]] = {
     "model": ("unknown-model", "nobody", {}),
     "version": ("unknown-model", "two", {"version": "3"}),
     "not loaded": ("not-ready", "refused", {}),
+    "not polled": ("not-ready", "unpolled", {}),
+    "of an unpolled model": ("not-ready", "of_unpolled", {}),
     "sequence": ("sequence", "sequence", {"sequence_id": 0}),
 }
 
@@ -367,8 +376,11 @@ def test_refusals_are_explained(
         assert "missing  b" in reported
     if reason == "unknown-input":
         assert "unknown  c" in reported
-    if reason == "not-ready":
+    if model == "refused":
         assert "invalid or unsupported gpu id 7" in reported
+    if reason == "not-ready":
+        assert "correct the model's name" not in reported
+        assert "`pytest-triton audit` and the server's log say why" in reported
 
 
 @both_protocols
@@ -387,7 +399,7 @@ def test_every_release_answers_and_refuses_in_known_texts(
         repository, "sim:2", host=ProcessHost(version=install(release).release.version)
     )
     try:
-        for model in ANSWERING.keys() - {"refused"}:
+        for model in ANSWERING.keys() - NOT_SERVED:
             assert infer(server.view.endpoints, model).responses
         for reason, model, asked in REFUSED.values():
             with pytest.raises(InferenceFailed) as caught:

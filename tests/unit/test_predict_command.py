@@ -195,11 +195,11 @@ def test_unreadable_model_takes_its_ensemble_along(
 both: models/both/config.pbtxt
 declared: ensemble
 
-models/both/config.pbtxt:3:32: step 0 names the model `typo`, which Triton doesn't have
+models/both/config.pbtxt:3:32: step 0's model `typo` can't be loaded, and so the ensemble can't be
   3 | ensemble_scheduling {{ step [ {{ model_name: "typo" model_version: -1 input_map {{ key: \
 "X" value: "X" }} output_map {{ key: {""}
     |                                ^
-  Add it, correct its config, or correct the name.
+  Correct `typo` first.
   also models/typo/config.pbtxt:2:35: `gpu` is not a field of instance_group
     2 | instance_group [ {{ kind: KIND_GPU gpu: [ 0 ] }} ]
       |                                   ^
@@ -211,8 +211,7 @@ models/both/config.pbtxt:3:32: step 0 names the model `typo`, which Triton doesn
      ambiguous: typo
   Its models: typo (not there)
 
-  Step 0 names the model `typo`, which Triton doesn't have. Add it, correct its config, or
-  correct the name.
+  Step 0's model `typo` can't be loaded, and so the ensemble can't be. Correct `typo` first.
 """
     )
 

@@ -20,6 +20,9 @@ from pytest_triton.placement.predict import DEFAULT_TRAITS, ServerTraits
 from pytest_triton.repository import Repository
 from pytest_triton.repository.predicted import PredictedModels
 
+FALLBACKS = ("TRT101", "TRT102", "TRT524")
+"""The rules about models that may run on the CPU where no GPU is (triton_allow_fallback)."""
+
 _MOST_FOUND = 20  # by one rule in one model: the others are more of the same
 
 

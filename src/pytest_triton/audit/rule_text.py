@@ -95,11 +95,21 @@ def references(rule: Rule) -> tuple[str, ...]:
 def _options(rule: Rule) -> Iterator[str]:
     for option in rule.options:
         yield f"- `{option}`: {_OPTIONS[option]}"
-    yield (
-        f"- `# triton: ignore {rule.id}`: a comment that suppresses the rule, on the line or on "
-        "one of its own above it."
-    )
-    yield f"- `--ignore '{rule.id}: PATTERN'` (`triton_audit_ignore`): suppresses it for models."
+    comment = f"`# triton: ignore {rule.id}`"
+    whole = f"`# triton: ignore-file {rule.id}`"
+    if rule.scope == "deployment":
+        yield (
+            f"- {comment}: a comment in the YAML that suppresses the rule, on the line or on one "
+            f"of its own above it; {whole} for the whole file."
+        )
+    elif rule.scope != "repository":
+        yield (
+            f"- {comment}: a comment in config.pbtxt that suppresses the rule there, on the line "
+            f"or on one of its own above it; {whole} for the whole file and the model's other "
+            "files."
+        )
+    about = "models" if rule.scope in ("model", "directory") else "paths (with a `/` in them)"
+    yield f"- `--ignore '{rule.id}: PATTERN'` (`triton_audit_ignore`): suppresses it for {about}."
 
 
 def _example(example: Example) -> str:

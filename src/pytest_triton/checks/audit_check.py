@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from pytest_triton.diagnostics.diagnostic import Diagnostic
     from pytest_triton.options.settings import Settings
     from pytest_triton.repository import Model
+    from pytest_triton.repository.config_file import ConfigFile
 
 _WIDTH = 92  # characters a line of prose
 _EXPLICIT = ("TRT101", "TRT102", "TRT103")  # reported by test_explicit_placement
-_FALLBACKS = ("TRT101", "TRT102", "TRT524")
 
 
 def audit_findings(
@@ -29,11 +29,13 @@ def audit_findings(
 
     Those about the repository as a whole come with its first model.
     """
+    from pytest_triton.audit.auditing import FALLBACKS
+
     found = session.audited(checked)
     mine = list(found.get(model.directory, ()))
     if checked.repository.models[:1] == (model,):
         mine += found.get(None, ())
-    return [one for one in mine if not (fallback_allowed and one.rule in _FALLBACKS)]
+    return [one for one in mine if not (fallback_allowed and one.rule in FALLBACKS)]
 
 
 def is_suppressed(settings: Settings, checked: CheckedDeployment, model: Model) -> bool:
@@ -65,15 +67,16 @@ def is_suppressed(settings: Settings, checked: CheckedDeployment, model: Model) 
     return bool(suppressing) and found(suppressed=True) and not found(suppressed=False)
 
 
-def audit_text(finding: Diagnostic, start: Path) -> str:
-    """A finding as a failure shows it."""
+def audit_text(finding: Diagnostic, start: Path, config: ConfigFile | None) -> str:
+    """A finding as a failure shows it; `config` is the config.pbtxt of its model."""
+    from pytest_triton.audit.ignore_hint import ignore_hint
+
     path = os.path.relpath(finding.path, start)
     place = ":".join(str(part) for part in (path, finding.line, finding.column) if part is not None)
     lines = [f"{place}: {finding.rule} {finding.name}", ""]
     lines += wrapped(finding.message, _WIDTH)
     if finding.lines:
         lines += ["", textwrap.indent(finding.lines, "    ")]
-    if finding.model:
-        lines += ["", f"More: pytest-triton audit --explain {finding.rule}"]
-        lines += [f"To ignore it: a comment there, `# triton: ignore {finding.rule}`"]
+    lines += ["", f"More: pytest-triton audit --explain {finding.rule}"]
+    lines += [f"To ignore it: {ignore_hint(finding, config)}"]
     return "\n".join(lines)

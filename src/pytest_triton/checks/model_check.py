@@ -232,8 +232,12 @@ class ModelCheck:
             advise(declared, on_cpu),
             [
                 f"Or, if this model may run on the CPU: triton_allow_fallback = {self.model.name}",
-                "(in pytest's ini file; patterns such as tokenizer_* are allowed), or a comment in",
-                "the config: # triton: ignore-file TRT101, TRT102",
+                "(in pytest's ini file; patterns such as tokenizer_* are allowed)"
+                + (
+                    ", or a comment in\nthe config: # triton: ignore-file TRT101, TRT102"
+                    if self.model.config_file is not None
+                    else ""
+                ),
             ]
             if fallback
             else [],
@@ -249,7 +253,9 @@ class ModelCheck:
         )
         self._findings = tuple(map(str, found))
         errors = [finding for finding in found if finding.severity == "error"]
-        return "\n\n".join(audit_text(finding, self._start) for finding in errors)
+        return "\n\n".join(
+            audit_text(finding, self._start, self.model.config_file) for finding in errors
+        )
 
     def placement_failure(self, hardware: HardwareRequest) -> Answer:
         """How what a server did differs from what Triton's rules say."""

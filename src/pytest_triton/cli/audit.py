@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_triton.audit import RULES, Ignored, IgnoreError, audit, parse_ignored, parse_selected
-from pytest_triton.audit.auditing import audit_models, order_of
+from pytest_triton.audit.auditing import FALLBACKS, audit_models, order_of
 from pytest_triton.audit.fixing import fixed_texts, write_text
 from pytest_triton.audit.rule_text import explanation
 from pytest_triton.audit.rules import KNOWN
@@ -68,13 +68,15 @@ _AS_PYTEST = {
     "target": "target",
 }
 """Options of pytest that hold here, too, from its ini file and the environment."""
+_ALLOWING = "allow_fallback"  # such an option, without one of this command
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Look for every risk that can be seen in the configs. No server is started and no "
         "model is run. --select, --ignore, --own-backend and --target are as in pytest's ini file "
-        "(triton_audit_ignore, triton_target, ...) unless they are given. "
+        "(triton_audit_ignore, triton_target, ...) unless they are given; models that "
+        "triton_allow_fallback names there may fall back. "
         "Exit code 1 if there is an error (see --fail-on), 2 if a repository can't "
         "be read."
     )
@@ -204,14 +206,21 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _take_from_ini(arguments: argparse.Namespace) -> None:
     """What the command line leaves out is as pytest's checks have it. Raises OptionError."""
-    layers = [read_layer(layer) for layer in ini_layers(_AS_PYTEST, Path.cwd())]
+    layers = [read_layer(layer) for layer in ini_layers((*_AS_PYTEST, _ALLOWING), Path.cwd())]
+
+    def value(name: str) -> Any:
+        return next((one.values[name] for one in layers if name in one.values), None)
+
     for name, argument in _AS_PYTEST.items():
-        found: Any = next((one.values[name] for one in layers if name in one.values), None)
+        found = value(name)
         if found is None or getattr(arguments, argument) not in ([], None):
             continue
         if name == "audit_select":
             found = [rule for rules in found for rule in rules]
         setattr(arguments, argument, found)
+    allowed = value(_ALLOWING)
+    if allowed:
+        arguments.ignore = [*arguments.ignore, Ignored(FALLBACKS, tuple(allowed))]
 
 
 def _audited(

@@ -120,7 +120,8 @@ _KNOWN = tuple(
         (
             "not-ready",
             "the model is not ready",
-            "load the model, or read in the server's log why it was refused",
+            "load the model; where Triton refused it, `pytest-triton audit` and the server's log "
+            "say why",
             (r"not at ready state", r"has no available versions", r"is not ready", r"not loaded"),
         ),
         (

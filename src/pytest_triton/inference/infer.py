@@ -193,6 +193,9 @@ class Asked:
         cause = cause_of_failure(text)
         if cause.reason == "missing-input" and signature and not _missing(signature, arrays or {}):
             cause = cause_of_failure("unknown input")  # Triton only counts them
+        index = self._index_entry() if cause.reason in ("not-ready", "unknown-model") else ""
+        if cause.reason == "unknown-model" and index.startswith(("no state", "UNAVAILABLE")):
+            cause = cause_of_failure("not loaded")  # it is there, and refused, or nobody loaded it
         if cause.reason == "gone":
             self._wait_for_exit()
         connection = self._connection
@@ -206,8 +209,8 @@ class Asked:
         if signature is not None and arrays is not None:
             lines.append(f"  got      {describe(arrays, signature)} ({origin})")
             lines += _names_apart(signature, arrays)
-        if cause.reason in ("not-ready", "unknown-model"):
-            lines.append(f"  index    {self._index_entry()}")
+        if index:
+            lines.append(f"  index    {index}")
         raise InferenceFailed(
             "\n".join(lines),
             reason=cause.reason,

@@ -213,9 +213,16 @@ def explain(
 
 
 def predict_all(
-    models: Mapping[str, Declared], hardware: Hardware, *, server: ServerTraits = DEFAULT_TRAITS
+    models: Mapping[str, Declared],
+    hardware: Hardware,
+    *,
+    server: ServerTraits = DEFAULT_TRAITS,
+    unreadable: Collection[str] = (),
 ) -> dict[str, Prediction]:
-    """Predictions for all models of one server, by name: ensembles depend on their models."""
+    """Predictions for all models of one server, by name: ensembles depend on their models.
+
+    `unreadable` are the names of models whose configs can't be read: nothing is predicted of them.
+    """
     predictions = {name: _resolve(d, hardware, server, None) for name, d in models.items()}
     if server.rate_limits is not None:
         predictions.update(_over_limits(predictions, server.rate_limits, server))
@@ -227,7 +234,7 @@ def predict_all(
         decided = [n for n in waiting if settled.issuperset(_present(models[n], models))]
         # When none can be decided, they wait for each other, or for those that do.
         for name in decided or waiting:
-            broken = _missing_step(models[name], polled, models)
+            broken = _missing_step(models[name], polled, predictions, unreadable)
             if broken is None and decided:
                 broken = _broken_step(models[name], predictions)
             elif broken is None:
@@ -315,22 +322,30 @@ def _present(ensemble: Declared, models: Mapping[str, Declared]) -> list[str]:
 
 
 def _missing_step(
-    ensemble: Declared, polled: set[str], models: Mapping[str, Declared]
+    ensemble: Declared,
+    polled: set[str],
+    predictions: Mapping[str, Prediction],
+    unreadable: Collection[str],
 ) -> Refusal | None:
     for index, step in enumerate(ensemble.steps):
-        if step not in polled:
-            message = (
-                f"ensemble {ensemble.name} contains models that are not available or ambiguous"
-            )
-            flaw = Diagnostic(
-                "ensemble",
-                f"{message}: {step}",
-                f"ensemble_scheduling.step[{index}].model_name",
-                f"step {index} names the model `{step}`, which Triton doesn't have",
-                model_like(step, models) or "Add it, correct its config, or correct the name.",
-                also=(Diagnostic(model=step),),
-            )
-            return _of_flaw(flaw, "poll")
+        if step in polled:
+            continue
+        message = f"ensemble {ensemble.name} contains models that are not available or ambiguous"
+        says = f"step {index} names the model `{step}`, which Triton doesn't have"
+        fix = model_like(step, predictions) or "Add it, or correct the name."
+        refusal = predictions[step].refusal if step in predictions else None
+        if refusal is not None or step in unreadable:
+            says = f"step {index}'s model `{step}` can't be loaded, and so the ensemble can't be"
+            fix = f"Correct `{step}` first."
+        flaw = Diagnostic(
+            "ensemble",
+            f"{message}: {step}",
+            f"ensemble_scheduling.step[{index}].model_name",
+            says,
+            fix,
+            also=(Diagnostic(model=step, field=_field_of(refusal) if refusal else ""),),
+        )
+        return _of_flaw(flaw, "poll")
     return None
 
 

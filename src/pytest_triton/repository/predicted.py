@@ -48,11 +48,17 @@ class PredictedModels:
         """
         return declared_models(self._models, self.completed)
 
+    @cached_property
+    def _unreadable(self) -> frozenset[str]:
+        return frozenset(model.name for model in self._models if not model.readable)
+
     def on(self, hardware: Hardware, server: ServerTraits) -> Mapping[str, Prediction]:
         """What is predicted of each model with a readable config."""
         key = (hardware, server)
         if key not in self._on:
-            self._on[key] = predict_all(self.declared, hardware, server=server)
+            self._on[key] = predict_all(
+                self.declared, hardware, server=server, unreadable=self._unreadable
+            )
         return self._on[key]
 
     def on_ample_gpus(self, server: ServerTraits) -> Mapping[str, Prediction]:

@@ -83,10 +83,13 @@ def refused_everywhere(
     server: ServerTraits = DEFAULT_TRAITS,
 ) -> Mapping[str, Diagnostic]:
     """The models that no hardware makes Triton load, also ensembles for their models' sake."""
-    without = predict_all(declared, NO_GPU, server=server)
+    models = tuple(models)
+    unreadable = {model.name for model in models if not model.readable}
+    without = predict_all(declared, NO_GPU, server=server, unreadable=unreadable)
     if all(prediction.ready for prediction in without.values()):
         return {}
-    ample = predict_all(declared, ample_gpus(declared.values(), at_least=2), server=server)
+    gpus = ample_gpus(declared.values(), at_least=2)
+    ample = predict_all(declared, gpus, server=server, unreadable=unreadable)
     return refused_on_all(models, without, ample)
 
 

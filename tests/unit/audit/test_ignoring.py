@@ -148,3 +148,24 @@ def test_pytests_ini_file_holds_for_the_command_too(
     (tmp_path / name).write_text(text.replace("TRT101", "TRT999"))
     assert main(["audit", "models"]) == 2
     assert "there is no rule 'TRT999'" in capsys.readouterr().err
+
+
+def test_fallback_that_pytests_ini_file_allows_is_no_finding_of_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {f"{name}/config.pbtxt": ONNX for name in ("tok_a", "other")}
+    files |= {f"{name}/1/.gitkeep": "" for name in ("tok_a", "other")}
+    write_files(tmp_path, files)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pytest.ini").write_text("[pytest]\ntriton_allow_fallback =\n    tok_*\n")
+    assert main(["audit", "models", "--ignore", "TRT102"]) == 1
+    printed = capsys.readouterr().out
+    assert "other: no instance_group" in printed
+    assert "tok_a" not in printed
+    (tmp_path / "models/tok_a/config.pbtxt").write_text('backend: "none"\n')
+    monkeypatch.setenv("PYTEST_TRITON_ALLOW_FALLBACK", "other")
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    assert main(["audit", "models"]) == 1
+    printed = capsys.readouterr().out
+    assert "TRT101" not in printed
+    assert "TRT215" in printed, "what is no fallback is still a finding"

@@ -168,3 +168,30 @@ def test_entries_that_are_no_files_are_looked_at_and_never_opened(tmp_path: Path
 def test_negative_id_is_reported_once_also_with_a_target(tmp_path: Path) -> None:
     text = ONNX + "instance_group { kind: KIND_GPU gpus: [ 0, -1 ] }"
     assert ids(audit_config(tmp_path, text, target=1)) == ["TRT108", "TRT401"]
+
+
+@pytest.mark.parametrize("broken", ["instance_group [ { kind: KIND_GPU gpu: 0 } ]", 'name: "a"'])
+def test_ensemble_of_a_model_that_cannot_be_loaded_points_at_its_problem(
+    tmp_path: Path, broken: str
+) -> None:
+    tensors = (
+        'input [ { name: "X" data_type: TYPE_FP32 dims: [ 4 ] } ]\n'
+        'output [ { name: "Y" data_type: TYPE_FP32 dims: [ 4 ] } ]\n'
+    )
+    step = (
+        '{ model_name: "m" model_version: -1 input_map { key: "X" value: "X" } '
+        'output_map { key: "Y" value: "Y" } }'
+    )
+    files = {
+        "m/config.pbtxt": f"{ONNX}{tensors}{broken}\n",
+        "m/1/.gitkeep": "",
+        "e/config.pbtxt": f'platform: "ensemble"\n{tensors}ensemble_scheduling {{ step {step} }}\n',
+        "e/1/.gitkeep": "",
+    }
+    finding = one(audit_files(tmp_path, files), "TRT308")
+    start = (
+        "step 0's model `m` can't be loaded, and so the ensemble can't be. Correct `m` first. See "
+    )
+    assert finding.message.startswith(start)
+    assert "m/config.pbtxt:" in finding.message
+    assert [also.path.parent.name for also in finding.also] == ["m"]
