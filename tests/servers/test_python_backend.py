@@ -59,6 +59,7 @@ class TritonPythonModel:
             "numpy": numpy.__version__,
             "greeting": getattr(sys, "greeting_of_this_environment", None),
             "path": sys.path,
+            "writes bytecode": not sys.dont_write_bytecode,
         }
         with open(os.environ["FACTS_FILE"], "w") as file:
             json.dump(facts, file)
@@ -150,6 +151,7 @@ def check_for_real(
     facts: dict[str, Any] = json.loads((folder / "facts.json").read_text())
     assert facts["version"] == asked.version
     assert facts["numpy"] == asked.numpy
+    assert not facts["writes bytecode"]
     assert Path(facts["prefix"]).resolve() == asked.prefix.resolve()
     assert asked.libpython is not None
     assert facts["libpython"] == [str(asked.libpython.resolve())]

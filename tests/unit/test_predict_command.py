@@ -110,6 +110,15 @@ def test_ngc_release_is_understood(predict: Predict) -> None:
     assert "for release 2.42.0 (24.01), --release;" in predict("models", "--release", "24.01").out
 
 
+def test_release_that_is_newer_than_the_known_ones_is_predicted_by_the_newest(
+    repository: RepositoryBuilder, predict: Predict
+) -> None:
+    repository.add("cpu", "{ kind: KIND_CPU }")
+    said = predict("models", "--release", "2.99").out
+    assert f"newer than those known here: by those of {shown_version(NEWEST_RELEASE)}" in said
+    assert "newer than" not in predict("models", "--release", shown_version(NEWEST_RELEASE)).out
+
+
 def test_release_decides(repository: RepositoryBuilder, predict: Predict) -> None:
     repository.add("undeclared")
     assert "CPU  <- fallback" in predict("models", "--gpus", "0", "--release", "2.36.0").out

@@ -76,7 +76,12 @@ from pytest_triton.placement.instances import NOTHING
 from pytest_triton.placement.measured import without_flaws
 from pytest_triton.placement.predict import Prediction, ServerTraits
 from pytest_triton.placement.refusal import Refusal
-from pytest_triton.placement.releases import ChosenRelease, shown_version
+from pytest_triton.placement.releases import (
+    NEWEST_RELEASE,
+    ChosenRelease,
+    shown_release,
+    shown_version,
+)
 from pytest_triton.placement.unserved import fewest_gpus, needs
 from pytest_triton.placement.variant_names import model_of_variant, natural_order
 from pytest_triton.repository import Model
@@ -375,7 +380,12 @@ def _counts(predicted: Iterable[PredictedDeployment], number: int) -> _Counts:
 
 
 def _headline(release: ChosenRelease) -> str:
-    return f"predicted by Triton's rules for release {release}; no server was asked"
+    rules = f"predicted by Triton's rules for release {release}"
+    if release.version > NEWEST_RELEASE:
+        rules += (
+            f", which is newer than those known here: by those of {shown_release(NEWEST_RELEASE)}"
+        )
+    return f"{rules}; no server was asked"
 
 
 def _overview(

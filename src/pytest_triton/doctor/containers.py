@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,7 +111,9 @@ def _host(environ: Mapping[str, str]) -> str:
 
 def unreachable(host: str, error: BaseException, seconds: float) -> Finding:
     """Why there is no daemon, from what its client raised."""
-    causes = list(_causes(error))
+    from pytest_triton.servers.container.engine import causes_of
+
+    causes = list(causes_of(error))
     kinds = {type(cause).__name__ for cause in causes}
     facts = {"host": host, "error": str(error)[:500]}
     start = "start Docker (systemctl start docker), or name its daemon in DOCKER_HOST"
@@ -133,16 +135,6 @@ def unreachable(host: str, error: BaseException, seconds: float) -> Finding:
         why = " ".join(str(error).split())[:300]
         start = "correct DOCKER_HOST, or Docker's current context (docker context ls)"
     return Finding("Docker", "missing", f"no daemon at {host}: {why}", start, facts)
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        yield from (part for part in error.args if isinstance(part, BaseException))
-        reason = getattr(error, "reason", None)
-        if isinstance(reason, BaseException):
-            yield reason
-        error = error.__cause__ or error.__context__
 
 
 def examine_toolkit(

@@ -82,7 +82,7 @@ def no_docker(error: Exception) -> NoDocker:
     """For an engine that doesn't answer."""
     slow = "or raise --triton-timeout if it is that slow; " * isinstance(error, requests.Timeout)
     return NoDocker(
-        f"No container engine answers: {explanation(error)}",
+        f"No container engine answers: {_reason(error)}",
         tried=["the address in DOCKER_HOST, else Docker's current context, else its own socket"],
         fix="start Docker (systemctl start docker), or name its daemon in DOCKER_HOST; "
         f"{slow}"
@@ -120,6 +120,23 @@ def bad_config(error: Exception) -> NoDocker:
 def explanation(error: Exception) -> str:
     """The engine's own text."""
     return str(getattr(error, "explanation", None) or error).strip()
+
+
+def _reason(error: Exception) -> str:
+    """What the system said, without the exceptions that it came in; else the whole text."""
+    system = (one.strerror for one in causes_of(error) if isinstance(one, OSError))
+    return next(filter(None, system), "") or explanation(error)
+
+
+def causes_of(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception and those that led to it, also those that it only holds, as urllib3's do."""
+    while error is not None:
+        yield error
+        held = [*error.args, getattr(error, "reason", None)]
+        for one in held:
+            if isinstance(one, BaseException):
+                yield from causes_of(one)
+        error = error.__cause__ or error.__context__
 
 
 def is_local(client: DockerClient) -> bool:

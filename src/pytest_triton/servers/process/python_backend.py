@@ -128,9 +128,11 @@ _PROBE_SECONDS = 60
 
 _UTILS = "triton_python_backend_utils.py"
 _SAME_PATH = """\
-# Added by pytest-triton, so that models can import what the interpreter can.
+# Added by pytest-triton, so that models can import what the interpreter can, and write no bytecode
+# into the repository.
 import sys
 
+sys.dont_write_bytecode = True
 sys.path[:0] = [entry for entry in {path!r} if entry not in sys.path]
 
 """
