@@ -186,14 +186,22 @@ class _Service:
 
     def _grant(self, environment: Mapping[str, str]) -> tuple[Grant, Place | None]:
         devices = ("deploy", "resources", "reservations", "devices")
-        asked = self._node.list(*devices)
         place = self._node.place_of(*devices)
+        asked = _listed(self._node, *devices)
         gpus = self._node.get("gpus")
         if gpus is not None:
             place = self._node.place_of("gpus")
             if gpus.kind == "scalar":
-                return _counted(self._filled(gpus)), place
-            asked = gpus.items
+                return _counted(self._filled(gpus), "gpus", place), place
+            asked = _listed(self._node, "gpus")
+        else:
+            for one in asked:
+                if one.get("capabilities") is None:
+                    raise BadYaml(
+                        f"{one.place}: a reserved device has no `capabilities`, which Compose "
+                        "asks for.",
+                        fix="add capabilities: [gpu]",
+                    )
         found = [self._device(one) for one in asked if self._is_gpu(one, gpus is not None)]
         if found:
             return found[0], place
@@ -209,16 +217,25 @@ class _Service:
         return Grant("count", len(ids), ids), place
 
     def _is_gpu(self, device: Node, gpus: bool) -> bool:
-        capabilities = [one.text or "" for one in device.list("capabilities")]
-        nested = [one.text or "" for each in device.list("capabilities") for one in each.items]
+        listed = _listed(device, "capabilities")
+        capabilities = [one.text or "" for one in listed]
+        nested = [one.text or "" for each in listed for one in each.items]
         return gpus or "gpu" in (*capabilities, *nested) or device.string("driver") == "nvidia"
 
     def _device(self, device: Node) -> Grant:
-        ids = [self._filled(one) for one in device.list("device_ids")]
+        ids = [self._filled(one) for one in _listed(device, "device_ids")]
+        count = device.get("count")
+        if count is not None and device.get("device_ids") is not None:
+            raise BadYaml(
+                f"{device.place_of('count')}: `count` stands beside `device_ids`, which Compose "
+                "refuses.",
+                fix="keep one of them: device_ids for these GPUs, count for any so many",
+            )
         if ids:
             return Grant("count", len(ids), tuple(ids))
-        count = device.get("count")
-        return Grant("all") if count is None else _counted(self._filled(count))
+        if count is None:
+            return Grant("all")
+        return _counted(self._filled(count), "count", device.place_of("count"))
 
     # --- the rest ----------------------------------------------------------------------------
 
@@ -263,11 +280,33 @@ class _Service:
                 yield target, None
 
 
-def _counted(text: str) -> Grant:
-    if text in ("all", "-1"):
+def _counted(text: str, key: str, place: Place) -> Grant:
+    """Of a number of GPUs, `all`, or -1, which Docker takes for all, too. Raises BadYaml."""
+    if text.lower() == "all" or text == "-1":
         return Grant("all")
     count = whole(text)
-    return Grant("unknown", unknown=text) if count is None else Grant("count", count)
+    if count is None:
+        given = f"`{key}: {text}`" if text else f"`{key}`"
+        form = "gpus: [{ count: 1 }]" if key == "gpus" else "count: 1"
+        raise BadYaml(
+            f"{place}: {given} is no number of GPUs.",
+            fix=f"write {key}: all, or a number: {form}",
+        )
+    return Grant("count", count)
+
+
+def _listed(node: Node, *path: str) -> Sequence[Node]:
+    """The items of what has to be a list where it is there. Raises BadYaml."""
+    found = node.get(*path)
+    if found is None:
+        return ()
+    if found.kind != "list":
+        given = f" [{found.text}]" if found.text else ", each item after a `-`"
+        raise BadYaml(
+            f"{node.place_of(*path)}: `{path[-1]}` isn't a list.",
+            fix=f"write a list: {path[-1]}:{given}",
+        )
+    return found.items
 
 
 def _joined(node: Node, source: str, target: str) -> Node:

@@ -38,7 +38,7 @@ services:
     healthcheck: { test: [CMD, curl, "http://localhost:8000/v2/health/ready"], interval: 10s,
       retries: 3, start_period: 1m30s }
     deploy:
-      resources: { reservations: { devices: [ { driver: nvidia, count: 2, capabilities: [gpu],
+      resources: { reservations: { devices: [ { driver: nvidia, capabilities: [gpu],
         device_ids: ["0", "1"] } ] } }
   other:
     build: { context: ., dockerfile: Dockerfile, args: { A: b } }

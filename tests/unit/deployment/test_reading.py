@@ -54,6 +54,9 @@ def test_gpus_of_a_service_are_those_that_cuda_shows(
     [
         ("{driver: nvidia, count: 1, capabilities: [gpu]}", 1),
         ("{driver: nvidia, count: all, capabilities: [gpu]}", 8),
+        ("{driver: nvidia, count: All, capabilities: [gpu]}", 8),
+        ("{driver: nvidia, count: -1, capabilities: [gpu]}", 8),
+        ("{driver: nvidia, count: '2', capabilities: [gpu]}", 2),
         ("{capabilities: [gpu]}", 8),
         ("{capabilities: [[gpu, utility]]}", 8),
         ("{driver: nvidia, device_ids: ['0', '3'], capabilities: [gpu]}", 2),
@@ -64,6 +67,49 @@ def test_gpus_of_a_service_are_those_that_cuda_shows(
 def test_reserved_devices_are_granted(tmp_path: Path, device: str, granted: int) -> None:
     lines = f"    deploy: {{resources: {{reservations: {{devices: [{device}]}}}}}}\n"
     assert service(tmp_path, lines, GPU="4").granted(8) == granted
+
+
+@pytest.mark.parametrize(
+    ("device", "what", "fix"),
+    [
+        ("{count: two, capabilities: [gpu]}", "`count: two` is no number", "count: all"),
+        ("{count: -2, capabilities: [gpu]}", "`count: -2` is no number", "count: all"),
+        ("{count: 1.5, capabilities: [gpu]}", "`count: 1.5` is no number", "count: 1"),
+        ("{count: '${GPU}x', capabilities: [gpu]}", "`count: 4x` is no number", "count: 1"),
+        ("{count: [2], capabilities: [gpu]}", "`count` is no number", "count: 1"),
+        ("{count: 1, device_ids: ['0'], capabilities: [gpu]}", "beside `device_ids`", "keep one"),
+        ("{driver: nvidia, count: 1}", "no `capabilities`", "capabilities: [gpu]"),
+        ("{driver: nvidia, capabilities: gpu}", "isn't a list", "capabilities: [gpu]"),
+        ("{device_ids: '0', capabilities: [gpu]}", "isn't a list", "device_ids: [0]"),
+    ],
+)
+def test_reserved_devices_that_compose_refuses_are_errors(
+    tmp_path: Path, device: str, what: str, fix: str
+) -> None:
+    lines = f"    deploy: {{resources: {{reservations: {{devices: [{device}]}}}}}}\n"
+    with pytest.raises(BadYaml) as caught:
+        service(tmp_path, lines, GPU="4")
+    assert "file.yaml:4:" in caught.value.what and what in caught.value.what
+    assert fix in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("gpus", "what", "fix"),
+    [
+        ("two", "`gpus: two` is no number", "gpus: all"),
+        ("-2", "`gpus: -2` is no number", "gpus: [{ count: 1 }]"),
+        ("{count: 1}", "`gpus` isn't a list", "after a `-`"),
+        ("[{count: two}]", "`count: two` is no number", "count: all"),
+        ("[{count: 1, device_ids: ['0']}]", "beside `device_ids`", "keep one"),
+    ],
+)
+def test_gpus_that_compose_refuses_are_errors(
+    tmp_path: Path, gpus: str, what: str, fix: str
+) -> None:
+    with pytest.raises(BadYaml) as caught:
+        service(tmp_path, f"    gpus: {gpus}\n")
+    assert "file.yaml:4:" in caught.value.what and what in caught.value.what
+    assert fix in caught.value.fix
 
 
 def test_service_is_read_with_all_that_matters(tmp_path: Path) -> None:

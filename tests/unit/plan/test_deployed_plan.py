@@ -97,7 +97,7 @@ def test_jobs_have_the_image_and_the_arguments_of_production(
 def test_number_that_the_file_does_not_say_is_asked_for(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for grant in ("all", "${GPUS:-many}"):
+    for grant in ("all", "${GPUS:-all}"):
         change(folder, "gpus: 2", f"gpus: {grant}")
         assert main(["plan", "--deployment", "compose.yaml"]) == 1
         said = capsys.readouterr().err
