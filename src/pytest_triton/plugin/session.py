@@ -34,6 +34,7 @@ from pytest_triton.servers.log_excerpt import (
 from pytest_triton.servers.loopback import check_loopback
 from pytest_triton.servers.process.guard import NoGuard, prepare
 from pytest_triton.servers.shared_pool import Broker, PoolMaker, RemotePool
+from pytest_triton.testing.load_argument import check_load
 from pytest_triton.testing.server import TritonServer
 from pytest_triton.text.shown_text import sendable, shown
 
@@ -219,6 +220,7 @@ def _server_for(
     checked = session.checked(deployment_of(settings), settings)
     if not settings.host.is_ours:
         _check_attached(session, settings, own)
+    check_load(settings.load or (), checked)
     settings = replace(settings, changes=own or settings.changes)
     check_arguments(settings.arguments, explicit=settings.changes)
     spec = session.spec(checked, hardware_of(request, settings), settings)
