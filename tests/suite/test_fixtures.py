@@ -609,6 +609,44 @@ def test_again(triton_server):
     run(project, code).assert_outcomes(passed=2)
 
 
+def test_loaded_model_that_no_repository_has_is_error_with_the_one_meant(
+    project: pytest.Pytester,
+) -> None:
+    builder = RepositoryBuilder(project.path / "second")
+    builder.add("other", "{ kind: KIND_CPU }")
+    code = """
+import warnings
+from pytest_triton import factories, gpu
+
+mine = factories.triton_server(changes=True, load=["smal"])
+
+@pytest.mark.triton(changes=True, load=["smal"])
+def test_marker(triton_server): ...
+
+def test_factory(mine): ...
+
+def test_fixture(make_triton_server):
+    make_triton_server(load=["smal"])
+
+def test_wrong_call():
+    gpu(0, 2)
+
+@pytest.mark.triton(changes=True, repo="models:second", load=["small", "other"])
+def test_both(triton_server):
+    assert_ready_models(triton_server, {"small", "other"})
+
+def test_all(make_triton_server):
+    assert make_triton_server(load=["*"]).is_ready("small")
+"""
+    result = run(project, code)
+    result.assert_outcomes(passed=2, failed=2, errors=2)
+    text = result.stdout.str()
+    assert text.count("no model is called 'smal' in models. Did you mean 'small'?") >= 3
+    assert ">       gpu(0, 2)" in text
+    assert "checked.py" not in text
+    assert "takes 1 positional argument, 2 given" in text
+
+
 def test_gpu_loss(project: pytest.Pytester) -> None:
     code = """
 def test_what_becomes_of_the_models(triton_gpu_loss):

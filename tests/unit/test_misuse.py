@@ -164,6 +164,46 @@ def test_assertion_with_misspelt_reason_names_the_one_that_was_meant() -> None:
         pytest_triton.assert_refused(Answers(), "m", reason="no-gpus")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("reason", "meant"),
+    [
+        ("no-such-gpu", "gpu-id"),
+        ("no such GPU", "gpu-id"),
+        ("refused: no such GPU", "gpu-id"),
+        ("KIND_CPU with gpus", "cpu-with-gpus"),
+        ("backend takes CPU only", "backend-cpu-only"),
+        ("model file", "model-file"),
+    ],
+)
+def test_assertion_with_reason_as_tables_show_it_names_that_reason(reason: Any, meant: str) -> None:
+    with pytest.raises(OptionError, match=f"Did you mean '{meant}'"):
+        pytest_triton.assert_refused(Answers(), "m", reason=reason)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("call", "what", "fix"),
+    [
+        (lambda: gpu(0, 2), "gpu(0, 2): takes 1 positional argument, 2 given.", "gpu(id=0, *,"),  # type: ignore[call-arg]
+        (lambda: cpu(0), "cpu(0): takes no positional arguments, 1 given.", "cpu(*, count=1)"),  # type: ignore[call-arg]
+        (lambda: gpu(0, coutn=2), "'coutn'. Did you mean count?", "gpu(id=0, *, count=1)"),  # type: ignore[call-arg]
+        (lambda: gpu(0, id=1), "multiple values for argument 'id'", "gpu(id=0, *, count=1)"),  # type: ignore[misc]
+        (lambda: predict(), "missing a required argument: 'config'", "predict(config, "),  # type: ignore[call-arg]
+        (
+            lambda: pytest_triton.RepositoryBuilder(),  # type: ignore[call-arg]
+            "RepositoryBuilder(): missing a required argument: 'path'",
+            "RepositoryBuilder(path)",
+        ),
+    ],
+)  # fmt: skip
+def test_call_with_the_wrong_arguments_raises_our_error(
+    call: Callable[[], object], what: str, fix: str
+) -> None:
+    with pytest.raises(OptionError) as caught:
+        call()
+    assert what in caught.value.what
+    assert f"call it as {fix}" in caught.value.fix
+
+
 def test_repository_read_from_one_path_is_that_directory(repository: RepositoryBuilder) -> None:
     repository.add("small")
     assert read_repository(str(repository.path)).paths == (repository.path,)

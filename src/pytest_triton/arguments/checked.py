@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import wraps
 from typing import Any, TypeVar, cast
@@ -25,7 +25,8 @@ def checked(**kinds: ArgumentKind) -> Callable[[Function], Function]:
     """
 
     def decorate(function: Function) -> Function:
-        parameters = inspect.signature(function).parameters.values()
+        signature = inspect.signature(function)
+        parameters = signature.parameters.values()
         names = [one.name for one in parameters]
         missing = {*names} - {"self", "cls"} ^ {*kinds}
         if missing:
@@ -39,6 +40,10 @@ def checked(**kinds: ArgumentKind) -> Callable[[Function], Function]:
 
         @wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
+            try:
+                signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise _wrong_call(public, signature, args, kwargs, str(error)) from None
             for name, value in zip(in_order, args, strict=False):
                 if name in kinds:
                     check(public, name, value, kinds[name])
@@ -55,6 +60,38 @@ def checked(**kinds: ArgumentKind) -> Callable[[Function], Function]:
     return decorate
 
 
+def _wrong_call(
+    function: str,
+    signature: inspect.Signature,
+    args: Sequence[object],
+    kwargs: Mapping[str, object],
+    problem: str,
+) -> OptionError:
+    """What a call with the wrong arguments raises: with the call, and what it takes."""
+    known = [one for name, one in signature.parameters.items() if name not in ("self", "cls")]
+    args = args[len(signature.parameters) - len(known) :]
+    given = [shown_value(one) for one in args]
+    given += [f"{name}={shown_value(one)}" for name, one in kwargs.items()]
+    by_place = [
+        one for one in known if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
+    ]
+    if problem == "too many positional arguments":
+        most = len(by_place) or "no"
+        problem = f"takes {most} positional argument{'s' * (most != 1)}, {len(args)} given"
+    close = [
+        match
+        for name in kwargs
+        if name not in signature.parameters
+        for match in get_close_matches(name, [one.name for one in known], n=1)
+    ]
+    meant = f" Did you mean {close[0]}?" if close else ""
+    bare = [one.replace(annotation=one.empty) for one in known]
+    return OptionError(
+        f"{function}({', '.join(given)}): {problem}.{meant}",
+        fix=f"call it as {function}{inspect.Signature(bare)}",
+    )
+
+
 def check_fields(value: object, kinds: Mapping[str, ArgumentKind]) -> None:
     """For `__post_init__` of a dataclass: raise OptionError for a field of another kind."""
     for name, kind in kinds.items():
@@ -65,8 +102,8 @@ def check(function: str, name: str, value: object, kind: ArgumentKind) -> None:
     """Raise OptionError if a value isn't of its kind."""
     if kind.fits(value):
         return
-    close = get_close_matches(value, kind.words, n=1) if isinstance(value, str) else []
-    meant = f" Did you mean {close[0]!r}?" if close else ""
+    close = kind.meant_by(value) if isinstance(value, str) else ""
+    meant = f" Did you mean {close!r}?" if close else ""
     raise OptionError(f"{function}({name}={shown_value(value)}): expected {kind.expected}.{meant}")
 
 

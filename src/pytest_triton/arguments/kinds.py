@@ -6,7 +6,8 @@ The readers of options (`options/reading.py`) and the checks of public functions
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 LONGEST_TIME = 1e9  # seconds: 30 years, which every clock can count
@@ -14,11 +15,22 @@ _LONGEST = 4096  # characters of a text; paths are no longer
 
 
 class ArgumentKind(NamedTuple):
-    """What an argument may be. `words`: all that it may be, where these are a few texts."""
+    """What an argument may be. `words`: all that it may be, where these are a few texts.
+
+    `shown_as` has the words that tables and messages show in other texts: (text, word).
+    """
 
     expected: str
     fits: Callable[[Any], bool]
     words: tuple[str, ...] = ()
+    shown_as: tuple[tuple[str, str], ...] = ()
+
+    def meant_by(self, text: str) -> str:
+        """The word that somebody meant who wrote this text; "" if none comes to mind."""
+        by_text = {_plain(word): word for word in self.words}
+        by_text.update((_plain(shown), word) for shown, word in self.shown_as)
+        close = get_close_matches(_plain(text), by_text, n=1)
+        return by_text[close[0]] if close else ""
 
 
 def a(expected: str, *types: type) -> ArgumentKind:
@@ -26,17 +38,23 @@ def a(expected: str, *types: type) -> ArgumentKind:
     return ArgumentKind(expected, lambda value: _is(value, types))
 
 
-def one_of(words: Collection[str]) -> ArgumentKind:
+def one_of(words: Collection[str], shown_as: Iterable[tuple[str, str]] = ()) -> ArgumentKind:
     known = tuple(words)
     listed = ", ".join(map(repr, known))
     return ArgumentKind(
-        f"one of {listed}", lambda value: isinstance(value, str) and value in known, known
+        f"one of {listed}",
+        lambda value: isinstance(value, str) and value in known,
+        known,
+        tuple(shown_as),
     )
 
 
 def optional(kind: ArgumentKind) -> ArgumentKind:
     return ArgumentKind(
-        f"{kind.expected}, or None", lambda value: value is None or kind.fits(value), kind.words
+        f"{kind.expected}, or None",
+        lambda value: value is None or kind.fits(value),
+        kind.words,
+        kind.shown_as,
     )
 
 
@@ -45,6 +63,7 @@ def either(one: ArgumentKind, other: ArgumentKind) -> ArgumentKind:
         f"{one.expected}, or {other.expected}",
         lambda value: one.fits(value) or other.fits(value),
         one.words + other.words,
+        one.shown_as + other.shown_as,
     )
 
 
@@ -69,6 +88,10 @@ def mapping(key: ArgumentKind, of: ArgumentKind, expected: str) -> ArgumentKind:
             and all(map(of.fits, value.values()))
         ),
     )
+
+
+def _plain(text: str) -> str:
+    return text.lower().replace("-", " ").replace("_", " ")
 
 
 def _is(value: object, types: tuple[type, ...]) -> bool:

@@ -57,7 +57,12 @@ _IN_A_CELL: dict[Reason, str] = {
 
 def shown_reason(reason: Reason) -> str:
     """A reason in a few words, as tables and headlines show it."""
-    return f"refused: {_IN_A_CELL.get(reason, reason.replace('-', ' '))}"
+    return f"refused: {reason_in_a_cell(reason)}"
+
+
+def reason_in_a_cell(reason: Reason) -> str:
+    """The same, without `refused`."""
+    return _IN_A_CELL.get(reason, reason.replace("-", " "))
 
 
 # Tried in this order: the text of an ensemble quotes its models' refusals, so it comes first,

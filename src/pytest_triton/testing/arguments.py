@@ -18,7 +18,7 @@ from pytest_triton.arguments.kinds import (
     optional,
 )
 from pytest_triton.placement.instances import Placement
-from pytest_triton.placement.refusal import Reason
+from pytest_triton.placement.refusal import Reason, reason_in_a_cell
 from pytest_triton.repository import Model
 
 MODEL = ArgumentKind(
@@ -29,7 +29,9 @@ SERVER = ArgumentKind(
     lambda value: callable(getattr(value, "observed", None)),
 )
 PLACEMENT = a("a placement, made of gpu(), cpu() and on_model()", Placement)
-REASON = optional(one_of(get_args(Reason)))
+REASON = optional(
+    one_of(get_args(Reason), ((reason_in_a_cell(one), one) for one in get_args(Reason)))
+)
 CONFIG = optional(
     either(
         TEXT,
