@@ -124,6 +124,12 @@ def _advise_reason(
         return _advise_backend_kind(declared, "CPU" if reason == "backend-cpu-only" else "GPU")
     if reason == "backend-missing":
         return _advise_backend_missing(declared, server)
+    if reason == "no-backend" and "unexpected platform type" in refusal.text:
+        meant = meant_backend(declared.platform)
+        return Advice(
+            "The platform doesn't stand for a backend. Write the backend in its place.",
+            f'backend: "{meant}"' if meant else "",
+        )
     if reason == "name":
         directory = re.search(r"unexpected directory name '(.*?)' for model '", refusal.text)
         return Advice(

@@ -160,7 +160,7 @@ class Declared:
             flaw = on_disk.older_flaw
         if flaw is not None:
             flaws.append(flaw)
-        flaws.extend(poll_flaws(config, name, backend, platform, directory))
+        flaws.extend(poll_flaws(config, name, backend, platform, directory, files))
         there: Collection[int] = (1,) if on_disk is None else on_disk.versions
         if on_disk is None and config.HasField("version_policy"):
             there = config.version_policy.specific.versions or there

@@ -36,11 +36,19 @@ LIBTORCH_KNOWN: Version = (2, 68, 0)
 
 
 def poll_flaws(
-    config: ModelConfig, name: str, backend: str, platform: str, directory: str
+    config: ModelConfig,
+    name: str,
+    backend: str,
+    platform: str,
+    directory: str,
+    files: Collection[str] = (),
 ) -> Iterator[Diagnostic]:
-    """What polling refuses, in order; name, backend and platform are the completed ones."""
+    """What polling refuses, in order; name, backend and platform are the completed ones.
+
+    `files` are those of a version's directory (directories end in "/"), for the fix only.
+    """
     scheduling = config.WhichOneof("scheduling_choice")
-    yield from _platform_flaws(name, backend, platform)
+    yield from _platform_flaws(name, backend, platform, files)
     if config.max_batch_size < 0:
         yield Diagnostic(
             "config",
@@ -177,23 +185,30 @@ def version_flaw(config: ModelConfig, name: str, there: Collection[int]) -> Diag
 
 
 def unexpected_platform(platform: str, name: str, until: Version = NEVER) -> Diagnostic:
+    meant = meant_backend(platform)
+    place = " in place of the platform" if platform else ""
+    which = (
+        "" if meant else f"{',' * bool(place)} with the name of the backend that runs this model"
+    )
     return Diagnostic(
         "no-backend",
         f"unexpected platform type '{platform}' for {name}",
         "platform" if platform else "default_model_filename",
         f"no backend is named, and platform `{platform}` doesn't stand for one",
-        f'Write backend: "{meant_backend(platform) or "..."}" with the name of the backend that '
-        "runs this model.",
+        f'Write backend: "{meant or "..."}"{place}{which}.',
         until=until,
     )
 
 
-def _platform_flaws(name: str, backend: str, platform: str) -> Iterator[Diagnostic]:
+def _platform_flaws(
+    name: str, backend: str, platform: str, files: Collection[str]
+) -> Iterator[Diagnostic]:
     if not backend:
         if platform == _LIBTORCH:
-            pair = _odd_pair(platform, "pytorch", BACKENDS["pytorch"].platforms[:1])
-            yield unexpected_platform(platform, name, LIBTORCH_KNOWN)
-            yield replace(pair, since=LIBTORCH_KNOWN)
+            pair = _odd_pair(platform, "pytorch", BACKENDS["pytorch"].platforms[:1], files)
+            older = unexpected_platform(platform, name, LIBTORCH_KNOWN)
+            yield older
+            yield replace(pair, fix=older.fix, since=LIBTORCH_KNOWN)
         elif platform != ENSEMBLE:
             yield unexpected_platform(platform, name)
         return
@@ -209,27 +224,48 @@ def _platform_flaws(name: str, backend: str, platform: str) -> Iterator[Diagnost
     row = BACKENDS.get(backend)
     if row is not None and row.platforms:
         if platform not in row.platforms:
-            yield _odd_pair(platform, backend, row.platforms)
+            yield _odd_pair(platform, backend, row.platforms, files)
         elif platform in AOTI_NAMES:
-            yield _odd_pair(platform, backend, row.platforms[:1], AOTI_RELEASE)
+            yield _odd_pair(platform, backend, row.platforms[:1], files, AOTI_RELEASE)
     elif platform not in AOTI_NAMES and backend_of_platform(platform) is not None:
-        yield _odd_pair(platform, backend, (), FREE_PLATFORM)
+        yield _odd_pair(platform, backend, (), files, FREE_PLATFORM)
 
 
 def _odd_pair(
-    platform: str, backend: str, fitting: tuple[str, ...], until: Version = NEVER
+    platform: str,
+    backend: str,
+    fitting: tuple[str, ...],
+    files: Collection[str],
+    until: Version = NEVER,
 ) -> Diagnostic:
-    foreign = backend_of_platform(platform) is not None
     return Diagnostic(
         "config",
         f"unexpected 'platform' and 'backend' pair, got:{platform}, {backend}",
         "platform",
         f"backend `{backend}` and platform `{platform}` don't belong together",
-        "Delete the platform: the backend says enough."
-        if foreign
-        else f"Platforms of {backend}: {', '.join(fitting)}; or delete the platform.",
+        _pair_fix(platform, backend, fitting, files),
         until=until,
     )
+
+
+def _pair_fix(platform: str, backend: str, fitting: tuple[str, ...], files: Collection[str]) -> str:
+    """Which of the two to keep: the one that the model's files are for."""
+    known = backend_of_platform(platform)
+    other = meant_backend(platform) if known is None else known.name
+    if other not in ("", backend):
+        write = f'rite backend: "{other}"' + " and delete the platform" * (known is None)
+        if not _has_file(backend, files):
+            if _has_file(other, files):
+                return f"The model's file is for {other}: w{write}."
+            return f"Delete the platform if the model is for {backend}. If not, w{write}."
+    elif known is None:
+        return f"Platforms of {backend}: {', '.join(fitting)}; or delete the platform."
+    return "Delete the platform: the backend says enough."
+
+
+def _has_file(backend: str, files: Collection[str]) -> bool:
+    row = BACKENDS.get(backend)
+    return row is not None and any(one in files or f"{one}/" in files for one in row.model_files)
 
 
 def _preferred_size_flaws(

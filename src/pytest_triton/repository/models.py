@@ -16,7 +16,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
@@ -542,7 +542,7 @@ def _read_model(root: Path, name: str, reading: Reading = AS_IT_IS) -> Model:
             if completion.flaw is not None and not completion.flaw.lasting:
                 older_flaw = completion.flaw
             problems += _polled(
-                config, config_file, directory, core_name, completion, first, listing
+                config, config_file, directory, core_name, completion, first, listing, content
             )
     versions, odd = _versions(listing.directories, directory)
     problems += odd
@@ -741,6 +741,7 @@ def _polled(
     completion: Completion,
     first: str | None,
     listing: _Listing,
+    content: Collection[str],
 ) -> Iterator[Diagnostic]:
     """Complete `config` in place, and say what polling refuses about it in newer releases too."""
     config.name = completion.name
@@ -750,7 +751,8 @@ def _polled(
     if completion.flaw is not None and completion.flaw.lasting:
         yield _no_backend(completion.flaw, config_file, directory, first, listing)
         return
-    for flaw in poll_flaws(config, config.name, config.backend, config.platform, name):
+    backend, platform = config.backend, config.platform
+    for flaw in poll_flaws(config, config.name, backend, platform, name, content):
         if flaw.lasting:
             yield _placed(flaw, config_file, directory, Effect.POLL_FAILED)
 
@@ -836,6 +838,13 @@ def _no_version(
         return _not_a_model(directory, listing, Effect.LOAD_FAILED, flaw)
     if versions:
         return _placed(flaw, config_file, directory, Effect.LOAD_FAILED)
+    taken = min((name for name in listing.dangling if name.isdigit()), default="")
+    if taken:
+        link = _dangling(directory / taken)
+        message = f"has no version directory: `{taken}` {link.message.partition(';')[0]}"
+        return replace(
+            flaw, path=directory, message=message, fix=link.fix, effect=Effect.LOAD_FAILED
+        )
     fix = _misplaced_version(directory, listing, wanted)
     missing = None
     if not fix:
@@ -846,6 +855,12 @@ def _no_version(
         return replace(
             flaw, path=directory, message=message, fix=missing.fix, effect=Effect.LOAD_FAILED
         )
+    taken = min((name for name in listing.files if name.isdigit()), default="")
+    if taken:
+        place = f"{shown_path(directory)}/{taken}"
+        message = f"has no version directory: `{taken}` is a file"
+        fix = f"Move the file away, and make a directory: mkdir {place}"
+        return replace(flaw, path=directory, message=message, fix=fix, effect=Effect.LOAD_FAILED)
     if not fix:
         fix = f"Make one: mkdir {shown_path(directory)}/1 (git keeps no empty directories: put a "
         fix += ".gitkeep into it)."

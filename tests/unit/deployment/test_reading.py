@@ -89,7 +89,8 @@ def test_reserved_devices_that_compose_refuses_are_errors(
     lines = f"    deploy: {{resources: {{reservations: {{devices: [{device}]}}}}}}\n"
     with pytest.raises(BadYaml) as caught:
         service(tmp_path, lines, GPU="4")
-    assert "file.yaml:4:" in caught.value.what and what in caught.value.what
+    assert "file.yaml:4:" in caught.value.what
+    assert what in caught.value.what
     assert fix in caught.value.fix
 
 
@@ -108,7 +109,8 @@ def test_gpus_that_compose_refuses_are_errors(
 ) -> None:
     with pytest.raises(BadYaml) as caught:
         service(tmp_path, f"    gpus: {gpus}\n")
-    assert "file.yaml:4:" in caught.value.what and what in caught.value.what
+    assert "file.yaml:4:" in caught.value.what
+    assert what in caught.value.what
     assert fix in caught.value.fix
 
 

@@ -235,6 +235,45 @@ def test_fix_for_a_missing_version(folders: tuple[str, ...], fix: str, tmp_path:
     assert fix in problem.fix
 
 
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [("link", "`1` is a link to /nonexistent, which leads nowhere"), ("file", "`1` is a file")],
+)
+def test_fix_for_a_version_whose_name_is_taken_makes_place_for_it(
+    entry: str, said: str, tmp_path: Path
+) -> None:
+    place = model(tmp_path, "a", folders=()) / "1"
+    if entry == "link":
+        place.symlink_to("/nonexistent")
+    else:
+        place.write_text("x")
+    found = [one for one in only(tmp_path).problems if "no version directory" in one.message]
+    assert said in found[0].message
+    fix = found[0].fix
+    assert fix.startswith(("Correct or remove the link", "Move the file away")), fix
+
+
+@pytest.mark.parametrize(
+    ("file", "fix"),
+    [
+        ("model.onnx", 'The model\'s file is for onnxruntime: write backend: "onnxruntime".'),
+        ("model.pt", "Delete the platform: the backend says enough."),
+        (
+            "weights.bin",
+            "Delete the platform if the model is for pytorch. If not, write backend: "
+            '"onnxruntime".',
+        ),
+    ],
+)
+def test_fix_for_platform_and_backend_keeps_the_one_that_the_file_is_for(
+    file: str, fix: str, tmp_path: Path
+) -> None:
+    config = 'platform: "onnxruntime_onnx" backend: "pytorch"'
+    model(tmp_path, "a", config, files=(f"1/{file}",))
+    found = [one for one in only(tmp_path).problems if "don't belong" in one.message]
+    assert [one.fix for one in found] == [fix]
+
+
 # What polling refuses: text, with the place marked by ~ ; message; fix (parts of them)
 
 BATCHING = "max_batch_size: 4 dynamic_batching { "
@@ -249,6 +288,21 @@ REFUSED = {
     "file": ('~default_model_filename: "x"', "no backend is named", "Write backend:"),
     "name": (PYTHON + '~name: "b"', "is called `b`, its directory `a`", 'Write name: "a"'),
     "pair": ('backend: "pytorch"\n~platform: "foo"', "don't belong", "Platforms of pytorch: py"),
+    "format for a platform": (
+        '~platform: "onnx"',
+        "`onnx` doesn't stand for one",
+        'Write backend: "onnxruntime" in place of the platform.',
+    ),
+    "pair of a format": (
+        'backend: "onnxruntime" ~platform: "onnx"',
+        "don't belong",
+        "Platforms of onnxruntime: onnxruntime_onnx; or delete the platform.",
+    ),
+    "pair of another format": (
+        'backend: "pytorch" ~platform: "onnx"',
+        "don't belong",
+        'write backend: "onnxruntime" and delete the platform.',
+    ),
     "foreign pair": ('backend: "pytorch" ~platform: "tensorrt_plan"', "don't", "Delete the plat"),
     "preferred size": (
         PYTHON + BATCHING + "preferred_batch_size: [ 2, ~8 ] }",
