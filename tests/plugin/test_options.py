@@ -223,6 +223,8 @@ def test_lines_of_the_environment_are_several_values(pytester: pytest.Pytester) 
         ("PYTEST_TRITON_ALOW_FALLBACK", "Did you mean PYTEST_TRITON_ALLOW_FALLBACK?"),
         ("Pytest_Triton_Repo", "Did you mean PYTEST_TRITON_REPO?"),
         ("PYTEST_TRITON_QQQQ", "pytest --help lists the options."),
+        ("PYTEST_TRITN_GPUS", "Did you mean PYTEST_TRITON_GPUS?"),
+        ("PYTETS_TRITON_REPO", "Did you mean PYTEST_TRITON_REPO?"),
     ],
 )
 def test_misspelt_variable_of_the_environment_is_warned_about(
@@ -237,7 +239,45 @@ def test_misspelt_variable_of_the_environment_is_warned_about(
     )
     monkeypatch.delenv(name)
     monkeypatch.setenv("PYTEST_TRITON_TIMEOUT", "5")
+    monkeypatch.setenv("PYTEST_TIMEOUT", "500")  # another plugin's
     pytester.runpytest_subprocess().assert_outcomes(passed=1, warnings=0)
+
+
+def test_misspelt_option_of_the_command_line_is_refused_with_what_was_meant(
+    pytester: pytest.Pytester,
+) -> None:
+    result = pytester.runpytest_subprocess("--triton-gpu=2")
+    result.stderr.fnmatch_lines(
+        ["*unrecognized arguments: --triton-gpu=2", "*--triton-gpu: did you mean --triton-gpus[?]"]
+    )
+    other = pytester.runpytest_subprocess("--triton-xyz=2")
+    assert "did you mean" not in other.stderr.str()
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("pytest.ini", "[pytest]\ntriton_gpu = 2\ntriton_timeout = 5\ntriton_targets = 1\n"),
+        (
+            "pyproject.toml",
+            "[tool.pytest.ini_options]\ntriton_gpu = '2'\ntriton_timeout = '5'\n"
+            "triton_targets = '1'\n",
+        ),
+    ],
+)
+def test_misspelt_option_of_the_ini_file_is_warned_about_with_what_was_meant(
+    pytester: pytest.Pytester, file: str, text: str
+) -> None:
+    (pytester.path / file).write_text(text)
+    pytester.makeconftest(
+        "def pytest_addoption(parser): parser.addini('triton_targets', 'of another plugin')"
+    )
+    pytester.makepyfile("def test_a(): pass")
+    result = pytester.runpytest_subprocess("-n2")
+    result.stdout.fnmatch_lines(
+        [f"*OptionUnknown: triton_gpu in *{file} is no option. Did you mean triton_gpus[?]"]
+    )
+    assert result.stdout.str().count("OptionUnknown: triton") == 1
 
 
 def test_command_line_beats_the_ini_file_which_beats_the_environment(

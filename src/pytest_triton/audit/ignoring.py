@@ -79,9 +79,18 @@ def parse_selected(text: str, known: Sequence[tuple[str, str]]) -> tuple[str, ..
         else:
             raise IgnoreError(
                 f"there is no rule {code!r}",
-                fix="Name a rule (TRT101 or undeclared) or a group of them (TRT1).",
+                fix=f"{meant_rule(code, known)}Name a rule (TRT101 or undeclared) or a group of "
+                "them (TRT1).",
             )
     return tuple(resolved)
+
+
+def meant_rule(text: str, known: Sequence[tuple[str, str]]) -> str:
+    """Which rule is meant by a text that names none, as a question; "" if that can't be known."""
+    names = [name for _, name in known]
+    within = [name for name in names if len(text) > 2 and text.lower() in name]
+    close = within or get_close_matches(text.lower(), names, n=1)
+    return f"Did you mean {' or '.join(close[:3])}? " if close else ""
 
 
 def parse_ignored(text: str, known: Sequence[tuple[str, str]]) -> Ignored:

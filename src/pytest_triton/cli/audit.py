@@ -30,8 +30,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_triton.audit import RULES, Ignored, IgnoreError, audit, parse_ignored, parse_selected
-from pytest_triton.audit.auditing import FALLBACKS, audit_models, order_of
+from pytest_triton.audit.auditing import FALLBACKS, order_of
 from pytest_triton.audit.fixing import fixed_texts, write_text
+from pytest_triton.audit.ignoring import meant_rule
 from pytest_triton.audit.rule_text import explanation
 from pytest_triton.audit.rules import KNOWN
 from pytest_triton.checks.deployment import CheckedDeployment, NotLoaded
@@ -173,12 +174,16 @@ def run(arguments: argparse.Namespace) -> int:
     findings, fixed = _audited(repositories, arguments)
     unusable: list[PytestTritonError] = []
     if arguments.deployment:
+        from pytest_triton.audit.served_models import place_of
+
         try:
             more, unusable, checked = _deployed(arguments)
         except PytestTritonError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
-        findings += more
+        known = set(map(place_of, more))  # which says more of the same: for which servers
+        findings = [one for one in findings if place_of(one) not in known]
+        findings = sorted([*findings, *more], key=order_of)
         repositories += checked
     if arguments.format == "text":
         print("\n".join(_text(findings, repositories, fixed, arguments)))
@@ -191,7 +196,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         for line in github_lines(findings):
             print(line)
-    broken = [problem for one in repositories for problem in one.problems]
+    broken = {str(problem): None for one in repositories for problem in one.problems}
     for problem in (*broken, *unusable):
         print(f"error: {problem}", file=sys.stderr)
     bad = (
@@ -263,6 +268,7 @@ def _deployed(
     """Findings about deployments and the models that they serve, each once; what can't be known,
     and the repositories."""
     from pytest_triton.audit.deployment_audit import audit_deployments
+    from pytest_triton.audit.served_models import audit_served
 
     host = arguments.target.count if arguments.target is not None else None
     deployed = read_deployed(
@@ -273,14 +279,13 @@ def _deployed(
         arguments.release.version,
     )
     select, ignore = tuple(arguments.select), arguments.ignore
-    found = list(audit_deployments(deployed.subjects, select=select, ignore=ignore))
+    found = [
+        *audit_deployments(deployed.subjects, select=select, ignore=ignore),
+        *audit_served(deployed.subjects, select=select, ignore=ignore),
+    ]
     audited = {id(one.models): one.models for one in deployed.subjects if one.models is not None}
-    for models in audited.values():
-        found += audit_models(models, select=select, ignore=ignore)
-    once = {(one.rule, one.place, one.message): one for one in found}
-    repositories = {models.repository.paths: models.repository for models in audited.values()}
-    findings = sorted(once.values(), key=order_of)
-    return findings, list(deployed.errors), [*repositories.values()]
+    repositories = [models.repository for models in audited.values()]
+    return sorted(found, key=order_of), list(deployed.errors), repositories
 
 
 def _read(deployment: Deployment, line: CommandLine, reading: Reading) -> Repository:
@@ -356,7 +361,7 @@ def _explained(name: str) -> str:
             return explanation(rule, _WIDTH)
     raise UnknownRule(
         f"there is no rule {name!r}",
-        fix=f"the rules: {', '.join(rule.id for rule in RULES)}",
+        fix=f"{meant_rule(name, KNOWN)}The rules: {', '.join(rule.id for rule in RULES)}",
     )
 
 
@@ -382,7 +387,7 @@ def _text(
             yield ""
             yield textwrap.indent(finding.lines, "      ")
         yield ""
-    models = sum(len(one.models) for one in repositories)
+    models = len({os.path.realpath(one.directory) for of in repositories for one in of.models})
     counted = ", ".join(_counted(findings))
     fixable = sum(bool(finding.edits) for finding in findings)
     yield (

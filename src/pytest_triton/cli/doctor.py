@@ -28,6 +28,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from pytest_triton.doctor.examine import ABILITIES, Wanted, examine
@@ -95,8 +96,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _requirement(text: str) -> str:
     if text in ABILITIES or re.fullmatch(r"gpus=[1-9]\d{0,3}", text):
         return text
+    close = get_close_matches(text.lower(), ABILITIES, n=1)
+    meant = f". Did you mean {close[0]}?" if close else ""
     raise argparse.ArgumentTypeError(
-        f"{text!r} is nothing that can be required: {', '.join(ABILITIES)}, or gpus=2"
+        f"{text!r} is nothing that can be required: {', '.join(ABILITIES)}, or gpus=2{meant}"
     )
 
 

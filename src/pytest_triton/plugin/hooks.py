@@ -7,12 +7,13 @@ pytest. Everything else is imported when a repository is to be checked, or a tes
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_triton.inference.golden_place import CURRENT
-from pytest_triton.options.settings import ARGUMENT_OPTIONS
+from pytest_triton.options.settings import ARGUMENT_OPTIONS, RUN_OPTIONS
 from pytest_triton.options.sources import add_options, is_given
 from pytest_triton.plugin import fixtures
 
@@ -31,6 +32,10 @@ _MARKERS = (
     "triton_requires(*, gpus, container, real_backends): skip the test where the run hasn't got "
     "these; a run that requires them (--triton-require) fails instead.",
 )
+_FLAGS = frozenset(row.flag for row in RUN_OPTIONS)
+_INI_NAMES = frozenset(row.ini for row in RUN_OPTIONS)
+_INI_NAME = re.compile(r"^(triton\w*)[ \t]*[=:]", re.MULTILINE)
+_VARIABLES = ("PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST", "PYTEST_PLUGINS", "PYTEST_VERSION")
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
@@ -38,16 +43,21 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     pluginmanager.register(fixtures, "triton-fixtures")
 
 
+def pytest_load_initial_conftests(parser: pytest.Parser, args: Sequence[str]) -> None:
+    flags = [word.partition("=")[0] for word in args if word.startswith("--triton")]
+    if not _FLAGS.issuperset(flags):
+        from pytest_triton.plugin.misspelt_options import explain_flags
+
+        explain_flags(parser, flags)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
     if config.option.help or config.option.version:
         return
-    named = [name for name in os.environ if name[:14].upper() == "PYTEST_TRITON_"]
-    if named and not hasattr(config, "workerinput"):
-        from pytest_triton.plugin.misspelt_variables import warn_of_misspelt
-
-        warn_of_misspelt(config, named)
+    if not hasattr(config, "workerinput"):
+        _look_for_misspelt(config)
     if is_given("update_golden", config):
         from pytest_triton.plugin.golden_update import prepare
 
@@ -70,6 +80,25 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_triton.plugin.requirements import check_requirements
 
         check_requirements(config)
+
+
+def _look_for_misspelt(config: pytest.Config) -> None:
+    named = [
+        name
+        for name in os.environ
+        if name[:4].upper() in ("PYTE", "PYTS") and name not in _VARIABLES
+    ]
+    if named:
+        from pytest_triton.plugin.misspelt_variables import warn_of_misspelt
+
+        warn_of_misspelt(config, named)
+    if config.inipath is None:
+        return
+    given = _INI_NAME.findall(config.inipath.read_text("utf-8", "replace"))
+    if not _INI_NAMES.issuperset(given):
+        from pytest_triton.plugin.misspelt_options import warn_of_misspelt_ini
+
+        warn_of_misspelt_ini(config, given)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -31,8 +31,15 @@ def _misspelt(names: Iterable[str]) -> Iterator[str]:
     options = [row.environment.removeprefix(PREFIX) for row in RUN_OPTIONS]
     known = {PREFIX + name for name in (*options, *_OTHERS)}
     for name in sorted(names):
-        if not name.upper().startswith(PREFIX) or name in known or name.startswith(_OF_TESTS):
+        if name in known or name.startswith(_OF_TESTS):
             continue
-        close = get_close_matches(name[len(PREFIX) :].upper(), options, n=1)
-        meant = f"Did you mean {PREFIX}{close[0]}?" if close else "pytest --help lists the options."
+        meant = "pytest --help lists the options."
+        if name.upper().startswith(PREFIX):
+            close = [PREFIX + one for one in get_close_matches(name[14:].upper(), options, n=1)]
+        else:  # of other plugins, unless hardly anything is different
+            close = get_close_matches(name.upper(), sorted(known), n=1, cutoff=0.9)
+            if not close:
+                continue
+        if close:
+            meant = f"Did you mean {close[0]}?"
         yield shown(f"The environment variable {name} is no option of pytest-triton. {meant}")

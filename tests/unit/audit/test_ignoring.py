@@ -169,3 +169,21 @@ def test_fallback_that_pytests_ini_file_allows_is_no_finding_of_the_command(
     printed = capsys.readouterr().out
     assert "TRT101" not in printed
     assert "TRT215" in printed, "what is no fallback is still a finding"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("mixed", "Did you mean mixed-is-no-fallback"),
+        ("undeclare", "Did you mean undeclared"),
+    ],
+)
+def test_name_of_no_rule_names_the_one_that_was_meant(
+    capsys: pytest.CaptureFixture[str], name: str, meant: str
+) -> None:
+    assert main(["audit", "--explain", name]) != 0
+    assert meant in capsys.readouterr().err
+    with pytest.raises(IgnoreError, match=meant):
+        parse_ignored(name, KNOWN)
+    assert main(["audit", "--explain", "qqq"]) != 0
+    assert "Did you mean" not in capsys.readouterr().err
