@@ -85,8 +85,8 @@ def _manifest(*lines: str, readiness: str = _READINESS) -> dict[str, str]:
     "gpu-not-granted",
     "error",
     scope="deployment",
-    failing=_compose("gpus: 1", model=_SECOND_GPU),
-    fixed=_compose("gpus: 1", model=_SECOND_GPU.replace("[ 1 ]", "[ 0 ]")),
+    failing=_compose("gpus: [{ count: 1 }]", model=_SECOND_GPU),
+    fixed=_compose("gpus: [{ count: 1 }]", model=_SECOND_GPU.replace("[ 1 ]", "[ 0 ]")),
 )
 def gpu_not_granted(subject: DeployedSubject) -> Iterator[Diagnostic]:
     """A model names a GPU that the deployment doesn't grant.
@@ -142,8 +142,8 @@ def hosts_gpu_numbers(subject: DeployedSubject) -> Iterator[Diagnostic]:
     "idle-grant",
     "note",
     scope="deployment",
-    failing=_compose("gpus: 2", model=_SECOND_GPU.replace("[ 1 ]", "[ 0 ]")),
-    fixed=_compose("gpus: 1", model=_SECOND_GPU.replace("[ 1 ]", "[ 0 ]")),
+    failing=_compose("gpus: [{ count: 2 }]", model=_SECOND_GPU.replace("[ 1 ]", "[ 0 ]")),
+    fixed=_compose("gpus: [{ count: 1 }]", model=_SECOND_GPU.replace("[ 1 ]", "[ 0 ]")),
 )
 def idle_grant(subject: DeployedSubject) -> Iterator[Diagnostic]:
     """More GPUs are granted than any model uses.
@@ -166,7 +166,7 @@ def idle_grant(subject: DeployedSubject) -> Iterator[Diagnostic]:
     "error",
     scope="deployment",
     failing=_compose(),
-    fixed=_compose("gpus: 1"),
+    fixed=_compose("gpus: [{ count: 1 }]"),
 )
 def no_gpu_granted(subject: DeployedSubject) -> Iterator[Diagnostic]:
     """Models are for GPUs, and the deployment grants none.
@@ -178,7 +178,7 @@ def no_gpu_granted(subject: DeployedSubject) -> Iterator[Diagnostic]:
         return
     names = ", ".join(f"`{name}`" for name in subject.gpu_models[:5])
     how = (
-        "gpus: 1  # or deploy.resources.reservations.devices"
+        "gpus: [{ count: 1 }]  # or deploy.resources.reservations.devices"
         if subject.server.is_compose
         else "resources.limits: { nvidia.com/gpu: 1 }"
     )
@@ -214,8 +214,8 @@ def gpus_beside_the_grant(subject: DeployedSubject) -> Iterator[Diagnostic]:
     "memory-of-absent-gpu",
     "note",
     scope="deployment",
-    failing=_compose("gpus: 1", arguments="--cuda-memory-pool-byte-size=1:67108864"),
-    fixed=_compose("gpus: 1", arguments="--cuda-memory-pool-byte-size=0:67108864"),
+    failing=_compose("gpus: [{ count: 1 }]", arguments="--cuda-memory-pool-byte-size=1:67108864"),
+    fixed=_compose("gpus: [{ count: 1 }]", arguments="--cuda-memory-pool-byte-size=0:67108864"),
 )
 def memory_of_absent_gpu(subject: DeployedSubject) -> Iterator[Diagnostic]:
     """A flag gives memory, or a limit, to a GPU that Triton doesn't see.
@@ -319,8 +319,8 @@ def no_startup_probe(subject: DeployedSubject) -> Iterator[Diagnostic]:
     "refusals-unnoticed",
     "error",
     scope="deployment",
-    failing=_compose("gpus: 1", arguments="--exit-on-error=false --strict-readiness=false"),
-    fixed=_compose("gpus: 1", arguments="--exit-on-error=false"),
+    failing=_compose("gpus: [{ count: 1 }]", arguments="--exit-on-error=false --strict-readiness=false"),
+    fixed=_compose("gpus: [{ count: 1 }]", arguments="--exit-on-error=false"),
 )
 def refusals_unnoticed(subject: DeployedSubject) -> Iterator[Diagnostic]:
     """The server is ready whatever becomes of its models.
@@ -342,8 +342,8 @@ def refusals_unnoticed(subject: DeployedSubject) -> Iterator[Diagnostic]:
     "gpu-loss-unnoticed",
     "error",
     scope="deployment",
-    failing=_compose("gpus: 1", model='backend: "onnxruntime"\n'),
-    fixed=_compose("gpus: 1"),
+    failing=_compose("gpus: [{ count: 1 }]", model='backend: "onnxruntime"\n'),
+    fixed=_compose("gpus: [{ count: 1 }]"),
 )
 def gpu_loss_unnoticed(subject: DeployedSubject) -> Iterator[Diagnostic]:
     """Without its GPUs the service comes up as ever, on the CPU.
@@ -365,8 +365,8 @@ def gpu_loss_unnoticed(subject: DeployedSubject) -> Iterator[Diagnostic]:
     "metrics-off",
     "note",
     scope="deployment",
-    failing=_compose("gpus: 1", arguments="--allow-metrics=false"),
-    fixed=_compose("gpus: 1"),
+    failing=_compose("gpus: [{ count: 1 }]", arguments="--allow-metrics=false"),
+    fixed=_compose("gpus: [{ count: 1 }]"),
 )
 def metrics_off(subject: DeployedSubject) -> Iterator[Diagnostic]:
     """Metrics are switched off, which would show where requests are served.
@@ -426,8 +426,8 @@ def little_shared_memory(subject: DeployedSubject) -> Iterator[Diagnostic]:
     "floating-image",
     "warning",
     scope="deployment",
-    failing=_compose("gpus: 1", image="registry/tritonserver:latest"),
-    fixed=_compose("gpus: 1", image="registry/tritonserver:24.10-py3"),
+    failing=_compose("gpus: [{ count: 1 }]", image="registry/tritonserver:latest"),
+    fixed=_compose("gpus: [{ count: 1 }]", image="registry/tritonserver:24.10-py3"),
 )
 def floating_image(subject: DeployedSubject) -> Iterator[Diagnostic]:
     """The image's tag may mean another image tomorrow.
@@ -446,11 +446,11 @@ def floating_image(subject: DeployedSubject) -> Iterator[Diagnostic]:
     "error",
     scope="deployment",
     failing=_compose(
-        "gpus: 1",
+        "gpus: [{ count: 1 }]",
         arguments="--model-config-name=h100",
         image="nvcr.io/nvidia/tritonserver:24.01-py3",
     ),
-    fixed=_compose("gpus: 1", arguments="--model-config-name=h100"),
+    fixed=_compose("gpus: [{ count: 1 }]", arguments="--model-config-name=h100"),
 )
 def flag_refused(subject: DeployedSubject) -> Iterator[Diagnostic]:
     """tritonserver doesn't know a flag, or doesn't take its value.
@@ -477,9 +477,9 @@ def flag_refused(subject: DeployedSubject) -> Iterator[Diagnostic]:
     "variant-lacks-backend",
     "error",
     scope="deployment",
-    failing=_compose("gpus: 1", "shm_size: 1g", model=_VLLM),
+    failing=_compose("gpus: [{ count: 1 }]", "shm_size: 1g", model=_VLLM),
     fixed=_compose(
-        "gpus: 1",
+        "gpus: [{ count: 1 }]",
         "shm_size: 1g",
         model=_VLLM,
         image="nvcr.io/nvidia/tritonserver:24.10-vllm-python-py3",
@@ -514,12 +514,12 @@ def variant_lacks_backend(subject: DeployedSubject) -> Iterator[Diagnostic]:
     "error",
     scope="deployment",
     failing=_compose(
-        "gpus: 1",
+        "gpus: [{ count: 1 }]",
         model=f"{_GPU}model_metrics {{ }}\n",
         image="nvcr.io/nvidia/tritonserver:24.01-py3",
     ),
     fixed=_compose(
-        "gpus: 1",
+        "gpus: [{ count: 1 }]",
         model=f"{_GPU}model_metrics {{ }}\n",
         image="nvcr.io/nvidia/tritonserver:24.11-py3",
     ),
@@ -543,8 +543,8 @@ def newer_config_field(subject: DeployedSubject) -> Iterator[Diagnostic]:
     "polling",
     "warning",
     scope="deployment",
-    failing=_compose("gpus: 1", arguments="--model-control-mode=poll"),
-    fixed=_compose("gpus: 1"),
+    failing=_compose("gpus: [{ count: 1 }]", arguments="--model-control-mode=poll"),
+    fixed=_compose("gpus: [{ count: 1 }]"),
 )
 def polling(subject: DeployedSubject) -> Iterator[Diagnostic]:
     """The server polls its repository, and loads what changes there.
