@@ -105,7 +105,7 @@ def test_run_without_the_other_checks_does_not_hide_a_fallback(
     run(pytester, "--triton-ledger=l.json", "-k", "test_placement")
     found = merge("l.json")
     assert found.code == 1
-    assert "falls back to the CPU in local (nobody allowed it)" in found.text
+    assert "fell back to the CPU (no GPU)" in found.text
     assert "undeclared, test_config, test_explicit_placement, test_audit" in found.text
     pytester.makeconftest(
         "import pytest\n"

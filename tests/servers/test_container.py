@@ -269,15 +269,11 @@ def test_mount_that_is_refused_is_reported(
     assert "/nowhere/at/all" in str(raised.value)
 
 
-@pytest.mark.parametrize(
-    ("host", "why"),
-    [("tcp://127.0.0.1:1", "Connection refused"), ("unix:///no/socket", "No such file")],
-)
 def test_without_docker_the_error_says_why_and_what_to_do(
-    repository: RepositoryBuilder, monkeypatch: pytest.MonkeyPatch, host: str, why: str
+    repository: RepositoryBuilder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DOCKER_HOST", host)
-    with pytest.raises(NoDocker, match=f"No container engine answers: {why}") as raised:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    with pytest.raises(NoDocker, match="No container engine answers: Connection refused") as raised:
         TritonContainer(repository.path)
     assert "--triton-server=process" in str(raised.value)
 

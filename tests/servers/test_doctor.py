@@ -29,6 +29,7 @@ from pytest_triton.doctor.programs import ask
 from pytest_triton.doctor.report import Finding
 from pytest_triton.options.rehearsal_image import set_rehearsal_image
 from pytest_triton.rehearsal import simulation
+from pytest_triton.servers.container.engine import no_docker
 from pytest_triton.servers.process.discovery import find_tritonserver
 from support.components import need_release
 
@@ -545,6 +546,12 @@ def test_daemon_that_nobody_is_let_to() -> None:
     error = ConnectionError("Connection aborted.", PermissionError(13, "Permission denied"))
     found = containers.unreachable("unix:///var/run/docker.sock", error, 1)
     assert "usermod -aG docker" in found.fix
+
+
+def test_reason_that_docker_wraps_is_the_systems_own_text() -> None:
+    error = ConnectionError("Connection aborted.", FileNotFoundError(2, "No such file"))
+    assert str(no_docker(error)).startswith("No container engine answers: No such file\n")
+    assert "answers: all else\n" in str(no_docker(ValueError("all else")))
 
 
 def test_daemon_for_windows_containers(doctor: Doctor, daemon: Daemon) -> None:

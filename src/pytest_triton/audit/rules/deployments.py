@@ -319,7 +319,9 @@ def no_startup_probe(subject: DeployedSubject) -> Iterator[Diagnostic]:
     "refusals-unnoticed",
     "error",
     scope="deployment",
-    failing=_compose("gpus: [{ count: 1 }]", arguments="--exit-on-error=false --strict-readiness=false"),
+    failing=_compose(
+        "gpus: [{ count: 1 }]", arguments="--exit-on-error=false --strict-readiness=false"
+    ),
     fixed=_compose("gpus: [{ count: 1 }]", arguments="--exit-on-error=false"),
 )
 def refusals_unnoticed(subject: DeployedSubject) -> Iterator[Diagnostic]:
