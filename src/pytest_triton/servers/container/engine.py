@@ -124,8 +124,8 @@ def explanation(error: Exception) -> str:
 
 def _reason(error: Exception) -> str:
     """What the system said, without the exceptions that it came in; else the whole text."""
-    system = (one.strerror for one in causes_of(error) if isinstance(one, OSError))
-    return next(filter(None, system), "") or explanation(error)
+    said = (getattr(one, "strerror", None) for one in causes_of(error))  # may hold an exception
+    return next((text for text in said if isinstance(text, str)), "") or explanation(error)
 
 
 def causes_of(error: BaseException | None) -> Iterator[BaseException]:
