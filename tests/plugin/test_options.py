@@ -280,6 +280,38 @@ def test_misspelt_option_of_the_ini_file_is_warned_about_with_what_was_meant(
     assert result.stdout.str().count("OptionUnknown: triton") == 1
 
 
+def test_option_of_another_tool_in_the_ini_file_is_not_warned_about(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyprojecttoml(
+        "[tool.poetry.dependencies]\ntriton_images = '1'\n"
+        "[tool.pytest.ini_options]\nfilterwarnings = ['error']\n"
+    )
+    pytester.makepyfile("def test_a(): pass")
+    pytester.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("ini", "variable", "meant"),
+    [("", "PYTEST_TRITON_GPU", "PYTEST_TRITON_GPUS"), ("triton_gpu = 1", "HOME", "triton_gpus")],
+)
+def test_misspelt_option_where_warnings_are_errors_ends_the_run_with_what_was_meant(
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    ini: str,
+    variable: str,
+    meant: str,
+) -> None:
+    monkeypatch.setenv(variable, str(pytester.path))
+    # Only this one: pytest's own warning about unknown options would be an error before it.
+    pytester.makeini(f"[pytest]\n{ini}\nfilterwarnings = error:.*(is no option)")
+    pytester.makepyfile("def test_a(): pass")
+    result = pytester.runpytest_subprocess()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: * is no option*Did you mean {meant}[?]"])
+    assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
+
+
 def test_command_line_beats_the_ini_file_which_beats_the_environment(
     pytester: pytest.Pytester,
 ) -> None:

@@ -43,6 +43,14 @@ def native_value(row: Option, path: Path | None) -> object:
     return _value(row, table[row.ini]) if table and row.ini in table else None
 
 
+def pytest_table(path: Path) -> Mapping[str, Any] | None:
+    """pytest's options in an ini file, by name; None if it has no place for them.
+
+    Raises OSError, ValueError or ParseError.
+    """
+    return _toml(path) if path.suffix == ".toml" else _ini(path)
+
+
 def _value(row: Option, value: object) -> object:
     if row.repeatable and isinstance(value, str):
         return [line.strip() for line in value.splitlines() if line.strip()]
@@ -56,7 +64,7 @@ def _find(start: Path) -> tuple[Path | None, Mapping[str, Any]]:
             if not path.is_file():
                 continue
             try:
-                table = _toml(path) if path.suffix == ".toml" else _ini(path)
+                table = pytest_table(path)
             except (OSError, ValueError, ParseError) as error:
                 raise OptionError(
                     f"{path} can't be read, and may have options for the audit: {error}",

@@ -94,11 +94,11 @@ def _look_for_misspelt(config: pytest.Config) -> None:
         warn_of_misspelt(config, named)
     if config.inipath is None:
         return
-    given = _INI_NAME.findall(config.inipath.read_text("utf-8", "replace"))
-    if not _INI_NAMES.issuperset(given):
+    likely = _INI_NAME.findall(config.inipath.read_text("utf-8", "replace"))  # in any table
+    if not _INI_NAMES.issuperset(likely):
         from pytest_triton.plugin.misspelt_options import warn_of_misspelt_ini
 
-        warn_of_misspelt_ini(config, given)
+        warn_of_misspelt_ini(config)
 
 
 @pytest.hookimpl(optionalhook=True)

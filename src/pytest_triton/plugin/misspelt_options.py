@@ -10,7 +10,9 @@ from difflib import get_close_matches
 
 import pytest
 
+from pytest_triton.options.ini_file import pytest_table
 from pytest_triton.options.settings import RUN_OPTIONS
+from pytest_triton.plugin.misspelt_variables import warn_at_start
 
 
 class OptionUnknown(pytest.PytestWarning):
@@ -26,14 +28,15 @@ def explain_flags(parser: pytest.Parser, flags: Iterable[str]) -> None:
             parser.extra_info[flag] = f"did you mean {close[0]}?"
 
 
-def warn_of_misspelt_ini(config: pytest.Config, names: Iterable[str]) -> None:
+def warn_of_misspelt_ini(config: pytest.Config) -> None:
     """Warn of each option of the ini file that nobody has, and that is nearly ours."""
     known = [row.ini for row in RUN_OPTIONS]
-    for name in sorted(set(names)):
+    table = pytest_table(config.inipath) if config.inipath is not None else None
+    for name in sorted(table or ()):
         close = get_close_matches(name, known, n=1, cutoff=0.8)
         if close and name not in known and not _is_known(config, name):
             text = f"{name} in {config.inipath} is no option. Did you mean {close[0]}?"
-            config.issue_config_time_warning(OptionUnknown(text), stacklevel=2)
+            warn_at_start(config, OptionUnknown(text))
 
 
 def _is_known(config: pytest.Config, name: str) -> bool:

@@ -24,7 +24,15 @@ class VariableUnknown(pytest.PytestWarning):
 def warn_of_misspelt(config: pytest.Config, names: Iterable[str]) -> None:
     """Warn of each of these environment variables that nothing reads."""
     for text in _misspelt(names):
-        config.issue_config_time_warning(VariableUnknown(text), stacklevel=2)
+        warn_at_start(config, VariableUnknown(text))
+
+
+def warn_at_start(config: pytest.Config, warning: pytest.PytestWarning) -> None:
+    """Warn before tests are collected; where warnings are errors, end the run with its text."""
+    try:
+        config.issue_config_time_warning(warning, stacklevel=3)
+    except pytest.PytestWarning as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def _misspelt(names: Iterable[str]) -> Iterator[str]:
