@@ -33,7 +33,6 @@ pytestmark = pytest.mark.server
 VERSIONS = ("2.51.0", "2.42.0", "2.39.0", "2.36.0", "2.33.0")
 # Read when tests are collected: while they run, our variables are hidden from them.
 DRAWS = int(os.environ.get("PYTEST_TRITON_TEST_FLAGS", "12"))
-STARTS = 4
 TENSORS = """input { name: "X" data_type: TYPE_FP32 dims: [ 4 ] }
 output { name: "Y" data_type: TYPE_FP32 dims: [ 4 ] }
 """
@@ -179,27 +178,21 @@ def _predicted(one: Prediction) -> str:
 def see(
     path: Path, arguments: Sequence[str], gpus: SimulatedGpus, binary: Path, backends: Path
 ) -> dict[str, str]:
-    """What the core does with each; a core that crashes, as it often does for chance, again."""
+    """What the core does with each."""
     caches = binary.parent.parent / "caches"
-    for start in range(1, STARTS + 1):
-        try:
-            with bare_server(
-                path,
-                gpus,
-                binary=binary,
-                backends=backends,
-                arguments=[
-                    f"--cache-directory={caches}",
-                    "--allow-metrics=false",
-                    "--exit-timeout-secs=1",
-                    *arguments,
-                ],
-            ) as server:
-                return dict(_seen(server))
-        except RuntimeError as error:
-            if start == STARTS or "tritonserver ended: -" not in str(error):
-                raise
-    raise AssertionError("unreachable")
+    with bare_server(
+        path,
+        gpus,
+        binary=binary,
+        backends=backends,
+        arguments=[
+            f"--cache-directory={caches}",
+            "--allow-metrics=false",
+            "--exit-timeout-secs=1",
+            *arguments,
+        ],
+    ) as server:
+        return dict(_seen(server))
 
 
 def _seen(server: BareServer) -> Iterator[tuple[str, str]]:

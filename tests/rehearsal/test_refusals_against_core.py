@@ -87,18 +87,9 @@ LIMITED = (
 def _ask(
     repository: Path, models: Group, version: str, scratch: Path, arguments: tuple[str, ...]
 ) -> dict[str, CoreOutcome]:
-    """What core says, asked again if it crashes in its race (states and rate limits; seen in all
-    releases): it ends a model's thread that has hardly started."""
+    """What core says."""
     binary = tritonserver_of(version)
-    for attempts_left in reversed(range(30)):  # about a third of the starts on a busy machine
-        try:
-            return ask_core(
-                repository, models, SimulatedGpus(0), binary, STAND_INS, scratch, arguments
-            )
-        except RuntimeError as error:
-            if not attempts_left or "tritonserver ended: -" not in str(error):
-                raise
-    raise AssertionError
+    return ask_core(repository, models, SimulatedGpus(0), binary, STAND_INS, scratch, arguments)
 
 
 def predicted(repository: Path, traits: ServerTraits) -> dict[str, Prediction]:

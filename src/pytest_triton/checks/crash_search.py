@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
-SAME_AGAIN = 3  # tries of the same models, before they are halved
+SAME_AGAIN = 5  # tries of the same models, before they are halved
 MOST_STARTS = 48
 
 Lives = Callable[[frozenset[str], int], bool]
