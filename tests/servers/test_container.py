@@ -29,7 +29,7 @@ from pytest_triton.servers.container.reach import InTheWay, shown
 from pytest_triton.servers.server_errors import ServerExited
 from pytest_triton.servers.spec import ServerSpec
 from support.builders import RepositoryBuilder
-from support.docker_daemon import IMAGE, ours
+from support.docker_daemon import BASE, IMAGE, ours
 
 Make = Callable[..., TritonContainer]
 
@@ -231,7 +231,7 @@ def test_dead_container_ends_the_waiting_with_its_last_text(
     [
         ({"options": {"user": "nosuch"}}, "no such user"),
         ({"options": {"pids": 5}}, "too many processes"),
-        ({"image": "pytest-triton/base:bookworm"}, "no tritonserver"),
+        ({"image": BASE}, "no tritonserver"),
     ],
 )
 def test_start_that_fails_names_its_cause_and_leaves_nothing(

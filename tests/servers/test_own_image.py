@@ -20,9 +20,8 @@ from pytest_triton.servers.container.building import CannotBuild, build_image, d
 from pytest_triton.servers.container.image import Image
 from pytest_triton.servers.process import releases
 from support.builders import RepositoryBuilder
-from support.docker_daemon import IMAGE
+from support.docker_daemon import BASE, IMAGE
 
-BASE = "pytest-triton/base:bookworm-gcc"  # of the fixture docker_image
 NAME = "pytest-triton/tritonserver:of-a-test"
 
 

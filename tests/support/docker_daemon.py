@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 IMAGE = "pytest-triton/tritonserver:2.51.0"
+BASE = "pytest-triton/base:bookworm-gcc"  # what scripts/build-image makes it on; no Triton
 ROOT = Path(__file__).resolve().parents[2]
 
 # dockerd asks for this program before it accepts `--gpus`; ours does nothing.
