@@ -45,8 +45,14 @@ def copy_of(check: pytest.Function, parent: pytest.Module) -> pytest.Function:
 
 
 def hand_in(item: pytest.Function, arguments: dict[str, object]) -> None:
-    """Give a check its arguments, which pytest then doesn't make by their fixtures."""
+    """Give a check its arguments, which pytest then doesn't make by their fixtures.
+
+    `request` is among what those fixtures take, and is made anew for each test.
+    """
     item.funcargs.update(arguments)
+    request = getattr(item, "_request", None)
+    if request is not None:
+        item.funcargs["request"] = request
 
 
 def show_at(item: pytest.Item, path: str, name: str) -> None:

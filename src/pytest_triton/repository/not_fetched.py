@@ -39,8 +39,9 @@ def not_fetched(path: Path) -> NotFetched | None:
     """Why something may be missing, or empty, at this path; None if nothing says so."""
     path = Path(os.path.abspath(path))
     top, git = _checkout(path)
+    is_there = os.path.lexists(path)
     at = str(path)
-    while at != os.path.dirname(at):
+    while not is_there and at != os.path.dirname(at):
         if os.path.isfile(at + DVC) and not os.path.lexists(at):
             pointer = Path(at + DVC)
             return NotFetched(
@@ -59,7 +60,7 @@ def not_fetched(path: Path) -> NotFetched | None:
                 f"is in the git submodule `{printable(submodule)}`, which isn't fetched",
                 f"git{_at(top)} submodule update --init {shlex.quote(printable(submodule))}",
             )
-    if not os.path.lexists(path) and _is_left_out(path.relative_to(top), git):
+    if not is_there and _is_left_out(path.relative_to(top), git):
         relative = shlex.quote(printable(str(path.relative_to(top))))
         return NotFetched(
             "may be left out by the checkout, which is sparse",
