@@ -19,7 +19,7 @@ SERVICE = """  {NAME}:
     image: nvcr.io/nvidia/tritonserver:24.10-py3
     command: tritonserver --model-repository=/models{ARGUMENTS}
     volumes: [./models:/models]
-    gpus: {GPUS}
+    gpus: [{{ count: {GPUS} }}]
 """
 KINDS = {
     "pinned": "{ kind: KIND_GPU }",

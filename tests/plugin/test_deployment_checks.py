@@ -23,7 +23,7 @@ SERVICE = """services:
     command: tritonserver --model-repository=/models --http-port=80{ARGUMENTS}
     volumes: [./models:/models]
     healthcheck: {{ test: curl -f http://localhost/v2/health/ready, interval: 10s, retries: 3 }}
-    gpus: {GPUS}
+    gpus: [{{ count: {GPUS} }}]
 """
 KINDS = {
     "pinned": "{ kind: KIND_GPU }",
@@ -205,7 +205,7 @@ def test_environment_of_production_reaches_the_core_and_no_report(
         assert environment["PYTHONUNBUFFERED"] == "1"
         assert environment["PATH"] != "/nowhere"
         assert library not in environment.get("LD_PRELOAD", "")
-    file.write_text(file.read_text().replace("gpus: 1", "gpus: 0"))
+    file.write_text(file.read_text().replace("gpus: [{ count: 1 }]", "gpus: [{ count: 0 }]"))
     failed = run_service(pytester, "-vv", "--showlocals", "-rA")
     failed.assert_outcomes(failed=1)
     for one in (result, failed):

@@ -15,7 +15,7 @@ FILE = f"""services:
     command: tritonserver --model-repository=/models{{MORE}}
     volumes: [./models:/models]
     environment: {{{{ CUDA_VISIBLE_DEVICES: "1" }}}}
-    gpus: 2
+    gpus: [{{{{ count: 2 }}}}]
 """
 
 

@@ -33,7 +33,7 @@ services:
     image: nvcr.io/nvidia/tritonserver:24.10-py3
     command: tritonserver --model-repository=/models{ARGUMENTS}
     volumes: [./models:/models]
-    gpus: 1
+    gpus: [{{ count: 1 }}]
 """
 
 

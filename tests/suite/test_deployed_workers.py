@@ -28,7 +28,7 @@ SERVICE = """  {name}:
     image: nvcr.io/nvidia/tritonserver:24.10-py3
     command: tritonserver --model-repository=/models --model-control-mode=explicit --load-model={m}
     volumes: [./models:/models]
-    gpus: {gpus}
+    gpus: [{{ count: {gpus} }}]
 """
 SERVERS = (("a", "pinned", 1), ("b", "pinned", 2), ("c", "nothing", 1), ("again", "pinned", 1))
 WAYS = [

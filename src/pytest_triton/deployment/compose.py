@@ -192,7 +192,8 @@ class _Service:
         if gpus is not None:
             place = self._node.place_of("gpus")
             if gpus.kind == "scalar":
-                return _counted(self._filled(gpus), "gpus", place), place
+                _check_all(self._filled(gpus), place)
+                return Grant("all"), place
             asked = _listed(self._node, "gpus")
         else:
             for one in asked:
@@ -235,7 +236,7 @@ class _Service:
             return Grant("count", len(ids), tuple(ids))
         if count is None:
             return Grant("all")
-        return _counted(self._filled(count), "count", device.place_of("count"))
+        return _counted(self._filled(count), device.place_of("count"))
 
     # --- the rest ----------------------------------------------------------------------------
 
@@ -280,17 +281,28 @@ class _Service:
                 yield target, None
 
 
-def _counted(text: str, key: str, place: Place) -> Grant:
+def _check_all(text: str, place: Place) -> None:
+    """`all` is the only word that Compose takes for `gpus`. Raises BadYaml."""
+    if text == "all":
+        return
+    count = whole(text)
+    listed = f"[{{ count: {1 if count is None else count} }}]"
+    raise BadYaml(
+        f"{place}: {f'`gpus: {text}`' if text else '`gpus`'} is neither `all` nor a list, which "
+        "Compose asks for.",
+        fix=f"write gpus: all, or a list of devices: gpus: {listed}",
+    )
+
+
+def _counted(text: str, place: Place) -> Grant:
     """Of a number of GPUs, `all`, or -1, which Docker takes for all, too. Raises BadYaml."""
     if text.lower() == "all" or text == "-1":
         return Grant("all")
     count = whole(text)
     if count is None:
-        given = f"`{key}: {text}`" if text else f"`{key}`"
-        form = "gpus: [{ count: 1 }]" if key == "gpus" else "count: 1"
         raise BadYaml(
-            f"{place}: {given} is no number of GPUs.",
-            fix=f"write {key}: all, or a number: {form}",
+            f"{place}: {f'`count: {text}`' if text else '`count`'} is no number of GPUs.",
+            fix="write count: all, or a number: count: 1",
         )
     return Grant("count", count)
 

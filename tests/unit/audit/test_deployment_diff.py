@@ -14,7 +14,7 @@ FILE = """services:
     image: nvcr.io/nvidia/tritonserver:24.10-py3
     command: tritonserver --model-repository=/models
     volumes: [./models:/models]
-    gpus: 2
+    gpus: [{ count: 2 }]
 """
 
 
@@ -38,8 +38,8 @@ def diff(*arguments: str) -> int:
     ("old", "new", "settings", "changes"),
     [
         (
-            "gpus: 2",
-            "gpus: 1",
+            "gpus: [{ count: 2 }]",
+            "gpus: [{ count: 1 }]",
             ["GPUs: 2 GPUs -> 1 GPU"],
             [
                 ("", "its own GPUs", "unaffected", "stops"),
@@ -111,8 +111,11 @@ def test_unreadable_model_counts_as_refused(
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("gpus: 2", "gpus: 1"),
-        ("gpus: 2", 'gpus: 2\n    environment: { CUDA_VISIBLE_DEVICES: "1" }'),
+        ("gpus: [{ count: 2 }]", "gpus: [{ count: 1 }]"),
+        (
+            "gpus: [{ count: 2 }]",
+            'gpus: [{ count: 2 }]\n    environment: { CUDA_VISIBLE_DEVICES: "1" }',
+        ),
         ("=/models\n", "=/models --exit-on-error=false\n"),
         ("=/models\n", "=/models --model-control-mode=explicit --load-model=both\n"),
         ("=/models\n", "=/models --min-supported-compute-capability=9.0\n"),

@@ -16,7 +16,7 @@ SERVICE = """services:
     command: tritonserver --model-repository=/models
     volumes: [./models:/models]
     healthcheck: { test: curl -f http://localhost:8000/v2/health/ready }
-    gpus: 1
+    gpus: [{ count: 1 }]
 """
 
 
@@ -50,14 +50,14 @@ def test_finding_stands_at_its_line_of_the_file(
     shown = capsys.readouterr().out
     assert "compose.yaml:7:5: TRT601 gpu-not-granted (error)" in shown
     assert "triton: `m` is pinned to GPU 1, and Triton sees 1 GPU, so ids up to 0" in shown
-    change(folder, "gpus: 1", "gpus: 2")
+    change(folder, "gpus: [{ count: 1 }]", "gpus: [{ count: 2 }]")
     assert list(found(capsys)) == ["TRT603"]
 
 
 def test_comment_in_the_file_suppresses_a_rule(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    change(folder, "gpus: 1", "gpus: 1  # triton: ignore TRT601")
+    change(folder, "gpus: [{ count: 1 }]", "gpus: [{ count: 1 }]  # triton: ignore TRT601")
     assert "TRT601" not in found(capsys)
     change(folder, "services:", "# triton: ignore-file TRT6\nservices:")
     change(folder, "24.10-py3", "latest")
@@ -87,7 +87,7 @@ def test_repository_that_is_not_mounted_is_error_and_can_be_named(
 def test_all_gpus_are_as_many_as_the_target_has(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    change(folder, "gpus: 1", "gpus: all")
+    change(folder, "gpus: [{ count: 1 }]", "gpus: all")
     assert found(capsys) == {}
     assert "TRT601" in found(capsys, "--target=1")
     assert "TRT603" in found(capsys, "--target=4")
@@ -141,7 +141,11 @@ def test_file_that_can_not_be_used_is_error_without_traceback(
 def test_secrets_of_the_environment_are_not_shown(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    change(folder, "gpus: 1", "gpus: 1\n    environment: [TOKEN=hunter2, CUDA_VISIBLE_DEVICES=7]")
+    change(
+        folder,
+        "gpus: [{ count: 1 }]",
+        "gpus: [{ count: 1 }]\n    environment: [TOKEN=hunter2, CUDA_VISIBLE_DEVICES=7]",
+    )
     for format in ("text", "json", "sarif", "github"):
         main(["audit", "--deployment", "compose.yaml", f"--format={format}"])
         said = capsys.readouterr()

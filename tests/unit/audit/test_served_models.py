@@ -22,7 +22,7 @@ _BOTH = """services:
     image: nvcr.io/nvidia/tritonserver:24.10-py3
     command: tritonserver --model-repository=/models
     volumes: [./models:/models]
-    gpus: 2
+    gpus: [{ count: 2 }]
   cpu:
     image: nvcr.io/nvidia/tritonserver:24.10-py3
     command: tritonserver --model-repository=/models --model-control-mode=explicit --load-model=open
@@ -87,7 +87,7 @@ def test_fix_for_servers_with_and_without_gpus_is_right_for_both(
 def test_servers_alike_share_a_finding_without_more_words(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (folder / "compose.yaml").write_text(_BOTH + "    gpus: 1\n")
+    (folder / "compose.yaml").write_text(_BOTH + "    gpus: [{ count: 1 }]\n")
     [finding] = [one for one in findings(capsys) if one["rule"] == "TRT101"]
     assert finding["message"].endswith("the model comes up on the CPU, unnoticed")
 
@@ -98,7 +98,7 @@ def test_finding_of_one_server_of_a_config_of_two_names_it(
     (folder / "models" / "open" / "config.pbtxt").write_text(
         _CONFIG.format(name="open") + "instance_group [ { kind: KIND_GPU gpus: [ 0, 1 ] } ]\n"
     )
-    (folder / "compose.yaml").write_text(_BOTH + "    gpus: 1\n")
+    (folder / "compose.yaml").write_text(_BOTH + "    gpus: [{ count: 1 }]\n")
     [finding] = [one for one in findings(capsys) if one["rule"] == "TRT107"]
     assert (
         "This is so on `cpu`. `triton` must keep this config: make the change in"

@@ -28,17 +28,17 @@ def service(tmp_path: Path, lines: str, **environ: str) -> DeployedServer:
     [
         ("", (0, 0)),
         ("    gpus: all\n", (None, 8)),
-        ("    gpus: 2\n", (2, 2)),
+        ("    gpus: [{ count: 2 }]\n", (2, 2)),
         ("    gpus: [{driver: nvidia, count: 3}]\n", (3, 3)),
         ("    runtime: nvidia\n", (None, 8)),
         ("    runtime: nvidia\n    environment: [NVIDIA_VISIBLE_DEVICES=0]\n", (1, 1)),
         ("    runtime: nvidia\n    environment: {NVIDIA_VISIBLE_DEVICES: void}\n", (0, 0)),
         ("    environment: {NVIDIA_VISIBLE_DEVICES: all}\n", (0, 0)),
-        ("    gpus: 2\n    environment: {CUDA_VISIBLE_DEVICES: '1'}\n", (1, 1)),
-        ("    gpus: 2\n    environment: {CUDA_VISIBLE_DEVICES: '6,7'}\n", (0, 0)),
-        ("    gpus: 2\n    environment: {CUDA_VISIBLE_DEVICES: ''}\n", (0, 0)),
-        ("    gpus: 2\n    environment: {CUDA_VISIBLE_DEVICES: '0,0'}\n", (0, 0)),
-        ("    gpus: 2\n    environment: {CUDA_VISIBLE_DEVICES: '0,5,1'}\n", (1, 1)),
+        ("    gpus: [{ count: 2 }]\n    environment: {CUDA_VISIBLE_DEVICES: '1'}\n", (1, 1)),
+        ("    gpus: [{ count: 2 }]\n    environment: {CUDA_VISIBLE_DEVICES: '6,7'}\n", (0, 0)),
+        ("    gpus: [{ count: 2 }]\n    environment: {CUDA_VISIBLE_DEVICES: ''}\n", (0, 0)),
+        ("    gpus: [{ count: 2 }]\n    environment: {CUDA_VISIBLE_DEVICES: '0,0'}\n", (0, 0)),
+        ("    gpus: [{ count: 2 }]\n    environment: {CUDA_VISIBLE_DEVICES: '0,5,1'}\n", (1, 1)),
         ("    gpus: all\n    environment: {CUDA_VISIBLE_DEVICES: 'GPU-1,MIG-2'}\n", (2, 2)),
     ],
 )
@@ -97,8 +97,11 @@ def test_reserved_devices_that_compose_refuses_are_errors(
 @pytest.mark.parametrize(
     ("gpus", "what", "fix"),
     [
-        ("two", "`gpus: two` is no number", "gpus: all"),
-        ("-2", "`gpus: -2` is no number", "gpus: [{ count: 1 }]"),
+        ("two", "`gpus: two` is neither `all` nor a list", "gpus: all"),
+        ("2", "`gpus: 2` is neither `all` nor a list", "gpus: [{ count: 2 }]"),
+        ("All", "`gpus: All` is neither `all` nor a list", "gpus: all"),
+        ("${GPU}", "`gpus: 4` is neither `all` nor a list", "gpus: [{ count: 4 }]"),
+        ("-1", "`gpus: -1` is neither `all` nor a list", "gpus: [{ count: 1 }]"),
         ("{count: 1}", "`gpus` isn't a list", "after a `-`"),
         ("[{count: two}]", "`count: two` is no number", "count: all"),
         ("[{count: 1, device_ids: ['0']}]", "beside `device_ids`", "keep one"),
@@ -108,7 +111,7 @@ def test_gpus_that_compose_refuses_are_errors(
     tmp_path: Path, gpus: str, what: str, fix: str
 ) -> None:
     with pytest.raises(BadYaml) as caught:
-        service(tmp_path, f"    gpus: {gpus}\n")
+        service(tmp_path, f"    gpus: {gpus}\n", GPU="4")
     assert "file.yaml:4:" in caught.value.what
     assert what in caught.value.what
     assert fix in caught.value.fix
@@ -154,7 +157,7 @@ def test_image_that_is_built_here_has_its_dockerfiles_command(tmp_path: Path) ->
         'ENV CUDA_VISIBLE_DEVICES=0\nENTRYPOINT ["tritonserver"]\n'
         'CMD ["--model-repository=/models"]\n'
     )
-    (found,) = servers(tmp_path, "services:\n  t:\n    build: .\n    gpus: 2\n")
+    (found,) = servers(tmp_path, "services:\n  t:\n    build: .\n    gpus: [{ count: 2 }]\n")
     assert found.arguments == ("--model-repository=/models",)
     assert found.container_release == "23.10"
     assert found.visible(None) == 1

@@ -16,7 +16,7 @@ SERVER = """  {NAME}:
     image: nvcr.io/nvidia/tritonserver:24.10-py3
     command: tritonserver --model-repository=/models
     volumes: [./models:/models]
-    gpus: {GPUS}
+    gpus: [{{ count: {GPUS} }}]
 """
 
 

@@ -16,7 +16,7 @@ FILE = """services:
     image: nvcr.io/nvidia/tritonserver:24.10-py3
     command: tritonserver --model-repository=/models --http-port=80 --strict-readiness=false
     volumes: [./models:/models]
-    gpus: 2
+    gpus: [{ count: 2 }]
 """
 GROUPS = {"gpu": "kind: KIND_GPU", "cpu": "kind: KIND_CPU", "third": "kind: KIND_GPU gpus: [ 2 ]"}
 
@@ -65,9 +65,9 @@ def test_models_are_proven_on_as_many_gpus_as_production_has(
     (refused,) = [one for one in found["needs"] if (one["model"], one["gpus"]) == ("third", 2)]
     assert refused["why"] == "is refused on production's GPUs"
     assert len(needs_of(found).needs) == 5
-    change(folder, "gpus: 2", "gpus: 4")
+    change(folder, "gpus: [{ count: 2 }]", "gpus: [{ count: 4 }]")
     assert gpus_of(plan(capsys)) == {"cpu": [0], "gpu": [0, 4], "third": [0, 4]}
-    change(folder, "    gpus: 4\n", "")
+    change(folder, "    gpus: [{ count: 4 }]\n", "")
     found = plan(capsys)
     assert gpus_of(found) == {"cpu": [0], "gpu": [0], "third": [0]}
     assert found["gpu_jobs"] == 0
@@ -76,7 +76,11 @@ def test_models_are_proven_on_as_many_gpus_as_production_has(
 def test_gpus_that_cuda_hides_are_not_asked_for(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    change(folder, "gpus: 2", 'gpus: 2\n    environment: { CUDA_VISIBLE_DEVICES: "1" }')
+    change(
+        folder,
+        "gpus: [{ count: 2 }]",
+        'gpus: [{ count: 2 }]\n    environment: { CUDA_VISIBLE_DEVICES: "1" }',
+    )
     assert gpus_of(plan(capsys)) == {"cpu": [0], "gpu": [0, 1], "third": [0, 1]}
 
 
@@ -98,7 +102,7 @@ def test_number_that_the_file_does_not_say_is_asked_for(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for grant in ("all", "${GPUS:-all}"):
-        change(folder, "gpus: 2", f"gpus: {grant}")
+        change(folder, "gpus: [{ count: 2 }]", f"gpus: {grant}")
         assert main(["plan", "--deployment", "compose.yaml"]) == 1
         said = capsys.readouterr().err
         assert "compose.yaml:6:5: how many GPUs triton has in production isn't known here" in said
@@ -106,11 +110,15 @@ def test_number_that_the_file_does_not_say_is_asked_for(
         found = plan(capsys, "--target=3")
         assert gpus_of(found) == {"cpu": [0], "gpu": [0, 3], "third": [0, 3]}
         assert "--triton-target=3" in found["jobs"][0]["arguments"]
-        change(folder, f"gpus: {grant}", "gpus: 2")
+        change(folder, f"gpus: {grant}", "gpus: [{ count: 2 }]")
 
 
 def test_each_server_has_jobs_of_its_own(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    more = FILE.partition("\n")[2].replace("triton:\n", "other:\n", 1).replace("gpus: 2", "gpus: 1")
+    more = (
+        FILE.partition("\n")[2]
+        .replace("triton:\n", "other:\n", 1)
+        .replace("gpus: [{ count: 2 }]", "gpus: [{ count: 1 }]")
+    )
     (folder / "compose.yaml").write_text(FILE + more)
     names = [job["name"] for job in plan(capsys)["jobs"]]
     assert names == ["triton-rehearsal", "triton-2-gpus", "other-rehearsal", "other-1-gpu"]
