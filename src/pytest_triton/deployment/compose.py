@@ -6,9 +6,11 @@ import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from pytest_triton.deployment.commands import Found, find_tritonserver
+from pytest_triton.deployment.compose_parts import Part, extended, parts
 from pytest_triton.deployment.deployed_server import DeployedServer, Grant, Probe
 from pytest_triton.deployment.dockerfile import Built, read_dockerfile
 from pytest_triton.deployment.sizes import compose_bytes, seconds, whole
@@ -16,34 +18,50 @@ from pytest_triton.deployment.variables import Unresolved, env_file, interpolate
 from pytest_triton.deployment.yaml_file import BadYaml, Node, Place
 from pytest_triton.text.paths import without_dots
 
-_RESOLVE = "resolve the file first, and name the result: docker compose config > resolved.yaml"
+_TOP_LEVEL = {"name", "version", "include", "services", "networks", "volumes", "configs", "secrets"}
 
 
 def is_compose(document: Node) -> bool:
-    return "services" in document.entries and "apiVersion" not in document.entries
+    keys = document.entries.keys()
+    if "include" in keys:  # which other tools have, too
+        return all(key in _TOP_LEVEL or key.startswith("x-") for key in keys)
+    return "services" in keys and "apiVersion" not in keys
 
 
 def compose_servers(
     document: Node, path: Path, environ: Mapping[str, str] = os.environ
 ) -> Iterator[DeployedServer]:
     """The Triton servers among the services. Raises BadYaml for what can't be resolved here."""
-    if document.get("include") is not None:
-        raise BadYaml(f"{document.place_of('include')}: `include` isn't read here.", fix=_RESOLVE)
-    services = document.get("services")
-    if services is None or services.kind != "map":
-        return
-    variables = {**env_file(path.parent / ".env"), **environ}
-    for name, service in services.entries.items():
-        if service.kind != "map":
+    for part in parts(document, path, environ, _filled):
+        services = part.document.get("services")
+        if services is not None and services.kind == "map":
+            yield from _servers_of(services, part)
+
+
+def _servers_of(services: Node, part: Part) -> Iterator[DeployedServer]:
+    for name, own in services.entries.items():
+        if own.kind != "map":
             continue
+        service = extended(name, services, partial(_filled, part=part))
         try:
-            server = _Service(name, service, path, variables).server()
+            server = _Service(name, service, part).server()
         except BadYaml:
             if _mentions_triton(service):
                 raise
             continue  # another service's variables are of no interest
         if server is not None:
             yield server
+
+
+def _filled(node: Node, part: Part) -> str:
+    try:
+        return interpolated(node.text or "", part.variables)
+    except Unresolved as error:
+        raise BadYaml(
+            f"{node.place}: ${{{error.name}}} has no value here, neither in the environment "
+            f"nor in {part.path.parent / '.env'}.",
+            fix=f"set {error.name}, or write a default: ${{{error.name}:-VALUE}}",
+        ) from None
 
 
 def _mentions_triton(node: Node) -> bool:
@@ -54,11 +72,11 @@ def _mentions_triton(node: Node) -> bool:
 class _Service:
     """One service, with the variables that compose fills in."""
 
-    def __init__(self, name: str, node: Node, path: Path, variables: Mapping[str, str]) -> None:
+    def __init__(self, name: str, node: Node, part: Part) -> None:
         self._name = name
         self._node = node
-        self._path = path
-        self._variables = variables
+        self._part = part
+        self._variables = part.variables
 
     def server(self) -> DeployedServer | None:
         node = self._node
@@ -74,8 +92,6 @@ class _Service:
             if not _may_be_triton(image) or words:
                 return None
             found = Found(unknown="the image's own command isn't known here")
-        if node.get("extends") is not None:
-            raise BadYaml(f"{node.place_of('extends')}: `extends` isn't read here.", fix=_RESOLVE)
         environment.update(found.sets)
         grant, grant_place = self._grant(environment)
         places = {
@@ -92,7 +108,7 @@ class _Service:
         ipc = self._text("ipc")
         return DeployedServer(
             name=self._name,
-            path=self._path,
+            path=self._part.path,
             node=node,
             image=image,
             arguments=found.arguments,
@@ -111,14 +127,7 @@ class _Service:
     # --- texts -------------------------------------------------------------------------------
 
     def _filled(self, node: Node) -> str:
-        try:
-            return interpolated(node.text or "", self._variables)
-        except Unresolved as error:
-            raise BadYaml(
-                f"{node.place}: ${{{error.name}}} has no value here, neither in the environment "
-                f"nor in {self._path.parent / '.env'}.",
-                fix=f"set {error.name}, or write a default: ${{{error.name}:-VALUE}}",
-            ) from None
+        return _filled(node, self._part)
 
     def _text(self, *path: str) -> str:
         node = self._node.get(*path)
@@ -152,7 +161,7 @@ class _Service:
         context = self._filled(build) if build.kind == "scalar" else self._text("build", "context")
         file = self._text("build", "dockerfile") or "Dockerfile"
         arguments = dict(self._pairs(build.get("args"))) if build.kind == "map" else {}
-        folder = without_dots(self._path.parent / (context or "."))
+        folder = without_dots(build.place.path.parent / (context or "."))
         return read_dockerfile(folder / file, arguments) or Built()
 
     def _pairs(self, node: Node | None) -> Iterator[tuple[str, str]]:
@@ -178,7 +187,7 @@ class _Service:
         files = self._node.get("env_file")
         for one in () if files is None else files.items or (files,):
             file = self._filled(one) if one.kind == "scalar" else one.string("path")
-            found.update(env_file(self._path.parent / file))
+            found.update(env_file(one.place.path.parent / file))
         found.update(self._pairs(self._node.get("environment")))
         return found
 
@@ -204,6 +213,12 @@ class _Service:
                         fix="add capabilities: [gpu]",
                     )
         found = [self._device(one) for one in asked if self._is_gpu(one, gpus is not None)]
+        if len(set(found)) > 1:
+            raise BadYaml(
+                f"{place}: GPUs are asked for {len(found)} times, also by what the service "
+                "extends, and which of them Docker grants isn't known here.",
+                fix="write one device, with a count or device_ids",
+            )
         if found:
             return found[0], place
         if self._text("runtime") != "nvidia":
@@ -275,7 +290,7 @@ class _Service:
             if not target:
                 continue
             if source.startswith((".", "/", "~")):
-                folder = without_dots(self._path.parent / os.path.expanduser(source))
+                folder = without_dots(one.place.path.parent / os.path.expanduser(source))
                 yield target, folder
             else:
                 yield target, None

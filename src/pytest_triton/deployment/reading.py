@@ -26,7 +26,9 @@ def read_deployments(
     name, _, wanted = text.partition("::")
     path = Path(os.path.abspath(start / os.path.expanduser(name)))
     files = sorted(_files(path)) if path.is_dir() else [path]
-    found = [server for file in files for server in _servers_in(file, environ, path.is_dir())]
+    read = (server for file in files for server in _servers_in(file, environ, path.is_dir()))
+    # A file that another one includes stands in the same directory.
+    found = [*{(server.name, server.node.place): server for server in read}.values()]
     if not found:
         raise NoTriton(
             f"No Triton server is started by {text}.",

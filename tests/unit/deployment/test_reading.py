@@ -175,8 +175,6 @@ def test_flags_for_an_entrypoint_that_is_not_here_are_tritonservers(tmp_path: Pa
     ("text", "words"),
     [
         ("services: {t: {command: tritonserver, image: 'x:${TAG}'}}", "${TAG} has no value here"),
-        ("services: {t: {command: tritonserver, extends: {service: x}}}", "docker compose config"),
-        ("include: [other.yaml]\nservices: {t: {command: tritonserver}}", "docker compose config"),
     ],
 )
 def test_what_can_not_be_resolved_is_error_with_place(
