@@ -129,3 +129,19 @@ def test_merge_says_for_which_deployment_a_model_is_not_proven(
     out = capsys.readouterr().out
     assert "3 of 6 placements proven, 3 not proven" in out
     assert "compose.yaml::large: (service), test_deployment: never proven" in out
+
+
+def test_failure_of_a_deployed_model_shows_what_the_server_wrote_about_it(
+    pytester: pytest.Pytester,
+) -> None:
+    deploy(pytester, "pinned", "cpu", triton=1)
+    config = pytester.path / "models" / "pinned" / "config.pbtxt"
+    agents = 'model_repository_agents { agents [ { name: "own" } ] }\n'
+    config.write_text(config.read_text() + agents)
+    result = run(pytester, "-k", "pinned and test_placement")
+    result.assert_outcomes(failed=2)
+    text = result.stdout.str()
+    for hardware in ("1 GPU (simulated, 99.0)", "no GPU"):
+        log = text.split(f"triton server log ({hardware})")[1].partition("\n__")[0]
+        assert "unable to find 'libtritonrepoagent_own.so'" in log
+        assert "'cpu'" not in log

@@ -77,8 +77,8 @@ class DeploymentCheck:
                     f"{self.deployed.name} doesn't come up on its own hardware ({up.hardware}): "
                     f"the server {_verb(outcome.service)}.",
                     f"  refused: {_names(outcome.refused)}",
-                    "  see the models' own checks: pytest --triton-repo="
-                    + self.rehearsal.checked.deployment.text,
+                    "  why: see test_placement[deployed] of "
+                    + ("this model" if len(outcome.refused) == 1 else "these models"),
                 )
             )
         if outcome.service == "unnoticed" and self.rehearsal.granted:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_triton.deployment.commands import Found, find_tritonserver
 from pytest_triton.deployment.deployed_server import DeployedServer, Grant, Probe
 from pytest_triton.deployment.sizes import kubernetes_bytes, whole
 from pytest_triton.deployment.variables import references_resolved
-from pytest_triton.deployment.yaml_file import Node, Place
+from pytest_triton.deployment.yaml_file import BadYaml, Node, Place
 from pytest_triton.text.paths import without_dots
 
 _POD_SPECS: Mapping[str, tuple[str, ...]] = {
@@ -47,17 +48,40 @@ def is_kubernetes(document: Node) -> bool:
 def kubernetes_servers(documents: Sequence[Node], path: Path) -> Iterator[DeployedServer]:
     """The Triton servers among the containers of all documents of a file."""
     documents = [one for document in documents for one in _listed(document)]
-    maps = {
-        one.string("metadata", "name"): _data(one)
-        for one in documents
-        if one.string("kind") == "ConfigMap"
-    }
+    maps: dict[str, dict[str, Mapping[str, str]]] = {}
+    for one in documents:
+        if one.string("kind") == "ConfigMap":
+            maps.setdefault(_namespace(one), {})[one.string("metadata", "name")] = _data(one)
+    found: list[tuple[str, DeployedServer]] = []
     for document in documents:
         kind = document.string("kind")
         pod = document.get(*_POD_SPECS[kind]) if kind in _POD_SPECS else None
         if pod is not None:
-            owner = _Owner(kind, document.string("metadata", "name") or "unnamed", path, maps)
-            yield from _servers(owner, pod)
+            namespace = _namespace(document)
+            name = document.string("metadata", "name") or "unnamed"
+            owner = _Owner(kind, name, path, maps.get(namespace, {}))
+            found += [(namespace, server) for server in _servers(owner, pod)]
+    yield from _named_apart(found)
+
+
+def _namespace(document: Node) -> str:
+    return document.string("metadata", "namespace") or "default"
+
+
+def _named_apart(found: Sequence[tuple[str, DeployedServer]]) -> Iterator[DeployedServer]:
+    """Servers of one name in several namespaces get that in front. Raises BadYaml for one twice."""
+    names = Counter(server.name for _, server in found)
+    known: dict[str, Place] = {}
+    for namespace, server in found:
+        name = f"{namespace}/{server.name}" if names[server.name] > 1 else server.name
+        if name in known:
+            raise BadYaml(
+                f"{server.node.place}: {name} is there for the second time, after "
+                f"{known[name]}; a cluster would keep the last.",
+                fix="give it a name or a namespace of its own, or delete one",
+            )
+        known[name] = server.node.place
+        yield replace(server, name=name)
 
 
 def _listed(document: Node) -> Iterator[Node]:

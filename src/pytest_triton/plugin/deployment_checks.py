@@ -24,7 +24,7 @@ from pytest_triton.checks.result import (
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.plugin.run_ledger import RunLedger
 from pytest_triton.plugin.selection import shows_failure
-from pytest_triton.plugin.session import fail, session_of
+from pytest_triton.plugin.session import fail, sections_about, session_of
 from pytest_triton.text.shown_text import node_name, shown
 from pytest_triton.text.tables import lay_out, screen_width
 
@@ -125,6 +125,8 @@ class DeploymentChecks:
             properties = [*properties_of(result)]
             item.user_properties += properties
             report.user_properties += properties
+        if isinstance(item, DeployedModelItem) and report.failed:
+            report.sections += item.log_sections()
         return report
 
     @pytest.hookimpl(wrapper=True)
@@ -327,6 +329,14 @@ class DeployedModelItem(DeployedItem):
             return self.check.placement_failure(self.hardware.request)
         except PytestTritonError as error:
             return self.check.no_answer(error)
+
+    def log_sections(self) -> list[tuple[str, str]]:
+        """What the server wrote about the model, where that may explain the failure."""
+        models = self.node.models
+        if models is None or self.hardware is None or not self.check.log_explains:
+            return []
+        spec = models.session.spec(models.checked, self.hardware.request)
+        return sections_about(spec, self.model.name, models.session.pool)
 
     def result(self, *, failed: bool) -> CheckResult:
         assert self.node.models is not None

@@ -294,15 +294,11 @@ class RepositoryChecks:
         check = item.stash.get(_CHECK, None)
         if found is None or hardware is None or check is None or not check.log_explains:
             return []
-        from pytest_triton.plugin.session import log_section
+        from pytest_triton.plugin.session import sections_about
 
         model, checked = found
         spec = self.session.spec(checked, hardware)
-        sections = []
-        for server in self.session.pool.handed_out():
-            if server.spec == spec:
-                sections += log_section(server, server.log.about(model.name).splitlines())
-        return sections
+        return sections_about(spec, model.name, self.session.pool)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         text, result = self._latest

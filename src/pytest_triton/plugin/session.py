@@ -41,6 +41,7 @@ from pytest_triton.text.shown_text import sendable, shown
 if TYPE_CHECKING:
     from pytest_triton.servers.pool import Pool
     from pytest_triton.servers.running_server import RunningServer
+    from pytest_triton.servers.spec import ServerSpec
 
 __tracebackhide__ = says_all
 
@@ -357,6 +358,16 @@ class _Reports:
         for running in self._session.kept.values():
             with suppress(PytestTritonError):  # who uses it next reports it
                 self._session.pool.get(running.spec)
+
+
+def sections_about(spec: ServerSpec, model: str, pool: Pool) -> list[tuple[str, str]]:
+    """What the servers of a spec wrote about a model that is checked, for a test's report."""
+    return [
+        section
+        for server in pool.handed_out()
+        if server.spec == spec
+        for section in log_section(server, server.log.about(model).splitlines())
+    ]
 
 
 def log_section(server: RunningServer, lines: Sequence[str]) -> list[tuple[str, str]]:

@@ -308,3 +308,38 @@ def test_directory_is_searched_and_one_server_chosen(tmp_path: Path) -> None:
 def test_file_without_triton_is_error(tmp_path: Path, text: str) -> None:
     with pytest.raises(NoTriton, match="No Triton server is started by"):
         servers(tmp_path, text)
+
+
+NAMESPACED = """apiVersion: v1
+kind: ConfigMap
+metadata: { name: settings, namespace: NAMESPACE }
+data: { repo: /NAMESPACE }
+---
+apiVersion: v1
+kind: Pod
+metadata: { name: triton, namespace: NAMESPACE }
+spec:
+  containers:
+  - name: triton
+    command: [tritonserver, --model-repository=$(REPO)]
+    env: [{ name: REPO, valueFrom: { configMapKeyRef: { name: settings, key: repo } } }]
+---
+"""
+
+
+def test_servers_of_one_name_have_their_namespaces_in_front(tmp_path: Path) -> None:
+    text = NAMESPACED.replace("NAMESPACE", "prod") + NAMESPACED.replace("NAMESPACE", "staging")
+    found = {one.name: one.arguments for one in servers(tmp_path, text)}
+    assert found == {
+        "prod/Pod/triton": ("--model-repository=/prod",),
+        "staging/Pod/triton": ("--model-repository=/staging",),
+    }
+    (alone,) = servers(tmp_path, NAMESPACED)
+    assert alone.name == "Pod/triton"
+
+
+def test_server_that_is_in_a_file_twice_is_error(tmp_path: Path) -> None:
+    with pytest.raises(BadYaml, match="default/Pod/triton is there for the second time") as caught:
+        servers(tmp_path, 2 * NAMESPACED.replace(", namespace: NAMESPACE", ""))
+    assert "file.yaml:25:" in caught.value.what
+    assert "file.yaml:11:" in caught.value.what
