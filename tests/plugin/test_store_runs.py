@@ -174,3 +174,23 @@ def test_real_backends_are_refused_for_a_store(store: Store) -> None:
     result = store.run("pytest", "--triton-repo=s3://bucket/models", "--triton-backends=real")
     assert result.returncode == 4
     assert "of which only small files are fetched" in result.stderr
+
+
+def test_failing_model_is_shown_and_selected_by_its_url(store: Store) -> None:
+    store.put("a/config.pbtxt", GPU.replace("KIND_GPU", "KIND_GPUU"))
+    store.put("e/config.pbtxt", f'backend: "onnxruntime"\n{TENSORS}')
+    models = ("pytest", "--triton-repo=s3://bucket/models")
+    result = store.run(*models)
+    assert "cache/stores" not in result.stdout
+    assert "no version directory" not in result.stdout
+    unreadable = "s3://bucket/models/a/config.pbtxt::test_config"
+    fallback = "s3://bucket/models/e/config.pbtxt::test_explicit_placement"
+    assert f"FAILED {unreadable}" in result.stdout
+    assert f"FAILED {fallback}" in result.stdout
+    assert "s3://bucket/models/a/config.pbtxt:2:26: `KIND_GPUU` is not" in result.stdout
+    assert "  config    s3://bucket/models/e/config.pbtxt" in result.stdout
+    assert "1 failed" in store.run(*models, unreadable).stdout
+    assert "1 failed, 4 passed" in store.run(*models, fallback.partition("::")[0]).stdout
+    assert "2 failed" in store.run(*models, "--lf").stdout
+    audit = store.run("pytest_triton", "audit", "s3://bucket/models")
+    assert "s3://bucket/models/e/config.pbtxt:1:1: TRT101" in audit.stdout

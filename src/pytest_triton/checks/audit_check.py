@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import textwrap
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_triton.text.paths import path_from
 from pytest_triton.text.wrapping import wrapped
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def audit_text(finding: Diagnostic, start: Path, config: ConfigFile | None) -> s
     """A finding as a failure shows it; `config` is the config.pbtxt of its model."""
     from pytest_triton.audit.ignore_hint import ignore_hint
 
-    path = os.path.relpath(finding.path, start)
+    path = path_from(finding.path, start)
     place = ":".join(str(part) for part in (path, finding.line, finding.column) if part is not None)
     lines = [f"{place}: {finding.rule} {finding.name}", ""]
     lines += wrapped(finding.message, _WIDTH)

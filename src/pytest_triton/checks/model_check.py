@@ -44,6 +44,7 @@ from pytest_triton.placement.refusal import shown_reason
 from pytest_triton.placement.unserved import with_models
 from pytest_triton.repository.near_misses import CONFIG_MISNAMED
 from pytest_triton.repository.refusals import shown_problem
+from pytest_triton.text.paths import url_of_copy
 from pytest_triton.text.wrapping import wrapped
 
 if TYPE_CHECKING:
@@ -635,7 +636,8 @@ def about_model(
     """A result that says what is known of a model before any check."""
     here, anchor = f"{start}{os.sep}", str(model.anchor)
     inside = anchor.startswith(here)  # then this is what short_path() would find, far quicker
-    place = anchor[len(here) :] if inside else short_path(model.anchor, start)
+    near = inside and not url_of_copy(anchor)
+    place = anchor[len(here) :] if near else short_path(model.anchor, start)
     return CheckResult(
         deployment=checked.name,
         model=model.name,
@@ -653,4 +655,5 @@ def about_model(
 def short_path(path: Path, start: Path) -> str:
     """The path as seen from `start`, if that is not longer."""
     relative = os.path.relpath(path, start)
-    return relative if len(relative) < len(str(path)) else str(path)
+    near = relative if len(relative) < len(str(path)) else str(path)
+    return url_of_copy(str(path)) or near

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_triton.plugin.pytest_internals import copy_of, show_at
+from pytest_triton.text.paths import path_from
 from pytest_triton.text.shown_text import node_name
 
 if TYPE_CHECKING:
@@ -187,8 +188,8 @@ def _node_id(parent: pytest.Collector, path: Path) -> str:
     """The path as seen from rootdir, `../store/models` too: it names the node unmistakably."""
     if isinstance(parent, RepositoryDirectory | ModelDirectory):
         return f"{parent.nodeid}/{node_name(path.name)}"
-    parts = os.path.relpath(path, parent.config.rootpath).split(os.sep)
-    return "/".join(map(node_name, parts))
+    text = path_from(path, parent.config.rootpath)
+    return "/".join(map(node_name, text.split(os.sep)))
 
 
 def _sorted_entries(directory: Path) -> list[Path]:

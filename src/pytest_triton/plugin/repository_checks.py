@@ -84,6 +84,7 @@ class RepositoryChecks:
 
         Arguments that lie inside a repository select from what there is: nothing is added then.
         """
+        self.config.args[:] = [*map(self._in_copy, self.config.args)]
         given = [self._absolute(argument) for argument in self.config.args]
         if self._is_selection():
             return
@@ -91,6 +92,14 @@ class RepositoryChecks:
             for path in deployment.paths:
                 if not any(path.is_relative_to(argument) for argument in given):
                     self.config.args.append(str(path))
+
+    def _in_copy(self, argument: str) -> str:
+        """The place in the copy of an object store that a node id such as `s3://...` means."""
+        for store in (store for deployment in self.settings.repo for store in deployment.stores):
+            rest = argument.removeprefix(store.url)
+            if rest != argument and rest[:1] in ("", "/", ":"):
+                return f"{store.path}{rest}"
+        return argument
 
     def _is_selection(self) -> bool:
         """Whether the arguments ask for certain tests, and not for the whole repositories."""

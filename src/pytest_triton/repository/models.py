@@ -546,13 +546,14 @@ def _read_model(root: Path, name: str, reading: Reading = AS_IT_IS) -> Model:
             )
     versions, odd = _versions(listing.directories, directory)
     problems += odd
-    if reading.assumes_files and config_file is not None and config_file.config is not None:
+    if reading.assumes_files and config_file is not None:
         if versions or not _misplaced_version(directory, listing, config.default_model_filename):
             numbers = assumed_versions(config, versions)
             assumed += [Added(directory / str(each), is_directory=True) for each in numbers]
             versions = tuple(sorted({*versions, *numbers}))
         there = {one.path for one in assumed}
-        assumed += [one for one in assumed_files(config, directory) if one.path not in there]
+        if config_file.config is not None:
+            assumed += [one for one in assumed_files(config, directory) if one.path not in there]
     known = config_file is None and problems  # what is no model needs no second reason
     no_version = None if known else version_flaw(config, core_name, versions)
     if no_version is not None:

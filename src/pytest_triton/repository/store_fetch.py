@@ -20,6 +20,7 @@ from typing import Any
 
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.repository.stores import Say, Store, StoreError, location_of
+from pytest_triton.text.paths import COPY_URL
 
 _SMALL = 64 << 10  # bytes of any file that is fetched
 _READ = 1 << 20  # bytes of a file that is read: configs, code
@@ -60,6 +61,7 @@ def fetch(store: Store, say: Say) -> None:
     try:
         system, root = _open(store)
         with _locked(store.path.parent):
+            (store.path.parent / COPY_URL).write_text(store.url, "utf-8", "surrogateescape")
             entries, folders = _listed(store, system, root)
             _update(store, system, entries, folders, say)
     except PytestTritonError:

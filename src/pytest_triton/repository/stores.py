@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.text.cache_folder import cache_dir
+from pytest_triton.text.paths import STORES
 from pytest_triton.text.store_urls import has_password
 
 Say = Callable[[str], None]
@@ -57,7 +58,7 @@ class Store:
         url = f"{scheme.lower()}://{rest}"
         key = hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:12]
         name = re.sub(r"[^\w.-]", "_", rest.rsplit("/", 1)[-1]).strip(".") or "models"
-        return cls(url, cache_dir() / "stores" / key / name[:100])
+        return cls(url, cache_dir() / STORES / key / name[:100])
 
 
 def to_standard_error(line: str) -> None:

@@ -1,10 +1,16 @@
-"""Paths: absolute ones without `..`, as the kernel understands them, and paths as text."""
+"""Paths: absolute ones without `..`, as the kernel understands them, and paths as text.
+
+A path in the copy of a repository from an object store is shown as what it is a copy of:
+`s3://bucket/models/m/config.pbtxt`.
+"""
 
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
+from pytest_triton.text.cache_folder import cache_dir
 from pytest_triton.text.shown_text import printable
 
 
@@ -22,8 +28,37 @@ def without_dots(path: Path | str) -> Path:
     return clean
 
 
+STORES = "stores"  # in the cache folder: copies, as KEY/NAME beside KEY/url
+COPY_URL = "url"
+
+
 def shown_path(path: Path) -> str:
     """`path`, printable, relative to the current directory if it is below it."""
     absolute = os.path.abspath(path)
     here = os.getcwd().rstrip(os.sep) + os.sep
-    return printable(absolute[len(here) :] if absolute.startswith(here) else str(path))
+    near = absolute[len(here) :] if absolute.startswith(here) else str(path)
+    return printable(url_of_copy(absolute) or near)
+
+
+def path_from(path: Path, start: Path | str) -> str:
+    """`path` relative to `start`."""
+    return url_of_copy(os.path.abspath(path)) or os.path.relpath(path, start)
+
+
+def url_of_copy(absolute: str) -> str:
+    """What an absolute path is a copy of, in an object store; "" if it isn't one."""
+    stores = os.path.join(cache_dir(), STORES) + os.sep
+    if not absolute.startswith(stores):
+        return ""
+    key, _, inside = absolute[len(stores) :].partition(os.sep)
+    url = _url_in(os.path.join(stores, key, COPY_URL))
+    _, _, rest = inside.partition(os.sep)  # without the copy's name
+    return f"{url}/{rest}".rstrip("/") if url and inside else ""
+
+
+@lru_cache
+def _url_in(file: str) -> str:
+    try:
+        return Path(file).read_text("utf-8", "surrogateescape")
+    except OSError:
+        return ""
