@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pytest_triton.checks.deployed_check import drift
+from pytest_triton.checks.drift_check import drift
 from pytest_triton.checks.run import TritonSession
 from pytest_triton.evidence.deployed import deployed_configs
 from pytest_triton.options.values import Deployment

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_triton.checks.deployment import CheckedDeployment, NotLoaded
+from pytest_triton.checks.checked_deployment import CheckedDeployment, NotLoaded
 from pytest_triton.options.values import Deployment
 from pytest_triton.placement.command_line import BadArguments, CommandLine, read_version
 from pytest_triton.placement.hardware import NO_GPU, Gpu, Hardware

@@ -11,7 +11,7 @@ from pytest_triton.text.paths import path_from
 from pytest_triton.text.wrapping import wrapped
 
 if TYPE_CHECKING:
-    from pytest_triton.checks.deployment import CheckedDeployment
+    from pytest_triton.checks.checked_deployment import CheckedDeployment
     from pytest_triton.checks.run import TritonSession
     from pytest_triton.diagnostics.diagnostic import Diagnostic
     from pytest_triton.options.settings import Settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pytest_triton.checks.deployment import CheckedDeployment
+    from pytest_triton.checks.checked_deployment import CheckedDeployment
     from pytest_triton.diagnostics.diagnostic import Diagnostic
     from pytest_triton.placement.declared import Declared
     from pytest_triton.repository import Model

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from msgspec.structs import replace as replace_fields
 
 from pytest_triton.checks.audit_check import audit_findings, audit_text, is_suppressed
-from pytest_triton.checks.deployed_check import (
+from pytest_triton.checks.drift_check import (
     BY_GRPC,
     DRIFT,
     NO_DRIFT,
@@ -23,7 +23,7 @@ from pytest_triton.checks.deployed_check import (
     drift_lines,
     not_served,
 )
-from pytest_triton.checks.deployed_check import HEADLINE as DRIFT_HEADLINE
+from pytest_triton.checks.drift_check import HEADLINE as DRIFT_HEADLINE
 from pytest_triton.checks.invalid import first_invalid
 from pytest_triton.checks.placement_result import declaration, hardware_facts, placement_fields
 from pytest_triton.checks.result import NO_HARDWARE, CheckResult, ConfigFacts, Unproven
@@ -48,7 +48,7 @@ from pytest_triton.text.paths import url_of_copy
 from pytest_triton.text.wrapping import wrapped
 
 if TYPE_CHECKING:
-    from pytest_triton.checks.deployment import CheckedDeployment
+    from pytest_triton.checks.checked_deployment import CheckedDeployment
     from pytest_triton.checks.run import Seen, TritonSession
     from pytest_triton.options.settings import Settings
     from pytest_triton.placement.config_drift import Difference

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from pytest_triton.checks.checked_deployment import CheckedDeployment
+from pytest_triton.checks.checked_service import checked_server, release_of_server
 from pytest_triton.checks.crash_search import SAME_AGAIN
-from pytest_triton.checks.deployed import checked_server, release_of_server
-from pytest_triton.checks.deployment import CheckedDeployment
 from pytest_triton.checks.run import Seen, TritonSession, look
 from pytest_triton.client.http import HttpApi
 from pytest_triton.deployment.deployed_server import DeployedServer

@@ -13,8 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from pytest_triton.checks.checked_deployment import CheckedDeployment
 from pytest_triton.checks.crash_search import SAME_AGAIN, find_culprits
-from pytest_triton.checks.deployment import CheckedDeployment
 from pytest_triton.checks.parts import Parts, crash_note, crash_texts
 from pytest_triton.checks.placement_result import server_facts
 from pytest_triton.checks.release import THE_SERVER, release_of

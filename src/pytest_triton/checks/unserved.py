@@ -21,7 +21,7 @@ from pytest_triton.placement.unserved import (
 )
 
 if TYPE_CHECKING:
-    from pytest_triton.checks.deployment import CheckedDeployment
+    from pytest_triton.checks.checked_deployment import CheckedDeployment
     from pytest_triton.checks.run import Everywhere, TritonSession
     from pytest_triton.placement.predict import Prediction
 

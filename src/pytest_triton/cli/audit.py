@@ -35,7 +35,7 @@ from pytest_triton.audit.fixing import fixed_texts, write_text
 from pytest_triton.audit.ignoring import meant_rule
 from pytest_triton.audit.rule_text import explanation
 from pytest_triton.audit.rules import KNOWN
-from pytest_triton.checks.deployment import CheckedDeployment, NotLoaded
+from pytest_triton.checks.checked_deployment import CheckedDeployment, NotLoaded
 from pytest_triton.cli.deployed import add_deployments, read_deployed
 from pytest_triton.cli.reading_options import add_reading, assumed_note, check_values, readings_of
 from pytest_triton.cli.server_options import (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pytest_triton.audit.deployed import DeployedSubject
 from pytest_triton.audit.subject import Audited
-from pytest_triton.checks.deployment import CheckedDeployment
+from pytest_triton.checks.checked_deployment import CheckedDeployment
 from pytest_triton.deployment.deployed_server import DeployedServer
 from pytest_triton.diagnostics.diagnostic import Version
 from pytest_triton.errors import PytestTritonError

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pytest_triton.checks.deployed import checked_server, release_of_server, title_of
+from pytest_triton.checks.checked_service import checked_server, release_of_server, title_of
 from pytest_triton.cli.plan_models import planned_models
 from pytest_triton.deployment.deployed_server import DeployedServer
 from pytest_triton.deployment.reading import read_deployments

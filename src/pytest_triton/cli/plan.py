@@ -27,7 +27,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pytest_triton.checks.deployment import CheckedDeployment
+from pytest_triton.checks.checked_deployment import CheckedDeployment
 from pytest_triton.cli.deployed import add_deployments
 from pytest_triton.cli.deployments import read_deployment
 from pytest_triton.cli.plan_models import planned_models

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pytest_triton.checks.deployment import CheckedDeployment
+from pytest_triton.checks.checked_deployment import CheckedDeployment
 from pytest_triton.plan.needs import PlannedModel, backends_of
 
 

@@ -53,7 +53,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from pytest_triton.checks.deployment import CheckedDeployment
+from pytest_triton.checks.checked_deployment import CheckedDeployment
 from pytest_triton.cli.deployments import read_deployment
 from pytest_triton.cli.measured import MeasuredModel, Results, check_any, compare
 from pytest_triton.cli.measured import as_json as measured_as_json

@@ -24,7 +24,7 @@ from pytest_triton.text.paths import path_from
 from pytest_triton.text.shown_text import node_name
 
 if TYPE_CHECKING:
-    from pytest_triton.checks.deployment import CheckedDeployment
+    from pytest_triton.checks.checked_deployment import CheckedDeployment
     from pytest_triton.repository import Model
 
 

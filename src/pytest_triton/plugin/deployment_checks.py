@@ -29,11 +29,11 @@ from pytest_triton.text.shown_text import node_name, shown
 from pytest_triton.text.tables import lay_out, screen_width
 
 if TYPE_CHECKING:
-    from pytest_triton.checks.deployed_models import DeployedHardware, DeployedModels
-    from pytest_triton.checks.deployment_check import DeploymentCheck
     from pytest_triton.checks.model_check import Answer, ModelCheck
     from pytest_triton.checks.result import CheckResult
     from pytest_triton.checks.run import TritonSession
+    from pytest_triton.checks.service_check import DeploymentCheck
+    from pytest_triton.checks.service_models import DeployedHardware, DeployedModels
     from pytest_triton.deployment.deployed_server import DeployedServer
     from pytest_triton.placement.hardware import HardwareRequest
     from pytest_triton.repository import Model
@@ -204,8 +204,8 @@ class ServerNode(pytest.Collector):
     models: DeployedModels | None = None  # None: they aren't known, and its own test says why
 
     def start_with(self, server: DeployedServer, session: TritonSession) -> None:
-        from pytest_triton.checks.deployed_models import DeployedModels
-        from pytest_triton.checks.deployment_check import DeploymentCheck
+        from pytest_triton.checks.service_check import DeploymentCheck
+        from pytest_triton.checks.service_models import DeployedModels
 
         self.check = DeploymentCheck(server, session)
         with suppress(PytestTritonError):
@@ -230,7 +230,7 @@ class DeployedModelNode(pytest.Collector):
     model: Model
 
     def collect(self) -> Iterable[pytest.Item]:
-        from pytest_triton.checks.deployed_models import CHECKS
+        from pytest_triton.checks.service_models import CHECKS
 
         server = self.getparent(ServerNode)
         assert server is not None
@@ -281,7 +281,7 @@ class DeploymentItem(DeployedItem):
             raise pytest.fail.Exception(shown(result.failure), pytrace=False)
 
     def result(self, *, failed: bool) -> CheckResult:
-        from pytest_triton.checks.deployed_models import service_result
+        from pytest_triton.checks.service_models import service_result
 
         start = self.config.invocation_params.dir
         return service_result(self.node.check.rehearsal, start)

@@ -16,7 +16,7 @@ from pytest_triton.options.arguments import argument_layer, check_names
 from pytest_triton.options.values import OptionError
 
 if TYPE_CHECKING:
-    from pytest_triton.checks.deployment import CheckedDeployment
+    from pytest_triton.checks.checked_deployment import CheckedDeployment
     from pytest_triton.options.reading import ReadLayer
     from pytest_triton.placement.hardware import HardwareRequest
     from pytest_triton.repository import Model

@@ -30,7 +30,7 @@ from pytest_triton.plugin.selection import (
 from pytest_triton.text.shown_text import shown
 
 if TYPE_CHECKING:
-    from pytest_triton.checks.deployment import CheckedDeployment
+    from pytest_triton.checks.checked_deployment import CheckedDeployment
     from pytest_triton.checks.model_check import ModelCheck
     from pytest_triton.checks.result import CheckResult
     from pytest_triton.checks.run import TritonSession

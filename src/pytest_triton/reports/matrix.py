@@ -80,7 +80,11 @@ def outcome_text(entry: Entry) -> str:
 
 def evidence_of(run: str) -> str:
     """A ledger's `run` without what is simulated, `no server` for ""."""
-    return run.partition(" (")[0] or "no server"
+    return _kind_of_run(run) or "no server"
+
+
+def _kind_of_run(run: str) -> str:
+    return run.partition(" (")[0]
 
 
 @dataclass(frozen=True)
@@ -327,7 +331,7 @@ def _columns(entries: Sequence[Entry]) -> list[Column]:
 
 def _shared(column: Column) -> Column:
     """Without what is a single server's: its GPUs, and whether they are simulated."""
-    return replace(column, label=DEPLOYED, run=column.run.partition(" (")[0], gpus=None)
+    return replace(column, label=DEPLOYED, run=_kind_of_run(column.run), gpus=None)
 
 
 def _own_columns(entries: Sequence[Entry]) -> list[Column]:

@@ -148,11 +148,10 @@ class _Cell:
 
     def __str__(self) -> str:
         text = self.result.observation or ("not proven" if self.failed else "")
-        if text and self.mark in _AT_CELL:
-            text = f"{text}  <- {self.mark}"
         if text and self.hardware:
-            seen, arrow, mark = text.partition("  <- ")
-            text = f"{seen} ({self.hardware}){arrow}{mark}"
+            text += f" ({self.hardware})"
+        if text and self.mark in _AT_CELL:
+            text += f"  <- {self.mark}"
         return text
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from pytest_triton.checks.deployment import CheckedDeployment
+from pytest_triton.checks.checked_deployment import CheckedDeployment
 from pytest_triton.testing.server_errors import UnknownModel
 
 _MOST_NAMES = 20  # of models, in an error

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from tritonclient.grpc.aio import InferenceServerClient as AsyncInferenceServerClient
     from tritonclient.http import InferenceServerClient as HttpInferenceServerClient
 
-    from pytest_triton.checks.deployment import CheckedDeployment
+    from pytest_triton.checks.checked_deployment import CheckedDeployment
     from pytest_triton.checks.run import TritonSession
     from pytest_triton.inference.infer import Inference
     from pytest_triton.servers.running_server import RunningServer

@@ -22,7 +22,7 @@ from pytest_triton.testing.server_errors import ServerNotYours, UnknownModel
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-    from pytest_triton.checks.deployment import CheckedDeployment
+    from pytest_triton.checks.checked_deployment import CheckedDeployment
     from pytest_triton.checks.run import Seen, TritonSession
     from pytest_triton.inference.signature import ModelSignature
     from pytest_triton.placement.hardware import Hardware

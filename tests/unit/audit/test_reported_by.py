@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_triton.audit import RULES, Example, Rule
-from pytest_triton.checks.deployment import CheckedDeployment
+from pytest_triton.checks.checked_deployment import CheckedDeployment
 from pytest_triton.options.values import Deployment
 from pytest_triton.placement.releases import ChosenRelease, read_release
 from pytest_triton.repository import read_repository

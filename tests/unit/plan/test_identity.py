@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_triton.checks.deployment import CheckedDeployment
+from pytest_triton.checks.checked_deployment import CheckedDeployment
 from pytest_triton.options.values import Deployment
 from pytest_triton.repository import read_repository
 from support.builders import RepositoryBuilder

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from msgspec.structs import replace as replace_fields
 
-from pytest_triton.checks.deployed import title_of
-from pytest_triton.checks.deployment import CheckedDeployment
+from pytest_triton.checks.checked_deployment import CheckedDeployment
+from pytest_triton.checks.checked_service import title_of
 from pytest_triton.checks.model_check import ModelCheck, Runs
 from pytest_triton.checks.rehearsed_service import ServiceRehearsal
 from pytest_triton.checks.result import (

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pytest_triton.checks.deployment import CheckedDeployment
+from pytest_triton.checks.checked_deployment import CheckedDeployment
 from pytest_triton.deployment.deployed_server import DeployedServer
 from pytest_triton.deployment.repositories import NotMounted, repository_paths
 from pytest_triton.options.values import Deployment
