@@ -406,3 +406,17 @@ def test_marker_triton_checks_selects_the_bundled_checks(
     some = pytester.runpytest(*collect, "-m", "triton_checks", "-k", "b and placement")
     some.stdout.fnmatch_lines(["*/16 tests collected*"])
     assert "test_own" not in some.stdout.str()
+
+
+@pytest.mark.parametrize(("copies", "frozen"), [("on", True), ("off", False)])
+def test_run_with_copied_checks_ends_without_a_last_collection(
+    pytester: pytest.Pytester, models: RepositoryBuilder, copies: str, frozen: bool
+) -> None:
+    pytester.makeconftest(
+        "import atexit, gc\n"
+        "atexit.register(lambda: print('frozen:', gc.get_freeze_count() > 1000))\n"
+    )
+    arguments = ("--triton-repo=models", "-k", "config", f"--triton-copy-checks={copies}")
+    result = pytester.runpytest_subprocess(*arguments)
+    assert models.path.is_dir()
+    result.stdout.fnmatch_lines([f"frozen: {frozen}"])
