@@ -4,6 +4,7 @@ Each command is a module in `pytest_triton.cli` with `add_arguments(parser)` and
 `run(arguments) -> exit code`; only the one that is asked for is imported. Exit codes: 0 done,
 1 failed (the reason is on standard error), 2 wrong usage, 130 interrupted.
 """
+# PYTHON_ARGCOMPLETE_OK
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from pytest_triton.cli.completion import complete
 from pytest_triton.errors import PytestTritonError
 
 COMMANDS = {
@@ -31,6 +33,7 @@ PROGRAM = "pytest-triton"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    complete(PROGRAM, COMMANDS)
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         usage=f"{PROGRAM} [--version] COMMAND ...",
