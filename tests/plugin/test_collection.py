@@ -409,14 +409,19 @@ def test_marker_triton_checks_selects_the_bundled_checks(
 
 
 @pytest.mark.parametrize(("copies", "frozen"), [("on", True), ("off", False)])
-def test_run_with_copied_checks_ends_without_a_last_collection(
+def test_copied_checks_are_not_looked_through_for_garbage(
     pytester: pytest.Pytester, models: RepositoryBuilder, copies: str, frozen: bool
 ) -> None:
     pytester.makeconftest(
         "import atexit, gc\n"
-        "atexit.register(lambda: print('frozen:', gc.get_freeze_count() > 1000))\n"
+        "count = gc.get_freeze_count\n"
+        "atexit.register(lambda: print('at exit:', count() > seen))\n"
+        "def pytest_runtestloop():\n"
+        "    global seen\n"
+        "    seen = count()\n"
+        "    print('before the tests:', seen > 1000)\n"
     )
     arguments = ("--triton-repo=models", "-k", "config", f"--triton-copy-checks={copies}")
-    result = pytester.runpytest_subprocess(*arguments)
+    result = pytester.runpytest_subprocess("-s", *arguments)
     assert models.path.is_dir()
-    result.stdout.fnmatch_lines([f"frozen: {frozen}"])
+    result.stdout.fnmatch_lines([f"*before the tests: {frozen}", f"at exit: {frozen}"])

@@ -252,6 +252,11 @@ class RepositoryChecks:
         """A repository that was given and not collected is an error, never silence."""
         self._selection = Selection(session.items)
         self.session.keeps_servers = any(map(may_share_servers, session.items))
+        if self._fast:
+            # Thousands of tests live until the end: that Python looks through them for garbage
+            # again and again, and once more at its exit, takes a fifth of a run.
+            gc.freeze()
+            atexit.register(gc.freeze)
         suit_editor(self.config, session.items)
         if self._is_selection():
             return
@@ -330,9 +335,6 @@ class RepositoryChecks:
             self._unreported = self._left_to_others
         yield
         self.ledger.finish(session)
-        if self._fast:
-            # Python ends in half the time if it doesn't look through thousands of tests once more.
-            atexit.register(gc.freeze)
 
     def _shard_line(self) -> list[str]:
         shard = self.settings.shard
