@@ -14,7 +14,6 @@ import os
 import sys
 from collections.abc import Sequence
 
-from pytest_triton.cli.completion import complete
 from pytest_triton.errors import PytestTritonError
 
 COMMANDS = {
@@ -33,7 +32,10 @@ PROGRAM = "pytest-triton"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    complete(PROGRAM, COMMANDS)
+    if "_ARGCOMPLETE" in os.environ:
+        from pytest_triton.cli.completion import complete
+
+        complete(PROGRAM, COMMANDS)
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         usage=f"{PROGRAM} [--version] COMMAND ...",

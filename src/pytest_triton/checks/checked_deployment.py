@@ -5,6 +5,7 @@ No server is needed for it, nor imported: commands that only read repositories s
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -357,4 +358,4 @@ def _lacks_python_file(model: Model) -> bool:
         return False
     file = model.config.default_model_filename or "model.py"
     versions = (model.directory / str(version) for version in model.versions_to_load)
-    return any(not (version / file).is_file() for version in versions)
+    return any(not os.path.isfile(version / file) for version in versions)

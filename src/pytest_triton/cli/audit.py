@@ -57,7 +57,6 @@ from pytest_triton.repository.reading import Reading
 from pytest_triton.repository.stores import StoreError
 from pytest_triton.repository.template_values import ValuesError
 from pytest_triton.text.paths import shown_path
-from pytest_triton.text.readable import is_file
 from pytest_triton.text.shown_text import printable
 from pytest_triton.text.wrapping import wrapped
 
@@ -322,7 +321,7 @@ def _deployments(texts: Sequence[str]) -> Iterator[str]:
     seen = set()
     for text in texts:
         path = Path(os.path.abspath(text))
-        if is_file(path):
+        if os.path.isfile(path):
             inner = path.parent.name == "configs" or path.parent.name.isdigit()
             text = str(path.parents[2] if inner else path.parents[1])
         if text not in seen:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 from collections.abc import Iterable
 
 
 def complete(program: str, commands: Iterable[str]) -> None:
-    """Answer a shell that asks what may come next, and end. Does nothing for anybody else."""
-    if "_ARGCOMPLETE" not in os.environ:
-        return
+    """Answer the shell that asks what may come next, and end; return if argcomplete is missing."""
     try:
         import argcomplete
     except ImportError:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from pytest_triton.deployment.deployed_server import DeployedServer
 from pytest_triton.errors import PytestTritonError
-from pytest_triton.text.readable import is_directory
 
 
 class NotMounted(PytestTritonError):
@@ -25,7 +25,7 @@ def repository_paths(deployed: DeployedServer, mapped: Mapping[str, Path]) -> tu
     found = []
     for name in named:
         path = mapped.get(name.rstrip("/") or "/") or deployed.directory(name)
-        if path is None or not is_directory(path):
+        if path is None or not os.path.isdir(path):
             where = f"{path} isn't there" if path is not None else "no folder beside it is mounted"
             raise NotMounted(
                 f"{deployed.place('command')}: the repository {name} isn't on this machine: "

@@ -6,6 +6,7 @@ repository. A test's own arguments go before all of it, and are passed on as the
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,6 @@ from pytest_triton.options.hosts import ContainerHost
 from pytest_triton.options.server_arguments import ArgumentRefused, check_arguments
 from pytest_triton.options.settings import Settings
 from pytest_triton.placement.command_line import BadArguments, CommandLine
-from pytest_triton.text.readable import is_directory
 
 _OF_PRODUCTIONS_MACHINE = ("host-policy", "trace-config", "trace-file")
 _DIRECTORIES = ("cache-directory", "repoagent-directory")
@@ -70,7 +70,7 @@ def adapted(line: CommandLine, *, in_container: bool = False, explicit: bool = F
         if _is_set_by_plugin(one.name, one.value, explicit)
         or one.name in _OF_PRODUCTIONS_MACHINE
         or (one.name == "cache-config" and not in_container and _is_other_cache(one.value))
-        or (one.name in _DIRECTORIES and not in_container and not is_directory(Path(one.value)))
+        or (one.name in _DIRECTORIES and not in_container and not os.path.isdir(Path(one.value)))
     }
     return Adapted(line.without(replaced).arguments, tuple(sorted(replaced)))
 

@@ -43,7 +43,6 @@ from pytest_triton.placement.hardware import Hardware, HardwareRequest, target_h
 from pytest_triton.placement.releases import NotARelease, read_release
 from pytest_triton.plan.sharding import Shard
 from pytest_triton.text.paths import without_dots
-from pytest_triton.text.readable import exists
 from pytest_triton.text.store_urls import may_hold_credential
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -147,7 +146,11 @@ def _check_one_path(option: Option, value: object, start: Path) -> None:
     if not isinstance(value, str) or option.type not in _PATHS:
         return
     parts = _parts(value)
-    if len(parts) > 1 and not exists(start / value) and all(exists(start / one) for one in parts):
+    if (
+        len(parts) > 1
+        and not os.path.exists(start / value)
+        and all(os.path.exists(start / one) for one in parts)
+    ):
         raise OptionError(f"no such path, and {' and '.join(parts[:2])} are there")
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from pytest_triton.options.values import Deployment, OptionError
 from pytest_triton.repository.stores import Store, StoreError
 from pytest_triton.text.paths import without_dots
-from pytest_triton.text.readable import exists
 from pytest_triton.text.store_urls import may_hold_credential, url_at_start
 
 
@@ -57,7 +56,8 @@ def _places(text: str, start: Path) -> list[Path | Store]:
             (
                 count
                 for count in range(len(parts), 0, -1)
-                if any(parts[:count]) and exists(_path(os.pathsep.join(parts[:count]), start))
+                if any(parts[:count])
+                and os.path.exists(_path(os.pathsep.join(parts[:count]), start))
             ),
             0,
         )

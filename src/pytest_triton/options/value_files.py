@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import sys
@@ -12,7 +13,6 @@ from typing import Any
 
 from pytest_triton.options.values import GivenValues, OptionError
 from pytest_triton.repository.templates import ValueSet
-from pytest_triton.text.readable import is_file
 
 _MOST_BYTES = 1 << 20
 _MOST_VALUES = 1_000_000
@@ -24,7 +24,7 @@ _FORMATS = ".json, .yaml, .yml, .toml or .env"
 def read_values(text: str, path: Path) -> GivenValues:
     """Of `KEY=VALUE`, or of the file at `path`. Raises OptionError, which never shows a value."""
     pair = _PAIR.match(text)
-    if pair is not None and not is_file(path):
+    if pair is not None and not os.path.isfile(path):
         return GivenValues(pair[1], "", json.dumps({pair[1]: _scalar(pair[2])}))
     try:
         with path.open("rb") as file:

@@ -201,7 +201,7 @@ def _sorted_entries(directory: Path) -> list[Path]:
 
 def _collect_file(parent: pytest.Collector, path: Path) -> Iterator[pytest.Collector]:
     """What other plugins make of a file, as `pytest.Dir` would ask them."""
-    if path.suffix != ".py" or not path.is_file():
+    if path.suffix != ".py" or not os.path.isfile(path):
         return
     if parent.ihook.pytest_ignore_collect(collection_path=path, config=parent.config):
         return

@@ -52,7 +52,7 @@ def assumed_files(config: ModelConfig, directory: Path) -> Iterator[Added]:
     for relative, size in sorted(_sizes(config).items()):
         path = directory / relative
         is_inside = not relative.startswith("/") and ".." not in relative.split("/")
-        if not is_inside or size > _LARGEST or path.exists():
+        if not is_inside or size > _LARGEST or os.path.exists(path):
             continue
         if not misplaced(directory, relative):
             yield Added(path, size=size)

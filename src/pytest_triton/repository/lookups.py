@@ -85,7 +85,7 @@ def may_complete(directory: Path, versions: Sequence[int], backend: str, file: s
         return True
     path = directory / str(max(versions)) / (file or "model.py")
     try:
-        if not path.is_file():  # a pipe would be waited for
+        if not os.path.isfile(path):  # a pipe would be waited for
             return True
         with path.open("rb") as code:
             return b"auto_complete_config" in code.read(_MOST_BYTES)

@@ -61,7 +61,6 @@ from pytest_triton.repository.schema import model_config_type
 from pytest_triton.repository.template_values import check_values
 from pytest_triton.repository.templates import templates_beside
 from pytest_triton.text.paths import shown_path, without_dots
-from pytest_triton.text.readable import is_directory
 from pytest_triton.text.shown_text import printable
 
 if TYPE_CHECKING:
@@ -381,9 +380,9 @@ def _not_found(root: Path) -> RepositoryNotFound:
             fix=missing_from.fix,
         )
     parent = root.parent
-    while not is_directory(parent):
+    while not os.path.isdir(parent):
         parent = parent.parent
-    beside = sorted(one.name for one in _entries(parent) if is_directory(one))
+    beside = sorted(one.name for one in _entries(parent) if os.path.isdir(one))
     missing = root.relative_to(parent).parts[0]
     tried = [f"{shown_path(parent)} is there, and has no `{printable(missing)}`"]
     if beside:
@@ -646,7 +645,7 @@ def _missing_labels(
     there = {one.path for one in assumed}
     for number, output in enumerate(config.output):
         labels = directory / output.label_filename
-        if output.label_filename and labels not in there and not labels.is_file():
+        if output.label_filename and labels not in there and not os.path.isfile(labels):
             missing = Diagnostic(
                 "model-file",
                 f"Internal: failed to open text file for read {labels}: No such file or directory",

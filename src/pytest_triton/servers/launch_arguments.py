@@ -6,6 +6,7 @@ of the rehearsal under the same paths as this machine, so all this is the same f
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,6 @@ from pytest_triton.rehearsal.simulation import (
 from pytest_triton.servers.folders import folder_errors
 from pytest_triton.servers.repository_view import make_view
 from pytest_triton.servers.spec import ServerSpec
-from pytest_triton.text.readable import is_directory
 
 CONTROL_FILE = "simulated-gpus"
 
@@ -55,7 +55,7 @@ def library_directories(root: Path, given: Sequence[str]) -> list[str]:
     return [
         f"--{flag}={root / folder}"
         for flag, folder in (("cache-directory", "caches"), ("repoagent-directory", "repoagents"))
-        if is_directory(root / folder) and not names_flag(given, flag)
+        if os.path.isdir(root / folder) and not names_flag(given, flag)
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from difflib import get_close_matches
 
@@ -35,4 +36,4 @@ def check_load(load: Sequence[str], checked: CheckedDeployment) -> None:
 
 
 def _is_there(name: str, checked: CheckedDeployment) -> bool:
-    return "/" not in name and any((path / name).is_dir() for path in checked.deployment.paths)
+    return "/" not in name and any(os.path.isdir(path / name) for path in checked.deployment.paths)

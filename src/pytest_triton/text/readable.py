@@ -1,32 +1,13 @@
-"""Looks at places that the user may not be allowed to look at: those count as not there.
+"""Places that the user may not be allowed to look at.
 
-`Path.exists` and `is_dir` raise PermissionError below a directory that may not be entered.
+`Path.exists` and `is_dir` raise PermissionError below a directory that may not be entered, and
+`DirEntry.is_dir` raises OSError for links that lead to each other; `os.path.exists` and `isdir`
+take such places for not there.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-
-
-def exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:
-        return False
-
-
-def is_directory(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
-
-
-def is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:
-        return False
 
 
 def is_closed(path: Path) -> bool:

@@ -32,7 +32,7 @@ _CALLED = {"__init__": 0, "initialize": 1, "execute": 1, "finalize": 0, "is_read
 def obstacles(path: Path, repository: Path | None = None) -> tuple[Diagnostic, ...]:
     """Why the backend can't import or call a model.py, as far as its files show; see `Kind`."""
     modules = Modules(path)
-    if path.suffix != ".py" and path.is_file():
+    if path.suffix != ".py" and os.path.isfile(path):
         return (_obstacle("import", path, None, "must end in .py: the backend imports it"),)
     found = list(_of_sources(modules, repository))
     main = modules.main
@@ -111,7 +111,7 @@ def _missing(node: ast.Import | ast.ImportFrom, module: Module, modules: Modules
     names = [node.module] if node.module else [alias.name for alias in node.names]
     for name in names:
         if name != "*" and not _is_there(folder, name.split(".")):
-            if not node.module and (folder / "__init__.py").exists():
+            if not node.module and os.path.exists(folder / "__init__.py"):
                 continue  # a name of the package, perhaps
             shown, file = f"{'.' * node.level}{name}", f"{name.replace('.', '/')}.py"
             return f"there is no module `{shown}`: no {file} beside {module.source.path.name}"
@@ -120,7 +120,7 @@ def _missing(node: ast.Import | ast.ImportFrom, module: Module, modules: Modules
 
 def _is_there(folder: Path, parts: Sequence[str]) -> bool:
     for number, part in enumerate(parts):
-        if (folder / part).is_dir():
+        if os.path.isdir(folder / part):
             folder = folder / part
             continue
         if number < len(parts) - 1:

@@ -6,6 +6,7 @@ It imports `<version>.model`, with the version's and the model's directory at th
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -60,7 +61,8 @@ class Modules:
         known = self._top_level.get(first)
         if known is None:
             known = any(
-                (root / f"{first}.py").is_file() or (root / first).is_dir() for root in self.roots
+                os.path.isfile(root / f"{first}.py") or os.path.isdir(root / first)
+                for root in self.roots
             )
             self._top_level[first] = known
         return known
@@ -74,7 +76,7 @@ class Modules:
                 if self.by_path[path] is not None:
                     return self.by_path[path]
                 continue
-            if len(self.by_path) <= _MOST and path.is_file():
+            if len(self.by_path) <= _MOST and os.path.isfile(path):
                 source = read_source(path)
                 module = Module(source, dotted, dotted, len(self.by_path) + 1, package)
                 self.by_path[path] = module

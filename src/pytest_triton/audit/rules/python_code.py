@@ -213,13 +213,13 @@ def _environment_problem(value: str, subject: Subject) -> str:
 
 def _archive_problem(path: Path) -> str:
     shown = printable(path.name)
-    if not path.exists():
-        gone = "is a link that leads nowhere" if path.is_symlink() else "isn't there"
+    if not os.path.exists(path):
+        gone = "is a link that leads nowhere" if os.path.islink(path) else "isn't there"
         return f"{_KEY}: {shown} {gone}"
     if not os.access(path, os.R_OK):
         return f"{_KEY}: {shown} can't be read: chmod a+r"
-    if path.is_dir():
-        if not (path / "bin/activate").exists():
+    if os.path.isdir(path):
+        if not os.path.exists(path / "bin/activate"):
             return f"{_KEY}: the directory {shown} has no bin/activate"
         return ""
     start = read_bytes(path, 512)

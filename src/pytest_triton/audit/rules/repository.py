@@ -332,7 +332,8 @@ def model_file_missing(subject: Subject) -> Iterator[Diagnostic]:
     for directory in subject.version_directories:
         if os.path.lexists(directory / file):
             continue
-        there = {one.name: one.is_dir() for one in entries(directory) or () if one.name[0] != "."}
+        listed = [one for one in entries(directory) or () if one.name[0] != "."]
+        there = {one.name: os.path.isdir(one.path) for one in listed}
         elsewhere = _elsewhere(subject, directory, file, there)
         if elsewhere:
             yield diagnostic_at(directory, None, None, f"has no `{printable(file)}`: {elsewhere}")
@@ -430,11 +431,11 @@ def lfs_pointer(subject: Subject) -> Iterator[Diagnostic]:
 def _pointer(path: Path) -> str:
     """What to say of a small file that stands for a large one; "" if it doesn't."""
     if path.suffix == ".dvc":
-        if path.with_suffix("").exists():
+        if os.path.exists(path.with_suffix("")):
             return ""
         return f"`{printable(path.stem)}` is not pulled, only its pointer is here: dvc pull"
     try:
-        if not path.is_file() or path.stat().st_size >= 1024:
+        if not os.path.isfile(path) or path.stat().st_size >= 1024:
             return ""
     except OSError:
         return ""
@@ -473,10 +474,10 @@ def model_file_empty(subject: Subject) -> Iterator[Diagnostic]:
         return
     for directory in subject.version_directories:
         path = directory / file
-        if path.is_dir():
+        if os.path.isdir(path):
             if not any(entries(path) or ()):
                 yield diagnostic_at(path, None, None, "is an empty directory")
-        elif path.is_file() and path.stat().st_size == 0:
+        elif os.path.isfile(path) and os.path.getsize(path) == 0:
             yield diagnostic_at(path, None, None, "is an empty file: fetch or export it again")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,7 @@ def engines(subject: Subject) -> Iterator[Engine]:
         return
     for version in subject.version_directories:
         path = version / "model.json"
-        if path.exists() or path.is_symlink():
+        if os.path.lexists(path):
             yield _engine(path)
 
 

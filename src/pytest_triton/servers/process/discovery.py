@@ -26,7 +26,7 @@ from typing import Literal
 
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.servers.process import releases
-from pytest_triton.text.readable import exists, is_closed, is_directory, is_file
+from pytest_triton.text.readable import is_closed
 
 Origin = Literal[
     "named", "PATH", "/opt/tritonserver", "installed release", "nvidia-pytriton package"
@@ -146,7 +146,7 @@ def _candidates(environ: Mapping[str, str], opt: Path) -> Iterator[tuple[Origin,
     """Where a tritonserver may be: the origin, the place as text, the file (None: not there)."""
     folders = [one for one in environ.get("PATH", "").split(os.pathsep) if one]
     on_path = [Path(one, "tritonserver") for one in folders]
-    there = [one for one in on_path if exists(one)]
+    there = [one for one in on_path if os.path.exists(one)]
     for path in there:
         yield "PATH", "PATH", path
     if not there:
@@ -156,7 +156,7 @@ def _candidates(environ: Mapping[str, str], opt: Path) -> Iterator[tuple[Origin,
 
     path = opt / "bin" / "tritonserver"
     place = f"{opt / 'bin'}{CLOSED if is_closed(path) else ''}"
-    yield "/opt/tritonserver", place, path if exists(path) else None
+    yield "/opt/tritonserver", place, path if os.path.exists(path) else None
 
     folder = releases.releases_dir(environ)
     place = f"installed releases ({folder}{CLOSED if is_closed(folder / 'any') else ''})"
@@ -172,7 +172,7 @@ def _candidates(environ: Mapping[str, str], opt: Path) -> Iterator[tuple[Origin,
     except metadata.PackageNotFoundError:
         yield "nvidia-pytriton package", place, None
     else:
-        yield "nvidia-pytriton package", place, packaged if exists(packaged) else None
+        yield "nvidia-pytriton package", place, packaged if os.path.exists(packaged) else None
 
 
 def flaw_of_binary(path: Path) -> str | None:
@@ -217,8 +217,8 @@ def describe(binary: Path, origin: Origin) -> Tritonserver:
     backends = root / "backends"
     return Tritonserver(
         binary=binary,
-        library_dirs=tuple(folder for folder in libraries if is_directory(folder)),
-        backends=backends if is_directory(backends) else None,
+        library_dirs=tuple(folder for folder in libraries if os.path.isdir(folder)),
+        backends=backends if os.path.isdir(backends) else None,
         stubs=_stubs(root),
         version=_version(root, wheel_root),
         origin=origin,
@@ -231,7 +231,7 @@ def _stubs(root: Path) -> tuple[tuple[str, Path], ...]:
     for path in (root / "python_backend_stubs").glob(f"*/{STUB}"):
         stubs[path.parent.name] = path
     lone = root / "backends" / "python" / STUB
-    if is_file(lone) and (libpython := libpython_of_stub(lone)):
+    if os.path.isfile(lone) and (libpython := libpython_of_stub(lone)):
         stubs.setdefault(libpython[0], lone)
     return tuple(sorted(stubs.items(), key=lambda item: _numbers(item[0])))
 
@@ -269,8 +269,8 @@ def _version(root: Path, wheel_root: Path) -> str | None:
         return str(manifest["tritonserver"])
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    if is_directory(wheel_root / releases.LIBRARY_DIR):
+    if os.path.isdir(wheel_root / releases.LIBRARY_DIR):
         for release in releases.RELEASES:
-            if is_directory(wheel_root / f"nvidia_pytriton-{release.pytriton}.dist-info"):
+            if os.path.isdir(wheel_root / f"nvidia_pytriton-{release.pytriton}.dist-info"):
                 return release.version
     return None
