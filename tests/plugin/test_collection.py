@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -425,3 +427,17 @@ def test_copied_checks_are_not_looked_through_for_garbage(
     result = pytester.runpytest_subprocess("-s", *arguments)
     assert models.path.is_dir()
     result.stdout.fnmatch_lines([f"*before the tests: {frozen}", f"at exit: {frozen}"])
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("setpriv") is None, reason="only root can give up its rights"
+)
+def test_model_whose_directory_is_closed_fails_its_own_check(
+    pytester: pytest.Pytester, models: RepositoryBuilder
+) -> None:
+    models.add("closed", "{ kind: KIND_CPU }").parent.chmod(0o444)
+    rights = "--bounding-set=-dac_override,-dac_read_search"
+    arguments = ("--triton-repo=models", "-k", "test_config", "-p", "no:cacheprovider")
+    result = pytester.run("setpriv", rights, sys.executable, "-m", "pytest", *arguments)
+    result.stdout.fnmatch_lines(["*chmod a+rx models/closed", "FAILED models/closed::test_config*"])
+    assert result.parseoutcomes()["failed"] == 1

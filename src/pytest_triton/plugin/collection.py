@@ -170,7 +170,8 @@ def repository_node(
 
 
 def _model_node(parent: pytest.Collector, model: Model, checked: CheckedDeployment) -> Any:
-    if model.anchor == model.directory:
+    # pytest looks for a conftest.py in directories, and fails where it may not.
+    if model.anchor == model.directory or not os.access(model.directory, os.X_OK):
         return ChecksModule.of(parent, model.directory, model, checked)
     return _directory(parent, model.directory, model, checked)
 

@@ -23,6 +23,7 @@ from pytest_triton.repository.templates import (
     render,
 )
 from pytest_triton.text.paths import shown_path
+from pytest_triton.text.readable import is_closed
 
 if TYPE_CHECKING:
     from pytest_triton.repository.schema import ModelConfig
@@ -165,7 +166,8 @@ def _unreadable(path: Path, error: OSError | ValueError) -> Diagnostic:
             fix="Correct or remove the link. In a checkout: was its target fetched too?",
             triton=f"failed to stat file {path}",
         )
-    fix = f"Let the user who runs the tests read it: chmod a+r {shown_path(path)}"
+    command = f"a+rx {shown_path(path.parent)}" if is_closed(path) else f"a+r {shown_path(path)}"
+    fix = f"Let the user who runs the tests read it: chmod {command}"
     return Diagnostic(
         reason="config",
         path=path,
