@@ -99,7 +99,8 @@ _PATTERNS: tuple[tuple[Reason, str], ...] = (
     ("agent-missing", r"for repo agent '|repository agent\b|repoagent_"),
     (
         "warm-up",
-        r"warmup (setting|sample)|\[request id: <id_unknown>\]|failed to run warm-?up",
+        r"warmup (setting|sample)|\[request id: <id_unknown>\]|failed to run warm-?up"
+        r"|invalid dimension in shape",
     ),
     ("version", r"at least one version must be available"),
     ("name", r"directory name must equal model name|unexpected directory name"),
@@ -141,7 +142,7 @@ _PATTERNS: tuple[tuple[Reason, str], ...] = (
         r"|model (input|output) |shape tensors are only|non-linear io format"
         r"|(source input|target output) name|model configuration must specify|version policy"
         r"|metric (control|identifier)|histogram options|initial_state|state input name"
-        r"|element count for tensor|invalid dimension in shape|triton_batch_strategy_path"
+        r"|element count for tensor|triton_batch_strategy_path"
         r"|batching library path",
     ),
     (

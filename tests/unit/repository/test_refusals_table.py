@@ -69,14 +69,15 @@ def test_row_is_predicted_with_its_text_and_at_its_stage(
     if prediction is None:  # the config can't be read at all
         [model] = read_repository([tmp_path / "models"]).models
         assert model.refusal is not None
-        text, stage = model.refusal.triton, "poll"
+        text, stage, reason = model.refusal.triton, "poll", model.refusal.reason
     else:
         assert prediction.refusal is not None
         text, stage = prediction.refusal.text, prediction.refusal.stage
+        reason = prediction.refusal.reason
     pattern = ".*".join(re.escape(part) for part in row["message"].split("{}"))
     assert re.fullmatch(rf"(?:[A-Z][a-z ]+: )?{pattern}", text), text
     assert stage == row["stage"]
-    assert classify(text) != "other"
+    assert reason == classify(text) != "other"
 
 
 @pytest.mark.parametrize(
