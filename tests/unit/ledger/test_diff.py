@@ -34,6 +34,14 @@ def test_what_changed_for_all_is_reported_once() -> None:
     assert found.surroundings == ("Triton: 2.33.0 -> 2.51.0",)
 
 
+def test_what_changed_for_all_is_that_of_the_models_in_both() -> None:
+    old = [entry(model=name, version="2.33.0") for name in ("a", "gone")]
+    new = [entry(model=name, version="2.51.0") for name in ("a", "new")]
+    found = difference(ledger(*old), ledger(*new))
+    assert found.surroundings == ("Triton: 2.33.0 -> 2.51.0",)
+    assert difference(ledger(entry(model="gone")), ledger(entry(model="new"))).surroundings == ()
+
+
 def test_hardware_is_paired_by_request_and_then_by_number() -> None:
     found = difference(
         ledger(entry(spec="none"), entry(spec="sim:2", placed="GPU 0 · GPU 1")),

@@ -13,14 +13,18 @@ from pytest_triton.placement.advice import (
     advise_on_verdict,
     instance_group_lines,
 )
-from pytest_triton.placement.compare import UNAVAILABLE, Observed, compare
+from pytest_triton.placement.compare import READY, UNAVAILABLE, Observation, Observed, compare
 from pytest_triton.placement.declared import Declared, OnDisk
 from pytest_triton.placement.hardware import NO_GPU, simulated_gpus
-from pytest_triton.placement.instances import NOTHING
+from pytest_triton.placement.instances import NOTHING, cpu
 from pytest_triton.placement.predict import DEFAULT_TRAITS, Prediction, ServerTraits, predict
 from pytest_triton.placement.refusal import REASONS, Reason, Refusal
 from support.short_configs import config, declared, groups
 from support.strategies import group_lists
+
+
+def on_cpu() -> Observed:
+    return Observed(cpu())
 
 
 def with_advice(text: str, advice: Advice | None) -> ModelConfig:
@@ -135,6 +139,33 @@ def test_observed_refusal_is_advised_on_before_the_predicted_one() -> None:
     advice = advise_on_verdict(compare(read, predict(read, NO_GPU), seen))
     assert advice is not None
     assert "CUDA itself fails" in advice.cause
+
+
+@pytest.mark.parametrize(
+    ("text", "gpus", "seen", "cause"),
+    [
+        ("", 1, Observed(NOTHING, None, UNAVAILABLE), "The server says only 'UNAVAILABLE'."),
+        (groups("kind: KIND_GPU"), 0, on_cpu(), "The server loaded what Triton's rules refuse."),
+        (groups("kind: KIND_GPU"), 1, on_cpu(), "The server placed the model elsewhere."),
+    ],
+)
+def test_difference_without_a_refusal_is_advised_on_by_what_the_server_shows(
+    text: str, gpus: int, seen: Observed, cause: str
+) -> None:
+    read = declared(text)
+    advice = advise_on_verdict(compare(read, predict(read, simulated_gpus(gpus)), seen))
+    assert advice is not None
+    assert advice.cause.startswith(cause)
+    assert advice.lines == ""
+
+
+def test_model_as_predicted_is_advised_on_by_its_declaration() -> None:
+    read = declared("")
+    predicted = predict(read, NO_GPU)
+    seen = Observed.of(READY, [Observation("core", "high", "", predicted.placement)])
+    advice = advise_on_verdict(compare(read, predicted, seen))
+    assert advice is not None
+    assert advice == advise(read, predicted)
 
 
 def instance_groups_of(group_list: list[ModelInstanceGroup]) -> Declared:

@@ -9,6 +9,7 @@ import pytest
 from pytest_triton.placement.command_line import BadArguments, CommandLine, read_version
 from pytest_triton.placement.predict import DEFAULT_TRAITS
 from pytest_triton.placement.rate_limits import RateLimits
+from pytest_triton.placement.releases import RELEASES
 from pytest_triton.placement.server_flags import _SINCE, FLAGS, OLDEST, since
 
 
@@ -50,6 +51,9 @@ def test_flag_in_each_spelling_has_its_last_value(arguments: list[str]) -> None:
         (["--cache-config=size=1"], "CACHE,SETTING=VALUE"),
         (["--backend-config=python"], "BACKEND,SETTING=VALUE"),
         (["--host-policy=gpu_0"], "POLICY,SETTING=VALUE"),
+        (["--host-policy=gpu_0,numa=1"], "have the settings numa-node and cpu-cores"),
+        (["--host-policy=gpu_0,numa-node=x"], "write --host-policy=gpu_0,numa-node=N"),
+        (["--host-policy=gpu_0,cpu-cores=1"], "cpu-cores is FIRST-LAST"),
         (["--model-config-name="], "a name"),
         (["--disable-auto-complete-config=true"], "takes no value"),
         (["--load-model=a"], "only with --model-control-mode=explicit"),
@@ -60,6 +64,12 @@ def test_what_tritonserver_refuses_is_error_with_reason(arguments: list[str], me
     with pytest.raises(BadArguments) as caught:
         parse(*arguments)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("setting", ["numa-node=0", "numa-node= -1", "cpu-cores=0-15"])
+def test_host_policy_that_tritonserver_takes_is_no_error(setting: str) -> None:
+    value = f"gpu_0,{setting}"
+    assert parse(f"--host-policy={value}").last["host-policy"] == value
 
 
 def test_models_to_load_count_in_explicit_mode_only() -> None:
@@ -103,6 +113,23 @@ def test_flag_of_newer_release_is_error_with_release_that_knows_it() -> None:
         given.check_known((2, 42, 0))
 
 
+@pytest.mark.parametrize(
+    ("flag", "before", "release"),
+    [  # read in the server's sources; tests with servers ask those that can be installed
+        ("--grpc-max-response-pool-size=1", (2, 55, 0), (2, 56, 0)),
+        ("--grpc-infer-thread-count=1", (2, 56, 0), (2, 57, 0)),
+        ("--http-max-input-size=1", (2, 58, 0), (2, 59, 0)),
+        ("--allow-client-shm=true", (2, 67, 0), (2, 68, 0)),
+    ],
+)
+def test_flag_is_known_from_its_release_on(
+    flag: str, before: tuple[int, int, int], release: tuple[int, int, int]
+) -> None:
+    parse(flag).check_known(release)
+    with pytest.raises(BadArguments, match="doesn't know"):
+        parse(flag).check_known(before)
+
+
 def test_words_of_a_command_line_make_the_same_one() -> None:
     given = parse("--http-p", "1", "--disable-auto-complete-config", "--load-model=a b", *EXPLICIT)
     again = CommandLine.parse(given.arguments)
@@ -115,6 +142,7 @@ EXPLICIT = ("--model-control-mode=explicit",)
 
 def test_table_says_since_when_of_known_flags_only() -> None:
     assert set(_SINCE) <= set(FLAGS)
+    assert set(_SINCE.values()) <= set(RELEASES.values())
     assert since("model-config-name") == (2, 46, 0)
     assert since("model-repository") == OLDEST
 

@@ -529,3 +529,22 @@ def test_whatever_is_declared(case: Case, gpus: int, version: tuple[int, int, in
     if everywhere is not None:
         assert not prediction.ready
     assert len(prediction.steps) >= 2
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("kind: KIND_GPU gpus: [ 7 ]", "gpus"),
+        ("kind: KIND_CPU gpus: [ 0 ]", "gpus"),
+        ("kind: KIND_MODEL gpus: [ 0 ]", "gpus"),
+        ('kind: KIND_GPU profile: "-1"', "profile"),
+        ('kind: KIND_GPU profile: "2147483648"', "profile"),
+        ("kind: 9", "kind"),
+    ],
+)
+def test_refusal_of_a_group_names_the_field_that_is_wrong(text: str, field: str) -> None:
+    read = config(groups("kind: KIND_CPU", text), backend="tensorrt" if "pro" in text else "mine")
+    refusal = predict(read, simulated_gpus(1)).refusal
+    assert refusal is not None
+    assert refusal.diagnostic is not None
+    assert refusal.diagnostic.field == f"instance_group[1].{field}"

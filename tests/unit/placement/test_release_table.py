@@ -24,6 +24,9 @@ from pytest_triton.servers.process import releases as installable
 def test_table_of_releases_has_every_month_once_in_order() -> None:
     months = [int(tag[:2]) * 12 + int(tag[3:]) for tag in RELEASES]
     assert months == list(range(23 * 12 + 4, 26 * 12 + 9 + 1))
+    minors = [minor for major, minor, patch in RELEASES.values() if (major, patch) == (2, 0)]
+    assert minors == list(range(33, 73 + 1))
+    assert [tag for tag, version in RELEASES.items() if version[2]] == ["25.07"]
     assert all(older < newer for older, newer in pairwise(RELEASES.values()))
     assert (OLDEST_RELEASE, NEWEST_RELEASE) == ((2, 33, 0), (2, 73, 0))
 

@@ -11,6 +11,7 @@ import pytest
 
 from pytest_triton.checks.checked_deployment import CheckedDeployment
 from pytest_triton.options.values import Deployment
+from pytest_triton.plan.identity import config_hash
 from pytest_triton.repository import read_repository
 from support.builders import RepositoryBuilder
 
@@ -98,6 +99,17 @@ def test_identity_is_the_same_elsewhere_and_for_another_layout(
     config.write_text("# a comment\n" + config.read_text())
     (moved / "part" / "1" / "weights.bin").write_bytes(b"fetched where it is needed")
     assert identities(moved) == before
+
+
+def test_config_that_cannot_be_read_has_an_identity_of_its_text(models: Path) -> None:
+    config = models / "part" / "config.pbtxt"
+    found = []
+    for text in ('backend: "', 'backend: "p', ""):
+        config.write_text(text)
+        (part,) = (one for one in read_repository([models]).models if one.name == "part")
+        assert config_hash(part).startswith("unreadable-") == bool(text)
+        found.append(identities(models)["part"])
+    assert len(set(found)) == 3
 
 
 def test_links_in_circles_and_pipes_are_no_trouble(models: Path) -> None:

@@ -14,6 +14,7 @@ from pytest_triton.plan.jobs import plan_of
 from pytest_triton.plan.needs import PlannedModel, backends_of, needs_of_deployment
 from pytest_triton.plan.plan_file import Need, Plan
 from pytest_triton.repository import model_config_type
+from support.short_configs import config, ensemble
 from support.strategies import model_configs
 
 GPU = "instance_group [ { kind: KIND_GPU } ]"
@@ -55,6 +56,8 @@ def gpus(*models: Declared) -> dict[str, list[int]]:
         ("{ kind: KIND_MODEL }", "pytorch", [0, 1]),
         ("{ kind: KIND_CPU }", "vllm", [0, 1]),
         ("{ kind: KIND_CPU gpus: [ 0 ] }", "python", [0]),
+        ("{ kind: KIND_GPU gpus: [ 63 ] }", "python", [0, 64]),
+        ("{ kind: KIND_GPU gpus: [ 64 ] }", "python", [0]),
         ("{ kind: KIND_GPU gpus: [ 100000 ] }", "python", [0]),
     ],
 )
@@ -92,6 +95,8 @@ def test_ensemble_needs_what_its_models_need() -> None:
 def test_config_that_cannot_be_read_must_be_proven_all_the_same() -> None:
     (need,) = needs_of_deployment("models", {"m": PlannedModel("m", None, "h")})
     assert (need.gpus, need.why) == (0, "its config can't be read")
+    assert (need.deployment, need.model, need.identity) == ("models", "m", "h")
+    assert (need.declared, need.predicted, need.reason) == ("unreadable", "refused", "config")
 
 
 @given(model_configs())
@@ -174,3 +179,36 @@ def test_shards_share_a_jobs_models_and_none_is_empty() -> None:
             assert job.needs
             assert f"--triton-shard={job.shard}" in job.arguments
     assert len({job.name for job in found.jobs}) == len(found.jobs)
+
+
+def test_shards_of_a_job_have_the_paths_of_their_models() -> None:
+    models = [declared(name, SECOND if name == "c" else GPU) for name in "abcde"]
+    found = [job for job in plan(*models, shards=4).jobs if job.gpus == 1]
+    assert len(found) > 1
+    for job in found:
+        assert (job.shard, job.why, job.image) == (None, "4 models: runs on GPUs", "py3")
+        assert job.paths == tuple(f"models/{need.model}" for need in job.needs)
+        assert job.backends == ("python",)
+
+
+def test_whys_of_a_job_are_counted() -> None:
+    first = SECOND.replace("1", "0")
+    found = plan(
+        *(declared(name, GPU) for name in "ab"), declared("c", first), declared("d", GPU, "ours")
+    )
+    assert {job.name: job.why for job in found.gpu_jobs} == {
+        "1-gpu": "2 models: runs on GPUs; 1 model: is pinned to GPU 0",
+        "1-gpu-own-image": "1 model: runs on GPUs; an image of your own that has their backends",
+    }
+
+
+def test_backends_of_an_ensemble_are_those_of_its_models() -> None:
+    steps = ensemble("a", "b", "gone")
+    every = {
+        "e": Declared.of(config(steps, name="e")),
+        "a": declared("a", CPU),
+        "b": declared("b", CPU, "onnxruntime"),
+        "other": declared("other", CPU, "openvino"),
+    }
+    assert backends_of("e", every) == {"python", "onnxruntime"}
+    assert backends_of("other", every) == {"openvino"}
