@@ -212,7 +212,8 @@ class Expressions(Calls):
         if isinstance(left, Const) and isinstance(right, Const):
             return arithmetic(node.op, left.value, right.value)
         if isinstance(node.op, ast.BitOr) and isinstance(left, Map) and isinstance(right, Map):
-            return mapping((*left.items, *right.items), left.complete and right.complete)
+            items = {**dict(left.items), **dict(right.items)}.items()  # the right one's count
+            return mapping(tuple(items), left.complete and right.complete)
         if depends_on_given(left) or depends_on_given(right):
             return Member(GIVEN, "derived")
         return UNKNOWN

@@ -244,7 +244,7 @@ class Library(State):
                     for p in pairs
                     if p and isinstance(p[0], Const) and isinstance(p[0].value, (str, int))
                 ]
-                return mapping(known, len(known) == len(pairs))
+                return mapping(tuple(dict(known).items()), len(known) == len(pairs))
             return mapping((), False)
         if name == "getattr" and len(arguments) > 1 and isinstance(arguments[1], Const):
             return self.attribute(first, str(arguments[1].value), node)
