@@ -82,13 +82,6 @@ def stored(entry: Entry, job: int) -> StoredEntry:
     return StoredEntry(job, entry.verdict, entry.result, entry.headline, entry.text, entry.log)
 
 
-def as_file(ledger: Ledger) -> LedgerFile:
-    """The ledger as its file has it. Jobs are written once."""
-    jobs = {job: number for number, job in enumerate(dict.fromkeys(ledger.jobs))}
-    entries = [stored(entry, jobs.setdefault(entry.job, len(jobs))) for entry in ledger.entries]
-    return LedgerFile("pytest-triton ledger", 1, tuple(jobs), tuple(entries), ledger.expected)
-
-
 def from_json(value: object) -> Ledger:
     """The ledger that this JSON value holds. Raises LedgerUnusable for anything else."""
     if not isinstance(value, dict) or value.get("format") != FORMAT:
@@ -206,8 +199,9 @@ def write_ledger(path: Path | str, ledger: Ledger) -> None:
 
 def lines_of(ledger: Ledger) -> dict[str, list[str]]:
     """The objects in each of the file's LISTS, as they stand in it: each on a line of its own."""
-    file = as_file(ledger)
-    return {"jobs": to_lines(file.jobs), "entries": to_lines(file.entries)}
+    jobs = {job: number for number, job in enumerate(dict.fromkeys(ledger.jobs))}
+    entries = [stored(entry, jobs.setdefault(entry.job, len(jobs))) for entry in ledger.entries]
+    return {"jobs": to_lines(jobs), "entries": to_lines(entries)}
 
 
 def to_lines(values: Iterable[Job | StoredEntry]) -> list[str]:
