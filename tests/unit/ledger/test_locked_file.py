@@ -83,3 +83,20 @@ def test_new_file_has_the_usual_permissions_and_an_old_one_keeps_its_own(tmp_pat
 def test_directory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileUnusable, match="can't be written"):
         LockedFile(tmp_path).open()
+
+
+def test_file_that_is_opened_again_is_locked_again(tmp_path: Path) -> None:
+    file = LockedFile(tmp_path / "file")
+    for text in ("one", "two"):
+        file.open()
+        with pytest.raises(FileUnusable):
+            LockedFile(file.path).open()
+        file.write(text)
+        with pytest.raises(FileUnusable):
+            LockedFile(file.path).open()
+        file.close()
+        file.close()
+    assert file.path.read_text() == "two"
+    other = LockedFile(file.path)
+    other.open()
+    other.close()

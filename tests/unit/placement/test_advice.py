@@ -133,6 +133,14 @@ def test_every_reason_has_a_cause(reason: Reason) -> None:
     assert advice.cause.endswith((".", ":"))
 
 
+def test_profile_that_crashes_the_server_is_advised_on_with_its_form() -> None:
+    read = declared(groups('kind: KIND_GPU profile: "2147483648"'), backend="tensorrt")
+    advice = advise(read, predict(read, simulated_gpus(1)))
+    assert advice is not None
+    assert "the whole server ends" in advice.cause
+    assert "a number that fits into 32 bits" in advice.cause
+
+
 def test_observed_refusal_is_advised_on_before_the_predicted_one() -> None:
     read = declared(groups("kind: KIND_GPU"))
     seen = Observed(NOTHING, Refusal("cuda", "message"), UNAVAILABLE)

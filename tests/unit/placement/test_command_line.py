@@ -54,6 +54,13 @@ def test_flag_in_each_spelling_has_its_last_value(arguments: list[str]) -> None:
         (["--host-policy=gpu_0,numa=1"], "have the settings numa-node and cpu-cores"),
         (["--host-policy=gpu_0,numa-node=x"], "write --host-policy=gpu_0,numa-node=N"),
         (["--host-policy=gpu_0,cpu-cores=1"], "cpu-cores is FIRST-LAST"),
+        (["--cache-config=local,size=191"], "can't make a cache of this size"),
+        (["--cache-config=local,size=x"], "can't make a cache of this size"),
+        (["--response-cache-byte-size=191"], "--response-cache-byte-size=191: Triton can't"),
+        (["--cache-config=local,size=1000", "--response-cache-byte-size=1000"], "both there"),
+        (["--pinned-memory-pool-byte-size=191"], "can't make a pool of this size"),
+        (["--model-load-gpu-limit=0:1.5"], "memory is 1.5"),
+        (["--backend-config=min-compute-capability=x"], "is no number"),
         (["--model-config-name="], "a name"),
         (["--disable-auto-complete-config=true"], "takes no value"),
         (["--load-model=a"], "only with --model-control-mode=explicit"),
@@ -64,6 +71,22 @@ def test_what_tritonserver_refuses_is_error_with_reason(arguments: list[str], me
     with pytest.raises(BadArguments) as caught:
         parse(*arguments)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--cache-config=local,size=192"],
+        ["--cache-config=local,size=1", "--cache-config=local,size=192"],
+        ["--cache-config=local,other=1"],
+        ["--cache-config=redis,size=1"],
+        ["--response-cache-byte-size=192"],
+        ["--pinned-memory-pool-byte-size=192"],
+        ["--model-load-gpu-limit=0:1.0"],
+    ],
+)
+def test_setting_at_its_bound_or_of_another_cache_is_no_error(arguments: list[str]) -> None:
+    assert parse(*arguments).arguments
 
 
 @pytest.mark.parametrize("setting", ["numa-node=0", "numa-node= -1", "cpu-cores=0-15"])

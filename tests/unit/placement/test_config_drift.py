@@ -64,6 +64,7 @@ def test_config_drift_completed_fields_are_none(repository: str, deployed: str) 
 def test_config_drift_tensors_that_a_backend_completes_are_none() -> None:
     deployed = onnx(f"max_batch_size: 4 {COMPLETED}")
     assert drift('backend: "onnxruntime"', deployed) == {}
+    assert drift("", deployed) == {}
     partly = 'backend: "onnxruntime" input { name: "X" dims: [ 4 ] }'
     assert drift(partly, deployed) == {}
     other = 'backend: "onnxruntime" input { name: "Z" dims: [ 4 ] }'
@@ -112,6 +113,8 @@ def test_config_drift_tensors_that_a_backend_completes_are_none() -> None:
             "dynamic_batching { max_queue_delay_microseconds: 100 }",
             {"dynamic_batching": ("", "{ max_queue_delay_microseconds: 100 }")},
         ),
+        ('runtime: "a"', 'runtime: "b"', {"runtime": ('"a"', '"b"')}),
+        ("", 'runtime: "b"', {"runtime": ("", '"b"')}),
         (
             "response_cache { enable: true }",
             "",

@@ -205,6 +205,23 @@ def test_inputs(fields: str, expected_text: str) -> None:
 @pytest.mark.parametrize(
     ("dims", "shape", "fits"),
     [
+        ("4294967296, 4294967296", "4294967296, 4294967296", False),
+        ("4294967296, 2147483648", "4294967296, 2147483648", False),  # 2 ** 63
+        ("4294967296, 1073741824", "4294967296, 1073741824", True),
+        ("-1, -1, 4294967296, 4294967296", "-1, -1, 4294967296, 4294967296", True),
+    ],
+)
+def test_number_of_elements_is_bounded_where_it_is_known(dims: str, shape: str, fits: bool) -> None:
+    fields = f"data_type: TYPE_FP32 dims: [ {dims} ] reshape {{ shape: [ {shape} ] }}"
+    read = declared(f'input {{ name: "I" {fields} }} output {{ name: "O" {fields} }}')
+    found = [flaw for flaw in read.io_flaws if flaw.holds((2, 67, 0))]
+    assert any("exceeds maximum size" in flaw.triton for flaw in found) != fits
+    assert not any("exceeds" in one.triton for one in read.io_flaws if one.holds((2, 66, 0)))
+
+
+@pytest.mark.parametrize(
+    ("dims", "shape", "fits"),
+    [
         ("2, 4, -1, 6", "8, -1, 1, 6", True),
         ("2, -1", "-1, 2", False),
         ("-1, -1", "-1", False),

@@ -97,3 +97,18 @@ def test_labels_of_hardware() -> None:
 def test_limits_of_simulation(number: int) -> None:
     with pytest.raises(OptionError, match="0 to 16"):
         simulated_gpus(number)
+
+
+@pytest.mark.parametrize(
+    ("text", "visible", "count"),
+    [("2", ("0", "1"), 2), ("1", ("0",), 1), ("3,1", ("3", "1"), 2), ("none", (), 0)],
+)
+def test_gpus_that_a_server_may_see_are_those_asked_for(
+    text: str, visible: tuple[str, ...], count: int
+) -> None:
+    found = HardwareRequest.parse(text)
+    assert (found.visible, found.count) == (visible, count)
+
+
+def test_hardware_prints_as_its_label() -> None:
+    assert [str(NO_GPU), str(simulated_gpus(2))] == ["no GPU", "2 GPUs (simulated)"]

@@ -10,6 +10,7 @@ from pytest_triton.placement.declared import Declared, OnDisk
 from pytest_triton.placement.hardware import NO_GPU, Gpu, Hardware, simulated_gpus
 from pytest_triton.placement.instances import NOTHING, Placement, cpu, gpu, on_model
 from pytest_triton.placement.predict import (
+    ResolvedGroup,
     ServerTraits,
     explain,
     predict,
@@ -548,3 +549,38 @@ def test_refusal_of_a_group_names_the_field_that_is_wrong(text: str, field: str)
     assert refusal is not None
     assert refusal.diagnostic is not None
     assert refusal.diagnostic.field == f"instance_group[1].{field}"
+
+
+@pytest.mark.parametrize(
+    ("group", "instances"),
+    [
+        (ResolvedGroup("g", "GPU", 2, (0, 3)), ("g_0", "g_0", "g_1", "g_1")),
+        (ResolvedGroup("g", "CPU", 2), ("g_0", "g_1")),
+        (ResolvedGroup("g", "MODEL", 1), ("g_0",)),
+        (ResolvedGroup("g", "CPU", 1, numbered=False), ("g",)),
+        (ResolvedGroup("g", "GPU", 1, (0, 3), numbered=False), ("g", "g")),
+        (ResolvedGroup("g", "CPU", 2, numbered=False), ("g_0", "g_1")),
+    ],
+)
+def test_instances_of_a_group_have_its_name_and_a_number(
+    group: ResolvedGroup, instances: tuple[str, ...]
+) -> None:
+    assert group.instances == instances
+    assert group.placement.total == len(instances)
+
+
+@pytest.mark.parametrize(("versions", "named"), [(None, (1,)), ((3,), (3,)), ((2, 4), (4,))])
+def test_ensemble_names_the_versions_of_a_model_that_is_refused(
+    versions: tuple[int, ...] | None, named: tuple[int, ...]
+) -> None:
+    on_disk = None if versions is None else OnDisk("a", versions)
+    models = {
+        "a": Declared.of(config(groups(GPU), name="a"), on_disk=on_disk),
+        "e": Declared.of(config(ensemble("a"), name="e")),
+    }
+    refused = predict_all(models, NO_GPU)
+    assert refused["a"].refusal is not None
+    assert refused["e"].refusal is not None
+    message = refused["a"].refusal.text
+    states = "".join(f"version {n} is at UNAVAILABLE state: {message};" for n in named)
+    assert refused["e"].refusal.text.endswith(f"loading failed with error: {states}")

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace as replaced
 
 from pytest_triton.ledger import Job, read_ledger
 from pytest_triton.reports.ledger_writer import LedgerWriter, entry_of
@@ -80,6 +81,44 @@ def test_file_is_written_while_the_run_goes_on_but_not_for_each_report(tmp_path:
     now += 0.2
     assert written("f") == 6
     writer.close(0)
+
+
+def test_file_is_not_written_anew_where_nothing_is_new(tmp_path: Path) -> None:
+    now = 100.0
+    writer = LedgerWriter(tmp_path / "ledger.json", JOB, clock=lambda: now)
+    writer.start()
+    now += 10
+    writer.add(report(), check().result)
+    before = writer.path.stat()
+    now += 10
+    writer.add(report("passed"), None)
+    assert writer.path.stat().st_ino == before.st_ino
+    assert writer.path.stat().st_mtime_ns == before.st_mtime_ns
+    writer.close(0)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "unproven", "verdict"),
+    [
+        ("failed", "", "failed"),
+        ("failed", "no server", "not proven"),
+        ("failed", "ready nowhere", "not proven"),
+        ("skipped", "", "skipped"),
+        ("skipped", "no backend", "not proven"),
+        ("passed", "", "proven"),
+    ],
+)
+def test_verdict_is_that_of_the_report_unless_nothing_was_asked(
+    outcome: str, unproven: Any, verdict: str
+) -> None:
+    result = replaced(check().result, unproven=unproven)
+    assert entry_of(report(outcome, "why"), result, JOB).verdict == verdict
+
+
+def test_placement_that_passed_without_a_server_is_not_proven() -> None:
+    result = replaced(entry().result, server=None)
+    assert entry_of(report(), result, JOB).verdict == "not proven"
+    assert entry_of(report(), entry().result, JOB).verdict == "proven"
 
 
 def test_worst_of_several_tries_counts(tmp_path: Path) -> None:

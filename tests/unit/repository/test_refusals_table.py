@@ -74,6 +74,8 @@ def test_row_is_predicted_with_its_text_and_at_its_stage(
         assert prediction.refusal is not None
         text, stage = prediction.refusal.text, prediction.refusal.stage
         reason = prediction.refusal.reason
+        flaw = prediction.refusal.diagnostic
+        assert flaw is None or bool(flaw.fix) == bool(flaw.message)  # of groups, advice.py has them
     pattern = ".*".join(re.escape(part) for part in row["message"].split("{}"))
     assert re.fullmatch(rf"(?:[A-Z][a-z ]+: )?{pattern}", text), text
     assert stage == row["stage"]
