@@ -216,6 +216,24 @@ def test_model_that_is_gone_by_then(mortal: ProcessServer) -> None:
         list(resolved_configs(mortal.view.endpoints, ["gone one"]))
 
 
+def test_configs_of_many_models_are_those_that_each_is_asked_for(tmp_path: Path) -> None:
+    """From 50 models on they are asked for over a few connections at once."""
+    models = RepositoryBuilder(tmp_path / "models")
+    names = [f"m{number}" for number in range(59)] + ["with space"]
+    for number, name in enumerate(names):
+        models.add(name, f"{{ kind: KIND_CPU count: {number % 3 + 1} }}")
+    server = start(models.path, "none")
+    try:
+        found = dict(resolved_configs(server.view.endpoints, names))
+        assert sorted(found) == sorted(names)
+        for name in (names[0], names[1], names[58], names[59]):
+            assert found[name] == dict(resolved_configs(server.view.endpoints, [name]))[name]
+        with pytest.raises(ServerSilent, match="no answer to GET /v2/models/gone/config"):
+            list(resolved_configs(server.view.endpoints, [*names, "gone"]))
+    finally:
+        server.stop()
+
+
 # The configuration as core resolved it
 
 groups = st.lists(
