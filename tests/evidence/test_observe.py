@@ -333,5 +333,7 @@ def test_gpus_that_are_missing(
 ) -> None:
     server = log_on(there)
     server.spec = replace(server.spec, hardware=HardwareRequest.parse(asked))
-    with pytest.raises(GpusMissing, match=message):
+    with pytest.raises(GpusMissing, match=message) as raised:
         real_hardware(server)  # type: ignore[arg-type]
+    simulated = {"all": "sim:1", "1": "sim:1", "2": "sim:2"}[asked]
+    assert raised.value.fix.endswith(f"rehearse with simulated ones: --triton-gpus={simulated}")

@@ -9,6 +9,7 @@ import argparse
 import itertools
 import json
 import math
+import re
 import socket
 import time
 from pathlib import Path
@@ -17,13 +18,21 @@ from types import SimpleNamespace
 import pytest
 
 from pytest_triton import TritonContainer
-from pytest_triton.cli import clean
+from pytest_triton.__main__ import main
+from pytest_triton.cli import clean, image
+from pytest_triton.options.hosts import ContainerHost
+from pytest_triton.options.values import LogPlace
+from pytest_triton.placement.hardware import HardwareRequest
+from pytest_triton.servers.attached.log import AttachedLog
 from pytest_triton.servers.container import docker_deadline
 from pytest_triton.servers.container.docker_deadline import AnswerTime, within
 from pytest_triton.servers.container.engine import NoDocker
+from pytest_triton.servers.container.server import ContainerServer
+from pytest_triton.servers.spec import ServerSpec
 from support.fake_servers import HEAD, Answer, drip, fake_server, is_silent, never_ends
 
 MODELS = Path(__file__).parents[2] / "example_project/models"
+COMMANDS = {"clean": clean, "image": image}
 VERSION = {"ApiVersion": "1.44", "MinAPIVersion": "1.24", "Version": "25"}
 
 
@@ -61,7 +70,7 @@ def test_daemon_without_a_proper_answer_meets_the_timeout(
         monkeypatch.setenv("DOCKER_HOST", f"tcp://{address}")
         with pytest.raises(NoDocker, match=said) as raised:
             TritonContainer(MODELS, timeout=1.5 if "larger" not in said else 30).start()
-    assert ("raise --triton-timeout" in raised.value.fix) is ("larger" not in said)
+    assert ("more time (timeout=...)" in raised.value.fix) is ("larger" not in said)
 
 
 def test_all_answers_to_a_start_have_one_deadline_together(
@@ -123,3 +132,45 @@ def test_config_of_docker_that_is_of_the_wrong_types_is_an_error(
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     with pytest.raises(NoDocker, match="Docker's own configuration can't be used"):
         TritonContainer(MODELS)
+
+
+@pytest.mark.parametrize("arguments", [["clean"], ["clean", "--others"], ["image", "--remove"]])
+def test_command_without_docker_advises_only_what_it_has(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert "start Docker (systemctl start docker), or name its daemon in DOCKER_HOST" in error
+    parser = argparse.ArgumentParser()
+    COMMANDS[arguments[0]].add_arguments(parser)
+    flags = {flag for one in parser._actions for flag in one.option_strings}
+    assert set(re.findall(r"--[a-z][a-z-]*", error)) <= flags
+
+
+@pytest.mark.parametrize(
+    ("gpus", "advice"),
+    [
+        ("none", "Without Docker: --triton-server=process"),
+        ("1", "simulated ones: --triton-gpus=sim:1"),
+        ("all", "simulated ones: --triton-gpus=sim:1"),
+        ("0,1", "simulated ones: --triton-gpus=sim:2"),
+        ("40", "simulated ones: --triton-gpus=sim:16"),
+    ],
+)
+def test_run_without_docker_names_what_it_can_do_instead(
+    folders_left: None, monkeypatch: pytest.MonkeyPatch, gpus: str, advice: str
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    hardware = HardwareRequest.parse(gpus)
+    with pytest.raises(NoDocker) as raised:
+        ContainerServer(ServerSpec((MODELS,), hardware, host=ContainerHost()))
+    assert raised.value.fix.endswith(advice)
+    assert "--triton-server=process" in raised.value.fix
+
+
+def test_log_of_a_container_without_docker_advises_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    log = AttachedLog(LogPlace("triton"), 1.0)
+    with pytest.raises(NoDocker, match=r"write the container's log to a file .*\(--triton-log\)"):
+        log.start("triton", "2.51.0")

@@ -67,7 +67,7 @@ def real_hardware(server: RunningServer) -> Hardware:
             ],
             fix="check `nvidia-smi -L` where the server runs, the driver's version, and that "
             f"the cards have compute capability {_least(server)} or more; or ask for the GPUs that "
-            "are there",
+            f"are there{asked.or_rehearse}",
         )
     return Hardware(tuple(Gpu(device, _ENOUGH) for device in found), simulated=False)
 

@@ -210,6 +210,14 @@ class HardwareRequest:
         """The hardware, when it is known before a server starts (none, simulated), else None."""
         return None
 
+    @property
+    def or_rehearse(self) -> str:
+        """The end of a sentence for who has no such GPUs: how to simulate them. "" without any."""
+        if not self.is_real or self.is_own:
+            return ""
+        number = min(self.count or 1, MAX_SIMULATED_GPUS)
+        return f"; without such GPUs, rehearse with simulated ones: --triton-gpus=sim:{number}"
+
 
 @dataclass(frozen=True)
 class NoGpus(HardwareRequest):

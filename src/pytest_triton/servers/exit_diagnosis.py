@@ -85,7 +85,7 @@ _CAUSES: tuple[tuple[str, Cause], ...] = (
             "no CDI device",
             "the container engine knows no such GPU by a CDI name: {what}",
             "`nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml` on that machine, and compare "
-            "`nvidia-ctk cdi list` with what was asked for",
+            "`nvidia-ctk cdi list` with what was asked for; or rehearse: --triton-gpus=sim:2",
         ),
     ),
     (
@@ -102,7 +102,7 @@ _CAUSES: tuple[tuple[str, Cause], ...] = (
             "NVIDIA toolkit failed",
             "NVIDIA's container toolkit could not hand over the GPUs: {what}",
             "check `nvidia-smi` on that machine (driver loaded? GPU lost?), and that the GPUs that "
-            "were asked for exist",
+            "were asked for exist; or rehearse: --triton-gpus=sim:2",
         ),
     ),
     (

@@ -19,6 +19,7 @@ from pytest_triton.servers.server_log import ServerLog
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
+    from pytest_triton.servers.container.engine import Otherwise
     from pytest_triton.servers.container.log_stream import LogStream
 
 _STEP = 0.05  # seconds
@@ -112,7 +113,7 @@ class AttachedLog:
         self._folder = folders.planned()
         folders.make(self._folder)
         path = self._folder / "server.log"
-        with engine_errors():
+        with engine_errors(_otherwise()):
             self._stream = LogStream(container, path)
         self._wait_for_quiet(ServerLog(path))
         return path
@@ -130,7 +131,7 @@ class AttachedLog:
 
         from pytest_triton.servers.container.engine import connecting
 
-        with connecting():
+        with connecting(_otherwise()):
             client = DockerClient(timeout=self._timeout).client
             try:
                 return client.containers.get(self._place.container)
@@ -140,3 +141,12 @@ class AttachedLog:
                     fix="`docker ps` lists the containers; for one of another machine or of "
                     "Kubernetes, write its log to a file and name that",
                 ) from None
+
+
+def _otherwise() -> Otherwise:
+    from pytest_triton.servers.container.engine import Otherwise
+
+    return Otherwise(
+        without="Without Docker: write the container's log to a file and name that (--triton-log)",
+        slow="raise --triton-timeout",
+    )

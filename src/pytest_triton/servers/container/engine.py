@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlparse
@@ -38,8 +39,19 @@ class ContainerRefused(PytestTritonError):
         self.cause = cause
 
 
+@dataclass(frozen=True)
+class Otherwise:
+    """What else can be done in just this place, where no engine answers, or one that is slow."""
+
+    without: str = ""
+    slow: str = ""
+
+
+NOTHING_ELSE = Otherwise()
+
+
 @contextlib.contextmanager
-def engine_errors() -> Iterator[None]:
+def engine_errors(otherwise: Otherwise = NOTHING_ELSE) -> Iterator[None]:
     """Turn what Docker's client raises into NoDocker or ContainerRefused."""
     try:
         yield
@@ -52,17 +64,17 @@ def engine_errors() -> Iterator[None]:
             fix=cause.fix or "read what it says above",
         ) from None
     except requests.RequestException as error:  # behind the other: some of those are of this kind
-        raise no_docker(error) from None
+        raise no_docker(error, otherwise) from None
 
 
 @contextlib.contextmanager
-def connecting() -> Iterator[None]:
+def connecting(otherwise: Otherwise = NOTHING_ELSE) -> Iterator[None]:
     """Raises NoDocker for what keeps a client from being made, Docker's own settings too."""
     check_context()
     try:
         yield
     except ENGINE_ERRORS as error:
-        raise no_docker(error) from None
+        raise no_docker(error, otherwise) from None
     except (AttributeError, TypeError, ValueError) as error:
         raise bad_config(error) from None
 
@@ -78,15 +90,16 @@ def connected(seconds: float) -> Iterator[docker.DockerClient]:
         client.close()
 
 
-def no_docker(error: Exception) -> NoDocker:
+def no_docker(error: Exception, otherwise: Otherwise = NOTHING_ELSE) -> NoDocker:
     """For an engine that doesn't answer."""
-    slow = "or raise --triton-timeout if it is that slow; " * isinstance(error, requests.Timeout)
+    is_slow = isinstance(error, requests.Timeout) and otherwise.slow
+    slow = f"or, if it is that slow, {otherwise.slow}; " if is_slow else ""
+    without = f". {otherwise.without}" if otherwise.without else ""
     return NoDocker(
         f"No container engine answers: {_reason(error)}",
         tried=["the address in DOCKER_HOST, else Docker's current context, else its own socket"],
         fix="start Docker (systemctl start docker), or name its daemon in DOCKER_HOST; "
-        f"{slow}"
-        "`pytest-triton doctor` says more. Without Docker: --triton-server=process",
+        f"{slow}`pytest-triton doctor` says more{without}",
     )
 
 

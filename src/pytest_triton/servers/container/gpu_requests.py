@@ -65,7 +65,7 @@ def check_gpus(hardware: HardwareRequest, log: str, container: Container) -> Non
             f"devices in the container: {', '.join(devices) or 'none'}",
             "the server's log: 'CUDA memory pool is created on device ...' for each usable GPU",
         ],
-        fix=fix,
+        fix=fix + hardware.or_rehearse,
     )
 
 

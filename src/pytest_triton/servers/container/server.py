@@ -52,6 +52,7 @@ from pytest_triton.servers.container import shared_files as container_files
 from pytest_triton.servers.container.docker_deadline import AnswerTime, bound, within
 from pytest_triton.servers.container.engine import (
     ENGINE_ERRORS,
+    Otherwise,
     connecting,
     engine_errors,
     explanation,
@@ -162,7 +163,8 @@ class TritonContainer(DockerContainer):
         self._launched = 0.0
         self._kept = False  # others may use it, so it isn't ours to end
         seconds = self.spec.timeout
-        with connecting():
+        self._otherwise = _OF_ITS_OWN if _spec is None else _in_a_run(self.spec.hardware)
+        with connecting(self._otherwise):
             within(
                 seconds,
                 lambda: super(TritonContainer, self).__init__(
@@ -244,7 +246,7 @@ class TritonContainer(DockerContainer):
         """Start it, without waiting for the server in it."""
         self._answers.start()
         try:
-            with engine_errors():
+            with engine_errors(self._otherwise):
                 self._launch()
         except BaseException:
             self._kept = False
@@ -257,7 +259,7 @@ class TritonContainer(DockerContainer):
         looked = time.monotonic()
         self._answers.until = deadline
         try:
-            with engine_errors():
+            with engine_errors(self._otherwise):
                 self._answers.within(self._look_at_backends)
             while not self._is_live():
                 now = time.monotonic()
@@ -268,7 +270,7 @@ class TritonContainer(DockerContainer):
                     raise timed_out(self.description, self.spec, self.log)
                 time.sleep(_STEP)
             self._answers.until = math.inf
-            with engine_errors():
+            with engine_errors(self._otherwise):
                 self._answers.within(self._look_inside)
         except BaseException:
             self._kept = False  # of no use to anybody
@@ -280,7 +282,7 @@ class TritonContainer(DockerContainer):
 
     def check_alive(self) -> None:
         """Raise ServerExited, with exit code, cause and the log's last lines, if it has ended."""
-        with engine_errors():
+        with engine_errors(self._otherwise):
             container = self.get_wrapped_container()
             try:
                 container.reload()
@@ -541,6 +543,17 @@ class TritonContainer(DockerContainer):
         if self.spec.hardware.is_real:
             check_container(container)
         container_gpus.check_gpus(self.spec.hardware, self.log.since(), container)
+
+
+_OF_ITS_OWN = Otherwise(slow="give it more time (timeout=...)")
+
+
+def _in_a_run(hardware: HardwareRequest) -> Otherwise:
+    """What a run of pytest can do without the engine."""
+    return Otherwise(
+        without=f"Without Docker: --triton-server=process{hardware.or_rehearse}",
+        slow="raise --triton-timeout",
+    )
 
 
 class ContainerServer:
