@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except PytestTritonError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

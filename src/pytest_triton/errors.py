@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_triton.text.shown_text import shown
 
@@ -100,8 +100,11 @@ class PytestTritonError(Exception):
     """Something went wrong, for the person who has to fix it.
 
     `what` is one sentence on what happened, `tried` the steps that were taken (in order),
-    `fix` what to do now. `str(error)` shows all three, over several lines.
+    `fix` what to do now. `str(error)` shows all three, over several lines. `exit_code` is that of a
+    command which ends with it: 2 for wrong usage, 1 for all else.
     """
+
+    exit_code: ClassVar[int] = 1
 
     def __init__(self, what: str, *, tried: Sequence[str] = (), fix: str = "") -> None:
         super().__init__(what)
@@ -124,6 +127,8 @@ class OptionError(PytestTritonError):
 
     `secret`: the value may be a credential, so that nothing repeats it.
     """
+
+    exit_code = 2
 
     def __init__(self, what: str, *, fix: str = "", secret: bool = False) -> None:
         super().__init__(what, fix=fix)

@@ -188,7 +188,7 @@ def test_rules_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
         assert capsys.readouterr().out.startswith(
             "TRT115 only-passive (error)\n\nWhat it does\n  All instance groups are passive.\n"
         )
-    assert audit("--explain", "TRT999") == 1
+    assert audit("--explain", "TRT999") == 2
     assert "TRT101" in capsys.readouterr().err
 
 

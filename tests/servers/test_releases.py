@@ -250,7 +250,7 @@ def test_wheel_of_another_release_than_the_named(make_stand_in: MakeStandIn) -> 
     done = subprocess.run(
         [*command, str(stand_in.wheel)], env=stand_in.environ, capture_output=True, text=True
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "holds tritonserver 2.99.0" in done.stderr
     assert not stand_in.cache.exists()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import shlex
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -16,7 +17,8 @@ import pytest
 import pytest_triton
 from pytest_triton import __main__ as program
 from pytest_triton._version import __version__
-from pytest_triton.errors import PytestTritonError
+from pytest_triton.errors import OptionError, PytestTritonError
+from support.builders import RepositoryBuilder
 
 SOURCES = str(Path(pytest_triton.__file__).parents[1])
 
@@ -95,9 +97,66 @@ def test_wrong_usage_is_an_error(arguments: list[str], message: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("audit --explain TRT999", "there is no rule 'TRT999'"),
+        ("audit --explain mixed", "Did you mean "),
+        ("audit models --select TRT999", "there is no rule 'TRT999'"),
+        ("audit models --ignore nope", "there is no rule 'nope'"),
+        ("predict models --explain rankr", "did you mean 'ranker'?"),
+        ("install 2.99.0", "There is no tritonserver release '2.99.0'"),
+        ("install --remove 2.99.0", "There is no tritonserver release '2.99.0'"),
+        ("report ledger.json --format htm", "invalid choice: 'htm'"),
+        ("report ledger.json -o page.htmx", "doesn't say which report it is to be"),
+        ("doctor --require=contaner", "Did you mean container?"),
+        ("doctor --require=GPU", "Did you mean gpus?"),
+        ("doctor --require=luck", "real-backends, gpus, container, container-gpus, or gpus=2"),
+        ("diff --deployment compose.yaml::trition compose.yaml", "did you mean triton?"),
+        *(
+            (f"{command} {argument}", message)
+            for command in ("audit", "predict", "plan")
+            for argument, message in (
+                ("models --values bacth=1", "bacth"),
+                ("models --release 24.1x", "24.1x"),
+                ("models --server-args=--stric-readiness=1", "did you mean --strict-readiness?"),
+                ("models --server-args='--model-control-mode=explicit --load-model=x'", "x"),
+                ("models --release 2.33.0 --server-args=--model-config-name=x", "2.46.0"),
+                ("nowhere", "nowhere"),
+            )
+        ),
+        *(
+            (f"{command} --deployment compose.yaml::trition", "did you mean triton?")
+            for command in ("audit", "plan")
+        ),
+    ],
+)
+def test_name_that_is_not_known_is_wrong_usage_of_every_command(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    repository: RepositoryBuilder,
+    arguments: str,
+    message: str,
+) -> None:
+    repository.add("ranker", "{ kind: KIND_CPU }")
+    compose = "services:\n  triton:\n    image: nvcr.io/nvidia/tritonserver:24.10-py3\n"
+    (repository.path.parent / "compose.yaml").write_text(compose)
+    monkeypatch.chdir(repository.path.parent)
+    arguments = arguments.replace("models", repository.path.name)
+    try:
+        code = program.main(shlex.split(arguments))
+    except SystemExit as ended:
+        assert isinstance(ended.code, int)
+        code = ended.code
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert code == 2
+    assert captured.out == ""
+
+
 def test_error_is_reported_without_a_traceback() -> None:
     done = run("install", "1.0")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith("error: There is no tritonserver release '1.0'")
     assert "What to do: name one of these" in done.stderr
@@ -139,6 +198,7 @@ class _Command(ModuleType):
             1,
             "error: It broke.\nTried:\n  - a\n  - b\nWhat to do: fix it.\n",
         ),
+        (OptionError("no such thing"), 2, "error: no such thing\n"),
     ],
 )
 def test_exit_codes(

@@ -515,7 +515,7 @@ def test_wrong_usage_is_an_error(arguments: list[str], message: str, predict: Pr
 )
 def test_errors(arguments: list[str], message: str, predict: Predict) -> None:
     said = predict(*arguments)
-    assert said.code == 1
+    assert said.code == 2
     assert said.out == ""
     assert message in said.err
 

@@ -49,6 +49,8 @@ _MOST_INSTANCES = 2000  # of one model; more take a test server minutes or all m
 class NotLoaded(PytestTritonError):
     """A server's command line loads models that aren't there, or none."""
 
+    exit_code = 2
+
 
 class NamesInNamespaces(PytestTritonError):
     """A server serves several models of one name, which the plugin can't distinguish."""

@@ -350,7 +350,7 @@ def _ignored(text: str) -> Ignored:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-class UnknownRule(PytestTritonError):
+class UnknownRule(OptionError):
     """No rule has this id or name."""
 
 

@@ -21,12 +21,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TextIO
 
-from pytest_triton.errors import PytestTritonError
+from pytest_triton.errors import OptionError
 from pytest_triton.servers.process import releases
 from pytest_triton.servers.process.releases import Release
 
 
-class ConflictingArguments(PytestTritonError):
+class ConflictingArguments(OptionError):
     """The named release and the given wheel are two different ones."""
 
 

@@ -103,6 +103,8 @@ _WIDTH = 92  # characters a line of prose
 class UnknownModel(PytestTritonError):
     """No model of this name is in the repositories."""
 
+    exit_code = 2
+
 
 @dataclass(frozen=True)
 class Asked:

@@ -22,7 +22,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from pytest_triton.errors import PytestTritonError
+from pytest_triton.errors import OptionError
 from pytest_triton.ledger.entries import Ledger
 from pytest_triton.ledger.fold import merged
 from pytest_triton.ledger.ledger_file import read_ledger, write_text
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     output: Path | None = arguments.output
     suffix = output.suffix if output is not None else ""
     if suffix and not arguments.format and suffix not in _BY_SUFFIX:
-        raise PytestTritonError(
+        raise OptionError(
             f"The name of {shown_path(arguments.output)} doesn't say which report it is to be",
             fix=f"Name the report, --format={'|'.join(FORMATS)}, or write to a file that ends in "
             f"{', '.join(_BY_SUFFIX)}.",

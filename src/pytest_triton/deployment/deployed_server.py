@@ -20,6 +20,8 @@ _MOST_GPUS = 1024
 class NoTriton(PytestTritonError):
     """No Triton server is started by what a deployment file describes."""
 
+    exit_code = 2
+
 
 @dataclass(frozen=True)
 class Grant:

@@ -26,6 +26,8 @@ _TRUE = ("true", "on", "1")
 class BadArguments(PytestTritonError):
     """Arguments with which tritonserver prints its usage and ends."""
 
+    exit_code = 2
+
 
 @dataclass(frozen=True)
 class Given:

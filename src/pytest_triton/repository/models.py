@@ -89,6 +89,8 @@ _INT64 = range(-(2**63), 2**63)
 class RepositoryError(PytestTritonError):
     """A repository that can't be used at all."""
 
+    exit_code = 2
+
 
 class RepositoryNotFound(RepositoryError):
     """No such directory."""

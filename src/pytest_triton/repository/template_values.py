@@ -26,6 +26,8 @@ _NEEDED = ("gpt_model_type", "gpt_model_path", "encoder_model_path")
 class ValuesError(PytestTritonError):
     """Values and templates don't fit together."""
 
+    exit_code = 2
+
 
 class ValuesMissing(ValuesError):
     """Placeholders of templates have no value."""

@@ -293,7 +293,7 @@ def test_report_whose_name_says_no_format_is_not_written(
 ) -> None:
     ledger = tmp_path / "ledger.json"
     write_ledger(ledger, _sample())
-    assert main(["report", str(ledger), "-o", str(tmp_path / "r.csv")]) == 1
+    assert main(["report", str(ledger), "-o", str(tmp_path / "r.csv")]) == 2
     assert "--format=html|markdown" in capsys.readouterr().err
     assert not (tmp_path / "r.csv").exists()
     assert main(["report", str(ledger), "-o", str(tmp_path / "step_summary")]) == 0  # GitHub's

@@ -166,6 +166,8 @@ RELEASES = releases_for(this_machine())
 class UnknownRelease(PytestTritonError):
     """No release goes by that name."""
 
+    exit_code = 2
+
 
 class UnsupportedPlatform(PytestTritonError):
     """This machine can't run any of the releases (or not this one)."""
