@@ -338,5 +338,5 @@ def test_start_that_fails_is_not_kept(
     from pytest_triton.servers.server_errors import ServerExited
 
     with pytest.raises(ServerExited):
-        reused(arguments=["--frobnicate"])
+        reused(arguments=["--host-policy=x,y=z"])
     assert ours() == []

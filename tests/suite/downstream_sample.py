@@ -47,7 +47,9 @@ from pytest_triton import (
     simulated_gpus,
 )
 
-gpu_server = factories.triton_server(gpus="sim:2", environment={"A": "b"}, arguments=["--x=1"])
+gpu_server = factories.triton_server(
+    gpus="sim:2", environment={"A": "b"}, arguments=["--log-verbose=1"]
+)
 
 
 @pytest.mark.triton(gpus="none")

@@ -484,7 +484,7 @@ def test_typo(triton_server):
 
 def test_start_that_failed_is_reported_to_each_test(project: pytest.Pytester) -> None:
     code = """
-pytestmark = pytest.mark.triton(arguments=["--frobnicate"])
+pytestmark = pytest.mark.triton(arguments=["--host-policy=x,y=z"])
 
 def test_one(triton_server):
     pass
@@ -494,7 +494,7 @@ def test_two(triton_server):
 """
     result = run(project, code)
     result.assert_outcomes(errors=2)
-    result.stdout.fnmatch_lines(["*unknown flag*"])
+    result.stdout.fnmatch_lines(["*bad argument*"])
 
 
 # --- changing what is loaded ----------------------------------------------------------------------

@@ -91,9 +91,57 @@ def test_made_with_marked_arguments(make_triton_server):
     result.stdout.no_fnmatch_line("*was not live after*")
 
 
+def test_misspelt_flag_is_an_error_at_once_wherever_it_is_given(
+    project: pytest.Pytester,
+) -> None:
+    project.makeconftest(
+        """
+import pytest
+
+@pytest.fixture(scope="session")
+def triton_server_args(request):
+    return ["--log-verbos_=1"]
+"""
+    )
+    project.makepyfile(
+        test_own="""
+def test_overridden(triton_server): ...
+
+def test_made(make_triton_server):
+    make_triton_server(arguments=["--strict_readiness=1"])
+
+def test_made_for_another_release(make_triton_server):
+    make_triton_server(arguments=["--allow-client-shm=true"], version="2.51.0")
+""",
+        test_marked="""
+import pytest
+
+@pytest.mark.triton(arguments=["--log-verbos_=1"])
+def test_it(triton_server): ...
+""",
+    )
+    result = project.runpytest_subprocess("test_own.py")
+    result.assert_outcomes(errors=1, failed=2)
+    result.stdout.fnmatch_lines_random(
+        [
+            "*arguments: --log-verbos_=1: no tritonserver up to * knows this flag*",
+            "What to do: did you mean --log-verbose?",
+            "What to do: did you mean --strict-readiness?",
+            "*tritonserver 2.51.0 doesn't know --allow-client-shm*",
+            "*known from release 2.68.0 on*",
+        ]
+    )
+    assert "Usage: tritonserver" not in result.stdout.str()
+    marked = project.runpytest_subprocess("test_marked.py")
+    assert marked.ret == pytest.ExitCode.USAGE_ERROR
+    marked.stderr.fnmatch_lines(["*did you mean --log-verbose?*"])
+
+
 def test_container_with_refused_argument_or_variable_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(ArgumentRefused):
         TritonContainer(tmp_path, arguments=["--grpc-port", "8001"])
+    with pytest.raises(ArgumentRefused, match="did you mean --log-verbose"):
+        TritonContainer(tmp_path, arguments=["--log-verbos_=1"])
     with pytest.raises(ArgumentRefused):
         TritonContainer(tmp_path, environment={"AIP_MODE": "PREDICTION"})
 

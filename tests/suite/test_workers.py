@@ -150,7 +150,7 @@ def test_failed_start_is_tried_once_and_reported_to_all(
 import pytest
 
 @pytest.mark.parametrize("number", range(6))
-@pytest.mark.triton(arguments=["--frobnicate"])
+@pytest.mark.triton(arguments=["--host-policy=x,y=z"])
 def test_it(triton_server, number):
     pass
 """

@@ -102,6 +102,34 @@ def test_model_control_is_refused_where_plugin_sets_it(argument: str) -> None:
         argument_layer("marker", {"arguments": [argument], "changes": True}, Path())
 
 
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--log-verbos_=1"], "did you mean --log-verbose?"),
+        (["--strict_readiness=false"], "no tritonserver up to 2.71.0 knows this flag"),
+        (["--frobnicate"], "a newer pytest-triton knows the flags of newer releases"),
+        (["--grpc-keep=1"], "several flags begin with --grpc-keep"),
+        (["-log-verbose=1"], "is no flag"),
+        (["--log-verbose"], "needs a value"),
+        (["--http-thread-count=many"], "expects a number"),
+        (["--strict-readiness=maybe"], "expects true or false"),
+        (["--disable-auto-complete-config=true"], "takes no value"),
+    ],
+)
+def test_argument_that_no_tritonserver_takes_is_refused_with_what_was_meant(
+    arguments: list[str], why: str
+) -> None:
+    assert why in refusal(*arguments)
+    with pytest.raises(ArgumentRefused):
+        argument_layer("marker", {"arguments": arguments}, Path())
+
+
+def test_models_to_load_without_explicit_mode_are_refused_once_all_is_known() -> None:
+    check_arguments(["--load-model=a"])  # a fixture may bring the other
+    with pytest.raises(ArgumentRefused, match="only with --model-control-mode=explicit"):
+        check_arguments(["--load-model=a"], complete=True)
+
+
 def test_flag_and_value_in_one_text_are_refused() -> None:
     assert "write --log-verbose=1" in refusal("--log-verbose 1")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pytest_triton.options.hosts import ContainerHost
-from pytest_triton.options.server_arguments import ArgumentRefused, check_arguments
+from pytest_triton.options.server_arguments import ArgumentRefused, check_reserved
 from pytest_triton.options.settings import Settings
 from pytest_triton.placement.command_line import BadArguments, CommandLine
 
@@ -82,7 +82,7 @@ def _is_other_cache(setting: str) -> bool:
 
 def _is_set_by_plugin(name: str, value: str, explicit: bool) -> bool:
     try:
-        check_arguments([f"--{name}={value}"], explicit=explicit)
+        check_reserved([f"--{name}={value}"], explicit=explicit)
     except ArgumentRefused:
         return True
     return False

@@ -1,7 +1,8 @@
 """What may not stand among a test's own arguments and variables for tritonserver.
 
 The plugin sets some flags itself, and others would take away what it reads from a server. With
-these a server would not come up, or be waited for in vain, or prove less than it seems to.
+these a server would not come up, or be waited for in vain, or prove less than it seems to. Nor may
+what no tritonserver takes.
 
 tritonserver parses with getopt_long: `--flag=value` and `--flag value` are the same, the last one
 counts, and a flag may be shortened as long as only one begins so.
@@ -15,10 +16,11 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from pytest_triton.errors import PytestTritonError
+from pytest_triton.placement.command_line import BadArguments, CommandLine
 
 
 class ArgumentRefused(PytestTritonError):
-    """An argument or variable that the plugin sets itself, or can't do without."""
+    """An argument or variable that the plugin sets itself or that tritonserver doesn't take."""
 
 
 When = Literal["always", "false", "true", "explicit"]
@@ -135,11 +137,28 @@ _PATHS = (
 _FALSE, _TRUE = ("false", "off", "0"), ("true", "on", "1")
 
 
-def check_arguments(arguments: Iterable[str], *, explicit: bool = False) -> None:
+def check_arguments(
+    arguments: Iterable[str], *, explicit: bool = False, complete: bool = False
+) -> None:
     """Raise ArgumentRefused for the first argument that can't be given, with the reason.
 
-    `explicit`: the plugin starts the server in explicit model control (changes=True).
+    `explicit`: the plugin starts the server in explicit model control (changes=True). `complete`:
+    no others join them, so that those can be missed which one of them needs.
     """
+    words = tuple(arguments)
+    check_reserved(words, explicit=explicit)
+    try:
+        line = CommandLine.read(words)
+        if complete:
+            line.check_load_models()
+    except BadArguments as error:
+        raise ArgumentRefused(
+            f"arguments: {error.what}", tried=error.tried, fix=error.fix
+        ) from None
+
+
+def check_reserved(arguments: Iterable[str], *, explicit: bool = False) -> None:
+    """Raise ArgumentRefused for the first argument that the plugin sets itself, or needs."""
     for flag in _flags(tuple(arguments)):
         name, reserved = _reserved(flag, explicit)
         if reserved is not None:

@@ -51,10 +51,15 @@ class CommandLine:
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> CommandLine:
         """Read arguments; a first word `tritonserver` is left out. Raises BadArguments."""
-        line = cls(tuple(_read(arguments)))
-        line._check_load_models()
+        line = cls.read(arguments)
+        line.check_load_models()
         line._check_settings()
         return line
+
+    @classmethod
+    def read(cls, arguments: Sequence[str]) -> CommandLine:
+        """The same of some of a server's arguments, which others may join. Raises BadArguments."""
+        return cls(tuple(_read(arguments)))
 
     @cached_property
     def last(self) -> Mapping[str, str]:
@@ -210,7 +215,8 @@ class CommandLine:
         found = re.match(r"\s*([+-]?\d{1,18})", self.last.get(_POOL, ""), re.ASCII)
         return int(found[1]) if found is not None else 0
 
-    def _check_load_models(self) -> None:
+    def check_load_models(self) -> None:
+        """Raise BadArguments for models to load that tritonserver doesn't take."""
         named = self.all("load-model")
         if named and self.control_mode != "explicit":
             raise BadArguments(
@@ -389,7 +395,9 @@ def _full_name(name: str, word: str) -> str:
     raise BadArguments(
         f"{word}: no tritonserver up to {shown_version(NEWEST)} knows this flag: it prints its "
         "usage and ends.",
-        fix=f"did you mean --{close[0]}?" if close else "see `tritonserver --help`",
+        fix=f"did you mean --{close[0]}?"
+        if close
+        else "see `tritonserver --help`; a newer pytest-triton knows the flags of newer releases",
     )
 
 
@@ -422,4 +430,7 @@ def _check_value(flag: str, value: str, shown: str) -> None:
     elif FLAGS[flag] == "number":
         pattern, expected = r"\s*[+-]?\.?\d", "a number"
     if re.match(pattern, value, re.ASCII | re.DOTALL) is None:
-        raise BadArguments(f"{shown}: tritonserver expects {expected} as the value, and ends.")
+        raise BadArguments(
+            f"{shown}: tritonserver expects {expected} as the value, and ends.",
+            fix=f"give --{flag} {expected}",
+        )

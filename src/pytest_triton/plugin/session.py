@@ -223,7 +223,7 @@ def _server_for(
         _check_attached(session, settings, own)
     check_load(settings.load or (), checked)
     settings = replace(settings, changes=own or settings.changes)
-    check_arguments(settings.arguments, explicit=settings.changes)
+    check_arguments(settings.arguments, explicit=settings.changes, complete=True)
     spec = session.spec(checked, hardware_of(request, settings), settings)
     if own:
         owner = f"{session.worker or 'main'}-{next(_numbers)}"

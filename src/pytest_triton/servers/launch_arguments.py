@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pytest_triton.options.server_arguments import names_flag
+from pytest_triton.placement.command_line import BadArguments, CommandLine, read_version
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.rehearsal.completed_configs import write_completions
 from pytest_triton.rehearsal.simulation import (
@@ -45,6 +46,20 @@ def arguments(
         loaded = ["*"] if spec.load is None else spec.load
         command += [f"--load-model={model}" for model in loaded]
     return command
+
+
+def check_known(spec: ServerSpec, version: str | None) -> None:
+    """Raise BadArguments for a flag that a server of this version doesn't know, with those that
+    do. Whatever else it minds about a test's own arguments it says itself.
+    """
+    release = read_version(version)
+    if not (spec.arguments and release):
+        return
+    try:
+        line = CommandLine.parse(spec.arguments)
+    except BadArguments:
+        return
+    line.check_known(release)
 
 
 def library_directories(root: Path, given: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ from pytest_triton.options.arguments import ARGUMENTS, argument_layer
 from pytest_triton.options.reading import ReadLayer, read_layer
 from pytest_triton.options.rehearsal_image import set_rehearsal_image
 from pytest_triton.options.resolving import resolve
+from pytest_triton.options.server_arguments import ArgumentRefused
 from pytest_triton.options.settings import CONTAINER_OPTIONS, Settings, Source
 from pytest_triton.options.sources import Layer
 from pytest_triton.options.values import OptionError
@@ -203,7 +204,7 @@ def test_wrong_argument_names_value_source_and_what_is_valid(
     ids=lambda value: repr(value)[:20],
 )  # fmt: skip
 def test_any_value_for_any_argument_is_read_or_an_option_error(name: str, value: object) -> None:
-    with suppress(OptionError):
+    with suppress(OptionError, ArgumentRefused):
         assert isinstance(resolve([argument_layer("marker", {name: value}, START)]), Settings)
 
 

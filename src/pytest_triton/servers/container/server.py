@@ -356,6 +356,7 @@ class TritonContainer(DockerContainer):
             folders.sweep_once()
         container_owners.remove_orphans(client)
         self._image = get_image(client, self.image, self._host.options, self._say)
+        command_line.check_known(self.spec, self._image.version)
         _start_reaper(client)
         if self._host.options.reuse and not self.spec.owner:
             self._launch_for_reuse(self._image)

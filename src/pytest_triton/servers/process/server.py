@@ -18,7 +18,6 @@ from pytest_triton.client.endpoints import Endpoints
 from pytest_triton.client.http import HttpApi
 from pytest_triton.errors import says_all
 from pytest_triton.options.hosts import ProcessHost
-from pytest_triton.placement.command_line import BadArguments, CommandLine, read_version
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.servers import folders
 from pytest_triton.servers import launch_arguments as command_line
@@ -52,7 +51,7 @@ class ProcessServer:
     """
 
     def __init__(self, spec: ServerSpec, tritonserver: Tritonserver) -> None:
-        _check_flags(spec, tritonserver)
+        command_line.check_known(spec, tritonserver.version)
         self.spec = spec
         self.tritonserver = tritonserver
         self.folder = folders.planned()
@@ -219,18 +218,6 @@ def launch(spec: ServerSpec) -> ProcessServer:
 def _host(spec: ServerSpec) -> ProcessHost:
     assert isinstance(spec.host, ProcessHost)
     return spec.host
-
-
-def _check_flags(spec: ServerSpec, tritonserver: Tritonserver) -> None:
-    """Raise BadArguments for a flag that this release doesn't know, with those that do."""
-    version = read_version(tritonserver.version)
-    if not (spec.arguments and version):
-        return
-    try:
-        line = CommandLine.parse(spec.arguments)
-    except BadArguments:
-        return  # the server says what it minds about a test's own arguments
-    line.check_known(version)
 
 
 def describe(tritonserver: Tritonserver) -> str:
