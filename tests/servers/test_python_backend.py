@@ -44,6 +44,7 @@ instance_group [{ kind: KIND_CPU }]
 """
 MODEL = """
 import json, os, sys
+import helper  # before anything of Triton's
 import triton_python_backend_utils as pb_utils
 
 class TritonPythonModel:
@@ -98,6 +99,7 @@ def running(server: Tritonserver, backend: PythonBackend, folder: Path) -> Itera
     version.mkdir(parents=True)
     (version.parent / "config.pbtxt").write_text(CONFIG)
     (version / "model.py").write_text(MODEL)
+    (version / "helper.py").write_text("")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -113,6 +115,7 @@ def running(server: Tritonserver, backend: PythonBackend, folder: Path) -> Itera
     ]
     environ = {**os.environ, **backend.environment, "CUDA_VISIBLE_DEVICES": ""}
     environ["FACTS_FILE"] = str(folder / "facts.json")
+    environ["PYTHONDONTWRITEBYTECODE"] = "1"  # as the plugin sets it; stubs of 3.11 ignore it
     url = f"http://127.0.0.1:{port}"
     with open(folder / "log", "w") as log:
         process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
@@ -152,6 +155,8 @@ def check_for_real(
     assert facts["version"] == asked.version
     assert facts["numpy"] == asked.numpy
     assert not facts["writes bytecode"]
+    assert not list((folder / "models").rglob("__pycache__")), "the repository is never written"
+    assert not [one for one in facts["path"] if ".environment" in one]
     assert Path(facts["prefix"]).resolve() == asked.prefix.resolve()
     assert asked.libpython is not None
     assert facts["libpython"] == [str(asked.libpython.resolve())]
@@ -364,6 +369,8 @@ def fake_python(folder: Path, **answer: object) -> Path:
         "tag": "3.12",
         "libpython": str(folder / "libpython3.12.so.1.0"),
         "prefix": str(folder),
+        "exec_prefix": str(folder),
+        "home": str(folder / "bin"),
         "numpy": "1.26.4",
         "path": ["/some/packages"],
     }

@@ -12,9 +12,12 @@ interpreter's own folder first on PATH the models see the packages of its enviro
 installations too. Only if there is no such `python3`, a folder with a link of that name stands in.
 https://docs.python.org/3/c-api/init_config.html#python-path-configuration
 
-Stubs for Python 3.11 and newer start in isolated mode: they ignore PYTHONPATH, PYTHONHOME and the
-user's own site-packages. What the interpreter has on sys.path because of those is added by a few
-lines at the head of `triton_python_backend_utils.py`, the first module that a stub imports.
+Stubs for Python 3.11 and newer start in isolated mode: they ignore PYTHONPATH, PYTHONHOME,
+PYTHONDONTWRITEBYTECODE and the user's own site-packages. What the interpreter has on sys.path
+because of those is added by a few lines at the head of `triton_python_backend_utils.py`. A stub
+imports that after `model.py`, too late to keep bytecode out of the repository: so `python3` on PATH
+is then one of an environment of our own, whose one `.pth` file switches bytecode off and makes the
+interpreter's environment the current one again, before its site-packages are added.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -59,7 +63,8 @@ class Interpreter:
     """What a Python says about itself.
 
     `tag` is the version that a stub must be built for ("3.12"; "3.13t" is the free-threaded one).
-    `libpython` is its shared library, None if it has none; `prefix` its environment's folder,
+    `libpython` is its shared library, None if it has none; `prefix` its environment's folder (in
+    `exec_prefix` is what is built for a platform), `home` that of the Python which it was made of,
     `numpy` the version of the numpy that it imports ("?" if that isn't known), None if there
     is none. `path` is its sys.path, without the current folder.
     """
@@ -69,6 +74,8 @@ class Interpreter:
     tag: str
     libpython: Path | None
     prefix: Path
+    exec_prefix: Path
+    home: Path
     numpy: str | None
     path: tuple[str, ...]
 
@@ -120,6 +127,8 @@ print("\n" + json.dumps({
     "tag": "%d.%d%s" % (sys.version_info[0], sys.version_info[1], sys.abiflags),
     "libpython": next((f for f in files if os.path.isfile(f)), None),
     "prefix": sys.prefix,
+    "exec_prefix": sys.exec_prefix,
+    "home": os.path.dirname(getattr(sys, "_base_executable", None) or sys.executable),
     "numpy": numpy,
     "path": [os.path.abspath(entry) for entry in path],
 }))
@@ -184,6 +193,8 @@ def _ask(path: str) -> Interpreter:
             tag=answer["tag"] if answer["implementation"] == "cpython" else "pypy" + answer["tag"],
             libpython=Path(answer["libpython"]) if answer["libpython"] else None,
             prefix=Path(answer["prefix"]),
+            exec_prefix=Path(answer["exec_prefix"]),
+            home=Path(answer["home"]),
             numpy=answer["numpy"],
             path=tuple(answer["path"]),
         )
@@ -271,7 +282,7 @@ def assemble_python_backend(
             "LD_LIBRARY_PATH": _joined(
                 libraries, *server.library_dirs, environ.get("LD_LIBRARY_PATH")
             ),
-            "PATH": _joined(_folder_of_python3(interpreter, into), environ.get("PATH")),
+            "PATH": _joined(_first_on_path(interpreter, into), environ.get("PATH")),
         },
         interpreter=interpreter,
         caveat=_numpy_caveat(stub, interpreter),
@@ -327,6 +338,43 @@ def _fitting_stub(server: Tritonserver, interpreter: Interpreter) -> Path:
         )
         + f"name an interpreter of another version with --triton-python=PYTHON ({have}).",
     )
+
+
+# One line, since `site` runs each on its own; `sitedir` is the folder of this file.
+_SWITCH = (
+    "import sys; sys.dont_write_bytecode = True; "
+    "sys.prefix, sys.exec_prefix, sys.executable = {prefix!a}, {exec_prefix!a}, {executable!a}; "
+    "sys.path.remove(sitedir)\n"
+)
+
+
+def _first_on_path(interpreter: Interpreter, into: Path) -> Path:
+    """The folder of the `python3` by which a stub finds out where it is at home."""
+    if _release(interpreter.tag) < (3, 11):
+        return _folder_of_python3(interpreter, into)  # it reads PYTHONDONTWRITEBYTECODE
+    environment = into / ".environment"
+    packages = environment / "lib" / f"python{interpreter.tag}" / "site-packages"
+    packages.mkdir(parents=True, exist_ok=True)
+    switch = _SWITCH.format(
+        prefix=str(interpreter.prefix),
+        exec_prefix=str(interpreter.exec_prefix),
+        executable=str(interpreter.executable),
+    )
+    (packages / "pytest_triton.pth").write_text(switch, "utf-8")
+    (environment / "bin").mkdir(exist_ok=True)
+    _link(interpreter.executable, environment / "bin" / "python3")
+    config = environment / "pyvenv.cfg"
+    try:
+        config.write_bytes((interpreter.prefix / "pyvenv.cfg").read_bytes())
+    except OSError:  # it isn't a virtual environment's
+        home = os.fsencode(interpreter.home)
+        config.write_bytes(b"home = %s\ninclude-system-site-packages = false\n" % home)
+    return environment / "bin"
+
+
+def _release(tag: str) -> tuple[int, ...]:
+    """Of "3.13t": (3, 13)."""
+    return tuple(int(number) for number in re.findall(r"\d+", tag)[:2])
 
 
 def _folder_of_python3(interpreter: Interpreter, into: Path) -> Path:
