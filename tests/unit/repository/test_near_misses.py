@@ -9,6 +9,8 @@ import pytest
 from pytest_triton.audit import audit
 from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.repository import read_repository
+from pytest_triton.repository.models import read_as
+from pytest_triton.repository.reading import Reading, Weights
 
 CONFIG = """\
 backend: "python"
@@ -139,3 +141,29 @@ def test_saved_model_without_its_folder_is_no_file_to_be_named(tmp_path: Path) -
     [missing] = (one for one in found if one.rule == "TRT521")
     assert "Move saved_model.pb and its variables into model.savedmodel/" in missing.message
     assert not missing.lines
+
+
+@pytest.mark.parametrize(
+    ("config", "kept", "weights", "found"),
+    [
+        (CONFIG, "", "present", True),
+        (CONFIG + 'default_model_filename: "serve.py"\n', "", "present", True),
+        (CONFIG, "", "elsewhere", False),
+        (CONFIG, ".gitkeep", "present", False),  # git keeps no empty directory: it's meant
+        (CONFIG, "model.py.dvc", "present", False),  # which is reported as such
+        (ONNX, "", "present", False),  # weights that are fetched later are common
+    ],
+)
+def test_python_model_without_code_in_an_empty_version_is_reported(
+    tmp_path: Path, config: str, kept: str, weights: Weights, found: bool
+) -> None:
+    version = tmp_path / "models" / "m" / "1"
+    version.mkdir(parents=True)
+    (version.parent / "config.pbtxt").write_text(config)
+    if kept:
+        (version / kept).write_text("outs:")
+    repository = read_as([tmp_path / "models"], Reading(weights))
+    missing = [one for one in audit(repository) if one.rule == "TRT521"]
+    assert [one.path for one in missing] == [version] * found
+    file = "serve.py" if "serve" in config else "model.py"
+    assert all(f"waits for its `{file}` without end" in one.message for one in missing)

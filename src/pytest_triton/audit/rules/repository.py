@@ -317,11 +317,13 @@ def version_not_there(subject: Subject) -> Iterator[Diagnostic]:
     },
 )
 def model_file_missing(subject: Subject) -> Iterator[Diagnostic]:
-    """A version directory has files, and not the model's.
+    """A version directory has files, and not the model's; or it is a python model's, and empty.
 
-    Triton refuses the model on any hardware once a backend looks for it. Nothing is said of empty
-    version directories: weights that aren't kept in the repository are common. A file by another
-    name can be named in `default_model_filename`.
+    Triton refuses the model on any hardware once a backend looks for it; the python backend waits
+    without end for a `model.py` that isn't there, and the server never comes up. Nothing is said of
+    other empty version directories, for weights that aren't kept in the repository are common, nor
+    where a `.gitkeep` says that the files come later: git keeps no empty directory. A file by
+    another name can be named in `default_model_filename`.
     """
     file = subject.config.default_model_filename
     if subject.declared.is_ensemble or not file or "/" in file:
@@ -341,8 +343,18 @@ def model_file_missing(subject: Subject) -> Iterator[Diagnostic]:
         if assumed:
             continue
         pointer = next((name for name in there if name == f"{file}.dvc"), "")
-        if pointer or not there:
-            continue  # not-fetched has the one, and nothing is said of the other
+        if pointer:
+            continue  # not-fetched has it
+        if not there:
+            if subject.backend.name == "python" and _is_left_empty(directory):
+                yield diagnostic_at(
+                    directory,
+                    None,
+                    None,
+                    f"is empty, and Triton's python backend waits for its `{printable(file)}` "
+                    "without end. If it is fetched later: --weights=elsewhere",
+                )
+            continue
         readable = [name for name, is_dir in there.items() if _may_be_model(subject, name, is_dir)]
         close = get_close_matches(file, readable, n=1) or readable[:1]
         if close:
@@ -355,6 +367,11 @@ def model_file_missing(subject: Subject) -> Iterator[Diagnostic]:
             what += ". Is it fetched later?"
         fix = f'default_model_filename: "{close[0]}"' if close and close[0].isprintable() else ""
         yield diagnostic_at(directory, None, None, f"has no `{printable(file)}`, {what}", fix)
+
+
+def _is_left_empty(directory: Path) -> bool:
+    """Whether nothing at all is there, and nothing says that it is to come."""
+    return entries(directory, 1) == [] and not_fetched(directory) is None
 
 
 def _elsewhere(subject: Subject, directory: Path, file: str, there: Mapping[str, bool]) -> str:
