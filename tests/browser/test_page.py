@@ -110,7 +110,9 @@ def test_deployments_are_seen_whole_and_names_are_not_broken(
         ".map(one => one.textContent)"
     )
     assert browser.eval(lines) == []
-    assert browser.eval("document.querySelector('#count').textContent") == "9 models"
+    assert (
+        browser.eval("document.querySelector('#count').textContent") == "9 models, in 4 deployments"
+    )
 
 
 def test_failed_check_is_in_the_story_in_full(browser: Browser, show: Show) -> None:

@@ -128,7 +128,7 @@ def test_merge_says_for_which_deployment_a_model_is_not_proven(
     assert main(["merge", "s.json", *merge[2:], "--rehearsals", "everywhere"]) == 1
     out = capsys.readouterr().out
     assert "3 of 6 placements proven, 3 not proven" in out
-    assert "compose.yaml::large: (service), test_deployment: never proven" in out
+    assert "compose.yaml::large: (server), test_deployment: never proven" in out
 
 
 def test_failure_of_a_deployed_model_shows_what_the_server_wrote_about_it(

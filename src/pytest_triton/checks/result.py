@@ -30,7 +30,7 @@ REPORT_ATTRIBUTE: Final = "triton_result"
 
 PLACEMENT_TEST: Final = "test_placement"
 DEPLOYMENT_TEST: Final = "test_deployment"
-SERVICE: Final = "(service)"
+SERVICE: Final = "(server)"
 """Stands for a deployed server itself where others stand for its models."""
 REAL_RUN: Final = "real run"
 

@@ -44,6 +44,7 @@ from pytest_triton.text.shown_text import printable
 _PAGE = Path(__file__).with_name("page")
 _MOST_PROBLEMS = 12
 _MOST_PLACES = 8  # of a problem; all are in the table
+_LONG = 24  # characters of a name that may be broken
 _PICTURE_FROM = 60  # models; fewer are seen at a glance in the table
 
 # Paths in a square of 16 x 16. "open" ones are lines, never filled.
@@ -132,6 +133,13 @@ def _text(text: str) -> str:
     return escape(printable(text))
 
 
+def _breakable(name: str) -> str:
+    """A name of a model or deployment, which a narrow column breaks at its parts; short names of
+    models stay whole."""
+    parts = "::|/" if len(name) <= _LONG else r"::|[/_.-](?=\w)"
+    return re.sub(f"({parts})", r"\1<wbr>", _text(name))
+
+
 def _symbols() -> Iterator[str]:
     for kind, (path, is_open) in _SHAPES.items():
         fill = ' fill="none"' if is_open else ""
@@ -190,7 +198,8 @@ def _evidence(matrix: Matrix) -> Iterator[str]:
 def _proof(proof: Proof) -> Iterator[str]:
     """How many of the plan's placements are in which state, and merge's remarks."""
     counts = "".join(f"<li><b>{number:,}</b> {_text(label)}</li>" for number, label in proof.counts)
-    yield f'<section class="proof" aria-label="What is proven"><ul>{counts}</ul>'
+    whole = f"{proof.planned:,} placement{_s(proof.planned)} of the plan"
+    yield f'<section class="proof" aria-label="What is proven"><h2>{whole}</h2><ul>{counts}</ul>'
     yield "".join(f"<p>{_text(remark)}</p>" for remark in proof.remarks)
     yield "</section>"
 
@@ -219,7 +228,7 @@ def _models(problem: Problem, several: bool, lead: _Lead) -> Iterator[str]:
     by_deployment = [(name, [*those]) for name, those in groupby(places_sorted, key=_deployment)]
     most = max(2, _MOST_PLACES // len(by_deployment))
     for name, places in by_deployment[:_MOST_PLACES]:
-        head = f"{_text(name)}: " if several and name else ""
+        head = f"{_breakable(name)}: " if several and name else ""
         more = f" and {len(places) - most:,} more" if len(places) > most else ""
         yield head + ", ".join(_link(place, several, lead) for place in places[:most]) + more
 
@@ -233,7 +242,7 @@ def _link(place: Place, several: bool, lead: _Lead) -> str:
     mark = {"model": printable(place.model), "at": str(lead.at(place.column))}
     if several:
         mark["in"] = printable(place.deployment)
-    return f'<a href="#{escape(urlencode(mark))}"><bdi>{_text(place.model)}</bdi></a>'
+    return f'<a href="#{escape(urlencode(mark))}"><bdi>{_breakable(place.model)}</bdi></a>'
 
 
 def _parts(report: Report, lead: _Lead) -> Iterator[str]:
@@ -249,7 +258,7 @@ def _parts(report: Report, lead: _Lead) -> Iterator[str]:
     yield "<thead><tr>"
     yield f'<th scope="col">deployment</th>{heads}</tr></thead><tbody>'
     for part in parts:
-        yield f'<tr><th scope="row"><bdi>{_text(part.deployment)}</bdi></th>'
+        yield f'<tr><th scope="row"><bdi>{_breakable(part.deployment)}</bdi></th>'
         if has_servers:
             yield _server_cell(part.service, report)
         yield f"<td>{part.models:,}</td>"
@@ -258,7 +267,8 @@ def _parts(report: Report, lead: _Lead) -> Iterator[str]:
                 deployment == part.deployment and model != SERVICE
                 for deployment, model in report.open
             )
-            yield _part_cell(open_here, part.models)
+            planned = sum(map(report.is_planned, part.rows))
+            yield _part_cell(open_here, planned, none="not in the plan")
         counts = part.counts if has_checks else part.counts[1:]
         yield "".join(_part_cell(bad, known) for bad, known in counts) + "</tr>"
     yield "</tbody></table></div>"
@@ -273,7 +283,9 @@ def _server_cell(service: Row | None, report: Report) -> str:
     return f'<td data-k="{kind}">{KINDS[kind]}</td>'
 
 
-def _part_cell(bad: int, known: int) -> str:
+def _part_cell(bad: int, known: int, none: str = "") -> str:
+    if not known and none:
+        return f'<td class="soft">{none}</td>'
     if not known:
         return '<td class="none" aria-label="not known">·</td>'
     if bad:
@@ -294,6 +306,8 @@ def _warnings(matrix: Matrix) -> Iterator[str]:
 def _legend(matrix: Matrix) -> Iterator[str]:
     marks = [cell.kind for cell in matrix.cells]
     marks += [_kind_of_checks(row) for row in matrix.rows if row.failed_checks]
+    if marks:
+        yield '<li><span class="key">marks in the table:</span></li>'
     for kind, count in count_kinds(marks).items():
         yield (
             f'<li><button type="button" data-k="{kind}" aria-pressed="false" '
@@ -354,14 +368,14 @@ def _row(
     checks: Mapping[int, int],
 ) -> str:
     several = report.matrix.several_deployments
-    name = re.sub("(::|/)", r"\1<wbr>", _text(row.deployment))
-    where = f'<span class="deployment">{name}</span>' if several else ""
+    where = f'<span class="deployment">{_breakable(row.deployment)}</span>' if several else ""
     cells = [
-        f'<th scope="row"><bdi>{_text(row.model)}</bdi>{where}</th>',
+        f'<th scope="row"><bdi>{_breakable(row.model)}</bdi>{where}</th>',
         f'<td class="cell">{_text(row.declared) or "-"}</td>',
     ]
     if lead.has_proof:
-        cells.append(_proof_cell(report.open.get((row.deployment, row.model), ())))
+        open_here = report.open.get((row.deployment, row.model), ())
+        cells.append(_proof_cell(open_here, report.is_planned(row)))
     if lead.has_checks:
         cells.append(_checks_cell(row))
     cells += [
@@ -376,8 +390,10 @@ def _row(
     return f"<tr{attributes}>{''.join(cells)}</tr>"
 
 
-def _proof_cell(found: Sequence[Open]) -> str:
+def _proof_cell(found: Sequence[Open], is_planned: bool) -> str:
     """What keeps a model from being proven, if anything."""
+    if not found and not is_planned:
+        return '<td class="cell soft">not in the plan</td>'
     if not found:
         return '<td class="cell soft">proven</td>'
     kind: Kind = "failed" if any(one.failed for one in found) else "not-proven"

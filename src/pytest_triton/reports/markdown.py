@@ -149,7 +149,9 @@ def _whole(report: Report) -> Iterator[str]:
     count = len(matrix.models)
     shown = report.rows[:_MOST_ROWS]
     opened = " open" if count <= 30 else ""
-    yield f"<details{opened}><summary>All {count:,} models</summary>\n"
+    deployments = len({row.deployment for row in matrix.models})
+    of = f" of {deployments:,} deployments" if matrix.several_deployments else ""
+    yield f"<details{opened}><summary>All {count:,} models{of}</summary>\n"
     titles = [f"{_text(one.label)}<br>{_evidence(one)}" for one in matrix.columns]
     if report.proof is not None:
         titles.insert(0, "proven")
@@ -158,7 +160,8 @@ def _whole(report: Report) -> Iterator[str]:
     for row in shown:
         cells = [*map(_cell, row.cells, matrix.columns)]
         if report.proof is not None:
-            cells.insert(0, _text(report.why_open(row) or "yes"))
+            fine = "yes" if report.is_planned(row) else "not in the plan"
+            cells.insert(0, _text(report.why_open(row) or fine))
         name = _name(row.deployment, row.model, matrix)
         yield f"| {name} | {_text(row.declared)} | {' | '.join(cells)} |"
     if len(report.rows) > len(shown):

@@ -42,12 +42,14 @@ class Problem:
 @dataclass(frozen=True)
 class Part:
     """A deployment: its models, and for each column (the first: its checks) how many models need
-    attention, of how many that are known there. `service` is the row of its server, if it has one.
+    attention, of how many that are known there. `rows` are those of its models, `service` is
+    that of its server, if it has one.
     """
 
     deployment: str
     models: int
     counts: tuple[tuple[int, int], ...]
+    rows: tuple[Row, ...] = ()
     service: Row | None = None
 
 
@@ -91,7 +93,7 @@ def _part(name: str, found: list[Row], columns: int) -> Part:
     for number in range(columns):
         cells = [cell for row in rows if (cell := row.cells[number]) is not None]
         counts.append((sum(cell.kind in ATTENTION for cell in cells), len(cells)))
-    return Part(name, len(rows), tuple(counts), service)
+    return Part(name, len(rows), tuple(counts), tuple(rows), service)
 
 
 _Found = tuple[Problem, str]  # of one model, and the job that found it

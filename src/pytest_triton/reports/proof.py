@@ -48,7 +48,8 @@ class Open:
 @dataclass(frozen=True)
 class Proof:
     """`verdict` is one sentence, `counts` how many of the plan's cells are in which state. `cells`
-    are those that aren't proven, `failed`, `missing` and `failed_runs` what is wrong besides."""
+    are those that aren't proven, `failed`, `missing` and `failed_runs` what is wrong besides.
+    `unplanned` are the models, by deployment, that the plan doesn't know."""
 
     ok: bool
     verdict: str
@@ -58,6 +59,7 @@ class Proof:
     missing: tuple[Open, ...] = ()
     failed_runs: tuple[Open, ...] = ()
     remarks: tuple[str, ...] = ()
+    unplanned: frozenset[tuple[str, str]] = frozenset()
 
     @classmethod
     def of_ledger(cls, ledger: Ledger) -> Proof:
@@ -107,7 +109,13 @@ class Proof:
                 ]
             ),
             tuple(remarks(found, ledger)),
+            frozenset((one.deployment, one.model) for one in found.ignored.unknown),
         )
+
+    @property
+    def planned(self) -> int:
+        """How many placements the plan wants."""
+        return sum(number for number, _ in self.counts)
 
     @property
     def open(self) -> tuple[Open, ...]:

@@ -65,6 +65,10 @@ class Report:
         found = self.open.get((row.deployment, row.model), ())
         return "; ".join(f"{one.where}: {one.what}" for one in found)
 
+    def is_planned(self, row: Row) -> bool:
+        """Whether the verdict is about this row, too: a merge's is about what its plan has."""
+        return self.proof is None or (row.deployment, row.model) not in self.proof.unplanned
+
     def needs_attention(self, row: Row) -> bool:
         if self.proof is None:
             return row.deserves_attention

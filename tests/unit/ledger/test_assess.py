@@ -225,7 +225,7 @@ def deployed(title: str, gpus: int) -> Need:
 
 
 def service(title: str, verdict: Verdict = "proven") -> Entry:
-    return changed(check(verdict, "test_deployment", deployment=title, model="(service)"))
+    return changed(check(verdict, "test_deployment", deployment=title, model="(server)"))
 
 
 def test_real_run_of_the_repository_counts_for_deployments_of_as_many_gpus() -> None:

@@ -12,6 +12,7 @@ from pytest_triton.checks.result import DEPLOYMENT_TEST, SERVICE
 from pytest_triton.cli.report import render
 from pytest_triton.ledger import Ledger
 from pytest_triton.reports.html import html
+from pytest_triton.reports.markdown import markdown
 from pytest_triton.reports.matrix import Matrix
 from pytest_triton.reports.overview import Place, Problem, parts_of, problems_of, problems_of_proof
 from pytest_triton.reports.proof import Open, Proof
@@ -99,11 +100,38 @@ def test_table_of_deployments_counts_models_and_has_the_state_of_each_server() -
     ledger = replace(known, entries=(*known.entries, *services))
     assert [part.models for part in parts_of(Matrix.of(ledger))] == [2, 2]
     page = html(ledger)
-    rows = re.findall(r"<tr><th scope=\"row\"><bdi>compose.yaml::(.*?)</tr>", page)
+    rows = re.findall(r"<tr><th scope=\"row\"><bdi>compose.yaml::<wbr>(.*?)</tr>", page)
     small, large = (row for name in ("small", "large") for row in rows if row.startswith(name))
     assert '<td data-k="failed">failed</td><td>2</td>' in small
     assert '<td class="soft">passed</td><td>2</td>' in large
     assert "of 3" not in "".join(rows), "no server is counted as a model"
+
+
+def test_models_that_the_plan_does_not_have_are_not_called_proven() -> None:
+    planned = samples.expected_of_deployments(samples.deployments(small=1))
+    ledger = replace(samples.deployments(small=1, large=2), expected=planned.expected)
+    page = html(ledger)
+    rows = re.findall(r'<tr data-d="compose.yaml::(\w+)"[^>]*>(.*?)</tr>', page)
+    assert {name: "not in the plan" in row for name, row in rows} == {"small": False, "large": True}
+    (part,) = re.findall(r"<tr><th scope=\"row\"><bdi>compose.yaml::<wbr>large(.*?)</tr>", page)
+    assert "not in the plan" in part
+    table = [line for line in markdown(ledger).splitlines() if line.startswith("| <code>")]
+    assert {("large&#58;" in line) == ("not in the plan" in line) for line in table[-4:]} == {True}
+
+
+def test_counts_of_a_merge_name_what_they_count() -> None:
+    page = html(samples.expected_of_deployments(samples.deployments(small=1, large=2)))
+    (heading,) = re.findall(r'aria-label="What is proven"><h2>(.*?)</h2>', page)
+    (verdict,) = re.findall(r'<p class="verdict \w+">(.*?)</p>', page)
+    assert heading.removesuffix(" of the plan") in verdict
+    assert '<span class="key">marks in the table:</span>' in page
+
+
+def test_long_names_break_at_their_parts_and_short_ones_do_not() -> None:
+    long = "embedder_of_the_search_v2_quantized_int8"
+    page = html(samples.merged_with_plan(samples.all_proven(), long, "cpu_with_gpus"))
+    assert f"<bdi>{long.replace('_', '_<wbr>')}</bdi>" in page
+    assert "<bdi>cpu_with_gpus</bdi>" in page
 
 
 def test_invalid_config_of_a_model_is_one_problem() -> None:

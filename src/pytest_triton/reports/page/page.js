@@ -18,6 +18,7 @@
     cells: [...row.cells],
     shown: true,
   }));
+  const deployments = new Set(models.map((one) => one.deployment)).size;
   let shown = models; // in the order of the page
   let order = models;
 
@@ -83,9 +84,10 @@
     const count = (those) =>
       those.filter((one) => !("service" in one.row.dataset)).length.toLocaleString("en");
     const all = count(models);
+    const of = deployments > 1 ? `, in ${deployments.toLocaleString("en")} deployments` : "";
     find("#count").textContent =
       shown.length === models.length
-        ? `${all} model${all === "1" ? "" : "s"}`
+        ? `${all} model${all === "1" ? "" : "s"}${of}`
         : `${count(shown)} of ${all} models`;
     find("#empty").hidden = shown.length > 0;
     picture?.draw();
