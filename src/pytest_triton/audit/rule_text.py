@@ -66,9 +66,11 @@ def page_url(rule: Rule) -> str:
 
 def sections(rule: Rule) -> Iterator[Section]:
     """All that is known of a rule, under ruff's headings."""
-    reported = (
-        f" Of the bundled checks, `{rule.reported_by}` fails for it." if rule.reported_by else ""
-    )
+    reported = ""
+    if rule.reported_by:
+        reported = f" Of the bundled checks, `{rule.reported_by}` fails for it."
+    elif rule.scope == "deployment":
+        reported = " Only the audit finds it, no check of `pytest --triton-deployment` does."
     yield Section(
         "What it does",
         f"{rule.summary}\n\nSeverity: {rule.severity}. About {_SCOPES[rule.scope]}.{reported}",

@@ -10,9 +10,12 @@ from functools import cached_property
 from pytest_triton.checks.rehearsed_service import SeenService, ServiceRehearsal
 from pytest_triton.checks.run import TritonSession
 from pytest_triton.deployment.deployed_server import DeployedServer
+from pytest_triton.deployment.image_variants import lacking_backends
 from pytest_triton.deployment.noticing import noticed_by
 from pytest_triton.placement.outcome import SERVICES, ServiceOutcome
 from pytest_triton.placement.releases import shown_version
+
+_MOST_LACKING = 10  # models whose backend an image lacks, in a text
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,19 @@ class DeploymentCheck:
         )
 
     def _failures(self, up: SeenService, lost: SeenService | None) -> Iterator[str]:
+        lacking = list(lacking_backends(self.deployed, self.rehearsal.checked.declared))
+        if lacking:
+            yield "\n".join(
+                (
+                    f"{self.deployed.name} doesn't come up: its image lacks backends, for which "
+                    "stand-ins stand in a rehearsal.",
+                    *(f"  {one}" for one in lacking[:_MOST_LACKING]),
+                    *(
+                        [f"  and {len(lacking) - _MOST_LACKING} more"]
+                        * (len(lacking) > _MOST_LACKING)
+                    ),
+                )
+            )
         for one in (up, lost):
             if one is not None and one.seen.service != one.predicted.service:
                 yield (

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pytest_triton.audit.deployed import DeployedSubject
 from pytest_triton.audit.rule import rule
 from pytest_triton.deployment.deployed_server import Probe, visible_ids
+from pytest_triton.deployment.image_variants import lacking_backends
 from pytest_triton.diagnostics.diagnostic import NEVER, Diagnostic
-from pytest_triton.placement.backend_names import OFFICIAL_BACKENDS
 from pytest_triton.placement.releases import shown_version
 from pytest_triton.placement.server_flags import since
 
@@ -19,16 +19,6 @@ _PYTHON = 'backend: "python"\ninstance_group [ { kind: KIND_CPU count: 100 } ]\n
 _VLLM = 'backend: "vllm"\ninstance_group [ { kind: KIND_MODEL } ]\n'
 _LOADING = 300  # seconds that a start may well take: weights, engines, first compilations
 _MEGABYTE = 1 << 20
-
-# What NVIDIA's images have, by their variant; others are built by users.
-_IN_VARIANTS = {
-    "py3": frozenset(OFFICIAL_BACKENDS) - {"vllm", "tensorrtllm"},
-    "pyt-python-py3": frozenset({"pytorch", "python"}),
-    "tf2-python-py3": frozenset({"tensorflow", "python"}),
-    "vllm-python-py3": frozenset({"vllm", "python"}),
-    "trtllm-python-py3": frozenset({"tensorrtllm", "python"}),
-}
-_VARIANT_OF = {"vllm": "vllm-python-py3", "tensorrtllm": "trtllm-python-py3"}
 
 
 def _compose(
@@ -85,6 +75,7 @@ def _manifest(*lines: str, readiness: str = _READINESS) -> dict[str, str]:
     "gpu-not-granted",
     "error",
     scope="deployment",
+    reported_by="test_deployment",
     failing=_compose("gpus: [{ count: 1 }]", model=_SECOND_GPU),
     fixed=_compose("gpus: [{ count: 1 }]", model=_SECOND_GPU.replace("[ 1 ]", "[ 0 ]")),
 )
@@ -111,6 +102,7 @@ def gpu_not_granted(subject: DeployedSubject) -> Iterator[Diagnostic]:
     "hosts-gpu-numbers",
     "error",
     scope="deployment",
+    reported_by="test_deployment",
     failing=_compose(
         'gpus: [ { device_ids: ["6", "7"] } ]', 'environment: { CUDA_VISIBLE_DEVICES: "6,7" }'
     ),
@@ -165,6 +157,7 @@ def idle_grant(subject: DeployedSubject) -> Iterator[Diagnostic]:
     "no-gpu-granted",
     "error",
     scope="deployment",
+    reported_by="test_deployment",
     failing=_compose(),
     fixed=_compose("gpus: [{ count: 1 }]"),
 )
@@ -344,6 +337,7 @@ def refusals_unnoticed(subject: DeployedSubject) -> Iterator[Diagnostic]:
     "gpu-loss-unnoticed",
     "error",
     scope="deployment",
+    reported_by="test_deployment",
     failing=_compose("gpus: [{ count: 1 }]", model='backend: "onnxruntime"\n'),
     fixed=_compose("gpus: [{ count: 1 }]"),
 )
@@ -447,6 +441,7 @@ def floating_image(subject: DeployedSubject) -> Iterator[Diagnostic]:
     "flag-refused",
     "error",
     scope="deployment",
+    reported_by="test_deployment",
     failing=_compose(
         "gpus: [{ count: 1 }]",
         arguments="--model-config-name=h100",
@@ -479,6 +474,7 @@ def flag_refused(subject: DeployedSubject) -> Iterator[Diagnostic]:
     "variant-lacks-backend",
     "error",
     scope="deployment",
+    reported_by="test_deployment",
     failing=_compose("gpus: [{ count: 1 }]", "shm_size: 1g", model=_VLLM),
     fixed=_compose(
         "gpus: [{ count: 1 }]",
@@ -493,21 +489,11 @@ def variant_lacks_backend(subject: DeployedSubject) -> Iterator[Diagnostic]:
     NVIDIA's `-py3` images have neither vLLM nor TensorRT-LLM, and the variants for those have
     little else. Images of your own are not judged.
     """
-    server = subject.server
-    if not server.image.startswith("nvcr.io/nvidia/tritonserver:"):
+    if subject.models is None:
         return
-    there = _IN_VARIANTS.get(server.variant)
-    if there is None or subject.models is None:
-        return
-    for name, one in subject.models.by_name.items():
-        backend = one.declared.backend
-        if backend in OFFICIAL_BACKENDS and backend not in there and not one.declared.is_ensemble:
-            wanted = _VARIANT_OF.get(backend, "py3")
-            yield subject.at(
-                server.place("image"),
-                f"`{name}` needs the {backend} backend, which `{server.tag}` hasn't: take "
-                f"`{server.container_release}-{wanted}`",
-            )
+    declared = {name: one.declared for name, one in subject.models.by_name.items()}
+    for lacking in lacking_backends(subject.server, declared):
+        yield subject.at(subject.server.place("image"), str(lacking))
 
 
 @rule(
@@ -515,6 +501,7 @@ def variant_lacks_backend(subject: DeployedSubject) -> Iterator[Diagnostic]:
     "newer-config-field",
     "error",
     scope="deployment",
+    reported_by="test_deployment",
     failing=_compose(
         "gpus: [{ count: 1 }]",
         model=f"{_GPU}model_metrics {{ }}\n",
