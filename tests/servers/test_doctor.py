@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,18 @@ def test_python_that_is_none(doctor: Doctor) -> None:
     assert "--triton-python" in backend["fix"]
     assert found.possible("rehearsal")
     assert not found.possible("real-backends")
+
+
+@pytest.mark.real_python
+def test_numpy_that_the_stubs_are_not_built_for_is_a_warning_with_a_fix(doctor: Doctor) -> None:
+    backend = doctor().finding("python backend")
+    if metadata.version("numpy").startswith("1."):
+        assert backend["status"] == "ok"
+        return
+    assert backend["status"] == "warning"
+    assert "numpy 2" in backend["text"]
+    assert backend["fix"].startswith("for inference ")
+    assert "numpy<2" in backend["fix"] or "numpy < 2" in backend["fix"]
 
 
 def test_python_that_never_answers(doctor: Doctor, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from pytest_triton.servers.process.python_backend import (
     PythonBackend,
     assemble_python_backend,
     inspect_interpreter,
+    way_to_older_numpy,
 )
 from support.bare_server import end
 from support.components import need_release
@@ -355,6 +356,14 @@ def test_numpy_2_with_a_stub_for_numpy_1(
     assert (made.caveat is not None) == caveat
     if made.caveat:
         assert numpy_version in made.caveat
+        assert f"run `{python} -m pip install 'numpy<2'`" in made.caveat
+
+
+def test_python_without_an_older_numpy_is_not_told_to_install_it() -> None:
+    for tag in ("3.13", "3.13t", "3.14"):
+        assert "pip install" not in way_to_older_numpy("python", tag)
+        assert "of Python 3.12 or older" in way_to_older_numpy("python", tag)
+    assert way_to_older_numpy("/v/bin/python", "3.12").startswith("run `/v/bin/python -m pip")
 
 
 def fake_python(folder: Path, **answer: object) -> Path:

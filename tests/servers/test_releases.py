@@ -173,7 +173,9 @@ def test_pip_gets_it_and_only_what_a_server_needs_is_unpacked(make_stand_in: Mak
     done = stand_in.run()
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert all("numpy<2" in line for line in lines[2:])  # a hint where this Python has numpy 2
+    assert all(
+        re.search("numpy ?< ?2", line) for line in lines[2:]
+    )  # a hint where this Python has numpy 2
     assert lines[0].startswith("installing tritonserver 2.99.0 (NGC 29.09")
     assert lines[1].endswith(str(stand_in.target / releases.BINARY))
     files = {str(f.relative_to(stand_in.target)) for f in stand_in.target.rglob("*") if f.is_file()}

@@ -121,11 +121,13 @@ def _numpy_hint(release: Release) -> str:
         return ""
     if numpy.startswith(("0.", "1.")):
         return ""
+    from pytest_triton.servers.process.python_backend import way_to_older_numpy
+
+    way = way_to_older_numpy(sys.executable, "{}.{}".format(*sys.version_info))
     return (
         "note: rehearsals work. Inference with real python models needs numpy < 2 (here: "
-        f"{numpy}): the python backend of {release.version} is built for it. Either pip install "
-        "'numpy<2' "
-        "(Python 3.12 or older), or name an interpreter that has it: --triton-python=PYTHON"
+        f"{numpy}): the python backend of {release.version} is built for it. To get it, "
+        f"{way}"
     )
 
 

@@ -134,6 +134,7 @@ print("\n" + json.dumps({
 }))
 """
 _PROBE_SECONDS = 60
+_LAST_WITH_NUMPY_1 = (3, 12)  # the newest Python that such a numpy was built for
 
 _UTILS = "triton_python_backend_utils.py"
 _SAME_PATH = """\
@@ -304,8 +305,20 @@ def _numpy_caveat(stub: Path, interpreter: Interpreter) -> str | None:
     return (
         f"python models load, but inference on them is wrong: this server's python backend is "
         f"built for numpy 1, and {interpreter.executable} has numpy {interpreter.numpy}. For "
-        "inference name an interpreter with numpy < 2 (Python 3.12 or older) by "
-        "--triton-python=PYTHON, or use a container."
+        f"inference {way_to_older_numpy(interpreter.executable, interpreter.tag)}, or use a "
+        "container."
+    )
+
+
+def way_to_older_numpy(python: Path | str, tag: str) -> str:
+    """How real python models get a numpy that the stubs are built for: an imperative."""
+    if _release(tag) > _LAST_WITH_NUMPY_1:
+        return (
+            "name an interpreter with numpy < 2 (of Python 3.12 or older) by --triton-python=PYTHON"
+        )
+    return (
+        f"run `{python} -m pip install 'numpy<2'`, or name an interpreter that has it by "
+        "--triton-python=PYTHON"
     )
 
 
