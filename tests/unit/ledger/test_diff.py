@@ -76,6 +76,13 @@ def test_placement_that_changed_for_no_known_reason() -> None:
     assert change.causes == ()
 
 
+def test_check_that_asked_no_server_is_compared_by_its_config_and_hardware() -> None:
+    skipped = entry("skipped", config="h2")
+    for before, after in ((entry(), skipped), (skipped, entry())):
+        (change,) = difference(ledger(before), ledger(after)).changes
+        assert change.causes == ("its config changed",)
+
+
 def test_answer_counts_before_a_skip() -> None:
     skipped = replace(entry("skipped"), job=replace(entry().job, name="two"))
     assert difference(ledger(skipped, entry()), ledger(entry(), skipped)).same == 1

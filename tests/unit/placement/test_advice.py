@@ -133,6 +133,17 @@ def test_every_reason_has_a_cause(reason: Reason) -> None:
     assert advice.cause.endswith((".", ":"))
 
 
+def test_backend_for_gpus_that_ended_up_on_the_cpu_is_advised_on_with_the_reason() -> None:
+    causes = []
+    for text in ("", groups("kind: KIND_CPU")):
+        read = declared(text, backend="tensorrt")
+        advice = advise(read, predict(read, NO_GPU))
+        assert advice is not None
+        assert "takes GPU instances only" in advice.cause
+        causes.append("so the model ended up on the CPU" in advice.cause)
+    assert causes == [True, False]
+
+
 def test_profile_that_crashes_the_server_is_advised_on_with_its_form() -> None:
     read = declared(groups('kind: KIND_GPU profile: "2147483648"'), backend="tensorrt")
     advice = advise(read, predict(read, simulated_gpus(1)))

@@ -129,6 +129,11 @@ def test_gpus_that_flags_name_are_known_with_the_flag() -> None:
     assert given.named_gpus == ((3, "cuda-memory-pool-byte-size"), (1, "model-load-gpu-limit"))
 
 
+def test_gpus_whose_memory_is_closed_are_those_of_the_first_limit_of_zero() -> None:
+    limits = [f"--model-load-gpu-limit={one}" for one in ("1:0", "2:0.5", "3:0.0", "1:1", "2:0")]
+    assert parse(*limits).traits(DEFAULT_TRAITS).closed_gpus == frozenset({1, 3})
+
+
 def test_flag_of_newer_release_is_error_with_release_that_knows_it() -> None:
     given = parse("--model-config-name=h100")
     given.check_known((2, 46, 0))

@@ -165,40 +165,45 @@ def test_scheduling_of_an_ensemble_without_its_platform() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "expected_text"),
+    ("fields", "place", "expected_text"),
     [
-        ("", "model input must specify 'name' for m"),
-        ("name: 'I'", "model input 'I' must specify 'data_type' for m"),
-        ("name: 'I' data_type: TYPE_FP32", "model input 'I' must specify 'dims' for m"),
+        ("", "", "model input must specify 'name' for m"),
+        ("name: 'I'", "", "model input 'I' must specify 'data_type' for m"),
+        ("name: 'I' data_type: TYPE_FP32", "", "model input 'I' must specify 'dims' for m"),
         (
             "name: 'I' data_type: TYPE_FP32 dims: [ 0 ]",
+            ".dims[0]",
             "model input 'I' dimension must be integer >= 1, or -1 to indicate a variable-size "
             "dimension for m",
         ),
         (
             "name: 'I' data_type: TYPE_FP32 dims: [ 4 ] reshape { shape: [ 3 ] }",
+            ".reshape",
             "model input 'I' has different size for dims and reshape for m",
         ),
         (
             "name: 'I' data_type: TYPE_FP32 dims: [ 1 ] reshape { shape: [ ] }",
+            ".reshape",
             "model input 'I' cannot have empty reshape for non-batching model as scalar tensors "
             "are not supported for m",
         ),
         (
             "name: 'I' data_type: TYPE_FP32 dims: [ 4 ] is_shape_tensor: true",
+            ".is_shape_tensor",
             "shape tensors are only supported for TensorRT platform for m",
         ),
         (
             "name: 'I' data_type: TYPE_FP32 dims: [ 4 ] format: FORMAT_NCHW",
+            ".format",
             "model input NHWC/NCHW require 3 dims for m",
         ),
     ],
 )
-def test_inputs(fields: str, expected_text: str) -> None:
+def test_inputs(fields: str, place: str, expected_text: str) -> None:
     output = 'output { name: "O" data_type: TYPE_FP32 dims: [ 1 ] }'
     read = declared(f"input {{ {fields} }} {output}")
     assert [flaw.triton for flaw in read.io_flaws if flaw.holds((2, 51, 0))] == [expected_text]
-    assert all(flaw.field.startswith("input[0]") for flaw in read.io_flaws)
+    assert {flaw.field for flaw in read.io_flaws} == {f"input[0]{place}"}
     assert not read.flaws
 
 
@@ -232,3 +237,25 @@ def test_reshapes_with_variable_dimensions(dims: str, shape: str, fits: bool) ->
     fields = f"data_type: TYPE_FP32 dims: [ {dims} ] reshape {{ shape: [ {shape} ] }}"
     read = declared(f'input {{ name: "I" {fields} }} output {{ name: "O" {fields} }}')
     assert bool(read.io_flaws) != fits
+
+
+@pytest.mark.parametrize(
+    ("state", "first", "fault"),
+    [
+        ("4", "4", ""),
+        ("-1", "4", ""),
+        ("-1, 2", "4, 2", ""),
+        ("4", "3", "doesn't match 'state' dim description. 3 != 4"),
+        ("4", "-1", "contains variable dimensions"),
+        ("4", "4, 4", "doesn't match the size of 'state' dimensions"),
+    ],
+)
+def test_dimensions_of_a_first_state_fit_the_state(state: str, first: str, fault: str) -> None:
+    initial = f'name: "first" data_type: TYPE_FP32 dims: [ {first} ] zero_data: true'
+    text = f"""sequence_batching {{ state {{
+        input_name: "SI" output_name: "SO" data_type: TYPE_FP32 dims: [ {state} ]
+        initial_state {{ {initial} }} }} }}"""
+    read = declared(text)
+    every = (*read.flaws, *read.io_flaws, *read.instance_flaws, *read.scheduler_flaws)
+    assert len(every) == bool(fault)
+    assert all(fault in one.triton for one in every)

@@ -17,6 +17,7 @@ from pytest_triton.placement.predict import (
     predict_all,
     refused_everywhere,
 )
+from pytest_triton.placement.rate_limits import RateLimits
 from pytest_triton.placement.refusal import classify
 from support.short_configs import config, declared, ensemble, groups
 from support.strategies import Case, cases
@@ -584,3 +585,69 @@ def test_ensemble_names_the_versions_of_a_model_that_is_refused(
     message = refused["a"].refusal.text
     states = "".join(f"version {n} is at UNAVAILABLE state: {message};" for n in named)
     assert refused["e"].refusal.text.endswith(f"loading failed with error: {states}")
+
+
+@pytest.mark.parametrize(
+    ("group", "gpus", "expected"),
+    [
+        (
+            "",
+            2,
+            "KIND_AUTO becomes KIND_GPU, as there is a GPU; no gpus are listed, so it takes "
+            "all: 0, 1; 1 instance on each GPU.",
+        ),
+        ("", 0, "KIND_AUTO becomes KIND_CPU, as there is no GPU to use; 1 instance."),
+        ("gpus: [ 3, 0 ]", 1, "KIND_AUTO becomes KIND_CPU, as GPU 3 is not there"),
+        (f"{GPU} count: 2 gpus: [ 0 ]", 1, "KIND_GPU; gpus 0; 2 instances."),
+        (f"{CPU} count: 2", 1, "KIND_CPU; 2 instances."),
+        ("kind: 9", 0, "kind 9; 1 instance."),
+    ],
+)
+def test_step_of_a_group_says_why_it_has_its_kind(group: str, gpus: int, expected: str) -> None:
+    read = config(groups(f'name: "g" {group}' + ("" if "count" in group else " count: 1")))
+    (step,) = (s for s in explain(read, simulated_gpus(gpus)) if s.startswith("Group g"))
+    assert step.startswith(f"Group g: {expected}")
+
+
+@pytest.mark.parametrize(
+    ("limits", "group", "refused"),
+    [
+        ({0: {"R": 2}}, CPU, False),  # instances on the CPU are counted on device 0
+        ({1: {"R": 2}}, CPU, True),
+        ({-1: {"R": 2}}, CPU, False),
+        ({0: {"R": 2}}, f"{GPU} gpus: [ 0 ]", False),
+        ({0: {"R": 2}}, f"{GPU} gpus: [ 0, 1 ]", True),
+    ],
+)
+def test_resources_of_a_group_are_those_of_its_devices(
+    limits: dict[int, dict[str, int]], group: str, refused: bool
+) -> None:
+    text = groups(f'{group} rate_limiter {{ resources {{ name: "R" count: 2 }} }}')
+    server = ServerTraits(rate_limits=RateLimits(limits))
+    models = {"m": Declared.of(config(text))}
+    assert (predict_all(models, simulated_gpus(2), server=server)["m"].refusal is not None) == (
+        refused
+    )
+
+
+def test_ensemble_names_the_first_step_that_asks_for_a_version_that_is_not_there() -> None:
+    models = {
+        "a": Declared.of(config("", name="a"), on_disk=OnDisk("a", (1, 2))),
+        "b": Declared.of(config("", name="b"), on_disk=OnDisk("b", (1,))),
+    }
+    found = {}
+    for versions in ((2, 1, 7), (-1, -1, None)):
+        text = ensemble("a", "b", "a", versions=versions)
+        every = {**models, "e": Declared.of(config(text, name="e"))}
+        refusal = predict_all(every, NO_GPU)["e"].refusal
+        assert refusal is not None
+        assert refusal.diagnostic is not None
+        found[versions] = (refusal.diagnostic.field, refusal.diagnostic.message)
+    place = "ensemble_scheduling.step[2].model_version"
+    assert found == {
+        (2, 1, 7): (place, "step 2 asks for version 7 of `a`; loaded: 2"),
+        (-1, -1, None): (
+            place,
+            "step 2 has no model_version, which means version 0 of `a`; loaded: 2",
+        ),
+    }

@@ -26,6 +26,23 @@ COMPLETES = CODE + "    @staticmethod\n    def auto_complete_config(config): ret
 
 
 @pytest.mark.parametrize(
+    ("given", "batch_size"),
+    [("", 8), (X, 0), ("max_batch_size: 4", 4), (X + "max_batch_size: 4", 4)],
+)
+def test_batch_size_is_completed_where_nothing_is_declared(
+    tmp_path: Path, given: str, batch_size: int
+) -> None:
+    for name in ("e", "pre"):
+        (tmp_path / name / "1").mkdir(parents=True)
+    (tmp_path / "e" / "config.pbtxt").write_text(ENSEMBLE + "max_batch_size: 8\n")
+    (tmp_path / "pre" / "config.pbtxt").write_text(f'backend: "onnxruntime"\n{given}\n')
+    (tmp_path / "pre" / "1" / "model.onnx").write_text("")
+    completed = completed_configs(read_repository([tmp_path]).models)["pre"]
+    assert completed.max_batch_size == batch_size
+    assert [one.name for one in completed.output] == ["Y"]
+
+
+@pytest.mark.parametrize(
     ("config", "file", "code", "refused"),
     [
         ('backend: "python"\n', "model.py", CODE, True),
