@@ -391,7 +391,7 @@ def _broken_step_flaw(
         )
         if name == step and version != -1 and version not in loaded
     ]
-    index, version = asked[0] if asked else (index, 0)
+    index, version = asked[0]  # else the ensemble wouldn't be refused
     place = f"ensemble_scheduling.step[{index}]"
     says = f"step {index} asks for version {version} of `{step}`"
     if not version:
