@@ -12,6 +12,7 @@ from pytest_triton.client.http import HttpApi
 from pytest_triton.ledger import read_ledger
 from pytest_triton.options.hosts import ContainerHost, Host, ProcessHost
 from pytest_triton.options.settings import ContainerOptions
+from pytest_triton.placement.command_line import BadArguments
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.rehearsal.completed_configs import as_json
 from pytest_triton.rehearsal.simulation import OFFICIAL_BACKENDS, SimulatedGpus, write_control
@@ -210,6 +211,12 @@ def test_arguments_and_variables_reach_the_server(
     )
     assert states(live(stand_ins=(), environment=(("HELLO", "there"),))) == {"cpu": "READY"}
     assert states(live(stand_ins=())) == {"cpu": "UNAVAILABLE"}
+
+
+def test_flag_that_only_newer_releases_know_names_the_first(start: Start) -> None:
+    with pytest.raises(BadArguments, match=r"2\.51\.0 doesn't know --allow-client-shm") as raised:
+        start(arguments=("--allow-client-shm=true",))
+    assert "from release 2.68.0 on" in str(raised.value)
 
 
 def test_unknown_flag_ends_the_waiting_at_once(repository: RepositoryBuilder, start: Start) -> None:
