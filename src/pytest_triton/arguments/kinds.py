@@ -112,7 +112,6 @@ ANYTHING = ArgumentKind("anything", lambda value: True)
 TEXT = ArgumentKind("a text", lambda value: isinstance(value, str) and "\0" not in value)
 NAME = ArgumentKind("a name", lambda value: TEXT.fits(value) and 0 < len(value.strip()) <= _LONGEST)
 SWITCH = ArgumentKind("True or False", lambda value: isinstance(value, bool))
-NUMBER = a("a whole number", int)
 COUNT = ArgumentKind("a whole number above zero", lambda value: _is(value, (int,)) and value > 0)
 ZERO_OR_MORE = ArgumentKind(
     "a whole number, 0 or more", lambda value: _is(value, (int,)) and value >= 0

@@ -31,9 +31,9 @@ def config_hash(model: Model) -> str:
     Comments, layout and the order of fields don't matter, nor whether `name` is written. A
     config that can't be read has its text hashed, under a name that no readable one gets.
     """
-    if not model.readable:
-        text = model.config_file.text if model.config_file is not None else ""
-        return "unreadable-" + sha256(text.encode("utf-8", "replace")).hexdigest()
+    file = model.config_file
+    if file is not None and file.config is None:
+        return "unreadable-" + sha256(file.text.encode("utf-8", "replace")).hexdigest()
     return sha256(model.config.SerializeToString(deterministic=True)).hexdigest()
 
 
