@@ -44,6 +44,12 @@ services:
     build: { context: ., dockerfile: Dockerfile, args: { A: b } }
     command: tritonserver --model-repository /models
     gpus: [ { driver: nvidia, count: all } ]
+  third:
+    extends: { service: other }
+    environment: [B=c]
+    volumes: [./y:/y]
+    healthcheck: { test: [CMD, curl, localhost/v2/health/live] }
+  fourth: { extends: third, command: [tritonserver, --model-repository=/models], shm_size: 2g }
 """
 MANIFEST = """
 apiVersion: v1
@@ -182,7 +188,7 @@ def test_text_with_odd_bytes_is_read_or_is_an_error(
 
 
 def test_unspoilt_files_have_their_servers(tmp_path: Path) -> None:
-    for text, count in ((COMPOSE, 2), (MANIFEST, 2)):
+    for text, count in ((COMPOSE, 4), (MANIFEST, 2)):
         (tmp_path / "file.yaml").write_text(text)
         assert look_at(tmp_path / "file.yaml") == count
 
