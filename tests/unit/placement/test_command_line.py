@@ -144,6 +144,13 @@ def test_flag_of_newer_release_is_error_with_release_that_knows_it() -> None:
 @pytest.mark.parametrize(
     ("flag", "before", "release"),
     [  # read in the server's sources; tests with servers ask those that can be installed
+        ("--metrics-address=localhost", (2, 33, 0), (2, 34, 0)),
+        ("--cuda-virtual-address-size=0:1", (2, 39, 0), (2, 40, 0)),
+        ("--http-restricted-api=health:key=value", (2, 39, 0), (2, 40, 0)),
+        ("--grpc-max-connection-age=1", (2, 41, 0), (2, 42, 0)),
+        ("--grpc-max-connection-age-grace=1", (2, 41, 0), (2, 42, 0)),
+        ("--model-load-retry-count=1", (2, 41, 0), (2, 42, 0)),
+        ("--enable-peer-access=true", (2, 46, 0), (2, 47, 0)),
         ("--grpc-max-response-pool-size=1", (2, 55, 0), (2, 56, 0)),
         ("--grpc-infer-thread-count=1", (2, 56, 0), (2, 57, 0)),
         ("--http-max-input-size=1", (2, 58, 0), (2, 59, 0)),

@@ -179,6 +179,11 @@ def test_shards_share_a_jobs_models_and_none_is_empty() -> None:
             assert job.needs
             assert f"--triton-shard={job.shard}" in job.arguments
     assert len({job.name for job in found.jobs}) == len(found.jobs)
+    halves = plan(*models, shards=2).gpu_jobs
+    assert [(job.name, str(job.shard)) for job in halves] == [
+        ("1-gpu-1of2", "1/2"),
+        ("1-gpu-2of2", "2/2"),
+    ]
 
 
 def test_shards_of_a_job_have_the_paths_of_their_models() -> None:
