@@ -190,3 +190,10 @@ def test_version_is_read_where_there_is_one(
     text: str | None, version: tuple[int, int, int] | None
 ) -> None:
     assert read_version(text) == version
+
+
+def test_pool_of_no_memory_is_an_error_before_2_51() -> None:
+    given = parse("--pinned-memory-pool-byte-size=0")
+    given.check_known((2, 51, 0))
+    with pytest.raises(BadArguments, match=r"2\.50\.0 doesn't come up without a pool"):
+        given.check_known((2, 50, 0))

@@ -112,3 +112,11 @@ def test_gpus_that_a_server_may_see_are_those_asked_for(
 
 def test_hardware_prints_as_its_label() -> None:
     assert [str(NO_GPU), str(simulated_gpus(2))] == ["no GPU", "2 GPUs (simulated)"]
+
+
+def test_hardware_of_which_only_some_gpus_are_known_prints_so() -> None:
+    some = Hardware(simulated_gpus(2).gpus, False, at_least=True)
+    assert [str(some), str(Hardware((), False, at_least=True))] == [
+        "at least 2 GPUs",
+        "GPUs unknown",
+    ]
