@@ -90,3 +90,38 @@ def test_device_that_python_makes_is_known(body: str, tmp_path: Path) -> None:
     assert variables["device"] == "cuda:1"
     assert found(tmp_path / "any", body, "kind: KIND_GPU") == PINNED
     assert found(tmp_path / "1", body, "kind: KIND_GPU gpus: [ 1 ]") == []
+
+
+# `more` and `name` are not known: `device` may be something else than "cuda:1".
+UNCERTAIN = [
+    "device = {'a': 'cuda:1', **more}['a']",
+    "device = ({'a': 'cuda:1'} | more)['a']",
+    "device = ({'a': 'cuda:1'} | {'b': 'cpu', **more})['a']",
+    "device = {'a': 'cuda:1', name: 'cpu'}['a']",
+    "device = {'a': 'cuda:1', **more}.get('a')",
+    "device = dict([('a', 'cuda:1'), (name, 'cpu')])['a']",
+    "device = dict([('a', 'cuda:1'), *more])['a']",
+    "settings = {'a': 'cuda:1'}\nsettings.update(more)\ndevice = settings['a']",
+    "settings = {'a': 'cuda:1'}\nsettings.update({**more})\ndevice = settings['a']",
+    "settings = {'a': 'cuda:1'}\nsettings[name] = 'cpu'\ndevice = settings['a']",
+]
+CERTAIN = [
+    "device = {**more, 'a': 'cuda:1'}['a']",
+    "device = {**more, 'a': 'cuda:1'}.get('a')",
+    "device = dict([(name, 'cpu'), ('a', 'cuda:1')])['a']",
+    "device = dict([('b', 'cpu')], a='cuda:1')['a']",
+    "settings = {**more}\nsettings.update({'a': 'cuda:1'})\ndevice = settings['a']",
+]
+UNKNOWN_PARTS = (
+    "import json\nmore = json.loads(args['model_config'])['more']\nname = more['name']\n"
+)
+
+
+@pytest.mark.parametrize("body", UNCERTAIN)
+def test_device_that_unknown_items_may_replace_is_not_known(body: str, tmp_path: Path) -> None:
+    assert found(tmp_path, UNKNOWN_PARTS + body, "kind: KIND_GPU") == []
+
+
+@pytest.mark.parametrize("body", CERTAIN)
+def test_device_that_replaces_unknown_items_is_known(body: str, tmp_path: Path) -> None:
+    assert found(tmp_path, UNKNOWN_PARTS + body, "kind: KIND_GPU") == PINNED

@@ -21,6 +21,7 @@ from pytest_triton.audit.model_code.state import (
 from pytest_triton.audit.model_code.values import (
     CPU,
     UNKNOWN,
+    UNKNOWN_ITEMS,
     Class,
     Const,
     Function,
@@ -33,6 +34,7 @@ from pytest_triton.audit.model_code.values import (
     Value,
     join,
     mapping,
+    merged,
     seq,
 )
 
@@ -106,13 +108,8 @@ class Calls(Library):
             return UNKNOWN
         if isinstance(owner, Map) and name == "update":
             more_items = arguments[0] if len(arguments) == 1 else None
-            if isinstance(more_items, Map):
-                new = owner
-                for name_, value in more_items.items:
-                    new = new.with_item(name_, value)
-                self.replace(where, new, frame)
-            else:
-                self.replace(where, mapping((), False), frame)
+            added = more_items if isinstance(more_items, Map) else UNKNOWN_ITEMS
+            self.replace(where, merged(owner, added), frame)
             return UNKNOWN
         if isinstance(owner, Map) and name in ("pop", "clear", "popitem", "setdefault"):
             key = arguments[0] if arguments else UNKNOWN

@@ -34,6 +34,7 @@ from pytest_triton.audit.model_code.values import (
     MOST_ITEMS,
     SOME,
     UNKNOWN,
+    UNKNOWN_ITEMS,
     Class,
     Const,
     Device,
@@ -54,6 +55,7 @@ from pytest_triton.audit.model_code.values import (
     depends_on_given,
     join,
     mapping,
+    merged,
     seq,
     text,
     text_of,
@@ -212,8 +214,7 @@ class Expressions(Calls):
         if isinstance(left, Const) and isinstance(right, Const):
             return arithmetic(node.op, left.value, right.value)
         if isinstance(node.op, ast.BitOr) and isinstance(left, Map) and isinstance(right, Map):
-            items = {**dict(left.items), **dict(right.items)}.items()  # the right one's count
-            return mapping(tuple(items), left.complete and right.complete)
+            return merged(left, right)
         if depends_on_given(left) or depends_on_given(right):
             return Member(GIVEN, "derived")
         return UNKNOWN
@@ -354,24 +355,18 @@ class Expressions(Calls):
 
     def of_dict(self, node: ast.Dict, frame: Frame) -> Value:
         result = mapping(())
-        complete = True
         for key, one in zip(node.keys, node.values, strict=True):
             value = self.value(one, frame)
+            self.spend(1 + len(result.items) // 4)
             if key is None:
-                if isinstance(value, Map):
-                    complete = complete and value.complete
-                    for name, inner in value.items:
-                        result = result.with_item(name, inner)
-                else:
-                    complete = False
+                result = merged(result, value if isinstance(value, Map) else UNKNOWN_ITEMS)
                 continue
             name_value = self.value(key, frame)
             if isinstance(name_value, Const) and isinstance(name_value.value, (str, int)):
-                self.spend(1 + len(result.items) // 4)
                 result = result.with_item(name_value.value, value)
             else:
-                complete = False
-        return mapping(result.items, complete and result.complete)
+                result = merged(result, UNKNOWN_ITEMS)
+        return result
 
     def of_list_comp(
         self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp, frame: Frame

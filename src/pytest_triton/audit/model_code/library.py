@@ -26,6 +26,7 @@ from pytest_triton.audit.model_code.values import (
     GIVEN,
     SOME,
     UNKNOWN,
+    UNKNOWN_ITEMS,
     Const,
     Device,
     Function,
@@ -42,6 +43,7 @@ from pytest_triton.audit.model_code.values import (
     Value,
     depends_on_given,
     mapping,
+    merged,
     options_of,
     seq,
     text,
@@ -231,21 +233,10 @@ class Library(State):
         if name in ("list", "tuple", "sorted", "set") and isinstance(first, Seq):
             return first
         if name == "dict":
-            if isinstance(first, Map) or not arguments:
-                result = first if isinstance(first, Map) else mapping(())
-                for key, value in named.items():
-                    result = result.with_item(key, value)
-                return result
-            items = self.items_of(first)
-            pairs = [self.items_of(item) for item in items or ()]
-            if items is not None and all(p and len(p) == 2 for p in pairs):
-                known = [
-                    (p[0].value, p[1])
-                    for p in pairs
-                    if p and isinstance(p[0], Const) and isinstance(p[0].value, (str, int))
-                ]
-                return mapping(tuple(dict(known).items()), len(known) == len(pairs))
-            return mapping((), False)
+            made = self.made_dict(first) if arguments else mapping(())
+            for key, value in named.items():
+                made = made.with_item(key, value)
+            return made
         if name == "getattr" and len(arguments) > 1 and isinstance(arguments[1], Const):
             return self.attribute(first, str(arguments[1].value), node)
         if name == "super":
@@ -256,6 +247,20 @@ class Library(State):
             return UNKNOWN
         self.handed_on(name, arguments, named, node)
         return UNKNOWN
+
+    def made_dict(self, first: Value) -> Map:
+        """Of another dict, or of pairs; as far as their keys are known."""
+        if isinstance(first, Map):
+            return first
+        items = self.items_of(first)
+        found = UNKNOWN_ITEMS if items is None else mapping(())
+        for pair in map(self.items_of, items or ()):
+            key = pair[0] if pair is not None and len(pair) == 2 else UNKNOWN
+            if pair and isinstance(key, Const) and isinstance(key.value, (str, int)):
+                found = found.with_item(key.value, pair[1])
+            else:
+                found = merged(found, UNKNOWN_ITEMS)
+        return found
 
     def method(
         self, member: Member, arguments: Sequence[Value], named: dict[str, Value], node: ast.AST

@@ -209,6 +209,16 @@ def mapping(
     return Map(tuple(items), complete, what, size) if size <= _LARGEST else Map((), False)
 
 
+UNKNOWN_ITEMS = Map((), False)
+
+
+def merged(first: Map, second: Map) -> Map:
+    """`first | second`: what nobody knows of the second one may be any item of the first."""
+    kept = first.items if second.complete else ()
+    items = {**dict(kept), **dict(second.items)}
+    return mapping(tuple(items.items()), first.complete and second.complete)
+
+
 def _size(value: Value) -> int:
     if isinstance(value, (Seq, Map)):
         return value.size
