@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 
 import pytest
+from tritonclient.grpc.model_config_pb2 import ModelEnsembling
 
 import pytest_triton.placement
 from pytest_triton.diagnostics.diagnostic import NEVER
@@ -19,6 +20,7 @@ from pytest_triton.placement.fields import (
 from pytest_triton.placement.releases import RELEASES
 from support.short_configs import config
 
+INFLIGHT = "ensemble_scheduling.max_inflight_requests"  # the lowest tritonclient hasn't got it
 # By field: its path in a config, and the config.
 CONFIGS = {
     "sequence_batching.oldest.preserve_ordering": (
@@ -47,7 +49,7 @@ CONFIGS = {
         "input { } output { is_non_linear_format_io: true }",
     ),
     "model_metrics": ("model_metrics", "model_metrics { }"),
-    "ensemble_scheduling.max_inflight_requests": (
+    INFLIGHT: (
         "ensemble_scheduling.max_inflight_requests",
         "ensemble_scheduling { max_inflight_requests: 4 }",
     ),
@@ -61,7 +63,8 @@ def test_each_newer_field_is_in_a_config_here() -> None:
 @pytest.mark.parametrize("field", CONFIGS)
 def test_newer_field_is_found_in_a_message_a_text_and_by_its_path(field: str) -> None:
     path, text = CONFIGS[field]
-    assert tuple(set_fields(config(text))) == (path,)
+    if field != INFLIGHT or hasattr(ModelEnsembling(), "max_inflight_requests"):
+        assert tuple(set_fields(config(text))) == (path,)
     assert names_newer_field(text)
     assert not names_newer_field(text.replace(field.rpartition(".")[2], "x_"))
     assert written_fields({"name": 3, path: 2, f"{path}[0]": 1}) == (path,)
