@@ -151,3 +151,11 @@ def test_secrets_of_the_environment_are_not_shown(
         said = capsys.readouterr()
         assert "TRT602" in said.out
         assert "hunter2" not in said.out + said.err
+
+
+def test_grant_that_is_proposed_has_the_gpus_that_models_name(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(folder, "    gpus: [{ count: 1 }]\n", "")
+    proposed = str(found(capsys)["TRT604"])
+    assert "gpus: [{ count: 2 }]" in proposed  # its model is on GPU 1

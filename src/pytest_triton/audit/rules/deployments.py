@@ -170,10 +170,11 @@ def no_gpu_granted(subject: DeployedSubject) -> Iterator[Diagnostic]:
     if subject.server.granted(subject.host) != 0 or not subject.gpu_models:
         return
     names = ", ".join(f"`{name}`" for name in subject.gpu_models[:5])
+    count = max((0, *subject.named_gpus)) + 1
     how = (
-        "gpus: [{ count: 1 }]  # or deploy.resources.reservations.devices"
+        f"gpus: [{{ count: {count} }}]  # or deploy.resources.reservations.devices"
         if subject.server.is_compose
-        else "resources.limits: { nvidia.com/gpu: 1 }"
+        else f"resources.limits: {{ nvidia.com/gpu: {count} }}"
     )
     yield subject.at(
         subject.grant_place, f"no GPU is granted, and these models are for GPUs: {names}", how
