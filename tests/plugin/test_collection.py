@@ -429,6 +429,22 @@ def test_copied_checks_are_not_looked_through_for_garbage(
     result.stdout.fnmatch_lines([f"*before the tests: {frozen}", f"at exit: {frozen}"])
 
 
+def test_process_that_goes_on_has_its_garbage_collected_after_a_run(
+    pytester: pytest.Pytester, models: RepositoryBuilder
+) -> None:
+    code = (
+        "import gc, pytest\n"
+        f"options = ['--triton-repo={models.path}', '--triton-copy-checks=on', '-q']\n"
+        "class Seen:\n"
+        "    def pytest_runtestloop(self):\n"
+        "        print('in it:', gc.get_freeze_count() > 1000)\n"
+        "pytest.main([*options, '-s', '-k', 'config'], plugins=[Seen()])\n"
+        "print('after it:', gc.get_freeze_count() > 1000)\n"
+    )
+    result = pytester.run(sys.executable, "-c", code)
+    result.stdout.fnmatch_lines(["*in it: True", "after it: False"])
+
+
 @pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("setpriv") is None, reason="only root can give up its rights"
 )

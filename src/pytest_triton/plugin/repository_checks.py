@@ -56,6 +56,7 @@ class RepositoryChecks:
         self.ledger = RunLedger(config, settings)
         self._model_check = ModelCheck
         self._asking_others = False
+        self._is_frozen = False
         self._collected: set[Path] = set()
         self._selection = Selection()
         self._latest: tuple[str | None, CheckResult | None] = (None, None)  # JSON and value
@@ -76,8 +77,14 @@ class RepositoryChecks:
         _check_directories(settings)
         checks = cls(config, session)
         checks._add_arguments()
+        config.add_cleanup(checks._unfreeze)  # the last: pytest collects garbage in its own
         _warn_of_moved_rootdir(config, settings)
         return checks
+
+    def _unfreeze(self) -> None:
+        """Leave no tests behind in a process that goes on, and may run pytest again."""
+        if self._is_frozen:
+            gc.unfreeze()
 
     # --- what is collected -------------------------------------------------------------------
 
@@ -256,6 +263,7 @@ class RepositoryChecks:
             # Thousands of tests live until the end: that Python looks through them for garbage
             # again and again, and once more at its exit, takes a fifth of a run.
             gc.freeze()
+            self._is_frozen = True
             atexit.register(gc.freeze)
         suit_editor(self.config, session.items)
         if self._is_selection():
