@@ -110,6 +110,24 @@ def test_lost_gpu_that_nobody_notices_is_failure_with_fix(pytester: pytest.Pytes
     run_service(pytester).assert_outcomes(passed=1)
 
 
+def test_health_check_of_another_port_notices_nothing_and_is_failure(
+    pytester: pytest.Pytester,
+) -> None:
+    deploy(pytester, "pinned", arguments="--exit-on-error=false")
+    file = pytester.path / "compose.yaml"
+    file.write_text(file.read_text().replace("--http-port=80 ", "--http-port=8080 "))
+    result = run_service(pytester)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "triton is never healthy: its healthcheck fails always.",
+            "*compose.yaml:6:5: it asks port 80, and Triton answers HTTP on port 8080",
+            "  What to do: ask port 8080.",
+        ]
+    )
+    assert "nobody" in row(result)
+
+
 def test_more_can_be_demanded_of_a_lost_gpu(pytester: pytest.Pytester) -> None:
     deploy(pytester, "pinned", arguments="--exit-on-error=false")
     run_service(pytester, "--triton-on-gpu-loss=not-ready").assert_outcomes(passed=1)

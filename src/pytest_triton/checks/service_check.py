@@ -11,7 +11,7 @@ from pytest_triton.checks.rehearsed_service import SeenService, ServiceRehearsal
 from pytest_triton.checks.run import TritonSession
 from pytest_triton.deployment.deployed_server import DeployedServer
 from pytest_triton.deployment.image_variants import lacking_backends
-from pytest_triton.deployment.noticing import noticed_by
+from pytest_triton.deployment.noticing import never_up, noticed_by
 from pytest_triton.placement.outcome import SERVICES, ServiceOutcome
 from pytest_triton.placement.releases import shown_version
 
@@ -80,6 +80,7 @@ class DeploymentCheck:
                     ),
                 )
             )
+        yield from never_up(self.deployed)
         for one in (up, lost):
             if one is not None and one.seen.service != one.predicted.service:
                 yield (

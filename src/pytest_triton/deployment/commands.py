@@ -9,7 +9,7 @@ import posixpath
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytest_triton.deployment.variables import Unresolved, interpolated
 
@@ -24,12 +24,14 @@ _PREFIXES = ("exec", "nohup", "time", "sudo", "tini", "dumb-init", "--", "-s", "
 class Found:
     """tritonserver's arguments, and the words that keep them from being known ("" for none).
 
-    `sets` are variables that the command sets for tritonserver.
+    `sets` are variables that the command sets for tritonserver, `beside` is whether it starts
+    other programs that go on.
     """
 
     arguments: tuple[str, ...] = ()
     unknown: str = ""
     sets: tuple[tuple[str, str], ...] = ()
+    beside: bool = False
 
 
 def find_tritonserver(words: Sequence[str], variables: Mapping[str, str]) -> Found | None:
@@ -77,7 +79,7 @@ def _in_script(script: str, variables: Mapping[str, str]) -> Found | None:
     for command in _commands(words):
         found = _command(command, known)
         if found is not None:
-            return found
+            return replace(found, beside=found.beside or "&" in words)
     if "tritonserver" in script:
         return Found(unknown="tritonserver is started in a way that can't be read here")
     return None

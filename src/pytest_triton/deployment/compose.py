@@ -13,6 +13,7 @@ from pytest_triton.deployment.commands import Found, find_tritonserver
 from pytest_triton.deployment.compose_parts import Part, extended, parts
 from pytest_triton.deployment.deployed_server import DeployedServer, Grant, Probe
 from pytest_triton.deployment.dockerfile import Built, read_dockerfile
+from pytest_triton.deployment.probes import asked_by
 from pytest_triton.deployment.sizes import compose_bytes, seconds, whole
 from pytest_triton.deployment.variables import Unresolved, env_file, interpolated
 from pytest_triton.deployment.yaml_file import BadYaml, Node, Place
@@ -121,6 +122,7 @@ class _Service:
             shm_bytes=None if ipc == "host" else compose_bytes(shm) if shm else 64 << 20,
             restarts=self._text("restart") not in ("", "no", "false")
             or node.get("deploy", "restart_policy") is not None,
+            starts_others=found.beside,
             places=places,
         )
 
@@ -262,13 +264,14 @@ class _Service:
         words = self._words(check.get("test")) or []
         if words[:1] == ["NONE"]:
             return
+        own = (self._name, self._text("container_name"), self._text("hostname"))
         yield Probe(
             "healthcheck",
-            _asked_path(words),
-            self._node.place_of("healthcheck"),
+            place=self._node.place_of("healthcheck"),
             delay=seconds(self._text("healthcheck", "start_period")) or 0,
             period=seconds(self._text("healthcheck", "interval")) or 30,
             failures=whole(self._text("healthcheck", "retries")) or 3,
+            **asked_by(words, own),
         )
 
     def _short_mount(self, node: Node) -> tuple[str, str]:
@@ -343,15 +346,3 @@ def _joined(node: Node, source: str, target: str) -> Node:
 def _may_be_triton(image: str) -> bool:
     name = image.partition("@")[0].rpartition("/")[2]
     return "tritonserver" in name and not name.endswith(("-sdk", "-min"))
-
-
-def _asked_path(words: Sequence[str]) -> str:
-    """The URL's path that a command asks for, "" for none."""
-    for word in " ".join(words).replace("'", " ").replace('"', " ").split():
-        if "/v2/" in word or "/metrics" in word:
-            return (
-                "/" + word.partition("://")[2].partition("/")[2]
-                if "://" in word
-                else ("/" + word.partition("/")[2])
-            )
-    return ""

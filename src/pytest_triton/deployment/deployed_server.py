@@ -49,19 +49,31 @@ class Probe:
     """What asks a container whether it is well. `path` is "" for what isn't HTTP.
 
     `what` is `liveness`, `readiness`, `startup` or `healthcheck` (of compose). The seconds until
-    the first verdict are `delay`, those between two are `period`.
+    the first verdict are `delay`, those between two are `period`. `how` is `http`, `https`,
+    `grpc` or `tcp`, and "" where it isn't known; `port` is a number, or the name of a port that
+    there isn't. `command` is what is run in the container, `header` whether headers are sent.
     """
 
     what: str
-    path: str
     place: Place
+    path: str = ""
     delay: int = 0
     period: int = 10
     failures: int = 3
+    how: str = ""
+    port: str = ""
+    command: str = ""
+    header: str = ""
 
     @property
     def asks_ready(self) -> bool:
-        return "health/ready" in self.path or self.path.endswith("/ready")
+        # gRPC's own health service says whether the server is ready (seen on 2.33.0 to 2.51.0).
+        return self.how == "grpc" or "health/ready" in self.path or self.path.endswith("/ready")
+
+    @property
+    def asked(self) -> str:
+        """What it asks, for people."""
+        return self.path or ("gRPC's health service" if self.how == "grpc" else "")
 
     @property
     def patience(self) -> int:
@@ -77,7 +89,8 @@ class DeployedServer:
     several. `node` is what describes the container, `pod` the pod around it (None in compose).
     `arguments` are tritonserver's; `unknown` says why they aren't known. `mounts` are directories
     of the container and where they are on this machine, None where they aren't. `shm_bytes` is
-    the size of /dev/shm, None for unlimited.
+    the size of /dev/shm, None for unlimited. `starts_others` is whether the container's command
+    starts other programs beside tritonserver.
     """
 
     name: str
@@ -94,6 +107,7 @@ class DeployedServer:
     mounts: Mapping[str, Path | None] = field(default_factory=dict)
     shm_bytes: int | None = 64 << 20
     restarts: bool = True
+    starts_others: bool = False
     places: Mapping[str, Place] = field(default_factory=dict)
 
     @property

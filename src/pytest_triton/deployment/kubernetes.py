@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pytest_triton.deployment.commands import Found, find_tritonserver
 from pytest_triton.deployment.deployed_server import DeployedServer, Grant, Probe
+from pytest_triton.deployment.probes import asked_of_kubelet
 from pytest_triton.deployment.sizes import kubernetes_bytes, whole
 from pytest_triton.deployment.variables import references_resolved
 from pytest_triton.deployment.yaml_file import BadYaml, Node, Place
@@ -163,6 +164,7 @@ def _server(owner: _Owner, name: str, pod: Node, node: Node, found: Found) -> De
         mounts=mounts,
         shm_bytes=shm,
         restarts=pod.string("restartPolicy") != "Never",
+        starts_others=found.beside,
         places={
             "image": node.place_of("image"),
             "command": node.place_of("args" if "args" in node.entries else "command"),
@@ -222,18 +224,13 @@ def _probes(container: Node) -> Iterator[Probe]:
         probe = container.get(f"{what}Probe")
         if probe is None:
             continue
-        asked = probe.string("httpGet", "path")
-        if not asked:
-            words = " ".join(one.text or "" for one in probe.list("exec", "command"))
-            found = re.search(r"/v2/[\w/]+", words)
-            asked = found.group() if found is not None else ""
         yield Probe(
             what,
-            asked,
-            container.place_of(f"{what}Probe"),
+            place=container.place_of(f"{what}Probe"),
             delay=_number(probe, "initialDelaySeconds", 0),
             period=_number(probe, "periodSeconds", 10),
             failures=_number(probe, "failureThreshold", 3),
+            **asked_of_kubelet(probe, container),
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_triton.deployment.deployed_server import DeployedServer
+from pytest_triton.deployment.probes import fault_of, faults
 
 
 def noticed_by(server: DeployedServer, service: str) -> tuple[str, ...]:
@@ -26,7 +27,7 @@ def _exit(server: DeployedServer) -> str:
 
 def _asking_ready(server: DeployedServer) -> Iterator[str]:
     for probe in server.probes:
-        if not probe.asks_ready:
+        if not probe.asks_ready or fault_of(server, probe) is not None:
             continue
         after = f"{probe.patience} s after the start"
         if probe.what == "healthcheck":
@@ -35,3 +36,23 @@ def _asking_ready(server: DeployedServer) -> Iterator[str]:
             yield "the readiness probe: no traffic from the start"
         else:
             yield f"the {probe.what} probe: restarted {after}, over and over"
+
+
+_NEVER = {
+    "healthcheck": "is never healthy",
+    "readiness": "is never ready",
+    "liveness": "is restarted over and over",
+    "startup": "is restarted over and over",
+}
+
+
+def never_up(server: DeployedServer) -> Iterator[str]:
+    """What becomes of a server whose probe fails always, with the place, the reason and the fix."""
+    for probe, fault in faults(server):
+        if not fault.passes:
+            name = probe.what if probe.what == "healthcheck" else f"{probe.what} probe"
+            yield (
+                f"{server.name} {_NEVER[probe.what]}: its {name} fails always.\n"
+                f"  {probe.place}: {fault.what}\n"
+                f"  What to do: {fault.fix}."
+            )

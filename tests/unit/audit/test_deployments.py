@@ -159,3 +159,27 @@ def test_grant_that_is_proposed_has_the_gpus_that_models_name(
     change(folder, "    gpus: [{ count: 1 }]\n", "")
     proposed = str(found(capsys)["TRT604"])
     assert "gpus: [{ count: 2 }]" in proposed  # its model is on GPU 1
+
+
+def test_probe_that_asks_another_port_is_found_where_it_stands(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(folder, "--model-repository=/models", "--model-repository=/models --http-port=8080")
+    finding = found(capsys, "--select=TRT616")["TRT616"]
+    assert finding["line"] == 6
+    assert "the healthcheck fails always: it asks port 8000" in str(finding["message"])
+    assert "ask port 8080" in str(finding["message"])
+
+
+def test_grpc_probe_asks_whether_the_server_is_ready(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "compose.yaml").write_text(
+        "apiVersion: v1\nkind: Pod\nmetadata: { name: p }\nspec:\n  containers:\n  - name: t\n"
+        f"    image: nvcr.io/nvidia/tritonserver:24.10-py3\n    args: [tritonserver,"
+        f" --model-repository={folder}/models]\n    readinessProbe: {{ grpc: {{ port: 8001 }} }}\n"
+        "    livenessProbe: { grpc: { port: 8001 } }\n"
+    )
+    rules = found(capsys, f"--deployment-repo={folder}/models={folder}/models", "--select=TRT61")
+    assert set(rules) == {"TRT610", "TRT612"}
+    assert "asks gRPC's health service" in str(rules["TRT610"]["message"])

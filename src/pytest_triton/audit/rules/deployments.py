@@ -9,6 +9,7 @@ from pytest_triton.audit.deployed import DeployedSubject
 from pytest_triton.audit.rule import rule
 from pytest_triton.deployment.deployed_server import Probe, visible_ids
 from pytest_triton.deployment.image_variants import lacking_backends
+from pytest_triton.deployment.probes import faults
 from pytest_triton.diagnostics.diagnostic import NEVER, Diagnostic
 from pytest_triton.placement.releases import shown_version
 from pytest_triton.placement.server_flags import since
@@ -250,7 +251,7 @@ def liveness_asks_ready(subject: DeployedSubject) -> Iterator[Diagnostic]:
     """
     for probe in _probes(subject, "liveness"):
         if probe.asks_ready:
-            yield subject.at(probe.place, f"the liveness probe asks {probe.path}")
+            yield subject.at(probe.place, f"the liveness probe asks {probe.asked}")
 
 
 @rule(
@@ -303,7 +304,8 @@ def no_startup_probe(subject: DeployedSubject) -> Iterator[Diagnostic]:
                 probe.place,
                 f"the container is restarted {patience} s after its start if it is still loading "
                 "then",
-                "startupProbe:\n  httpGet: { path: /v2/health/live, port: 8000 }\n"
+                "startupProbe:\n  httpGet: { path: /v2/health/live, port: "
+                f"{subject.server.line.number('http-port', 8000)} }}\n"
                 "  failureThreshold: 60  # 10 minutes",
             )
 
@@ -372,6 +374,53 @@ def metrics_off(subject: DeployedSubject) -> Iterator[Diagnostic]:
     """
     if not subject.server.line.switch("allow-metrics", default=True):
         yield subject.at(subject.server.place("command"), "--allow-metrics=false")
+
+
+@rule(
+    "TRT616",
+    "probe-fails-always",
+    "error",
+    scope="deployment",
+    reported_by="test_deployment",
+    failing=_compose("gpus: [{ count: 1 }]", arguments="--http-port=8080"),
+    fixed=_compose("gpus: [{ count: 1 }]", arguments="--http-port=8000"),
+)
+def probe_fails_always(subject: DeployedSubject) -> Iterator[Diagnostic]:
+    """A probe or health check asks where Triton doesn't answer.
+
+    Another port than the server's (`--http-port`, `--grpc-port`), a port that has no such name, a
+    path that Triton doesn't have, or what `--allow-http=false` switches off: the check fails for
+    ever. A pod is then never ready, or is restarted over and over, and a service never healthy.
+    """
+    for probe, fault in faults(subject.server):
+        if not fault.passes:
+            yield subject.at(
+                probe.place, f"the {_name(probe)} fails always: {fault.what}; {fault.fix}"
+            )
+
+
+@rule(
+    "TRT617",
+    "probe-never-fails",
+    "warning",
+    scope="deployment",
+    failing=_manifest(
+        readiness="readinessProbe: { httpGet: { path: /v2/health/ready, port: 8002 } }"
+    ),
+    fixed=_manifest(),
+)
+def probe_never_fails(subject: DeployedSubject) -> Iterator[Diagnostic]:
+    """A probe or health check succeeds whatever the server says.
+
+    The port of Triton's metrics answers every path with 200 (from 2.42.0 on), and `curl` without
+    `-f` ends with 0 whatever the status of the answer is. A server that isn't ready, since its
+    GPUs are lost or models are refused, goes on getting traffic.
+    """
+    for probe, fault in faults(subject.server):
+        if fault.passes:
+            yield subject.at(
+                probe.place, f"the {_name(probe)} never fails: {fault.what}; {fault.fix}"
+            )
 
 
 # --- image, flags, memory ----------------------------------------------------------------------
@@ -544,6 +593,10 @@ def polling(subject: DeployedSubject) -> Iterator[Diagnostic]:
     """
     if subject.server.line.control_mode == "poll":
         yield subject.at(subject.server.place("command"), "--model-control-mode=poll")
+
+
+def _name(probe: Probe) -> str:
+    return probe.what if probe.what == "healthcheck" else f"{probe.what} probe"
 
 
 def _probes(subject: DeployedSubject, *whats: str) -> Iterator[Probe]:
