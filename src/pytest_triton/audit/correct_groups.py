@@ -12,17 +12,14 @@ from pytest_triton.placement.declared import DeclaredGroup, DeclaredKind
 
 _MOST_GROUPS = 50  # that anybody would read
 
-# Backends that place themselves: KIND_MODEL says so.
-_OWN_PLACEMENT = ("vllm", "tensorrtllm")
-
 
 def wanted_kind(subject: Subject) -> DeclaredKind:
     """What a model that declares nothing most likely should."""
     only = subject.backend.only
     if only is not None:
         return only
-    if subject.declared.backend in _OWN_PLACEMENT:
-        return "MODEL"
+    if subject.backend.places_itself:
+        return "MODEL"  # which says so
     return "CPU" if subject.audited.usable == () else "GPU"
 
 

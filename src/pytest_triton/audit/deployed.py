@@ -20,8 +20,6 @@ from pytest_triton.placement.predict import (
 )
 from pytest_triton.text.shown_text import printable
 
-_PLACE_THEMSELVES = ("vllm", "tensorrtllm")
-
 
 class DeployedSubject:
     """A server of a deployment file.
@@ -73,18 +71,14 @@ class DeployedSubject:
         return tuple(
             name
             for name, one in self._subjects.items()
-            if any(one.groups("GPU")) or one.backend.only == "GPU" or self._places_itself(name)
+            if any(one.groups("GPU")) or one.backend.only == "GPU" or one.backend.places_itself
         )
-
-    def _places_itself(self, name: str) -> bool:
-        return self._subjects[name].declared.backend in _PLACE_THEMSELVES
 
     @cached_property
     def is_placing_itself(self) -> bool:
         """Whether any model decides by itself which GPUs it uses."""
         return any(
-            self._places_itself(name) or any(one.groups("MODEL"))
-            for name, one in self._subjects.items()
+            one.backend.places_itself or any(one.groups("MODEL")) for one in self._subjects.values()
         )
 
     @cached_property

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from pytest_triton.placement.backends import BACKENDS
+from pytest_triton.placement.backends import BACKENDS, backend_named
 from pytest_triton.placement.declared import Declared
 from pytest_triton.placement.hardware import NO_GPU, newest_gpus
 from pytest_triton.placement.predict import (
@@ -23,7 +23,6 @@ from pytest_triton.plan.plan_file import Need
 from pytest_triton.plan.sharding import needed
 
 MOST_GPUS = 64  # of one server; an id above is taken for a mistake
-_PLACES_ITSELF = frozenset({"vllm", "tensorrtllm"})  # on GPUs, whatever the kind says
 _IN_IMAGES = frozenset({*BACKENDS, "repeat", "square"})
 _IMAGES = {"vllm": "vllm-python-py3", "tensorrtllm": "trtllm-python-py3"}
 
@@ -132,7 +131,7 @@ def _fewest_gpus(
             return count, predicted, why
         if "MODEL" in {one.kind for one in predicted.placement}:
             return count, predicted, f"KIND_MODEL: {declared.backend} decides where it runs"
-        if declared.backend in _PLACES_ITSELF:
+        if backend_named(declared.backend).places_itself:
             return count, predicted, f"{declared.backend} uses GPUs, whatever the kind says"
         if not without.ready:
             return count, predicted, "its models need GPUs"

@@ -11,7 +11,6 @@ from pytest_triton.diagnostics.diagnostic import Diagnostic
 
 _MANY_COPIES = 16
 _DOCKERS_SHARED_MEMORY = 64  # MB; each python instance takes at least one of them
-_PLACE_THEMSELVES = ("vllm", "tensorrtllm")
 _PYTHON_BASED = ("python", "vllm")
 
 
@@ -35,7 +34,7 @@ def unused_gpu(audited: Audited) -> Iterator[Diagnostic]:
     if not audited.usable:
         return
     for one in audited.by_name.values():
-        if one.declared.backend in _PLACE_THEMSELVES or any(one.groups("MODEL")):
+        if one.backend.places_itself or any(one.groups("MODEL")):
             return
     used = {gpu for p in audited.on_target.values() for gpu in p.placement.devices}
     idle = [gpu for gpu in audited.usable if gpu not in used]
