@@ -25,13 +25,13 @@ from pytest_triton.repository import Model, Repository, model_config_type
 from pytest_triton.repository.pbtxt import line_and_column, walk
 from pytest_triton.repository.predicted import PredictedModels, with_unreadable
 from pytest_triton.repository.refusals import with_known_backends
+from pytest_triton.repository.vllm_engines import MODEL_JSON, MODEL_JSON_LIMIT
 
 if TYPE_CHECKING:
     from pytest_triton.audit.model_code.uses import Use
     from pytest_triton.repository.schema import ModelConfig
 
 
-MODEL_JSON_LIMIT = 1024 * 1024  # bytes
 MOST_VARIANTS = 50
 
 
@@ -147,7 +147,7 @@ class Subject:
     def files_to_read(self) -> tuple[tuple[Path, int], ...]:
         """The files in version directories that rules look into, and how many bytes they read."""
         if self.declared.backend == "vllm":
-            return tuple((one / "model.json", MODEL_JSON_LIMIT) for one in self.version_directories)
+            return tuple((one / MODEL_JSON, MODEL_JSON_LIMIT) for one in self.version_directories)
         if not self.model_codes:
             return ()
         from pytest_triton.audit.model_code.source import SIZE_LIMIT

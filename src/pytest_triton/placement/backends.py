@@ -23,11 +23,11 @@ class Backend:
     `preferred`: the kind it proposes for a model without instance_group ("" leaves it to
     KIND_AUTO). `cpu_count`: instances of a CPU group that gives no count. `only`: the one kind
     its instances may have (None: any), `reason` and `text` what a refused model says, with the
-    model's name for {model}. `places_itself`: it takes GPUs by its
-    own settings, whatever the kind says. `completes`: the real backend completes a config that lacks inputs
-    and outputs, or a missing config. `model_files`: the file (or directory, with a "/") that
-    makes Triton guess this backend, and its platform, in a config that names neither.
-    `platforms`: what `platform:` may say; the first is filled in when it is empty.
+    model's name for {model}. `places_itself`: it takes GPUs by its own settings, whatever the
+    kind says. `completes`: the real backend completes a config that lacks inputs and outputs,
+    or a missing config. `model_files`: the file (or directory, with a "/") that makes Triton
+    guess this backend, and its platform, in a config that names neither. `platforms`: what
+    `platform:` may say; the first is filled in when it is empty.
     """
 
     name: str

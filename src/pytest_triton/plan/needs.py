@@ -7,7 +7,7 @@ runs on the CPU wherever it is needs none.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pytest_triton.placement.backends import BACKENDS, backend_named
@@ -29,11 +29,15 @@ _IMAGES = {"vllm": "vllm-python-py3", "tensorrtllm": "trtllm-python-py3"}
 
 @dataclass(frozen=True)
 class PlannedModel:
-    """A model of a deployment: what it declares (None: unreadable), and its identity."""
+    """A model of a deployment: what it declares (None: unreadable), and its identity.
+
+    `engine_gpus` is how many GPUs its engine takes at once: what Triton's rules don't know.
+    """
 
     name: str
     declared: Declared | None
     identity: str
+    engine_gpus: int = 1
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,8 @@ def needs_of_deployment(
     """
     declared = {name: one.declared for name, one in models.items() if one.declared is not None}
     without = predict_all(declared, NO_GPU, server=server)
-    counts = _counts(declared)
+    engines = {name: _engine_gpus(name, models) for name in declared}
+    counts = _counts(declared, engines.values())
     if production is not None:
         counts = [production.gpus] if production.gpus else []
     by_count = {
@@ -79,7 +84,11 @@ def needs_of_deployment(
         image = _image(name, declared) if production is None else production.image
         everywhere = {count: predictions[name] for count, predictions in by_count.items()}
         for count, predicted, why in _places(
-            model.declared, without[name], everywhere, production is not None
+            model.declared,
+            without[name],
+            everywhere,
+            engines[name],
+            production is not None,
         ):
             yield Need(
                 deployment=deployment,
@@ -100,10 +109,17 @@ def _places(
     declared: Declared,
     without: Prediction,
     by_count: Mapping[int, Prediction],
+    engine_gpus: int,
     in_production: bool,
 ) -> Iterator[tuple[int, Prediction, str]]:
     """The numbers of GPUs that a model must be proven with, what it does there, and why."""
-    found = _fewest_gpus(declared, without, by_count)
+    enough = {count: one for count, one in by_count.items() if count >= engine_gpus}
+    found = _fewest_gpus(declared, without, enough or by_count)
+    if found is not None and engine_gpus > 1:
+        count, predicted, why = found
+        also = f"its engine takes {engine_gpus} GPUs"
+        less = f", and production has {count}" if in_production and not enough else ""
+        found = count, predicted, f"{why}; {also}{less}"
     if found is None and in_production and any(one.kind == "GPU" for one in declared.groups):
         found = _refused_there(by_count)
     if without.refusal is not None:
@@ -145,10 +161,17 @@ def _refused_there(by_count: Mapping[int, Prediction]) -> tuple[int, Prediction,
     return None
 
 
-def _counts(declared: Mapping[str, Declared]) -> list[int]:
-    """1, and for each GPU that a model names the number of GPUs that there must be, ascending."""
+def _counts(declared: Mapping[str, Declared], engines: Iterable[int]) -> list[int]:
+    """1, as many as each engine takes, and enough for each GPU that a model names; ascending."""
     ids = {gpu for one in declared.values() for group in one.groups for gpu in group.gpus}
-    return sorted({1} | {gpu + 1 for gpu in ids if 0 <= gpu < MOST_GPUS})
+    named = {gpu + 1 for gpu in ids if 0 <= gpu < MOST_GPUS}
+    return sorted({1} | named | {count for count in engines if count <= MOST_GPUS})
+
+
+def _engine_gpus(name: str, models: Mapping[str, PlannedModel]) -> int:
+    """How many GPUs the engines take at once of a model, or of those that it is made of."""
+    steps = {one.name: one.declared.steps for one in models.values() if one.declared is not None}
+    return max(models[one].engine_gpus for one in needed([name], steps) if one in models)
 
 
 def _image(name: str, declared: Mapping[str, Declared]) -> str:

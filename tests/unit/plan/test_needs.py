@@ -11,7 +11,7 @@ from pytest_triton.placement.declared import Declared
 from pytest_triton.placement.hardware import NO_GPU, Gpu, Hardware
 from pytest_triton.placement.predict import predict_all
 from pytest_triton.plan.jobs import plan_of
-from pytest_triton.plan.needs import PlannedModel, backends_of, needs_of_deployment
+from pytest_triton.plan.needs import PlannedModel, Production, backends_of, needs_of_deployment
 from pytest_triton.plan.plan_file import Need, Plan
 from pytest_triton.repository import model_config_type
 from support.short_configs import config, ensemble
@@ -63,6 +63,46 @@ def gpus(*models: Declared) -> dict[str, list[int]]:
 )
 def test_how_many_gpus_a_declaration_needs(groups: str, backend: str, expected: list[int]) -> None:
     assert gpus(declared("m", f"instance_group [ {groups} ]", backend)) == {"m": expected}
+
+
+@pytest.mark.parametrize(
+    ("takes", "production", "expected", "why"),
+    [
+        (1, None, 1, "KIND_MODEL: vllm decides where it runs"),
+        (4, None, 4, "KIND_MODEL: vllm decides where it runs; its engine takes 4 GPUs"),
+        (4, 8, 8, "KIND_MODEL: vllm decides where it runs; its engine takes 4 GPUs"),
+        (
+            4,
+            2,
+            2,
+            "KIND_MODEL: vllm decides where it runs; its engine takes 4 GPUs, and production has 2",
+        ),
+        (65, None, 1, "KIND_MODEL: vllm decides where it runs; its engine takes 65 GPUs"),
+    ],
+)
+def test_engine_over_several_gpus_is_proven_on_as_many(
+    takes: int, production: int | None, expected: int, why: str
+) -> None:
+    one = declared("llm", "instance_group [ { kind: KIND_MODEL } ]", "vllm")
+    models = {"llm": PlannedModel("llm", one, "h", engine_gpus=takes)}
+    given_to = None if production is None else Production(production)
+    found = list(needs_of_deployment("models", models, production=given_to))
+    assert [(need.gpus, need.why) for need in found][1:] == [(expected, why)]
+
+
+def test_ensemble_of_an_engine_over_several_gpus_is_proven_on_as_many() -> None:
+    through = TENSORS.replace('"X"', '"IN"').replace('"Y"', '"OUT"')
+    llm = declared("llm", f"instance_group [ {{ kind: KIND_MODEL }} ] {through}", "vllm")
+    pinned = declared("pinned", f"{GPU} {through}")
+    text = f'name: "chain" {ensemble("llm", "pinned")}'
+    chain = Declared.of(text_format.Parse(text, model_config_type()()))
+    models = {
+        "llm": PlannedModel("llm", llm, "h", engine_gpus=2),
+        "pinned": PlannedModel("pinned", pinned, "h"),
+        "chain": PlannedModel("chain", chain, "h"),
+    }
+    found = needs_of_deployment("models", models)
+    assert [need.gpus for need in found if need.model == "chain"] == [0, 2]
 
 
 def test_model_without_a_declaration_is_proven_where_it_runs() -> None:

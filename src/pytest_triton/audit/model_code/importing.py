@@ -15,11 +15,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from pytest_triton.audit.bounded_read import entries
 from pytest_triton.audit.model_code.facts import LIBRARIES
 from pytest_triton.audit.model_code.modules import Module, Modules
 from pytest_triton.audit.model_code.source import Place
 from pytest_triton.diagnostics.diagnostic import Diagnostic
+from pytest_triton.repository.bounded_read import entries
 
 CLASS = "TritonPythonModel"
 Kind = Literal["import", "class", "method", "misplaced"]

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from pytest_triton.audit.bounded_read import read_bytes
+from pytest_triton.repository.bounded_read import read_bytes
 
 SIZE_LIMIT = 512 * 1024
 _LONGEST_CHAIN = 1000

@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from pytest_triton.audit.bounded_read import read_bytes
 from pytest_triton.audit.parameters import parameter, parameter_fields
 from pytest_triton.audit.rule import rule
 from pytest_triton.audit.subject import Subject, diagnostic_at
 from pytest_triton.diagnostics.diagnostic import Diagnostic
+from pytest_triton.repository.bounded_read import read_bytes
 from pytest_triton.text.shown_text import printable
 
 _CPU = 'backend: "python"\ninstance_group [ { kind: KIND_CPU } ]\n'

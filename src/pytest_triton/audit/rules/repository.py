@@ -9,7 +9,6 @@ from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 
-from pytest_triton.audit.bounded_read import entries, files_below, read_bytes
 from pytest_triton.audit.correct_groups import group_lines, wanted_kind
 from pytest_triton.audit.rule import rule
 from pytest_triton.audit.rules.refusals import refusals
@@ -17,6 +16,7 @@ from pytest_triton.audit.subject import MOST_VARIANTS, Subject, diagnostic_at
 from pytest_triton.diagnostics.diagnostic import Diagnostic, Effect
 from pytest_triton.placement.declared import Declared, DeclaredGroup, OnDisk
 from pytest_triton.repository import position_of, read_config
+from pytest_triton.repository.bounded_read import entries, files_below, read_bytes
 from pytest_triton.repository.models import LABELS_MISSING, NOT_A_MODEL
 from pytest_triton.repository.near_misses import CONFIG_MISNAMED
 from pytest_triton.repository.not_fetched import not_fetched

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_triton.audit.bounded_read import why_unread
 from pytest_triton.audit.rule import rule
 from pytest_triton.audit.subject import MOST_VARIANTS, Subject, diagnostic_at
 from pytest_triton.diagnostics.diagnostic import Diagnostic
+from pytest_triton.repository.bounded_read import why_unread
 
 _UNKNOWN = "what it does with GPUs is not known"
 

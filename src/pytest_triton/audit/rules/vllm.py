@@ -2,58 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
 
-from pytest_triton.audit.bounded_read import entries, read_bytes
 from pytest_triton.audit.correct_groups import lines_with
 from pytest_triton.audit.rule import rule
 from pytest_triton.audit.rules.placement import kind_place
-from pytest_triton.audit.subject import MODEL_JSON_LIMIT, Subject, diagnostic_at
+from pytest_triton.audit.subject import Subject, diagnostic_at
 from pytest_triton.diagnostics.diagnostic import Diagnostic
+from pytest_triton.repository.bounded_read import entries
+from pytest_triton.repository.vllm_engines import MODEL_JSON, Engine, read_engine
 
-_SIZES = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
-_MOST_GPUS = 10_000
-_DEFAULT_UTILIZATION = 0.9
 _MODEL = 'backend: "vllm"\ninstance_group [ { kind: KIND_MODEL count: 1 } ]\n'
-
-
-@dataclass(frozen=True)
-class Engine:
-    """A version's model.json: vLLM's engine arguments, or why they can't be read."""
-
-    path: Path
-    arguments: Mapping[str, object]
-    problem: str = ""
-    line: int | None = None
-    column: int | None = None
-
-    @property
-    def gpus(self) -> int:
-        """How many GPUs an engine takes."""
-        product = 1
-        for name in _SIZES:
-            product *= size(self.arguments.get(name, 1)) or 1
-        return product
-
-    @property
-    def utilization(self) -> float:
-        """The part of a GPU's memory that it takes."""
-        given = self.arguments.get("gpu_memory_utilization", _DEFAULT_UTILIZATION)
-        known = isinstance(given, (int, float)) and not isinstance(given, bool)
-        return float(given) if known and 0 < given <= 1 else _DEFAULT_UTILIZATION  # type: ignore[arg-type, operator]
-
-
-def size(value: object) -> int | None:
-    """A parallel size as the backend reads it, with `int()`; None if it isn't one."""
-    try:
-        number = int(value) if isinstance(value, (int, float, str)) else 0
-    except (ValueError, OverflowError):
-        return None
-    return number if 0 < number < _MOST_GPUS else None
 
 
 def engines(subject: Subject) -> Iterator[Engine]:
@@ -61,31 +21,9 @@ def engines(subject: Subject) -> Iterator[Engine]:
     if subject.declared.backend != "vllm":
         return
     for version in subject.version_directories:
-        path = version / "model.json"
+        path = version / MODEL_JSON
         if os.path.lexists(path):
-            yield _engine(path)
-
-
-def _engine(path: Path) -> Engine:
-    data = read_bytes(path, MODEL_JSON_LIMIT + 1)
-    if data is None:
-        return Engine(path, {}, "can't be read")
-    if len(data) > MODEL_JSON_LIMIT:
-        return Engine(path, {})
-    try:
-        found = json.loads(data.decode("utf-8"))
-    except UnicodeDecodeError:
-        return Engine(path, {}, "isn't UTF-8")
-    except json.JSONDecodeError as error:
-        return Engine(path, {}, f"is no JSON: {error.msg}", error.lineno, error.colno)
-    except (ValueError, RecursionError):
-        return Engine(path, {}, "is no JSON that can be read")
-    if not isinstance(found, dict):
-        return Engine(path, {}, "holds no JSON object with vLLM's engine arguments")
-    for name in _SIZES:
-        if name in found and size(found[name]) is None:
-            return Engine(path, found, f"`{name}` is {found[name]!r:.40}: write a number from 1 on")
-    return Engine(path, found)
+            yield read_engine(path)
 
 
 @rule(
@@ -107,7 +45,7 @@ def vllm_model_json(subject: Subject) -> Iterator[Diagnostic]:
     if subject.declared.backend == "vllm":
         for version in subject.version_directories:
             there = [one.name for one in entries(version) or () if not one.name.startswith(".")]
-            if there and "model.json" not in there:
+            if there and MODEL_JSON not in there:
                 yield diagnostic_at(
                     version, None, None, "has no model.json with vLLM's engine arguments"
                 )
@@ -184,7 +122,7 @@ def vllm_beyond_target(subject: Subject) -> Iterator[Diagnostic]:
     if usable is None:
         return
     for engine in engines(subject):
-        if engine.arguments.get("distributed_executor_backend") == "ray":
+        if engine.is_spread:
             continue
         if not engine.problem and engine.gpus > len(usable):
             yield diagnostic_at(

@@ -1,0 +1,80 @@
+"""vLLM's model.json: what an engine takes of a machine's GPUs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_triton.repository.bounded_read import read_bytes
+
+MODEL_JSON = "model.json"
+MODEL_JSON_LIMIT = 1024 * 1024  # bytes
+
+_SIZES = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
+_MOST_GPUS = 10_000
+_DEFAULT_UTILIZATION = 0.9
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A version's model.json: vLLM's engine arguments, or why they can't be read."""
+
+    path: Path
+    arguments: Mapping[str, object]
+    problem: str = ""
+    line: int | None = None
+    column: int | None = None
+
+    @property
+    def gpus(self) -> int:
+        """How many GPUs an engine takes."""
+        product = 1
+        for name in _SIZES:
+            product *= _size(self.arguments.get(name, 1)) or 1
+        return product
+
+    @property
+    def is_spread(self) -> bool:
+        """Whether Ray may spread it over several machines."""
+        return self.arguments.get("distributed_executor_backend") == "ray"
+
+    @property
+    def utilization(self) -> float:
+        """The part of a GPU's memory that it takes."""
+        given = self.arguments.get("gpu_memory_utilization", _DEFAULT_UTILIZATION)
+        known = isinstance(given, (int, float)) and not isinstance(given, bool)
+        return float(given) if known and 0 < given <= 1 else _DEFAULT_UTILIZATION  # type: ignore[arg-type, operator]
+
+
+def read_engine(path: Path) -> Engine:
+    """The engine of a model.json; one that is too large has no arguments that are known."""
+    data = read_bytes(path, MODEL_JSON_LIMIT + 1)
+    if data is None:
+        return Engine(path, {}, "can't be read")
+    if len(data) > MODEL_JSON_LIMIT:
+        return Engine(path, {})
+    try:
+        found = json.loads(data.decode("utf-8"))
+    except UnicodeDecodeError:
+        return Engine(path, {}, "isn't UTF-8")
+    except json.JSONDecodeError as error:
+        return Engine(path, {}, f"is no JSON: {error.msg}", error.lineno, error.colno)
+    except (ValueError, RecursionError):
+        return Engine(path, {}, "is no JSON that can be read")
+    if not isinstance(found, dict):
+        return Engine(path, {}, "holds no JSON object with vLLM's engine arguments")
+    for name in _SIZES:
+        if name in found and _size(found[name]) is None:
+            return Engine(path, found, f"`{name}` is {found[name]!r:.40}: write a number from 1 on")
+    return Engine(path, found)
+
+
+def _size(value: object) -> int | None:
+    """A parallel size as the backend reads it, with `int()`; None if it isn't one."""
+    try:
+        number = int(value) if isinstance(value, (int, float, str)) else 0
+    except (ValueError, OverflowError):
+        return None
+    return number if 0 < number < _MOST_GPUS else None
