@@ -89,6 +89,81 @@ def test_model_that_the_deployments_gpus_never_serve_fails(pytester: pytest.Pyte
     )
 
 
+def deploy_with(pytester: pytest.Pytester, gpus: str) -> None:
+    """One model, pinned to GPU 1, and a server with these lines about GPUs."""
+    deploy(pytester, "second", triton=1)
+    file = pytester.path / "compose.yaml"
+    text = file.read_text()
+    assert "gpus: [{ count: 1 }]" in text
+    file.write_text(text.replace("gpus: [{ count: 1 }]", gpus))
+
+
+def test_deployment_whose_gpus_nobody_counts_asks_for_their_number(
+    pytester: pytest.Pytester,
+) -> None:
+    deploy_with(pytester, "gpus: all")
+    result = run(pytester)
+    result.assert_outcomes(failed=2, passed=4)
+    unknown = "How many GPUs triton has isn't known: it is granted all GPUs of its host*"
+    result.stdout.fnmatch_lines(
+        [
+            "triton: how many GPUs triton has isn't known: it is granted all GPUs of its host "
+            "(compose.yaml:*). 1 GPU is assumed; --triton-target=N says how many",
+            "triton doesn't come up on its own hardware*",
+            "  second: refused: no such GPU",
+            f"  {unknown}",
+            "    --triton-target=2",
+            "READY on none of this run's hardware",
+            unknown,
+            "    --triton-target=2",
+            "triton *all GPUs, 1 assumed *",
+        ]
+    )
+    again = run(pytester, "--triton-target=2")
+    again.assert_outcomes(passed=6)
+    again.stdout.no_fnmatch_line("*assumed*")
+
+
+def test_gpu_that_the_environment_hides_fails_with_the_variables_name(
+    pytester: pytest.Pytester,
+) -> None:
+    hiding = 'environment: { CUDA_VISIBLE_DEVICES: "0" }'
+    deploy_with(pytester, f"gpus: [{{ count: 2 }}]\n    {hiding}")
+    result = run(pytester)
+    result.assert_outcomes(failed=2, passed=4)
+    hidden = "CUDA_VISIBLE_DEVICES=0 shows Triton 1 of 2 GPUs (compose.yaml:*). Leave the *"
+    result.stdout.fnmatch_lines(
+        ["  second: refused: no such GPU", f"  {hidden}", "READY on none of this*", hidden]
+    )
+    result.stdout.no_fnmatch_line("*--triton-gpus=*")
+
+
+def test_deployment_without_enough_gpus_says_where_to_grant_more(
+    pytester: pytest.Pytester,
+) -> None:
+    deploy_with(pytester, "gpus: [{ count: 1 }]")
+    result = run(pytester)
+    result.assert_outcomes(failed=2, passed=4)
+    granted = "1 GPU is granted (compose.yaml:*). Grant 2 there."
+    result.stdout.fnmatch_lines(
+        ["  second: refused: no such GPU", f"  {granted}", "READY on none of this*", granted]
+    )
+    result.stdout.no_fnmatch_line("*--triton-gpus=*")
+
+
+def test_deployment_with_more_gpus_than_can_be_simulated_says_so(
+    pytester: pytest.Pytester,
+) -> None:
+    deploy_with(pytester, "gpus: [{ count: 20 }]")
+    config = pytester.path / "models/second/config.pbtxt"
+    config.write_text(config.read_text().replace("gpus: [ 1 ]", "gpus: [ 18 ]"))
+    result = run(pytester)
+    result.assert_outcomes(failed=2, passed=4)
+    result.stdout.fnmatch_lines(
+        ["*Triton sees 20 GPUs there, and no more than 16 can be simulated. *"]
+    )
+
+
 def test_environment_of_the_deployment_decides_what_models_see(pytester: pytest.Pytester) -> None:
     deploy(pytester, "pinned", triton=2)
     file = pytester.path / "compose.yaml"

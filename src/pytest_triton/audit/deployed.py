@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 from pytest_triton.audit.subject import Audited, Subject, diagnostic_at
@@ -18,6 +18,7 @@ from pytest_triton.placement.predict import (
     ServerTraits,
     predict_all,
 )
+from pytest_triton.repository.vllm_engines import engine_gpus
 from pytest_triton.text.shown_text import printable
 
 
@@ -60,6 +61,12 @@ class DeployedSubject:
                 for gpu in group.gpus:
                     found.setdefault(gpu, name)
         return found
+
+    @property
+    def engines(self) -> Iterator[tuple[str, int]]:
+        """Models whose engines decide by themselves how many GPUs they take, and how many."""
+        for name, one in self._subjects.items():
+            yield name, engine_gpus(one.model)
 
     @property
     def _subjects(self) -> Mapping[str, Subject]:

@@ -17,8 +17,10 @@ from pytest_triton.checks.run import Seen, TritonSession, look
 from pytest_triton.client.http import HttpApi
 from pytest_triton.deployment.deployed_server import DeployedServer
 from pytest_triton.deployment.environment import rehearsed_environment, simulated_count
+from pytest_triton.deployment.granted_gpus import advise_on_fewer, assumed_note
 from pytest_triton.options.hosts import ContainerHost
 from pytest_triton.options.settings import Settings
+from pytest_triton.placement.advice import Advice
 from pytest_triton.placement.command_line import Given, read_version
 from pytest_triton.placement.compare import READY, Observed
 from pytest_triton.placement.hardware import (
@@ -44,6 +46,7 @@ from pytest_triton.servers.running_server import RunningServer
 from pytest_triton.servers.server_errors import ServerExited
 from pytest_triton.servers.spec import ServerSpec
 
+TARGET_OPTION = "--triton-target"
 _NOT_LOADED = "models not loaded"  # the cause of an exit: exit_diagnosis
 
 
@@ -94,12 +97,16 @@ class ServiceRehearsal:
             self.deployed, dict(settings.deployment_repo), settings.own_backends, self.release
         )
 
+    @property
+    def host(self) -> int | None:
+        """How many GPUs production's machine has, None if nobody says."""
+        target = self.session.settings.target
+        return target.count if target is not None else None
+
     @cached_property
     def granted(self) -> int:
         """How many GPUs are simulated as granted."""
-        target = self.session.settings.target
-        host = target.count if target is not None else None
-        return min(simulated_count(self.deployed, host), MAX_SIMULATED_GPUS)
+        return min(simulated_count(self.deployed, self.host), MAX_SIMULATED_GPUS)
 
     @property
     def visible(self) -> int:
@@ -114,6 +121,22 @@ class ServiceRehearsal:
         target = self.session.settings.target
         gpus = () if target is None else target.gpus
         return gpus[0].compute_capability if gpus else NEW_ENOUGH
+
+    @property
+    def assumed(self) -> str:
+        """What a report says where the number of GPUs is assumed, else ""."""
+        return assumed_note(self.deployed, self.host, TARGET_OPTION)
+
+    def advice_on_fewer(self, fewest: int) -> Advice:
+        """What to do for models that need more GPUs than Triton sees."""
+        seen = self.deployed.visible(self.host)
+        if fewest > MAX_SIMULATED_GPUS and seen is not None and seen >= fewest:
+            return Advice(
+                f"Triton sees {seen} GPUs there, and no more than {MAX_SIMULATED_GPUS} can be "
+                "simulated. What it does with more, a machine that has them shows:",
+                "pytest-triton plan --deployment",
+            )
+        return advise_on_fewer(self.deployed, self.host, fewest, TARGET_OPTION)
 
     def request(self, granted: int) -> HardwareRequest:
         """What is asked for where so many GPUs are granted."""

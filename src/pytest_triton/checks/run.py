@@ -49,6 +49,7 @@ from pytest_triton.servers.spec import ServerSpec
 
 if TYPE_CHECKING:
     from pytest_triton.evidence.deployed import DeployedConfigs
+    from pytest_triton.placement.advice import Advice
 
 
 __tracebackhide__ = says_all
@@ -348,6 +349,10 @@ class TritonSession:
         if hardware is None:
             return self.seen(checked, request).predicted
         return checked.predicted.on(hardware, server)
+
+    def advice_on_fewer(self, fewest: int) -> Advice | None:
+        """What to do where a model needs more GPUs than the run has; None: other options."""
+        return None
 
     def poll_refusal(self, checked: CheckedDeployment, model: str) -> PollRefusal | None:
         """Triton's own word on a model's config; None if it took it, or no server can be had."""

@@ -13,9 +13,12 @@ from pytest_triton.deployment.deployed_server import DeployedServer
 from pytest_triton.deployment.image_variants import lacking_backends
 from pytest_triton.deployment.noticing import never_up, noticed_by
 from pytest_triton.placement.outcome import SERVICES, ServiceOutcome
+from pytest_triton.placement.predict import ServerTraits
 from pytest_triton.placement.releases import shown_version
+from pytest_triton.placement.unserved import fewest_gpus
 
 _MOST_LACKING = 10  # models whose backend an image lacks, in a text
+_MOST_REFUSED = 10
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class DeploymentCheck:
         who = () if lost is None else noticed_by(self.deployed, lost.judged.service)
         return DeploymentResult(
             row=(
-                str(self.deployed.grant),
+                f"{self.deployed.grant}{', 1 assumed' if rehearsal.assumed else ''}",
                 _cell(up),
                 self._lost_cell(lost),
                 "; ".join(who) or "nobody" if lost is not None and who_matters(lost) else "",
@@ -89,15 +92,7 @@ class DeploymentCheck:
                 )
         outcome = up.judged
         if outcome.service in ("stops", "not ready", "degraded"):
-            yield "\n".join(
-                (
-                    f"{self.deployed.name} doesn't come up on its own hardware ({up.hardware}): "
-                    f"the server {_verb(outcome.service)}.",
-                    f"  refused: {_names(outcome.refused)}",
-                    "  why: see test_placement[deployed] of "
-                    + ("this model" if len(outcome.refused) == 1 else "these models"),
-                )
-            )
+            yield "\n".join(self._refusals(up))
         if outcome.service == "unnoticed" and self.rehearsal.granted:
             yield "\n".join(
                 (
@@ -115,6 +110,32 @@ class DeploymentCheck:
             return
         if SERVICES.index(without.service) > SERVICES.index(wanted):
             yield "\n".join(self._loss(without, wanted))
+
+    def _refusals(self, up: SeenService) -> Iterator[str]:
+        """Why it doesn't come up, model by model, and what to do if GPUs are all that it lacks."""
+        refused = up.judged.refused
+        yield (
+            f"{self.deployed.name} doesn't come up on its own hardware ({up.hardware}): "
+            f"the server {_verb(up.judged.service)}."
+        )
+        for name in refused[:_MOST_REFUSED]:
+            was_seen = name in up.seen.refused
+            yield f"  {name}: {up.placed[name] if was_seen else 'refused by its own release'}"
+        if len(refused) > _MOST_REFUSED:
+            yield f"  and {len(refused) - _MOST_REFUSED} more"
+        fewest = self._fewest_gpus(refused)
+        if fewest > self.rehearsal.visible:
+            advice = self.rehearsal.advice_on_fewer(fewest)
+            yield f"  {advice.cause}"
+            if advice.lines:
+                yield f"    {advice.lines}"
+
+    def _fewest_gpus(self, names: Sequence[str]) -> int:
+        """How many GPUs those of these models need that some number of GPUs serves."""
+        declared = self.rehearsal.checked.declared
+        known = (name for name in names if name in declared)
+        traits = self.deployed.line.traits(ServerTraits(version=self.rehearsal.release.version))
+        return max((fewest_gpus(name, declared, traits) or 0 for name in known), default=0)
 
     def _loss(self, seen: ServiceOutcome, wanted: str) -> Iterator[str]:
         yield (

@@ -5,6 +5,7 @@ The servers are those of its rehearsal: the real core with production's command 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,7 +25,9 @@ from pytest_triton.checks.result import (
 )
 from pytest_triton.checks.run import TritonSession
 from pytest_triton.options.settings import Settings
+from pytest_triton.placement.advice import Advice
 from pytest_triton.placement.hardware import Hardware, HardwareRequest
+from pytest_triton.placement.predict import Prediction, ServerTraits
 from pytest_triton.repository import Model
 from pytest_triton.servers.running_server import RunningServer
 from pytest_triton.servers.spec import ServerSpec
@@ -56,6 +59,14 @@ class DeployedSession(TritonSession):
         settings: Settings | None = None,
     ) -> ServerSpec:
         return self._rehearsal.server_spec(hardware.count or 0)
+
+    def advice_on_fewer(self, fewest: int) -> Advice:
+        return self._rehearsal.advice_on_fewer(fewest)
+
+    def _predicted_on(
+        self, request: HardwareRequest, checked: CheckedDeployment, server: ServerTraits
+    ) -> Mapping[str, Prediction]:
+        return checked.predicted.on(self._rehearsal.hardware(request.count or 0), server)
 
     def hardware_of(self, server: RunningServer) -> Hardware:
         """The GPUs that Triton sees of those that are granted."""

@@ -86,6 +86,9 @@ def _is_ready(name: str, everywhere: Everywhere) -> bool:
 def _advice(predicted: Prediction, fewest: int | None, session: TritonSession) -> Advice | None:
     if fewest is None:
         return advise(predicted.declared, predicted)
+    own = session.advice_on_fewer(fewest)
+    if own is not None:
+        return own
     options = options_for(fewest, session.settings.gpus)
     if fewest > MAX_SIMULATED_GPUS:
         cause = (

@@ -15,6 +15,7 @@ from pytest_triton.diagnostics.diagnostic import Version
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.options.values import Deployment, OptionError
 from pytest_triton.placement.command_line import CommandLine
+from pytest_triton.placement.hardware import Hardware
 from pytest_triton.placement.predict import ServerTraits
 from pytest_triton.placement.releases import release_of_image
 
@@ -91,7 +92,7 @@ def read_deployed(
                     read[paths, server.line] = CheckedDeployment.read(
                         deployment, server.line, own_backends=tuple(own_backends)
                     )
-                key = (paths, server.line, server.hardware(host), version)
+                key = (paths, server.line, _target(server, host), version)
                 if key not in known:
                     checked = read[paths, server.line]
                     known[key] = _audited(checked, server, host, own_backends, version)
@@ -110,5 +111,10 @@ def _audited(
     version: Version,
 ) -> Audited:
     traits = ServerTraits(version=version)
-    hardware = server.hardware(host)
-    return Audited(checked.repository, hardware, traits, own_backends, server.line)
+    target = _target(server, host)
+    return Audited(checked.repository, target, traits, own_backends, server.line)
+
+
+def _target(server: DeployedServer, host: int | None) -> Hardware | None:
+    """The GPUs that Triton sees; None if nobody can count them."""
+    return None if server.visible(host) is None else server.hardware(host)

@@ -11,6 +11,7 @@ from pathlib import Path
 from pytest_triton.checks.checked_service import checked_server, release_of_server, title_of
 from pytest_triton.cli.plan_models import planned_models
 from pytest_triton.deployment.deployed_server import DeployedServer
+from pytest_triton.deployment.granted_gpus import why_unknown
 from pytest_triton.deployment.reading import read_deployments
 from pytest_triton.deployment.repositories import NotMounted
 from pytest_triton.options.production_arguments import adapted
@@ -115,10 +116,9 @@ def _given(arguments: argparse.Namespace) -> Iterator[str]:
 def _count(server: DeployedServer, host: int | None) -> int:
     count = server.visible(host)
     if count is None:
-        place = server.grant_place or server.node.place
         raise NotMounted(
-            f"{place}: how many GPUs {server.name} has in production isn't known here: "
-            f"{server.grant.unknown or 'it is granted all GPUs of its host'}.",
+            f"how many GPUs {server.name} has in production isn't known here: "
+            f"{why_unknown(server)}.",
             fix="say how many: --target=N",
         )
     return count

@@ -118,7 +118,7 @@ def _rehearsed(text: str, arguments: argparse.Namespace) -> dict[str, Side]:
             rehearsal = ServiceRehearsal(server, session)
             seen = {OWN: rehearsal.on_its_gpus(), LOST: rehearsal.without_gpus()}
             sides[server.name] = Side(
-                facts=_facts(server),
+                facts=_facts(server, rehearsal.host),
                 arguments=server.line.arguments,
                 placed={
                     (label, name): placed
@@ -163,17 +163,18 @@ def _side(subject: DeployedSubject) -> Side:
         placed |= {(label, name): str(one) for name, one in predictions.items()}
         service[label] = service_outcome(predictions, server.line).service
     return Side(
-        facts=_facts(server),
+        facts=_facts(server, subject.host),
         arguments=server.line.arguments,
         placed=placed,
         service=service,
     )
 
 
-def _facts(server: DeployedServer) -> dict[str, str]:
+def _facts(server: DeployedServer, host: int | None) -> dict[str, str]:
+    assumed = " (1 assumed: --target=N says how many)" if server.visible(host) is None else ""
     return {
         "image": server.image or "built here",
-        "GPUs": str(server.grant),
+        "GPUs": f"{server.grant}{assumed}",
         "CUDA_VISIBLE_DEVICES": server.environment.get("CUDA_VISIBLE_DEVICES", "not set"),
     }
 

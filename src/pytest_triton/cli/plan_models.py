@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pytest_triton.checks.checked_deployment import CheckedDeployment
-from pytest_triton.placement.declared import Declared
 from pytest_triton.plan.needs import PlannedModel, backends_of
-from pytest_triton.repository import Model
-from pytest_triton.repository.vllm_engines import MODEL_JSON, read_engine
+from pytest_triton.repository.vllm_engines import engine_gpus
 
 
 @dataclass(frozen=True)
@@ -31,17 +29,8 @@ def planned_models(checked: CheckedDeployment) -> PlannedModels:
         name = model.name
         declared = checked.declared.get(name) if model.readable else None
         models[name] = PlannedModel(
-            name, declared, checked.identities[name], _engine_gpus(model, declared)
+            name, declared, checked.identities[name], 1 if declared is None else engine_gpus(model)
         )
         paths[deployment, name] = os.path.relpath(model.directory)
         backends[deployment, name] = backends_of(name, checked.declared)
     return PlannedModels(models, paths, backends)
-
-
-def _engine_gpus(model: Model, declared: Declared | None) -> int:
-    """How many GPUs the engine of any of its versions takes, as far as one machine has to."""
-    if declared is None or declared.backend != "vllm":
-        return 1
-    paths = (model.directory / str(one) / MODEL_JSON for one in model.versions_to_load)
-    engines = [read_engine(path) for path in paths if os.path.lexists(path)]
-    return max((one.gpus for one in engines if not one.is_spread), default=1)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pytest_triton.errors import PytestTritonError
+from pytest_triton.text.paths import shown_path
 
 SIZE_LIMIT = 4 << 20  # bytes; a manifest has some kilobytes
 _MOST_NODES = 200_000  # once all aliases are followed
@@ -32,7 +33,7 @@ class Place:
     column: int = 1
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.line}:{self.column}"
+        return f"{shown_path(self.path)}:{self.line}:{self.column}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -102,7 +102,10 @@ class DeploymentChecks:
             f"{one.name} ({ServiceRehearsal(one, self.session).planned_on})" for one in servers[:10]
         )
         files = ", ".join(os.path.relpath(path) for path in list(self._servers)[:5])
-        return [shown(f"triton: {count} of {files}, rehearsed on a real core: {names}")]
+        lines = [f"triton: {count} of {files}, rehearsed on a real core: {names}"]
+        assumed = (ServiceRehearsal(one, self.session).assumed for one in servers)
+        lines += [f"triton: {one}" for one in assumed if one][:10]
+        return [shown(line) for line in lines]
 
     def pytest_sessionstart(self) -> None:
         if self._ledger is not None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_triton.repository.bounded_read import read_bytes
+from pytest_triton.repository.models import Model
 
 MODEL_JSON = "model.json"
 MODEL_JSON_LIMIT = 1024 * 1024  # bytes
@@ -48,7 +50,22 @@ class Engine:
         return float(given) if known and 0 < given <= 1 else _DEFAULT_UTILIZATION  # type: ignore[arg-type, operator]
 
 
-def read_engine(path: Path) -> Engine:
+def engines_of(model: Model) -> Iterator[Engine]:
+    """The engines of the versions that would be loaded, as far as there is a model.json."""
+    if model.declared.backend != "vllm":
+        return
+    for version in model.versions_to_load:
+        path = model.directory / str(version) / MODEL_JSON
+        if os.path.lexists(path):
+            yield _read_engine(path)
+
+
+def engine_gpus(model: Model) -> int:
+    """How many GPUs of one machine the model's engines take at once."""
+    return max((one.gpus for one in engines_of(model) if not one.is_spread), default=1)
+
+
+def _read_engine(path: Path) -> Engine:
     """The engine of a model.json; one that is too large has no arguments that are known."""
     data = read_bytes(path, MODEL_JSON_LIMIT + 1)
     if data is None:

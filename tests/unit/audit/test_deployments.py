@@ -54,6 +54,61 @@ def test_finding_stands_at_its_line_of_the_file(
     assert list(found(capsys)) == ["TRT603"]
 
 
+def test_uncounted_grant_asks_for_the_number_that_a_model_needs(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(folder, "gpus: [{ count: 1 }]", "gpus: all")
+    assert main(["audit", "--deployment", "compose.yaml"]) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert (
+        "triton: `m` is pinned to GPU 1, and how many GPUs there are isn't known: it is granted "
+        "all GPUs of its host (compose.yaml:7:5). Say how many: --target=2 or more"
+    ) in shown
+    assert "TRT107" not in shown  # nobody knows that it isn't there
+    assert "TRT601" not in found(capsys, "--target=2")
+    main(["audit", "--deployment", "compose.yaml", "--target=1"])
+    assert "TRT107" in capsys.readouterr().out
+
+
+def test_uncounted_grant_asks_for_the_number_that_an_engine_takes(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(folder, "gpus: [{ count: 1 }]", "gpus: all")
+    change(folder, "24.10-py3", "24.10-vllm-python-py3")
+    model = folder / "models/m"
+    (model / "config.pbtxt").write_text('backend: "vllm" instance_group [ { kind: KIND_MODEL } ]')
+    engine = model / "1/model.json"
+    engine.write_text('{"model": "x", "tensor_parallel_size": 4}')
+    message = str(found(capsys)["TRT601"]["message"])
+    assert message.startswith("triton: the engine of `m` takes 4 GPUs, and how many GPUs there are")
+    assert message.endswith("Say how many: --target=4 or more")
+    engine.write_text('{"model": "x"}')
+    assert found(capsys) == {}
+
+
+def test_uncounted_grant_is_no_finding_where_one_gpu_is_enough(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(folder, "gpus: [{ count: 1 }]", "gpus: all")
+    (folder / "models/m/config.pbtxt").write_text(PINNED.replace("[ 1 ]", "[ 0 ]"))
+    assert found(capsys) == {}
+
+
+def test_gpu_that_the_variable_hides_is_a_finding_at_the_variable(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(
+        folder,
+        "gpus: [{ count: 1 }]",
+        'gpus: [{ count: 2 }]\n    environment: { CUDA_VISIBLE_DEVICES: "0" }',
+    )
+    one = found(capsys)["TRT601"]
+    assert one["line"] == 8
+    assert one["message"] == (
+        "triton: `m` is pinned to GPU 1, and CUDA_VISIBLE_DEVICES=0 shows Triton 1 of 2 GPUs"
+    )
+
+
 def test_comment_in_the_file_suppresses_a_rule(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -88,7 +143,6 @@ def test_all_gpus_are_as_many_as_the_target_has(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     change(folder, "gpus: [{ count: 1 }]", "gpus: all")
-    assert found(capsys) == {}
     assert "TRT601" in found(capsys, "--target=1")
     assert "TRT603" in found(capsys, "--target=4")
 

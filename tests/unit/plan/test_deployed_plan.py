@@ -105,7 +105,8 @@ def test_number_that_the_file_does_not_say_is_asked_for(
         change(folder, "gpus: [{ count: 2 }]", f"gpus: {grant}")
         assert main(["plan", "--deployment", "compose.yaml"]) == 1
         said = capsys.readouterr().err
-        assert "compose.yaml:6:5: how many GPUs triton has in production isn't known here" in said
+        assert "how many GPUs triton has in production isn't known here: it is granted" in said
+        assert "(compose.yaml:6:5)" in said
         assert "--target=N" in said
         found = plan(capsys, "--target=3")
         assert gpus_of(found) == {"cpu": [0], "gpu": [0, 3], "third": [0, 3]}

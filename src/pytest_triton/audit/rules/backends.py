@@ -9,11 +9,11 @@ from pytest_triton.audit.correct_groups import group_lines, lines_with, usable_g
 from pytest_triton.audit.parameters import parameter, parameter_fields
 from pytest_triton.audit.rule import rule
 from pytest_triton.audit.rules.placement import kind_place
-from pytest_triton.audit.rules.vllm import engines
 from pytest_triton.audit.spans import delete_field, set_field
 from pytest_triton.audit.subject import Subject
 from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.placement.releases import Version
+from pytest_triton.repository.vllm_engines import engines_of
 
 _ACCELERATORS = "optimization.execution_accelerators"
 _TENSORRT = """\
@@ -382,7 +382,7 @@ def vllm_parallel_on_one_gpu(subject: Subject) -> Iterator[Diagnostic]:
     groups = list(subject.groups("GPU"))
     if not groups:
         return
-    for engine in engines(subject):
+    for engine in engines_of(subject.model):
         size = engine.gpus
         if size > 1 and not engine.problem:
             number = groups[0][0]

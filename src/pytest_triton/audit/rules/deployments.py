@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pytest_triton.audit.deployed import DeployedSubject
 from pytest_triton.audit.rule import rule
 from pytest_triton.deployment.deployed_server import Probe, visible_ids
+from pytest_triton.deployment.granted_gpus import shown_by_variable, why_unknown
 from pytest_triton.deployment.image_variants import lacking_backends
 from pytest_triton.deployment.probes import faults
 from pytest_triton.diagnostics.diagnostic import NEVER, Diagnostic
@@ -86,16 +87,49 @@ def gpu_not_granted(subject: DeployedSubject) -> Iterator[Diagnostic]:
     Triton counts the GPUs of its container, from 0. A model whose `gpus` name another is refused
     there (https://github.com/triton-inference-server/server/issues/7818,
     https://github.com/triton-inference-server/server/issues/2584).
+
+    Where all GPUs of the host are granted, `--target` says how many it has. Without it a model that
+    needs more than one is reported.
     """
     count = subject.count
-    if not count:
-        return
-    for gpu, model in sorted(subject.named_gpus.items()):
-        if gpu >= count:
-            counted = f"{count} GPU{'s' if count > 1 else ''}, so ids up to {count - 1}"
-            yield subject.at(
-                subject.grant_place, f"`{model}` is pinned to GPU {gpu}, and Triton sees {counted}"
-            )
+    if count is None:
+        yield from _uncounted(subject)
+    elif count:
+        for gpu, model in sorted(subject.named_gpus.items()):
+            if gpu >= count:
+                yield _not_granted(subject, model, gpu, count)
+
+
+def _not_granted(subject: DeployedSubject, model: str, gpu: int, count: int) -> Diagnostic:
+    """A GPU that the deployment doesn't grant, or that CUDA_VISIBLE_DEVICES hides."""
+    server = subject.server
+    granted = server.granted(subject.host)
+    pinned = f"`{model}` is pinned to GPU {gpu}"
+    if granted is not None and gpu >= granted:
+        counted = f"{count} GPU{'s' if count > 1 else ''}, so ids up to {count - 1}"
+        return subject.at(subject.grant_place, f"{pinned}, and Triton sees {counted}")
+    return subject.at(
+        server.place("environment"), f"{pinned}, and {shown_by_variable(server, count)}"
+    )
+
+
+def _uncounted(subject: DeployedSubject) -> Iterator[Diagnostic]:
+    """A model that needs more than one GPU, where nobody knows how many there are."""
+    needs = max(
+        ((gpu + 1, f"`{name}` is pinned to GPU {gpu}") for gpu, name in subject.named_gpus.items()),
+        default=(0, ""),
+    )
+    engines = max(
+        ((count, f"the engine of `{name}` takes {count} GPUs") for name, count in subject.engines),
+        default=(0, ""),
+    )
+    fewest, why = max(needs, engines)
+    if fewest > 1:
+        yield subject.at(
+            subject.grant_place,
+            f"{why}, and how many GPUs there are isn't known: {why_unknown(subject.server)}. "
+            f"Say how many: --target={fewest} or more",
+        )
 
 
 @rule(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 from pytest_triton.audit.correct_groups import lines_with
@@ -11,19 +10,9 @@ from pytest_triton.audit.rules.placement import kind_place
 from pytest_triton.audit.subject import Subject, diagnostic_at
 from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.repository.bounded_read import entries
-from pytest_triton.repository.vllm_engines import MODEL_JSON, Engine, read_engine
+from pytest_triton.repository.vllm_engines import MODEL_JSON, Engine, engines_of
 
 _MODEL = 'backend: "vllm"\ninstance_group [ { kind: KIND_MODEL count: 1 } ]\n'
-
-
-def engines(subject: Subject) -> Iterator[Engine]:
-    """The engines of the versions to load, as far as there is a model.json."""
-    if subject.declared.backend != "vllm":
-        return
-    for version in subject.version_directories:
-        path = version / MODEL_JSON
-        if os.path.lexists(path):
-            yield read_engine(path)
 
 
 @rule(
@@ -39,7 +28,7 @@ def vllm_model_json(subject: Subject) -> Iterator[Diagnostic]:
     It holds the engine's arguments as a JSON object; comments and trailing commas aren't JSON. The
     model is refused when it loads. Nothing is reported of a version directory without files.
     """
-    for engine in engines(subject):
+    for engine in engines_of(subject.model):
         if engine.problem:
             yield diagnostic_at(engine.path, engine.line, engine.column, engine.problem)
     if subject.declared.backend == "vllm":
@@ -77,7 +66,7 @@ def vllm_copies_on_one_gpu(subject: Subject) -> Iterator[Diagnostic]:
     if subject.declared.backend != "vllm":
         return
     missing = Engine(subject.model.directory, {})  # vLLM's defaults
-    for engine in (*engines(subject), missing):
+    for engine in (*engines_of(subject.model), missing):
         for number, group in subject.groups("GPU", "MODEL", "CPU"):
             if engine.problem or group.count < 2 or group.count * engine.utilization <= 1:
                 continue
@@ -121,7 +110,7 @@ def vllm_beyond_target(subject: Subject) -> Iterator[Diagnostic]:
     usable = subject.audited.usable
     if usable is None:
         return
-    for engine in engines(subject):
+    for engine in engines_of(subject.model):
         if engine.is_spread:
             continue
         if not engine.problem and engine.gpus > len(usable):
