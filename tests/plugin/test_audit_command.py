@@ -173,6 +173,19 @@ def test_fix_changes_what_is_safe_and_keeps_the_rest(
     assert config.read_bytes().decode() == fixed, "nothing is left to fix"
 
 
+def test_finding_in_a_template_is_not_said_to_be_fixable(
+    repository: RepositoryBuilder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = 'backend: "openvino"\nmax_batch_size: ${most}\ninstance_group [ { count: 2 } ]\n'
+    config = repository.add_config("m", text)
+    assert audit(repository.path, "--fix", "--values", "most=4") == 1
+    out = capsys.readouterr().out
+    assert "TRT203" in out
+    assert "[--fix]" not in out
+    assert "can be fixed" not in out
+    assert config.read_text() == text
+
+
 def test_file_stands_for_its_repository_as_for_pre_commit(
     repository: RepositoryBuilder, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -155,6 +155,8 @@ def test_values_and_strict_weights_work_on_stores_too(store: Store) -> None:
         ("s3://bucket/models", {"PYTEST_TRITON_CACHE": "/proc/x"}, "can't be written"),
         (f"s3://{KEY}:{SECRET}@bucket/models", {}, "with credentials"),
         ("gs://bucket/models", {}, "gcsfs isn't installed"),
+        ("s3://bucket/models/b/1/model.py", {}, "s3://bucket/models/b/1/model.py is a file"),
+        ("s3://bucket/models/b", {}, "Did you mean its parent? s3://bucket/models\n"),
     ],
 )
 def test_store_that_can_not_be_read_is_an_error_without_credentials(
@@ -194,3 +196,104 @@ def test_failing_model_is_shown_and_selected_by_its_url(store: Store) -> None:
     assert "2 failed" in store.run(*models, "--lf").stdout
     audit = store.run("pytest_triton", "audit", "s3://bucket/models")
     assert "s3://bucket/models/e/config.pbtxt:1:1: TRT101" in audit.stdout
+
+
+FAULTY = {
+    "syntax/config.pbtxt": 'backend: "python"\ninstance_group [ { kind KIND_CPU } ]\n',
+    "group/config.pbtxt": GPU.replace("KIND_GPU", "KIND_GPU gpus: [ 9 ]"),
+    "undeclared/config.pbtxt": f'backend: "onnxruntime"\n{TENSORS}',
+    "misnamed/config.pbtx": GPU,
+    "beside/config.pbtxt": CPU,
+    "beside/model.py": "",
+    "inverted/1/config.pbtxt": CPU,
+    "nested/x/config.pbtxt": CPU,
+    "warm/config.pbtxt": CPU + 'model_warmup [ { name: "w" batch_size: 1 inputs { key: "X" value '
+    '{ data_type: TYPE_FP32 dims: [ 4 ] input_data_file: "raw" } } } ]\n',
+    "warm/1/model.py": "",
+    "warm/raw": "x",
+}
+
+
+def test_no_command_names_the_copy_of_a_faulty_repository(store: Store) -> None:
+    for key, content in FAULTY.items():
+        store.put(key, content)
+    url = "s3://bucket/models"
+    audit, predict = ("audit", url), ("predict", url)
+    said = ""
+    for command in (
+        *(("audit", url, "--format", form) for form in ("text", "json", "sarif", "github")),
+        (*audit, "--weights", "present"),
+        predict,
+        (*predict, "--json"),
+        (*predict, "--json", "--explain", "warm"),
+        (*predict, "--explain", "syntax"),
+        ("plan", url),
+        ("plan", url, "--json"),
+        ("predict", f"{url}/b"),
+    ):
+        result = store.run("pytest_triton", *command)
+        assert "Traceback" not in result.stderr, command
+        assert str(store.cache) not in result.stdout + result.stderr, command
+        assert "cache/stores" not in result.stdout + result.stderr, command
+        said += result.stdout + result.stderr
+    assert '"uri": "s3://bucket/models/syntax/config.pbtxt"' in said
+    assert '"config": "s3://bucket/models/group/config.pbtxt"' in said
+    assert "--triton-job=1-gpu s3://bucket/models/a s3://bucket/models/c" in said
+    assert "move s3://bucket/models/beside/model.py to s3://bucket/models/beside/1/" in said
+    assert "mkdir s3:" not in said
+    assert "mv s3:" not in said
+
+
+def test_no_report_names_the_copy_of_a_faulty_repository(store: Store) -> None:
+    for key, content in FAULTY.items():
+        store.put(key, content)
+    reports = ("--triton-ledger=ledger.json", "--triton-html=page.html", "--junitxml=junit.xml")
+    repo = "--triton-repo=s3://bucket/models"
+    result = store.run("pytest", "-p", "no:cacheprovider", repo, *reports)
+    assert result.returncode == 1, result.stdout
+    texts = {"pytest": result.stdout + result.stderr}
+    for name in ("ledger.json", "page.html", "junit.xml"):
+        texts[name] = (store.folder / name).read_text()
+    for form in ("html", "markdown", "github", "gitlab", "junit", "sarif"):
+        report = store.run("pytest_triton", "report", "ledger.json", "--format", form)
+        assert report.returncode == 0
+        texts[form] = report.stdout
+    for name, text in texts.items():
+        assert "bucket/models" in text, name
+        assert "cache/stores" not in text, name
+
+
+def test_node_that_is_not_found_is_named_by_its_url(store: Store) -> None:
+    repo = "--triton-repo=s3://bucket/models"
+    for node in ("none/config.pbtxt::test_config", "a/config.pbtxt::test_none"):
+        result = store.run("pytest", repo, f"s3://bucket/models/{node}")
+        assert result.returncode == 4
+        assert f"not found: s3://bucket/models/{node}" in result.stderr
+        assert "cache/stores" not in result.stdout + result.stderr
+
+
+def test_fix_is_refused_and_not_offered_for_a_store(store: Store) -> None:
+    store.put("r/config.pbtxt", GPU.replace("kind: KIND_GPU", "kind: KIND_GPU count: 0"))
+    audit = ("pytest_triton", "audit", "s3://bucket/models")
+    found = store.run(*audit)
+    assert "TRT110" in found.stdout
+    assert "--fix" not in found.stdout
+    assert '"fixable": true' not in store.run(*audit, "--json").stdout
+    before = store.copies()["r/config.pbtxt"].read_text()
+    result = store.run(*audit, "--fix")
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert "--fix can't change s3://bucket/models: it is in an object store" in result.stderr
+    assert "(aws s3 sync s3://bucket/models models)" in result.stderr
+    assert store.copies()["r/config.pbtxt"].read_text() == before
+
+
+def test_missing_credentials_are_named_as_such(store: Store) -> None:
+    gone = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "HOME": str(store.folder)}
+    result = store.run(
+        *("pytest_triton", "audit", "s3://bucket/models"),
+        **gone,
+        AWS_EC2_METADATA_DISABLED="true",
+    )
+    assert result.returncode == 2
+    assert "NoCredentialsError: Unable to locate credentials" in result.stderr

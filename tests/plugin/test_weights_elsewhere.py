@@ -148,3 +148,12 @@ def test_commands_take_the_same_option(pytester: pytest.Pytester, checkout: Path
     assert {one["model"] for one in needs if one["gpus"]} == {
         "bare", "dvc", "linked", "state", "strings", "unnamed", "warm",
     }  # fmt: skip
+
+
+def test_tritons_text_names_the_repository_not_what_the_server_was_shown(
+    pytester: pytest.Pytester, checkout: Path
+) -> None:
+    (checkout / "warm/config.pbtxt").write_text('backend: "onnxruntime"\nmax_batch_size 4\n')
+    result = run(pytester, checkout, "--triton-weights=elsewhere", "-k", "warm")
+    result.stdout.fnmatch_lines([f"*text proto from {checkout}/warm/config.pbtxt: *"])
+    assert "/repositories/0-models" not in result.stdout.str()

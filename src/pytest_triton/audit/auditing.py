@@ -19,6 +19,7 @@ from pytest_triton.placement.hardware import Hardware, newest_gpus
 from pytest_triton.placement.predict import DEFAULT_TRAITS, ServerTraits
 from pytest_triton.repository import Repository
 from pytest_triton.repository.predicted import PredictedModels
+from pytest_triton.text.paths import url_of_copy
 
 FALLBACKS = ("TRT101", "TRT102", "TRT524")
 """The rules about models that may run on the CPU where no GPU is (triton_allow_fallback)."""
@@ -116,7 +117,12 @@ def _applicable(rules: Sequence[Rule], subject: Subject) -> list[Rule]:
 def _apply(rules: Sequence[Rule], subject: Subject) -> Iterator[Diagnostic]:
     for rule in rules:
         for found in islice(rule.check(subject), _MOST_FOUND):
-            yield _finding(rule, subject.model.name, found)
+            yield _finding(rule, subject.model.name, _as_offered(found))
+
+
+def _as_offered(found: Diagnostic) -> Diagnostic:
+    """Without edits of a copy of what is in an object store."""
+    return replace(found, edits=()) if found.edits and url_of_copy(str(found.path)) else found
 
 
 def _without_effect(

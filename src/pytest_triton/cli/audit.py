@@ -54,9 +54,9 @@ from pytest_triton.placement.hardware import Hardware, target_hardware
 from pytest_triton.placement.predict import ServerTraits
 from pytest_triton.repository import Repository, RepositoryError
 from pytest_triton.repository.reading import Reading
-from pytest_triton.repository.stores import StoreError
+from pytest_triton.repository.stores import StoreError, download_command
 from pytest_triton.repository.template_values import ValuesError
-from pytest_triton.text.paths import shown_path
+from pytest_triton.text.paths import place_of, shown_path
 from pytest_triton.text.shown_text import printable
 from pytest_triton.text.wrapping import wrapped
 
@@ -153,9 +153,14 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         _take_from_ini(arguments)
         arguments.server_args.check_known(arguments.release.version)
+        asked = [
+            read_deployment_text(text, Path.cwd()) for text in _deployments(arguments.repositories)
+        ]
+        if arguments.fix:
+            _check_fixable(asked)
         repositories = [
-            _read(read_deployment_text(text, Path.cwd()), arguments.server_args, reading)
-            for text in _deployments(arguments.repositories)
+            _read(one, arguments.server_args, reading)
+            for one in asked
             for reading in readings_of(arguments)
         ]
         check_values(repositories)
@@ -350,6 +355,23 @@ def _ignored(text: str) -> Ignored:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+class CannotFix(OptionError):
+    """--fix, and nothing that it changes would be what production loads."""
+
+
+def _check_fixable(deployments: Sequence[Deployment]) -> None:
+    stores = [store for one in deployments for store in one.stores]
+    if not stores:
+        return
+    store = stores[0]
+    copy = download_command(store)
+    raise CannotFix(
+        f"--fix can't change {store.url}: it is in an object store, of which only a copy is here",
+        fix=f"copy it to this machine's disk{f' ({copy})' if copy else ''}, run audit --fix on the "
+        "copy, and upload what has changed",
+    )
+
+
 class UnknownRule(OptionError):
     """No rule has this id or name."""
 
@@ -423,7 +445,7 @@ def as_json(
                 "name": one.name,
                 "severity": one.severity,
                 "model": one.model,
-                "path": str(one.path),
+                "path": place_of(one.path),
                 "line": one.line,
                 "column": one.column,
                 "message": one.message,

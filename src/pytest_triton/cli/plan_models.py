@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pytest_triton.checks.checked_deployment import CheckedDeployment
 from pytest_triton.plan.needs import PlannedModel, backends_of
 from pytest_triton.repository.vllm_engines import engine_gpus
+from pytest_triton.text.paths import path_from
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,6 @@ def planned_models(checked: CheckedDeployment) -> PlannedModels:
         models[name] = PlannedModel(
             name, declared, checked.identities[name], 1 if declared is None else engine_gpus(model)
         )
-        paths[deployment, name] = os.path.relpath(model.directory)
+        paths[deployment, name] = path_from(model.directory, os.curdir)
         backends[deployment, name] = backends_of(name, checked.declared)
     return PlannedModels(models, paths, backends)

@@ -91,7 +91,7 @@ from pytest_triton.repository.refusals import (
     shown_problem,
     with_known_backends,
 )
-from pytest_triton.text.paths import shown_path
+from pytest_triton.text.paths import place_of, shown_path
 from pytest_triton.text.shown_text import printable
 from pytest_triton.text.tables import lay_out, screen_width
 from pytest_triton.text.wrapping import wrapped
@@ -579,7 +579,7 @@ def as_json(
         "deployments": [
             {
                 "text": one.text,
-                "paths": [str(path) for path in one.checked.deployment.paths],
+                "paths": [place_of(path) for path in one.checked.deployment.paths],
                 "problems": [_problem(problem) for problem in one.checked.repository.problems],
                 "not_loaded": list(one.checked.not_loaded),
                 **(
@@ -604,8 +604,8 @@ def _model(one: PredictedModel, asked: Sequence[Asked], explained: bool) -> Mapp
     file = one.model.config_file
     return {
         "name": one.model.name,
-        "repository": str(one.model.repository),
-        "config": str(file.path) if file is not None else None,
+        "repository": place_of(one.model.repository),
+        "config": place_of(file.path) if file is not None else None,
         "readable": one.model.readable,
         "declared": one.declared,
         "assumed": list(one.model.assumed_names),

@@ -51,7 +51,8 @@ def observe(
     names = tuple(models)
     with open_api(server.endpoints) as api:
         index: dict[str, dict[str, str]] = {}
-        for entry in api.index():
+        for told in api.index():
+            entry = {**told, "reason": server.spec.as_given(told.get("reason", ""))}
             known = index.get(entry["name"])
             if known is None or entry.get("state") == READY:
                 index[entry["name"]] = entry

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_triton.diagnostics.diagnostic import Diagnostic
+from pytest_triton.text.paths import place_of
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -78,7 +79,7 @@ def missing_file_flaw(
         fix = f"Triton looks for it in `{folder}/` beside config.pbtxt: add it there."
     return Diagnostic(
         "model-file",
-        f"failed to open text file for read {found.path}: {found.error}",
+        f"failed to open text file for read {place_of(found.path)}: {found.error}",
         field,
         f"{what} isn't there: `{relative}`",
         fix,

@@ -29,6 +29,7 @@ from pytest_triton.plugin.selection import (
     hardware_of,
     may_share_servers,
 )
+from pytest_triton.text.paths import with_urls
 from pytest_triton.text.shown_text import shown
 
 if TYPE_CHECKING:
@@ -109,6 +110,15 @@ class RepositoryChecks:
             if rest != argument and rest[:1] in ("", "/", ":"):
                 return f"{store.path}{rest}"
         return argument
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection(self) -> Generator[None, object, object]:
+        """Arguments that pytest finds nothing for are shown as they were given."""
+        try:
+            return (yield)
+        except pytest.UsageError as error:
+            texts = [with_urls(str(one)) for one in error.args]
+            raise pytest.UsageError(*texts) from None
 
     def _is_selection(self) -> bool:
         """Whether the arguments ask for certain tests, and not for the whole repositories."""

@@ -20,6 +20,7 @@ from pytest_triton.ledger.entries import Ledger
 from pytest_triton.reports.annotations import diagnostics, from_root
 from pytest_triton.reports.matrix import ATTENTION, KINDS
 from pytest_triton.reports.report import Report
+from pytest_triton.text.paths import url_of_copy
 from pytest_triton.text.shown_text import printable
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -137,6 +138,8 @@ def _result(finding: Diagnostic, numbers: Mapping[str, int], start: Path) -> Map
 
 def _uri(path: Path, start: Path) -> str:
     absolute = os.path.abspath(path)
+    if url := url_of_copy(absolute):
+        return quote(os.fsencode(url), safe=":/")
     base = os.path.abspath(start).rstrip(os.sep) + os.sep
     if absolute.startswith(base):
         return quote(os.fsencode(absolute[len(base) :]))

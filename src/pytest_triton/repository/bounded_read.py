@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -39,7 +40,7 @@ def why_unread(path: Path, limit: int) -> str:
     try:
         found = os.stat(path)
     except OSError as error:
-        absent = isinstance(error, (FileNotFoundError, NotADirectoryError))
+        absent = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
         return "" if absent else f"can't be read: {error.strerror}"
     if not stat.S_ISREG(found.st_mode):
         return "is not a file"

@@ -22,7 +22,7 @@ from pytest_triton.repository.templates import (
     is_template,
     render,
 )
-from pytest_triton.text.paths import shown_path
+from pytest_triton.text.paths import place_of, shown_path
 from pytest_triton.text.readable import is_closed
 
 if TYPE_CHECKING:
@@ -163,8 +163,9 @@ def _unreadable(path: Path, error: OSError | ValueError) -> Diagnostic:
             reason="model-file",  # as the server's log is read
             path=path,
             message=f"is a link to {shown_path(Path(target))}, which {what}",
-            fix="Correct or remove the link. In a checkout: was its target fetched too?",
-            triton=f"failed to stat file {path}",
+            fix="Correct or remove the link."
+            + ("" if code == errno.ELOOP else " In a checkout: was its target fetched too?"),
+            triton=f"failed to stat file {place_of(path)}",
         )
     command = f"a+rx {shown_path(path.parent)}" if is_closed(path) else f"a+r {shown_path(path)}"
     fix = f"Let the user who runs the tests read it: chmod {command}"
@@ -316,7 +317,9 @@ def _broken(
         source_line=_line(text if rendered is None else rendered.template, line),
         fix=fault.fix,
         effect=effect,
-        triton=f"failed to read text proto from {path}" if effect is Effect.POLL_FAILED else "",
+        triton=f"failed to read text proto from {place_of(path)}"
+        if effect is Effect.POLL_FAILED
+        else "",
     )
     return ConfigFile(path, text, None, problem, rendered)
 

@@ -60,7 +60,14 @@ from pytest_triton.repository.reading import AS_IT_IS, Added, Reading
 from pytest_triton.repository.schema import model_config_type
 from pytest_triton.repository.template_values import check_values
 from pytest_triton.repository.templates import templates_beside
-from pytest_triton.text.paths import shown_path, without_dots
+from pytest_triton.text.paths import (
+    is_circle,
+    move,
+    place_of,
+    shown_path,
+    url_of_copy,
+    without_dots,
+)
 from pytest_triton.text.shown_text import printable
 
 if TYPE_CHECKING:
@@ -350,12 +357,14 @@ def _is_directory(entry: os.DirEntry[str]) -> bool | None:
 
 
 def _dangling(path: Path, *, in_repository: bool = False) -> Diagnostic:
+    fix = "Correct or remove the link. In a checkout: was its target fetched too?"
     try:
         target = f"is a link to {printable(os.readlink(path))}, which leads nowhere"
+        if is_circle(path):
+            target, fix = "is a link that leads in a circle", "Correct or remove the link."
     except OSError:
         target = "can't be looked at"
     loss = "the whole repository" if in_repository else "the model"
-    fix = "Correct or remove the link. In a checkout: was its target fetched too?"
     if annexed(target):
         fix = f"git-annex keeps it: git annex get {shown_path(path)}"
     return Diagnostic(
@@ -364,7 +373,7 @@ def _dangling(path: Path, *, in_repository: bool = False) -> Diagnostic:
         message=f"{target}; Triton refuses {loss} for it",
         fix=fix,
         effect=Effect.BREAKS_SERVER if in_repository else Effect.POLL_FAILED,
-        triton=f"failed to stat file {path}",
+        triton=f"failed to stat file {place_of(path)}",
     )
 
 
@@ -435,7 +444,7 @@ def _no_model(root: Path, here: Sequence[Model]) -> RepositoryEmpty:
         return RepositoryEmpty(
             f"{shown} is a model, not a model repository",
             tried=[f"its directories: {', '.join(printable(one.name) for one in here) or 'none'}"],
-            fix=f"Did you mean its parent? {shown_path(root.parent)}",
+            fix=_parent_of(root),
         )
     if not here:
         missing = not_fetched(root)
@@ -466,6 +475,15 @@ def _no_model(root: Path, here: Sequence[Model]) -> RepositoryEmpty:
         if below
         else "Name the directory that holds <model>/config.pbtxt and <model>/1/.",
     )
+
+
+def _parent_of(root: Path) -> str:
+    """What to do about a model that was named as a repository."""
+    url = url_of_copy(str(root))
+    parent = url.rpartition("/")[0] if url else shown_path(root.parent)
+    if parent.endswith("/"):  # the model is a whole bucket
+        return "A repository holds a directory for each model: <model>/config.pbtxt, <model>/1/"
+    return f"Did you mean its parent? {parent}"
 
 
 def _without_duplicates(models: list[Model], roots: Sequence[Path]) -> list[Model]:
@@ -591,7 +609,7 @@ def _demanded(directory: Path) -> Diagnostic:
         message="there is no config.pbtxt, and the server's arguments forbid to complete one "
         "(--disable-auto-complete-config)",
         fix="Write one, or leave that argument out.",
-        triton=f"failed to open text file for read {directory / CONFIG_NAME}: "
+        triton=f"failed to open text file for read {place_of(directory / CONFIG_NAME)}: "
         "No such file or directory",
     )
 
@@ -650,7 +668,8 @@ def _missing_labels(
         if output.label_filename and labels not in there and not os.path.isfile(labels):
             missing = Diagnostic(
                 "model-file",
-                f"Internal: failed to open text file for read {labels}: No such file or directory",
+                f"Internal: failed to open text file for read {place_of(labels)}: "
+                "No such file or directory",
                 f"output[{number}].label_filename",
                 f"there is no label file `{printable(output.label_filename)}` in the model's "
                 "directory",
@@ -707,7 +726,7 @@ def _closed(path: str, error: OSError) -> Diagnostic:
         path=Path(path),
         message=f"can't be listed: {error.strerror}",
         fix=f"Let the user who runs the tests read it: chmod a+rx {shown_path(Path(path))}",
-        triton=f"failed to open directory {path}",
+        triton=f"failed to open directory {place_of(path)}",
     )
 
 
@@ -861,11 +880,15 @@ def _no_version(
     if taken:
         place = f"{shown_path(directory)}/{taken}"
         message = f"has no version directory: `{taken}` is a file"
-        fix = f"Move the file away, and make a directory: mkdir {place}"
+        fix = "Move the file away, and "
+        fix += "upload a version" if "://" in place else f"make a directory: mkdir {place}"
         return replace(flaw, path=directory, message=message, fix=fix, effect=Effect.LOAD_FAILED)
     if not fix:
-        fix = f"Make one: mkdir {shown_path(directory)}/1 (git keeps no empty directories: put a "
+        here = shown_path(directory)
+        fix = f"Make one: mkdir {here}/1 (git keeps no empty directories: put a "
         fix += ".gitkeep into it)."
+        if "://" in here:
+            fix = f"Upload the model's files to {here}/1/"
     message = "has no version directory"
     return replace(flaw, path=directory, message=message, fix=fix, effect=Effect.LOAD_FAILED)
 
@@ -883,8 +906,12 @@ def _misplaced_version(directory: Path, listing: _Listing, wanted: str) -> str:
     here = shown_path(directory)
     if not file:
         version = version_by_name(directory, listing.directories, wanted)
-        return version and f"`{version}` is not a number: mv {here}/{version} {here}/1"
-    return f"`{file}` stands beside config.pbtxt: mkdir {here}/1 && mv {here}/{file} {here}/1/"
+        command = move(f"{here}/{version}", f"{here}/1")
+        return version and f"`{version}` is not a number: {command}"
+    command = move(f"{here}/{file}", f"{here}/1/")
+    if "://" not in here:
+        command = f"mkdir {here}/1 && {command}"
+    return f"`{file}` stands beside config.pbtxt: {command}"
 
 
 def _odd_name(name: str, core_name: str, directory: Path) -> list[Diagnostic]:

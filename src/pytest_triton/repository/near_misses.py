@@ -11,7 +11,7 @@ from pathlib import Path
 from pytest_triton.diagnostics.diagnostic import Diagnostic, Effect
 from pytest_triton.placement.backends import MODEL_FILES
 from pytest_triton.repository.not_fetched import not_fetched
-from pytest_triton.text.paths import shown_path
+from pytest_triton.text.paths import move, shown_path
 from pytest_triton.text.shown_text import printable
 
 CONFIG_NAME = "config.pbtxt"
@@ -65,7 +65,7 @@ def misnamed_problem(directory: Path, meant: str, effect: Effect) -> Diagnostic:
         fix = f"Triton reads protobuf text only: write its fields into {CONFIG_NAME}, such as "
         fix += 'backend: "python".'
     elif "/" in meant:
-        fix = f"Its place is beside the version directories: mv {here}/{meant} {here}/"
+        fix = f"Its place is beside the version directories: {move(f'{here}/{meant}', f'{here}/')}"
     elif meant.endswith(".pbtxt") and meant.lower().strip() != CONFIG_NAME:
         fix = (
             f"Rename it to {CONFIG_NAME}; or, as a variant for --model-config-name, move it to "
@@ -157,5 +157,6 @@ def misplaced_file(directory: Path, versions: Collection[int], name: str) -> str
     for version in versions:
         if os.path.isfile(directory / str(version) / name):
             here, file = shown_path(directory), printable(name)
-            return f"It stands in {version}/: mv {here}/{version}/{file} {here}/"
+            command = move(f"{here}/{version}/{file}", f"{here}/")
+            return f"It stands in {version}/: {command}"
     return ""

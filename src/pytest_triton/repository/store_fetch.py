@@ -38,10 +38,14 @@ _PACKAGES = {
     **dict.fromkeys(("as", "az", "abfs", "abfss"), "adlfs"),
 }
 _CREDENTIALS = re.compile(
-    r"(?i)([\w.-]*(?:signature|credential|token|secret|password|accesskeyid|apikey|\bsig)[\w.-]*"
-    r"[\"']?\s*[=:]\s*[\"']?)[^&\s\"',)]+"
+    r"(?i)(?P<name>[\w.-]*(?:signature|credential|token(?!iz)|secret|password|accesskeyid|apikey"
+    r"|(?<![^\W_])sig(?![^\W_]))[\w.-]*[\"']?\s*[=:]\s*[\"']?)(?P<value>[^&\s\"',)]+)"
 )
+# "NoCredentialsError: Unable to locate ...", "ExpiredToken: The provided ...": names of errors.
+_ERROR_NAME = re.compile(r"(?:[A-Z][a-z]+|[A-Z]+(?=[A-Z][a-z])){2,}:\s+\Z")
+_PROSE = re.compile(r"[A-Z][a-z']+ [a-z]+ ")
 _SECRET_VARIABLES = re.compile(r"(?i)key|secret|token|password|credential|connection_string")
+_PLACES_OF_SECRETS = re.compile(r"(?i)_(?:file|path|dir)\Z|\AGOOGLE_APPLICATION_CREDENTIALS\Z")
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,11 @@ def _listed(
         raise StoreError(
             f"{store.url} has {len(found):,} objects; up to {_MOST_OBJECTS:,} are looked at",
             fix="name the folder of the models itself",
+        )
+    if root in found and not str(found[root].get("type")).startswith("dir") and len(found) == 1:
+        raise StoreError(
+            f"{store.url} is a file",
+            fix="correct the URL: it names the folder that holds the models' folders",
         )
     entries: dict[PurePosixPath, _Entry] = {}
     folders: set[PurePosixPath] = set()
@@ -308,6 +317,20 @@ def _failed(store: Store, error: Exception) -> StoreError:
 def hidden(text: str) -> str:
     """A text without what may be a credential of this process."""
     for name, value in os.environ.items():
-        if len(value) >= 6 and _SECRET_VARIABLES.search(name):
-            text = text.replace(value, "***")
-    return _CREDENTIALS.sub(r"\1***", text)
+        if len(value) < 6 or not _SECRET_VARIABLES.search(name) or _PLACES_OF_SECRETS.search(name):
+            continue
+        exact = re.escape(value)
+        if value.isalpha() and len(value) < 16:  # which may be a part of an ordinary word
+            exact = rf"(?<![^\W\d_]){exact}(?![^\W\d_])"
+        text = re.sub(exact, "***", text)
+    return _CREDENTIALS.sub(_without_value, text)
+
+
+def _without_value(found: re.Match[str]) -> str:
+    rest = found.string[found.start("value") :]
+    name = found["name"]
+    if (_ERROR_NAME.search(name) and _PROSE.match(rest)) or (
+        re.fullmatch(r"(?i)credentials?:\s+", name) and re.fullmatch("[A-Z]?[a-z]+", found["value"])
+    ):
+        return found[0]
+    return f"{found['name']}***"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ class StoreError(PytestTritonError):
 
     `secret`: the URL may hold a credential, so that nothing repeats it.
     """
+
+    exit_code = 2  # as where a repository on disk can't be read
 
     def __init__(
         self, what: str, *, tried: tuple[str, ...] = (), fix: str = "", secret: bool = False
@@ -94,3 +97,16 @@ def location_of(url: str) -> Location:
         account, _, rest = rest.partition("/")
         return Location(f"az://{rest}", account=account)
     return Location(url)
+
+
+def download_command(store: Store) -> str:
+    """What copies a repository to this machine with the store's own tool; "" if none is known."""
+    where = location_of(store.url)
+    source, name = shlex.quote(where.url), shlex.quote(store.path.name)
+    scheme = where.url.partition("://")[0]
+    if scheme == "s3":
+        endpoint = f" --endpoint-url {shlex.quote(where.endpoint)}" if where.endpoint else ""
+        return f"aws s3 sync{endpoint} {source} {name}"
+    if scheme in ("gs", "gcs"):
+        return f"gcloud storage rsync -r {shlex.quote('gs' + where.url[len(scheme) :])} {name}"
+    return ""

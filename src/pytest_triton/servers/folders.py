@@ -27,8 +27,7 @@ from pytest_triton.servers.process.guard_program import (
     remove_shared_memory,
 )
 from pytest_triton.servers.process.releases import cache_dir
-
-PREFIX = "pytest-triton-"
+from pytest_triton.servers.spec import PREFIX as PREFIX
 
 _UNUSED = 3600.0  # seconds after which an empty folder without a named owner is nobody's
 

@@ -24,7 +24,7 @@ from pytest_triton.rehearsal.simulation import (
 )
 from pytest_triton.servers.folders import folder_errors
 from pytest_triton.servers.repository_view import make_view
-from pytest_triton.servers.spec import ServerSpec
+from pytest_triton.servers.spec import VIEWS, ServerSpec
 
 CONTROL_FILE = "simulated-gpus"
 
@@ -115,7 +115,7 @@ def served_repositories(spec: ServerSpec, folder: Path) -> tuple[Path, ...]:
     for number, repository in enumerate(spec.repositories):
         added = {one.path: one for one in spec.added if one.path.is_relative_to(repository)}
         if added or any(path.is_relative_to(repository) for path in hidden):
-            links = folder / "repositories" / f"{number}-{repository.name}"
+            links = folder / VIEWS / f"{number}-{repository.name}"
             with folder_errors():
                 make_view(repository, links, hidden, added)
             repository = links

@@ -62,7 +62,8 @@ class RunningServer:
     @property
     def log(self) -> ServerLog:
         """What it wrote, as far as that can be read here."""
-        return ServerLog(self.log_file or Path(os.devnull), self.log_start)
+        file = self.log_file or Path(os.devnull)
+        return ServerLog(file, self.log_start, self.spec.as_given)
 
 
 class Server(Protocol):

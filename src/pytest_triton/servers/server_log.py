@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from pytest_triton.servers.log_excerpt import without_tables_and_telemetry
@@ -11,12 +12,16 @@ from pytest_triton.servers.log_excerpt import without_tables_and_telemetry
 class ServerLog:
     """A server's log file, which may still grow. Reading never fails: no file is an empty log.
 
-    What stands before `start` (in bytes) isn't this server's.
+    What stands before `start` (in bytes) isn't this server's. `as_given` makes of its text one with
+    the repositories' own paths (ServerSpec.as_given).
     """
 
-    def __init__(self, path: Path, start: int = 0) -> None:
+    def __init__(
+        self, path: Path, start: int = 0, as_given: Callable[[str], str] = lambda text: text
+    ) -> None:
         self.path = path
         self._start = start
+        self._as_given = as_given
 
     def size(self) -> int:
         """Bytes written so far: a mark for `since`."""
@@ -30,7 +35,7 @@ class ServerLog:
         try:
             with self.path.open("rb") as file:
                 file.seek(self._start + mark)
-                return file.read().decode(errors="replace")
+                return self._as_given(file.read().decode(errors="replace"))
         except OSError:
             return ""
 

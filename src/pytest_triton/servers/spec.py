@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -9,8 +10,13 @@ from typing import Literal
 from pytest_triton.options.hosts import AttachedHost, Host, ProcessHost
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.repository.reading import Added
+from pytest_triton.text.paths import with_urls
 
 ModelControl = Literal["none", "explicit"]
+
+
+PREFIX = "pytest-triton-"  # of folders that this plugin makes
+VIEWS = "repositories"  # in a server's folder
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,17 @@ class ServerSpec:
         parts = ["simulated GPUs"] * self.hardware.simulated
         parts += ["stand-in backends"] * bool(self.stand_ins)
         return f"rehearsal ({', '.join(parts)})"
+
+    def as_given(self, text: str) -> str:
+        """A text of the server with the repositories' own paths, and URLs of object stores, where
+        it has those of its view (launch_arguments.served_repositories).
+        """
+        if VIEWS in text:
+            for number, path in enumerate(self.repositories):
+                name = re.escape(f"{number}-{path.name}")
+                view = rf"/[^\s'\"]*/{PREFIX}[\w.-]+/{VIEWS}/{name}(?![\w-])"
+                text = re.sub(view, str(path).replace("\\", r"\\"), text)
+        return with_urls(text)
 
     def __str__(self) -> str:
         if isinstance(self.host, AttachedHost):

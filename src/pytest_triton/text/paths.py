@@ -6,7 +6,9 @@ A path in the copy of a repository from an object store is shown as what it is a
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
 
@@ -26,6 +28,15 @@ def without_dots(path: Path | str) -> Path:
         else:
             clean /= part
     return clean
+
+
+def is_circle(path: Path | str) -> bool:
+    """Whether links lead from a path back to itself, so that it leads to nothing."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
 
 
 STORES = "stores"  # in the cache folder: copies, as KEY/NAME beside KEY/url
@@ -54,6 +65,28 @@ def url_of_copy(absolute: str) -> str:
     url = _url_in(os.path.join(stores, key, COPY_URL))
     _, _, rest = inside.partition(os.sep)  # without the copy's name
     return f"{url}/{rest}".rstrip("/") if url and inside else ""
+
+
+def place_of(path: Path | str) -> str:
+    """`path` for programs: as it is, or the URL of what it is a copy of."""
+    return url_of_copy(os.path.abspath(path)) or str(path)
+
+
+def with_urls(text: str) -> str:
+    """A text of others (Triton's) with URLs in place of the copies' paths in it."""
+    stores = os.path.join(cache_dir(), STORES) + os.sep
+    if stores not in text:
+        return text
+    return re.sub(rf"{re.escape(stores)}[0-9a-f]+/[\w.-]+", _url_or_same, text)
+
+
+def _url_or_same(found: re.Match[str]) -> str:
+    return url_of_copy(found[0]) or found[0]
+
+
+def move(source: str, target: str) -> str:
+    """What moves a file or folder, both as they are shown: a command, but not for URLs."""
+    return f"move {source} to {target}" if "://" in source else f"mv {source} {target}"
 
 
 @lru_cache

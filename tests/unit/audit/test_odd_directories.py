@@ -92,3 +92,29 @@ def test_audit_without_rights_says_what_to_open_and_has_no_traceback(tmp_path: P
     assert "Traceback" not in result.stderr
     assert f"chmod a+rx {tmp_path}/tensorrt-closed" in " ".join(result.stdout.split())
     assert "can't be read: chmod -R a+rX" in result.stdout
+
+
+def test_links_in_a_circle_are_called_that_wherever_they_stand(tmp_path: Path) -> None:
+    for name in ("code", "version", "labels", "config", "variant", "archive"):
+        (tmp_path / name / "1").mkdir(parents=True)
+        (tmp_path / name / "config.pbtxt").write_text('backend: "python"\n')
+        (tmp_path / name / "1" / "model.py").write_text("class TritonPythonModel: ...\n")
+    (tmp_path / "archive" / "config.pbtxt").write_text(
+        'backend: "python"\nparameters { key: "EXECUTION_ENV_PATH" value { string_value: '
+        '"$$TRITON_MODEL_DIRECTORY/env" } }\n'
+    )
+    (tmp_path / "version" / "1" / "model.py").unlink()
+    (tmp_path / "version" / "1").rmdir()
+    (tmp_path / "variant" / "configs").mkdir()
+    for circle in (
+        *("code/1/model.py", "version/1", "labels/labels.txt", "config/config.pbtxt"),
+        *("variant/configs/gpu.pbtxt", "archive/env"),
+    ):
+        path = tmp_path / circle
+        path.unlink(missing_ok=True)
+        path.symlink_to(path.name)
+    findings = audit(read_repository([tmp_path]))
+    for name in ("code", "version", "labels", "config", "variant", "archive"):
+        said = [one.message for one in findings if one.model == name]
+        assert any("in a circle" in one for one in said), (name, said)
+        assert not any("nowhere" in one or "was its target" in one for one in said), (name, said)

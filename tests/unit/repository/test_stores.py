@@ -123,3 +123,50 @@ def test_credentials_are_hidden_in_errors(monkeypatch: pytest.MonkeyPatch) -> No
     for secret in ("wJalrXUtnFEMI", "0123abc", "hf_abcdef", "abcdef123"):
         assert secret not in shown
     assert "x=1" in shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "NoCredentialsError: Unable to locate credentials",
+        "DefaultCredentialsError: Your default credentials were not found. To set up ...",
+        "ClientError: An error occurred (ExpiredToken) when calling the ListObjectsV2 operation",
+        "ExpiredToken: The provided token has expired.",
+        "TokenRefreshRequired: The provided token must be refreshed",
+        "the tokenizer: fast",
+        "signal: 15, significant: yes, designated: no",
+        "can't get credentials: Forbidden",
+        "File /home/me/key.json was not found",
+        "there is no bucket keyboards",
+    ],
+)
+def test_ordinary_words_of_an_error_are_not_hidden(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/home/me/key.json")
+    monkeypatch.setenv("SOME_KEY", "keyboard")
+    assert hidden(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password: topsecret",
+        "Token: topsecret",
+        "SecretAccessKey: topsecret and more",
+        "InvalidToken: topsecret",
+        "https://host/path?sig=topsecret&se=1",
+        "https://host/path?X-Amz-Signature=topsecret",
+        "{'my_sig': 'topsecret'}",
+        "credentials: topsecret1",
+        "the value is topsecret here",
+        "(topsecret)",
+        "x9topsecret9x",
+    ],
+)
+def test_secrets_beside_ordinary_words_are_hidden(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if text[0] in "t(x":
+        monkeypatch.setenv("SOME_SECRET", "topsecret")
+    assert "topsecret" not in hidden(text)

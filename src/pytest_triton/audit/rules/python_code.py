@@ -11,6 +11,7 @@ from pytest_triton.audit.rule import rule
 from pytest_triton.audit.subject import Subject, diagnostic_at
 from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.repository.bounded_read import read_bytes
+from pytest_triton.text.paths import is_circle
 from pytest_triton.text.shown_text import printable
 
 _CPU = 'backend: "python"\ninstance_group [ { kind: KIND_CPU } ]\n'
@@ -214,7 +215,8 @@ def _environment_problem(value: str, subject: Subject) -> str:
 def _archive_problem(path: Path) -> str:
     shown = printable(path.name)
     if not os.path.exists(path):
-        gone = "is a link that leads nowhere" if os.path.islink(path) else "isn't there"
+        where = "in a circle" if is_circle(path) else "nowhere"
+        gone = f"is a link that leads {where}" if os.path.islink(path) else "isn't there"
         return f"{_KEY}: {shown} {gone}"
     if not os.access(path, os.R_OK):
         return f"{_KEY}: {shown} can't be read: chmod a+r"

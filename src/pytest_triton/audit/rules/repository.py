@@ -20,6 +20,7 @@ from pytest_triton.repository.bounded_read import entries, files_below, read_byt
 from pytest_triton.repository.models import LABELS_MISSING, NOT_A_MODEL
 from pytest_triton.repository.near_misses import CONFIG_MISNAMED
 from pytest_triton.repository.not_fetched import not_fetched
+from pytest_triton.text.paths import is_circle
 from pytest_triton.text.shown_text import printable
 
 _POINTER = b"version https://git-lfs.github.com/spec/"
@@ -587,9 +588,9 @@ def variant_falls_back(subject: Subject) -> Iterator[Diagnostic]:
 def unreadable_file(subject: Subject) -> Iterator[Diagnostic]:
     """A model's file is a link that leads nowhere, or can't be read by the user who runs this.
 
-    Links often point to where the weights lie on the machine that made them. Files that can't be
-    read come from a build that ran as root, or with a strict umask; the server's user has the same
-    trouble with them.
+    A link that leads back to itself leads nowhere, too. Links often point to where the weights lie
+    on the machine that made them. Files that can't be read come from a build that ran as root, or
+    with a strict umask; the server's user has the same trouble with them.
     """
     for directory in subject.version_directories:
         if not os.path.isdir(directory):
@@ -603,7 +604,8 @@ def unreadable_file(subject: Subject) -> Iterator[Diagnostic]:
             continue
         if not os.path.exists(path):
             if not subject.audited.assumes_files:
-                yield diagnostic_at(path, None, None, "is a link that leads nowhere")
+                where = "in a circle" if is_circle(path) else "nowhere"
+                yield diagnostic_at(path, None, None, f"is a link that leads {where}")
         elif not os.access(path, os.R_OK) and path not in dict(subject.files_to_read):
             yield diagnostic_at(path, None, None, "can't be read: chmod a+r")
 

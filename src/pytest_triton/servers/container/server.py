@@ -177,7 +177,7 @@ class TritonContainer(DockerContainer):
             self.image = name  # testcontainers puts its prefix before other registries as well
         self._private = folders.planned()
         self.folder = self._private  # what the container is shown of it
-        self.log = ServerLog(self._private / "server.log")
+        self.log = ServerLog(self._private / "server.log", as_given=self.spec.as_given)
         self.with_name(self._private.name)
         self.with_exposed_ports(HTTP, GRPC, METRICS)
 

@@ -55,7 +55,7 @@ class ProcessServer:
         self.spec = spec
         self.tritonserver = tritonserver
         self.folder = folders.planned()
-        self.log = ServerLog(self.folder / "server.log")
+        self.log = ServerLog(self.folder / "server.log", as_given=spec.as_given)
         self.http = self.grpc = self.metrics = ""
         self._launched = 0.0
         self._log_start = 0
