@@ -104,6 +104,18 @@ def test_ensemble_alone_fails_for_its_model(
     result.stdout.fnmatch_lines(["  needs *GPU 6, so 7 GPUs"])
 
 
+@pytest.mark.parametrize("hardware", [["none"], ["none", "sim:2"], ["sim:2"]])
+def test_model_refused_on_any_hardware_fails_where_test_config_is_not_selected(
+    pytester: pytest.Pytester, repository: RepositoryBuilder, hardware: list[str]
+) -> None:
+    repository.add("never", "{ kind: KIND_GPU gpus: [ -1 ] }", backend="onnxruntime")
+    result = run(pytester, repository, "-k", "test_placement", *gpus(*hardware))
+    result.assert_outcomes(failed=1, passed=len(hardware) - 1, deselected=3)
+    result.stdout.fnmatch_lines(
+        ["READY on none of this run's hardware", "`gpus` *", "*kind: KIND_GPU"]
+    )
+
+
 def test_model_refused_on_any_hardware_fails_in_test_config_only(
     pytester: pytest.Pytester, repository: RepositoryBuilder
 ) -> None:

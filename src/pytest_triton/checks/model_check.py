@@ -296,7 +296,14 @@ class ModelCheck:
                 _OTHER_RELEASE,
             )
         if verdict.ok and not lacking:
-            nowhere = unserved(self.model.name, predicted, hardware, self._checked, self._session)
+            nowhere = unserved(
+                self.model.name,
+                predicted,
+                hardware,
+                self._checked,
+                self._session,
+                config_is_checked=self._runs(self.model, "test_config", None),
+            )
         self._unproven = lacking
         advice = None
         unwanted = hardware.is_own and observed.refusal is not None  # even if as predicted

@@ -45,15 +45,22 @@ def unserved(
     hardware: HardwareRequest,
     checked: CheckedDeployment,
     session: TritonSession,
+    *,
+    config_is_checked: bool,
 ) -> Unserved | None:
     """What is to be said of a model on the hardware that decides; None if all is well.
 
-    What no hardware fixes is left to test_config; that an attached server has to serve everything,
-    if it isn't said what it has, by its own check.
+    What no hardware fixes is left to test_config if that runs; that an attached server has to serve
+    everything, if it isn't said what it has, by its own check.
     """
-    if predicted.ready or deciding(session.settings.gpus, predicted.server) != hardware:
+    if predicted.ready or hardware.is_own:
         return None
-    if hardware.is_own or checked.refused_everywhere(name) is not None:
+    decides = deciding(session.settings.gpus, predicted.server)
+    if checked.refused_everywhere(name) is not None:
+        if config_is_checked:
+            return None
+        decides = decides or session.settings.gpus[0]
+    if decides != hardware:
         return None
     everywhere = session.predicted_everywhere(checked, predicted.server)
     if everywhere is None or _is_ready(name, everywhere):
