@@ -17,6 +17,7 @@ BROKEN = {
     "gpus.yaml": {"TRT601", "TRT603", "TRT604", "TRT606"},
     "hosts-numbers.yaml": {"TRT602", "TRT613"},
     "image.yaml": {"TRT615", "TRT620", "TRT622", "TRT623", "TRT624"},
+    "cluster.yaml": {"TRT604", "TRT607", "TRT626"},
     "ports.yaml": {"TRT616", "TRT617"},
     "probes.yaml": {"TRT605", "TRT610", "TRT611", "TRT612", "TRT621", "TRT625"},
 }

@@ -40,7 +40,7 @@ def checked_server(
         raise NotMounted(
             f"{server.place('command')}: the arguments of tritonserver aren't known: "
             f"{server.unknown}.",
-            fix="write them in the file as they are",
+            fix=server.unknown_fix,
         )
     if server.bad_arguments is not None:
         bad = server.bad_arguments

@@ -32,6 +32,7 @@ class Found:
     unknown: str = ""
     sets: tuple[tuple[str, str], ...] = ()
     beside: bool = False
+    fix: str = "write them in the file as they are"
 
 
 def find_tritonserver(words: Sequence[str], variables: Mapping[str, str]) -> Found | None:

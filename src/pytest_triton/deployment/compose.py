@@ -114,6 +114,7 @@ class _Service:
             image=image,
             arguments=found.arguments,
             unknown=found.unknown,
+            unknown_fix=found.fix,
             environment=environment,
             grant=grant,
             grant_place=grant_place,

@@ -28,13 +28,14 @@ class Grant:
     """The GPUs that a container is given.
 
     `all`: every one of the host. `unknown` says why nobody can count them here. `ids` are the
-    host's, where it names them.
+    host's, where it names them. `others` says what is granted that isn't known to be NVIDIA's.
     """
 
     kind: Literal["none", "count", "all", "unknown"] = "none"
     count: int = 0
     ids: tuple[str, ...] = ()
     unknown: str = ""
+    others: str = ""
 
     def __str__(self) -> str:
         if self.kind == "count":
@@ -90,7 +91,8 @@ class DeployedServer:
     `arguments` are tritonserver's; `unknown` says why they aren't known. `mounts` are directories
     of the container and where they are on this machine, None where they aren't. `shm_bytes` is
     the size of /dev/shm, None for unlimited. `starts_others` is whether the container's command
-    starts other programs beside tritonserver.
+    starts other programs beside tritonserver. `assumed` is what the file leaves open, where, and
+    what is taken for it; `unknown_fix` is what to do about `unknown`.
     """
 
     name: str
@@ -100,6 +102,7 @@ class DeployedServer:
     image: str = ""
     arguments: tuple[str, ...] = ()
     unknown: str = ""
+    unknown_fix: str = "write them in the file as they are"
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     grant: Grant = Grant()
     grant_place: Place | None = None
@@ -108,6 +111,7 @@ class DeployedServer:
     shm_bytes: int | None = 64 << 20
     restarts: bool = True
     starts_others: bool = False
+    assumed: tuple[tuple[Place, str], ...] = ()
     places: Mapping[str, Place] = field(default_factory=dict)
 
     @property

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 
 from pytest_triton.deployment.commands import Found, find_tritonserver
 from pytest_triton.deployment.deployed_server import DeployedServer, Grant, Probe
+from pytest_triton.deployment.gpu_resources import granted_by
+from pytest_triton.deployment.kserve import Predictor, Runtimes, predictor_of
 from pytest_triton.deployment.probes import asked_of_kubelet
 from pytest_triton.deployment.sizes import kubernetes_bytes, whole
 from pytest_triton.deployment.variables import references_resolved
@@ -30,16 +32,8 @@ _POD_SPECS: Mapping[str, tuple[str, ...]] = {
     "ClusterServingRuntime": ("spec",),
     "InferenceService": ("spec", "predictor"),
 }
-_GPU_RESOURCE = re.compile(r"nvidia\.com/.+|[\w.-]+/(?:v?gpu|.*\bgpu)(?:[-.].*)?")
-# What KServe's own runtime starts, where a predictor says no more than `triton:`.
-_KSERVE = (
-    "tritonserver",
-    "--model-store=/mnt/models",
-    "--grpc-port=9000",
-    "--http-port=8080",
-    "--allow-grpc=true",
-    "--allow-http=true",
-)
+_DECIDING = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
+_SHARES = ("gpu-fraction", "gpu-memory")  # of Run:ai and the KAI scheduler
 
 
 def is_kubernetes(document: Node) -> bool:
@@ -53,16 +47,37 @@ def kubernetes_servers(documents: Sequence[Node], path: Path) -> Iterator[Deploy
     for one in documents:
         if one.string("kind") == "ConfigMap":
             maps.setdefault(_namespace(one), {})[one.string("metadata", "name")] = _data(one)
+    runtimes = Runtimes.of([(_namespace(one), one) for one in documents])
+    predictors = {
+        number: predictor_of(one, _namespace(one), runtimes)
+        for number, one in enumerate(documents)
+        if one.string("kind") == "InferenceService"
+    }
     found: list[tuple[str, DeployedServer]] = []
-    for document in documents:
-        kind = document.string("kind")
+    used: list[Node] = []
+    for number, document in enumerate(documents):
+        kind, namespace = document.string("kind"), _namespace(document)
         pod = document.get(*_POD_SPECS[kind]) if kind in _POD_SPECS else None
-        if pod is not None:
-            namespace = _namespace(document)
-            name = document.string("metadata", "name") or "unnamed"
-            owner = _Owner(kind, name, path, maps.get(namespace, {}))
-            found += [(namespace, server) for server in _servers(owner, pod)]
-    yield from _named_apart(found)
+        if pod is None:
+            continue
+        name = document.string("metadata", "name") or "unnamed"
+        above = () if kind == "InferenceService" else _POD_SPECS[kind][:-1]
+        around = document.get(*above)
+        notes = around.get("metadata", "annotations") if around is not None else None
+        owner = _Owner(kind, name, path, maps.get(namespace, {}), notes)
+        predictor = predictors.get(number)
+        if predictor is not None:
+            servers = list(_predicted(owner, predictor))
+            if servers and predictor.runtime is not None:
+                used.append(predictor.runtime)
+        else:
+            servers = list(_servers(owner, pod))
+        found += [(namespace, server) for server in servers]
+    # A runtime that a service uses is no server of its own.
+    of_used = [server for one in used for server in one.list("spec", "containers")]
+    yield from _named_apart(
+        [one for one in found if all(one[1].node is not node for node in of_used)]
+    )
 
 
 def _namespace(document: Node) -> str:
@@ -100,22 +115,17 @@ def _data(config_map: Node) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class _Owner:
-    """The object that a pod is of, and the ConfigMaps beside it."""
+    """The object that a pod is of, the ConfigMaps beside it, and the pod's annotations."""
 
     kind: str
     name: str
     path: Path
     maps: Mapping[str, Mapping[str, str]]
+    annotations: Node | None = None
 
 
 def _servers(owner: _Owner, pod: Node) -> Iterator[DeployedServer]:
-    containers = list(pod.list("containers"))
-    predictor = pod.get("triton") if owner.kind == "InferenceService" else None
-    found = [(one, _found(owner, one)) for one in containers]
-    if predictor is not None:
-        environment, _ = _environment(owner, predictor)
-        more = [references_resolved(one.text or "", environment) for one in predictor.list("args")]
-        found.append((predictor, find_tritonserver((*_KSERVE, *more), environment)))
+    found = [(one, _found(owner, one)) for one in pod.list("containers")]
     servers = [(node, one) for node, one in found if one is not None]
     for node, one in servers:
         name = f"{owner.kind}/{owner.name}"
@@ -124,8 +134,28 @@ def _servers(owner: _Owner, pod: Node) -> Iterator[DeployedServer]:
         yield _server(owner, name, pod, node, one)
 
 
+def _predicted(owner: _Owner, predictor: Predictor) -> Iterator[DeployedServer]:
+    """The server of a predictor of KServe, if it is a Triton."""
+    container = predictor.container
+    found = _found(owner, container)
+    if predictor.unknown:
+        fix = "put the runtime's manifest into the file"
+        found = Found(unknown=predictor.unknown, fix=fix)
+    elif found is None and "tritonserver" in container.string("image"):
+        found = Found(unknown="a script of its own starts tritonserver")
+    if found is None:
+        return
+    name = f"{owner.kind}/{owner.name}"
+    server = _server(owner, name, predictor.pod, container, found)
+    if predictor.assumed:
+        assumed = ((container.place, predictor.assumed), *server.assumed)
+        server = replace(server, assumed=assumed)
+    yield server
+
+
 def _found(owner: _Owner, container: Node) -> Found | None:
-    environment, unknown = _environment(owner, container)
+    variables = _environment(owner, container)
+    environment = variables.known
     words = [one.text or "" for key in ("command", "args") for one in container.list(key)]
     words = [references_resolved(word, environment) for word in words]
     found = find_tritonserver(words, environment)
@@ -136,17 +166,17 @@ def _found(owner: _Owner, container: Node) -> Found | None:
             return Found(unknown="the image's own command isn't known here")
         if words and words[0].startswith("--"):
             return find_tritonserver(("tritonserver", *words), environment)
-    missing = next((name for name in unknown if found and f"${name}" in str(words)), "")
+    missing = next((name for name in variables.unknown if found and f"${name}" in str(words)), "")
     return Found(unknown=f"${missing} comes from elsewhere") if missing else found
 
 
 def _server(owner: _Owner, name: str, pod: Node, node: Node, found: Found) -> DeployedServer:
-    environment, _ = _environment(owner, node)
-    environment.update(found.sets)
-    grant, grant_place = _grant(pod, node)
-    image = node.string("image")
-    if not image and node.string("runtimeVersion"):
-        image = f"nvcr.io/nvidia/tritonserver:{node.string('runtimeVersion')}"
+    variables = _environment(owner, node)
+    if variables.refused is not None:
+        raise variables.refused
+    environment = {**variables.known, **dict(found.sets)}
+    grant, grant_place = _grant(owner, node)
+    assumed = [one for one in variables.open if one[1] not in environment]
     mounts, shm = _mounts(owner, pod, node)
     probes = tuple(_probes(node))
     return DeployedServer(
@@ -154,9 +184,10 @@ def _server(owner: _Owner, name: str, pod: Node, node: Node, found: Found) -> De
         path=owner.path,
         node=node,
         pod=pod,
-        image=image,
+        image=node.string("image"),
         arguments=found.arguments,
         unknown=found.unknown,
+        unknown_fix=found.fix,
         environment=environment,
         grant=grant,
         grant_place=grant_place,
@@ -165,6 +196,7 @@ def _server(owner: _Owner, name: str, pod: Node, node: Node, found: Found) -> De
         shm_bytes=shm,
         restarts=pod.string("restartPolicy") != "Never",
         starts_others=found.beside,
+        assumed=tuple((place, text) for place, _, text in assumed),
         places={
             "image": node.place_of("image"),
             "command": node.place_of("args" if "args" in node.entries else "command"),
@@ -173,50 +205,75 @@ def _server(owner: _Owner, name: str, pod: Node, node: Node, found: Found) -> De
     )
 
 
-def _environment(owner: _Owner, container: Node) -> tuple[dict[str, str], list[str]]:
-    """The variables with their values, and the names of those whose values aren't in the file."""
-    known: dict[str, str] = {}
-    unknown: list[str] = []
+@dataclass
+class _Variables:
+    """A container's variables: those whose values are known, the names of the others, those that
+    decide about GPUs and are open (place, name, text), and what keeps the pod from starting."""
+
+    known: dict[str, str] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
+    open: list[tuple[Place, str, str]] = field(default_factory=list)
+    refused: BadYaml | None = None
+
+
+def _environment(owner: _Owner, container: Node) -> _Variables:
+    found = _Variables()
     for one in container.list("envFrom"):
-        known.update(owner.maps.get(one.string("configMapRef", "name"), {}))
+        name = one.string("configMapRef", "name")
+        if name in owner.maps:
+            prefix = one.string("prefix")
+            values = owner.maps[name].items()
+            found.known.update((f"{prefix}{key}", value) for key, value in values)
+        elif name and one.string("configMapRef", "optional") != "true":
+            text = (
+                f"the ConfigMap {name} isn't in the file; it may set {_DECIDING[0]}, which is "
+                "taken as unset"
+            )
+            found.open.append((one.place, _DECIDING[0], text))
     for one in container.list("env"):
         name = one.string("name")
-        reference = one.get("valueFrom", "configMapKeyRef")
         if one.get("valueFrom") is None:
-            known[name] = references_resolved(one.string("value"), known)
-        elif reference is not None and reference.string("key") in owner.maps.get(
-            reference.string("name"), {}
-        ):
-            known[name] = owner.maps[reference.string("name")][reference.string("key")]
+            found.known[name] = references_resolved(one.string("value"), found.known)
         else:
-            unknown.append(name)
-    return known, unknown
+            _referred(owner, one, name, found)
+    return found
 
 
-def _grant(pod: Node, container: Node) -> tuple[Grant, Place | None]:
-    limits = container.get("resources", "limits")
-    total, shared = 0, 0
-    place: Place | None = None
-    for name, amount in (limits.entries if limits is not None else {}).items():
-        text = amount.text or ""
-        if _GPU_RESOURCE.fullmatch(name) is None:
-            continue
-        place = limits.keys[name] if limits is not None else None
-        if "mem" in name or "core" in name:
-            shared = 1  # a part of one GPU
-            continue
-        count = whole(text)
-        if count is None:
-            return Grant("unknown", unknown=f"{name}: {text}"), place
-        total += count
-    if place is not None:
-        total = total or shared
-        return Grant("count", total) if total else Grant(), place
-    claims = container.get("resources", "claims")
-    if claims is not None:
-        why = "resource claims (DRA) say elsewhere what they stand for"
-        return Grant("unknown", unknown=why), claims.place
-    return Grant(), None
+def _referred(owner: _Owner, node: Node, name: str, found: _Variables) -> None:
+    """A variable whose value is elsewhere: in a ConfigMap, a Secret, or the pod itself."""
+    reference = node.get("valueFrom", "configMapKeyRef")
+    source, key = "", ""
+    if reference is not None:
+        source, key = reference.string("name"), reference.string("key")
+        if key in owner.maps.get(source, {}):
+            found.known[name] = owner.maps[source][key]
+            return
+    found.known.pop(name, None)
+    found.unknown.append(name)
+    given = node.get("valueFrom")
+    inside = next(iter(given.entries.values()), None) if given is not None else None
+    if inside is not None and inside.string("optional") == "true":
+        return
+    if source in owner.maps:
+        close = get_close_matches(key, owner.maps[source], n=1)
+        found.refused = BadYaml(
+            f"{node.place}: {name} is the key {key!r} of the ConfigMap {source}, which has no such "
+            "key: the container is never started.",
+            fix=f"did you mean {close[0]}?" if close else f"write {key!r} into {source}",
+        )
+    elif name in _DECIDING:
+        where = f"in the ConfigMap {source}, which isn't in the file" if source else "elsewhere"
+        found.open.append((node.place, "", f"{name} is {where}; it is taken as unset"))
+
+
+def _grant(owner: _Owner, container: Node) -> tuple[Grant, Place | None]:
+    grant, place = granted_by(container)
+    notes = owner.annotations
+    if place is None and notes is not None and any(key in notes.entries for key in _SHARES):
+        share = next(key for key in _SHARES if key in notes.entries)
+        count = whole(notes.string("gpu-fraction-num-devices"))
+        return Grant("count", 1 if count is None else count), notes.keys[share]
+    return grant, place
 
 
 def _probes(container: Node) -> Iterator[Probe]:

@@ -343,3 +343,78 @@ def test_server_that_is_in_a_file_twice_is_error(tmp_path: Path) -> None:
         servers(tmp_path, 2 * NAMESPACED.replace(", namespace: NAMESPACE", ""))
     assert "file.yaml:25:" in caught.value.what
     assert "file.yaml:11:" in caught.value.what
+
+
+CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: gpus }\ndata: { visible: '0' }\n---\n"
+VARIABLE = """apiVersion: v1
+kind: Pod
+metadata: { name: p }
+spec:
+  containers:
+  - name: t
+    command: [tritonserver]
+    resources: { limits: { nvidia.com/gpu: 2 } }
+    """
+
+
+@pytest.mark.parametrize(
+    ("config", "lines", "text"),
+    [
+        (False, "env: [{ name: CUDA_VISIBLE_DEVICES, valueFrom: REF }]", "in the ConfigMap gpus"),
+        (False, "env: [{ name: NVIDIA_VISIBLE_DEVICES, valueFrom: REF }]", "in the ConfigMap gpus"),
+        (
+            False,
+            "env: [{ name: CUDA_VISIBLE_DEVICES, valueFrom: { secretKeyRef: { name: x } } }]",
+            "CUDA_VISIBLE_DEVICES is elsewhere",
+        ),
+        (False, "env: [{ name: LEVEL, valueFrom: REF }]", ""),
+        (True, "env: [{ name: CUDA_VISIBLE_DEVICES, valueFrom: REF }]", ""),
+        (False, "envFrom: [{ configMapRef: { name: gpus } }]", "the ConfigMap gpus isn't in"),
+        (False, "envFrom: [{ configMapRef: { name: gpus, optional: true } }]", ""),
+        (True, "envFrom: [{ configMapRef: { name: gpus } }]", ""),
+        (
+            False,
+            "envFrom: [{ configMapRef: { name: gpus } }]\n"
+            "    env: [{ name: CUDA_VISIBLE_DEVICES, value: '0' }]",
+            "",
+        ),
+    ],
+)
+def test_variable_that_another_file_sets_is_said_to_be_assumed(
+    tmp_path: Path, config: bool, lines: str, text: str
+) -> None:
+    reference = "{ configMapKeyRef: { name: gpus, key: visible } }"
+    whole = (CONFIG if config else "") + VARIABLE + lines.replace("REF", reference) + "\n"
+    (server,) = servers(tmp_path, whole)
+    shown = " ".join(f"{place}: {what}" for place, what in server.assumed)
+    assert bool(shown) == bool(text)
+    assert text in shown
+    if text:
+        assert "file.yaml:9:" in shown
+
+
+def test_optional_variable_is_taken_as_unset_without_a_word(tmp_path: Path) -> None:
+    reference = "{ configMapKeyRef: { name: gpus, key: visible, optional: true } }"
+    line = f"env: [{{ name: CUDA_VISIBLE_DEVICES, valueFrom: {reference} }}]\n"
+    (server,) = servers(tmp_path, VARIABLE + line)
+    assert server.assumed == ()
+    (server,) = servers(tmp_path, CONFIG.replace("visible", "other") + VARIABLE + line)
+    assert (server.assumed, server.visible(None)) == ((), 2)
+
+
+def test_key_that_a_config_map_does_not_have_is_error(tmp_path: Path) -> None:
+    reference = "{ configMapKeyRef: { name: gpus, key: visble } }"
+    line = f"env: [{{ name: LEVEL, valueFrom: {reference} }}]\n"
+    with pytest.raises(
+        BadYaml, match="'visble' of the ConfigMap gpus, which has no such"
+    ) as caught:
+        servers(tmp_path, CONFIG + VARIABLE + line)
+    assert "file.yaml:14:11:" in caught.value.what
+    assert caught.value.fix == "did you mean visible?"
+
+
+def test_prefix_of_variables_of_a_config_map_is_read(tmp_path: Path) -> None:
+    line = "envFrom: [{ prefix: CUDA_, configMapRef: { name: gpus } }]\n"
+    config = CONFIG.replace("visible", "VISIBLE_DEVICES")
+    (server,) = servers(tmp_path, config + VARIABLE + line)
+    assert server.environment == {"CUDA_VISIBLE_DEVICES": "0"}

@@ -18,6 +18,7 @@ from pytest_triton.placement.server_flags import since
 _GPU = 'backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU } ]\n'
 _SECOND_GPU = 'backend: "onnxruntime"\ninstance_group [ { kind: KIND_GPU gpus: [ 1 ] } ]\n'
 _PYTHON = 'backend: "python"\ninstance_group [ { kind: KIND_CPU count: 100 } ]\n'
+_CPU = 'backend: "onnxruntime"\ninstance_group [ { kind: KIND_CPU } ]\n'
 _VLLM = 'backend: "vllm"\ninstance_group [ { kind: KIND_MODEL } ]\n'
 _LOADING = 300  # seconds that a start may well take: weights, engines, first compilations
 _MEGABYTE = 1 << 20
@@ -48,7 +49,9 @@ def _compose(
 _READINESS = "readinessProbe: { httpGet: { path: /v2/health/ready, port: 8000 } }"
 
 
-def _manifest(*lines: str, readiness: str = _READINESS) -> dict[str, str]:
+def _manifest(
+    *lines: str, readiness: str = _READINESS, gpu: str = "nvidia.com/gpu", model: str = ""
+) -> dict[str, str]:
     """An example: a Deployment whose container has these lines more."""
     text = "\n".join(
         (
@@ -62,11 +65,12 @@ def _manifest(*lines: str, readiness: str = _READINESS) -> dict[str, str]:
             "        - name: triton",
             "          image: nvcr.io/nvidia/tritonserver:24.10-py3",
             '          args: ["tritonserver", "--model-repository=/models"]',
-            "          resources: { limits: { nvidia.com/gpu: 1 } }",
+            f"          resources: {{ limits: {{ {gpu}: 1 }} }}",
             *(f"          {line}" for line in (*lines, readiness) if line),
         )
     )
-    return {"compose.yaml": f"{text}\n"}
+    files = {"compose.yaml": f"{text}\n"}
+    return {**files, "m/config.pbtxt": model, "m/1/.gitkeep": ""} if model else files
 
 
 # --- GPUs --------------------------------------------------------------------------------------
@@ -205,6 +209,8 @@ def no_gpu_granted(subject: DeployedSubject) -> Iterator[Diagnostic]:
     if subject.server.granted(subject.host) != 0 or not subject.gpu_models:
         return
     names = ", ".join(f"`{name}`" for name in subject.gpu_models[:5])
+    others = subject.server.grant.others
+    why = f" ({others})" if others else ""
     count = max((0, *subject.named_gpus)) + 1
     how = (
         f"gpus: [{{ count: {count} }}]  # or deploy.resources.reservations.devices"
@@ -212,7 +218,9 @@ def no_gpu_granted(subject: DeployedSubject) -> Iterator[Diagnostic]:
         else f"resources.limits: {{ nvidia.com/gpu: {count} }}"
     )
     yield subject.at(
-        subject.grant_place, f"no GPU is granted, and these models are for GPUs: {names}", how
+        subject.grant_place,
+        f"no GPU is granted{why}, and these models are for GPUs: {names}",
+        how,
     )
 
 
@@ -258,6 +266,25 @@ def memory_of_absent_gpu(subject: DeployedSubject) -> Iterator[Diagnostic]:
                 subject.server.place("command"),
                 f"--{flag} is about GPU {gpu}, and Triton sees {count or 'none'}",
             )
+
+
+@rule(
+    "TRT607",
+    "other-accelerators",
+    "warning",
+    scope="deployment",
+    failing=_manifest(gpu="amd.com/gpu", model=_CPU),
+    fixed=_manifest(model=_CPU),
+)
+def other_accelerators(subject: DeployedSubject) -> Iterator[Diagnostic]:
+    """What is granted isn't known to be an NVIDIA GPU.
+
+    Triton's KIND_GPU is about GPUs that CUDA shows. AMD's, Intel's and others' devices are none,
+    and neither are shares of memory without a GPU that they are of. For a resource of your
+    cluster's own `--target` says how many GPUs it stands for.
+    """
+    if subject.server.grant.others:
+        yield subject.at(subject.grant_place, subject.server.grant.others)
 
 
 # --- who notices -------------------------------------------------------------------------------
@@ -627,6 +654,28 @@ def polling(subject: DeployedSubject) -> Iterator[Diagnostic]:
     """
     if subject.server.line.control_mode == "poll":
         yield subject.at(subject.server.place("command"), "--model-control-mode=poll")
+
+
+@rule(
+    "TRT626",
+    "not-in-the-file",
+    "note",
+    scope="deployment",
+    failing=_manifest(
+        "env:",
+        "  - name: CUDA_VISIBLE_DEVICES",
+        "    valueFrom: { configMapKeyRef: { name: gpus, key: visible } }",
+    ),
+    fixed=_manifest('env: [ { name: CUDA_VISIBLE_DEVICES, value: "0" } ]'),
+)
+def not_in_the_file(subject: DeployedSubject) -> Iterator[Diagnostic]:
+    """What decides where models run isn't in the file.
+
+    The findings are those of what is assumed: a variable that a ConfigMap elsewhere sets, or the
+    runtime of a KServe cluster. Put the manifest into the file, or write the value.
+    """
+    for place, text in subject.server.assumed:
+        yield subject.at(place, text)
 
 
 def _name(probe: Probe) -> str:
