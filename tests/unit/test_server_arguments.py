@@ -106,7 +106,7 @@ def test_model_control_is_refused_where_plugin_sets_it(argument: str) -> None:
     ("arguments", "why"),
     [
         (["--log-verbos_=1"], "did you mean --log-verbose?"),
-        (["--strict_readiness=false"], "no tritonserver up to 2.71.0 knows this flag"),
+        (["--strict_readiness=false"], "no tritonserver up to 2.72.0 knows this flag"),
         (["--frobnicate"], "a newer pytest-triton knows the flags of newer releases"),
         (["--grpc-keep=1"], "several flags begin with --grpc-keep"),
         (["-log-verbose=1"], "is no flag"),

@@ -1,7 +1,7 @@
 """The flags of tritonserver: what value each takes, and since which release there are.
 
 Of the releases 2.33.0 to 2.51.0 as their own `--help` lists them (a test compares), of the others
-as `command_line_parser.cc` does, up to 2.71.0. No release has lost a flag so far.
+as `command_line_parser.cc` does, up to 2.72.0. No release has lost a flag so far.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ Version = tuple[int, int, int]
 Value = Literal["switch", "number", "text", "nothing"]
 
 OLDEST: Version = (2, 33, 0)
-NEWEST: Version = (2, 71, 0)
+NEWEST: Version = (2, 72, 0)
 """The releases that the table is about."""
 
 _SWITCHES = """

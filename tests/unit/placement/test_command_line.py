@@ -35,7 +35,7 @@ def test_flag_in_each_spelling_has_its_last_value(arguments: list[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--no-such-flag"], "no tritonserver up to 2.71.0 knows"),
+        (["--no-such-flag"], "no tritonserver up to 2.72.0 knows"),
         (["--strict_readiness=false"], "did you mean --strict-readiness?"),
         (["--http=1"], "several flags begin with --http"),
         (["--http-port"], "needs a value"),
