@@ -18,7 +18,7 @@ from pytest_triton.placement.predict import (
     ServerTraits,
     predict_all,
 )
-from pytest_triton.repository.vllm_engines import engine_gpus
+from pytest_triton.repository.engines import engine_gpus
 from pytest_triton.text.shown_text import printable
 
 
@@ -64,7 +64,7 @@ class DeployedSubject:
 
     @property
     def engines(self) -> Iterator[tuple[str, int]]:
-        """Models whose engines decide by themselves how many GPUs they take, and how many."""
+        """The models, and how many GPUs there must be for their engines."""
         for name, one in self._subjects.items():
             yield name, engine_gpus(one.model)
 

@@ -22,10 +22,10 @@ from pytest_triton.placement.predict import (
     usable_gpus,
 )
 from pytest_triton.repository import Model, Repository, model_config_type
+from pytest_triton.repository.engines import MODEL_JSON, MODEL_JSON_LIMIT
 from pytest_triton.repository.pbtxt import line_and_column, walk
 from pytest_triton.repository.predicted import PredictedModels, with_unreadable
 from pytest_triton.repository.refusals import with_known_backends
-from pytest_triton.repository.vllm_engines import MODEL_JSON, MODEL_JSON_LIMIT
 
 if TYPE_CHECKING:
     from pytest_triton.audit.model_code.uses import Use

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pytest_triton.checks.checked_deployment import CheckedDeployment
 from pytest_triton.plan.needs import PlannedModel, backends_of
-from pytest_triton.repository.vllm_engines import engine_gpus
+from pytest_triton.repository.engines import engine_gpus
 from pytest_triton.text.paths import path_from
 
 

@@ -31,7 +31,7 @@ _IMAGES = {"vllm": "vllm-python-py3", "tensorrtllm": "trtllm-python-py3"}
 class PlannedModel:
     """A model of a deployment: what it declares (None: unreadable), and its identity.
 
-    `engine_gpus` is how many GPUs its engine takes at once: what Triton's rules don't know.
+    `engine_gpus` is how many GPUs there must be for its engine: what Triton's rules don't know.
     """
 
     name: str
@@ -117,7 +117,7 @@ def _places(
     found = _fewest_gpus(declared, without, enough or by_count)
     if found is not None and engine_gpus > 1:
         count, predicted, why = found
-        also = f"its engine takes {engine_gpus} GPUs"
+        also = f"its engine needs {engine_gpus} GPUs"
         less = f", and production has {count}" if in_production and not enough else ""
         found = count, predicted, f"{why}; {also}{less}"
     if found is None and in_production and any(one.kind == "GPU" for one in declared.groups):
@@ -162,14 +162,14 @@ def _refused_there(by_count: Mapping[int, Prediction]) -> tuple[int, Prediction,
 
 
 def _counts(declared: Mapping[str, Declared], engines: Iterable[int]) -> list[int]:
-    """1, as many as each engine takes, and enough for each GPU that a model names; ascending."""
+    """1, as many as each engine needs, and enough for each GPU that a model names; ascending."""
     ids = {gpu for one in declared.values() for group in one.groups for gpu in group.gpus}
     named = {gpu + 1 for gpu in ids if 0 <= gpu < MOST_GPUS}
     return sorted({1} | named | {count for count in engines if count <= MOST_GPUS})
 
 
 def _engine_gpus(name: str, models: Mapping[str, PlannedModel]) -> int:
-    """How many GPUs the engines take at once of a model, or of those that it is made of."""
+    """How many GPUs the engines need of a model, or of those that it is made of."""
     steps = {one.name: one.declared.steps for one in models.values() if one.declared is not None}
     return max(models[one].engine_gpus for one in needed([name], steps) if one in models)
 

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_triton.__main__ import main
 from pytest_triton.audit.model_code.source import SIZE_LIMIT
-from pytest_triton.repository.vllm_engines import MODEL_JSON_LIMIT
+from pytest_triton.repository.engines import MODEL_JSON_LIMIT
 from support.audit_examples import audit_config, audit_files, ids
 
 ONNX = 'backend: "onnxruntime"\n'

@@ -80,7 +80,7 @@ def test_uncounted_grant_asks_for_the_number_that_an_engine_takes(
     engine = model / "1/model.json"
     engine.write_text('{"model": "x", "tensor_parallel_size": 4}')
     message = str(found(capsys)["TRT601"]["message"])
-    assert message.startswith("triton: the engine of `m` takes 4 GPUs, and how many GPUs there are")
+    assert message.startswith("triton: the engine of `m` needs 4 GPUs, and how many GPUs there are")
     assert message.endswith("Say how many: --target=4 or more")
     engine.write_text('{"model": "x"}')
     assert found(capsys) == {}

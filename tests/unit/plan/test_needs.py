@@ -69,15 +69,15 @@ def test_how_many_gpus_a_declaration_needs(groups: str, backend: str, expected: 
     ("takes", "production", "expected", "why"),
     [
         (1, None, 1, "KIND_MODEL: vllm decides where it runs"),
-        (4, None, 4, "KIND_MODEL: vllm decides where it runs; its engine takes 4 GPUs"),
-        (4, 8, 8, "KIND_MODEL: vllm decides where it runs; its engine takes 4 GPUs"),
+        (4, None, 4, "KIND_MODEL: vllm decides where it runs; its engine needs 4 GPUs"),
+        (4, 8, 8, "KIND_MODEL: vllm decides where it runs; its engine needs 4 GPUs"),
         (
             4,
             2,
             2,
-            "KIND_MODEL: vllm decides where it runs; its engine takes 4 GPUs, and production has 2",
+            "KIND_MODEL: vllm decides where it runs; its engine needs 4 GPUs, and production has 2",
         ),
-        (65, None, 1, "KIND_MODEL: vllm decides where it runs; its engine takes 65 GPUs"),
+        (65, None, 1, "KIND_MODEL: vllm decides where it runs; its engine needs 65 GPUs"),
     ],
 )
 def test_engine_over_several_gpus_is_proven_on_as_many(

@@ -13,7 +13,7 @@ from pytest_triton.audit.spans import delete_field, set_field
 from pytest_triton.audit.subject import Subject
 from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.placement.releases import Version
-from pytest_triton.repository.vllm_engines import engines_of
+from pytest_triton.repository.engines import engines_of
 
 _ACCELERATORS = "optimization.execution_accelerators"
 _TENSORRT = """\

@@ -124,7 +124,7 @@ def _uncounted(subject: DeployedSubject) -> Iterator[Diagnostic]:
         default=(0, ""),
     )
     engines = max(
-        ((count, f"the engine of `{name}` takes {count} GPUs") for name, count in subject.engines),
+        ((count, f"the engine of `{name}` needs {count} GPUs") for name, count in subject.engines),
         default=(0, ""),
     )
     fewest, why = max(needs, engines)

@@ -10,7 +10,7 @@ from pytest_triton.audit.rules.placement import kind_place
 from pytest_triton.audit.subject import Subject, diagnostic_at
 from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.repository.bounded_read import entries
-from pytest_triton.repository.vllm_engines import MODEL_JSON, Engine, engines_of
+from pytest_triton.repository.engines import MODEL_JSON, Engine, engines_of
 
 _MODEL = 'backend: "vllm"\ninstance_group [ { kind: KIND_MODEL count: 1 } ]\n'
 

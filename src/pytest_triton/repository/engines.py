@@ -1,9 +1,10 @@
-"""vLLM's model.json: what an engine takes of a machine's GPUs."""
+"""What the engines of vLLM and TensorRT-LLM need of a machine's GPUs: no rule of Triton."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ MODEL_JSON = "model.json"
 MODEL_JSON_LIMIT = 1024 * 1024  # bytes
 
 _SIZES = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
+_DEVICE_IDS = "gpu_device_ids"
 _MOST_GPUS = 10_000
 _DEFAULT_UTILIZATION = 0.9
 
@@ -61,8 +63,18 @@ def engines_of(model: Model) -> Iterator[Engine]:
 
 
 def engine_gpus(model: Model) -> int:
-    """How many GPUs of one machine the model's engines take at once."""
+    """How many GPUs there must be on one machine for the model's engines."""
+    if model.declared.backend == "tensorrtllm":
+        return _highest_id(model) + 1
     return max((one.gpus for one in engines_of(model) if not one.is_spread), default=1)
+
+
+def _highest_id(model: Model) -> int:
+    """The highest GPU that gpu_device_ids of TensorRT-LLM names, such as "0,1;2,3"; else 0."""
+    parameters = model.config.parameters
+    text = parameters[_DEVICE_IDS].string_value if _DEVICE_IDS in parameters else ""
+    ids = (one.strip() for one in re.split("[,;]", text))
+    return max((int(one) for one in ids if re.fullmatch(r"\d{1,4}", one, re.ASCII)), default=0)
 
 
 def _read_engine(path: Path) -> Engine:
