@@ -125,11 +125,11 @@ def fault_of(server: DeployedServer, probe: Probe) -> Fault | None:
         return None
     if line.has("allow-sagemaker") or line.has("allow-vertex-ai") or "AIP_MODE" in environment:
         return None  # they have ports, paths and defaults of their own
-    if not probe.port.isdecimal():
+    if re.fullmatch(r"\d{1,9}", probe.port, re.ASCII) is None:
         if not probe.port or "$" in probe.port or probe.command:
             return None
         return Fault(
-            f"the container has no port that is called {probe.port}",
+            f"the container has no port that is called {probe.port:.40}",
             f"write {_port_of(server, probe.how) or 'its number'}, or name the port in `ports`",
         )
     found = _port_fault(server, probe)
