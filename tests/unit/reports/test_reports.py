@@ -15,7 +15,8 @@ from msgspec.structs import replace as replaced
 
 from pytest_triton.__main__ import main
 from pytest_triton.checks.result import Declaration
-from pytest_triton.ledger import Ledger, read_ledger, write_ledger
+from pytest_triton.ledger import Entry, Ledger, read_ledger, write_ledger
+from pytest_triton.ledger.entries import Job
 from pytest_triton.placement.declared import DeclaredGroup
 from pytest_triton.reports.annotations import diagnostics, from_root
 from pytest_triton.reports.github import github
@@ -180,6 +181,24 @@ def test_finding_keeps_its_fingerprint_when_lines_move() -> None:
         return [issue["fingerprint"] for issue in issues]
 
     assert prints(4) == prints(40)
+
+
+def test_each_finding_has_a_fingerprint_of_its_own_whatever_job_found_it() -> None:
+    other = replace(ledgers.CPU_JOB, name="other", id="other")
+
+    def failing(headline: str, job: Job = ledgers.CPU_JOB) -> Entry:
+        found = ledgers.check("a", "test_audit", headline)
+        return changed(found, headline=headline, job=job)
+
+    def prints(*entries: Entry) -> list[str]:
+        issues = json.loads(gitlab(Ledger((ledgers.CPU_JOB, other), entries)))
+        return [one["fingerprint"] for one in issues]
+
+    one = failing("m:1: TRT101 x")
+    found = prints(one, failing("m:2: TRT103 y"), failing("m:9: TRT101 x", other))
+    assert len({*found}) == len(found) == 3
+    assert prints(one, failing("m:1: TRT101 x", other)) == prints(one), "the same, twice"
+    assert prints(failing("m:7: TRT101 x")) == prints(one)
 
 
 # --- any text, in any report -------------------------------------------------------------------
