@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,6 +69,9 @@ def run(arguments: argparse.Namespace) -> int:
         from pytest_triton.cli.deployment_diff import run as run_deployments
 
         return run_deployments(arguments)
+    if problem := _problem(arguments):
+        print(f"error: {problem}", file=sys.stderr)
+        return 2
     try:
         before = latest(merged([read_ledger(arguments.before)]))
         after = latest(merged([read_ledger(arguments.after)]))
@@ -85,6 +89,32 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print("\n".join(_text(found)))
     return 1 if found.changes else 0
+
+
+def _problem(arguments: argparse.Namespace) -> str:
+    """What is wrong with a comparison of ledgers; "" if nothing is."""
+    files = [one for one in (arguments.before, arguments.after) if _is_deployment(one)]
+    if files:
+        command = ["pytest-triton", "diff", "--deployment", *["--rehearse"] * arguments.rehearse]
+        command += [str(arguments.before), str(arguments.after)]
+        are = "is a deployment file" if len(files) == 1 else "are deployment files"
+        return (
+            f"{' and '.join(printable(str(one)) for one in files)} {are}, and ledgers are "
+            f"compared here\nWhat to do: {printable(shlex.join(command))}"
+        )
+    for option in ("rehearse", "deployment_repo", "target"):
+        if getattr(arguments, option) not in (False, None, []):
+            return f"--{option.replace('_', '-')} is for --deployment"
+    return ""
+
+
+def _is_deployment(path: Path) -> bool:
+    file = Path(str(path).partition("::")[0])
+    try:
+        inside = [*file.iterdir()] if file.is_dir() else [file]
+    except OSError:
+        return False
+    return any(one.suffix in (".yaml", ".yml") for one in inside)
 
 
 def _text(found: Difference) -> Iterator[str]:

@@ -141,6 +141,13 @@ def read_json(path: Path) -> object:
     """The JSON value in a file. Raises LedgerUnusable for a file that can't be read or is none."""
     try:
         # Never open what isn't a file: a pipe would wait for its writer.
+        if path.is_dir():
+            raise LedgerUnusable(
+                f"{path} is a directory.",
+                fix=f"name the files in it: {path}/*.json"
+                if any(one.suffix == ".json" for one in path.iterdir())
+                else "name a file; there is none in it whose name ends in .json",
+            )
         if not path.is_file():
             kind = "is not a file" if path.exists() else "does not exist"
             raise LedgerUnusable(
@@ -171,7 +178,9 @@ def read_json(path: Path) -> object:
         reason = "too deeply nested" if isinstance(error, RecursionError) else str(error)
         raise LedgerUnusable(
             f"{path} is not JSON: {reason}",
-            fix="was the download cut off, or is it another file? Run the job again, or fetch "
+            fix="name a file that pytest --triton-ledger=FILE.json has written"
+            if path.suffix in (".yaml", ".yml")
+            else "was the download cut off, or is it another file? Run the job again, or fetch "
             "its ledger again",
         ) from None
 

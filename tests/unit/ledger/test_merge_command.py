@@ -279,6 +279,44 @@ def test_of_many_models_only_what_deserves_attention_is_shown(
     ]
 
 
+def test_diff_of_deployment_files_without_the_option_names_the_command(
+    run: Command, tmp_path: Path
+) -> None:
+    for name in ("old.yaml", "new.yml"):
+        Path(name).write_text("services: {}\n")
+    Path("prod").mkdir()
+    Path("prod/compose.yaml").write_text("services: {}\n")
+    write_ledger("a.json", ledger(entry(placed="CPU")))
+    said = run("diff", "--rehearse", "old.yaml", "new.yml")
+    assert said.code == 2
+    assert said.err.splitlines() == [
+        "error: old.yaml and new.yml are deployment files, and ledgers are compared here",
+        "What to do: pytest-triton diff --deployment --rehearse old.yaml new.yml",
+    ]
+    said = run("diff", "a.json", "prod")
+    assert said.err.splitlines() == [
+        "error: prod is a deployment file, and ledgers are compared here",
+        "What to do: pytest-triton diff --deployment a.json prod",
+    ]
+    for option in (["--rehearse"], ["--target", "2"], ["--deployment-repo", f"/m={tmp_path}"]):
+        said = run("diff", *option, "a.json", "a.json")
+        assert (said.code, said.out) == (2, "")
+        assert said.err == f"error: {option[0]} is for --deployment\n"
+
+
+def test_folder_in_place_of_a_ledger_is_called_one(run: Command) -> None:
+    Path("ledgers").mkdir()
+    said = run("report", "ledgers")
+    assert said.code == 1
+    assert "ledgers is a directory." in said.err
+    assert "there is none in it" in said.err
+    write_ledger("ledgers/a.json", ledger(entry(placed="CPU")))
+    for command in (["report", "ledgers"], ["diff", "ledgers", "ledgers"]):
+        assert "What to do: name the files in it: ledgers/*.json\n" in run(*command).err
+    Path("compose.yaml").write_text("services: {}\n")
+    assert "pytest --triton-ledger=FILE.json has written" in run("report", "compose.yaml").err
+
+
 def test_diff_reports_what_changed_and_why(run: Command) -> None:
     write_ledger("a.json", ledger(entry(placed="refused: no GPU", version="2.33.0")))
     write_ledger("b.json", ledger(entry(placed="CPU", version="2.51.0")))
