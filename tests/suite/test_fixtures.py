@@ -333,6 +333,65 @@ def test_wrong_marks_are_usage_errors(project: pytest.Pytester, mark: str, messa
     result.stderr.no_fnmatch_line("*Traceback*")
 
 
+@pytest.mark.parametrize("gpus", ["none", "1", "all"])
+@pytest.mark.parametrize("place", ["module", "class", "function"])
+def test_loss_of_gpus_that_are_not_simulated_is_a_usage_error(
+    project: pytest.Pytester, gpus: str, place: str
+) -> None:
+    mark = f"pytest.mark.triton(gpus={gpus!r})"
+    code = {
+        "module": f"pytestmark = {mark}\ndef test_it(triton_gpu_loss): ...\n",
+        "class": f"@{mark}\nclass TestIt:\n    def test_it(self, triton_gpu_loss): ...\n",
+        "function": f"@{mark}\ndef test_it(triton_gpu_loss): ...\n",
+    }[place]
+    result = run(project, f"{code}def test_other(): ...\n")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    said = f"ERROR: *test_it: triton_gpu_loss takes simulated GPUs away, * says gpus={gpus}"
+    result.stderr.fnmatch_lines([said, 'What to do: write gpus="sim:2", *'])
+
+
+def test_fixture_of_the_same_name_may_have_any_gpus(project: pytest.Pytester) -> None:
+    run(
+        project,
+        """
+@pytest.fixture
+def triton_gpu_loss(triton_server):
+    return triton_server
+
+@pytest.mark.triton(gpus="none")
+def test_it(triton_gpu_loss):
+    assert triton_gpu_loss.hardware.count == 0
+""",
+    ).assert_outcomes(passed=1)
+
+
+def test_wrong_use_of_a_fixture_shows_no_line_of_ours(project: pytest.Pytester) -> None:
+    result = run(
+        project,
+        """
+def test_place(make_triton_server):
+    make_triton_server("models", "none")
+
+@pytest.mark.parametrize("triton_hardware", ["sim:2"], indirect=True)
+def test_hardware(triton_hardware):
+    pass
+
+class TestLoss:
+    @pytest.fixture
+    def make_triton_server(self, make_triton_server):
+        return lambda **arguments: make_triton_server(gpus="none")
+
+    def test_loss(self, triton_gpu_loss):
+        pass
+""",
+    )
+    out = result.stdout.str()
+    assert "takes one argument without a name, the repository, and got 'none' as another" in out
+    assert "triton_hardware(param='sim:2'): expected hardware" in out
+    assert "no GPU: only simulated GPUs can be taken away" in out
+    assert "pytest_triton/" not in out
+
+
 @pytest.mark.parametrize(
     ("chosen", "names"),
     [

@@ -81,6 +81,17 @@ def triton_model(request: pytest.FixtureRequest) -> Model:
 @pytest.fixture
 def triton_hardware(request: pytest.FixtureRequest) -> HardwareRequest:
     """Each hardware of the run (--triton-gpus), or that the marker triton names: a test each."""
+    from pytest_triton.arguments.checked import check
+    from pytest_triton.arguments.kinds import a
+    from pytest_triton.errors import OptionError
+    from pytest_triton.placement.hardware import HardwareRequest
+    from pytest_triton.plugin.session import fail
+
+    kind = a('hardware as of the marker triton(gpus=["none", "sim:2"])', HardwareRequest)
+    try:
+        check("triton_hardware", "param", request.param, kind)
+    except OptionError as error:
+        fail(error)
     hardware: HardwareRequest = request.param
     return hardware
 
@@ -90,7 +101,8 @@ def make_triton_server(
     request: pytest.FixtureRequest,
 ) -> Iterator[Callable[..., TritonServer]]:
     """Start servers of your own: `make_triton_server(repo, gpus="sim:2")`, ended with the test."""
-    from pytest_triton.errors import PytestTritonError
+    from pytest_triton.arguments.checked import shown_value
+    from pytest_triton.errors import OptionError, PytestTritonError
     from pytest_triton.options.arguments import SIGNATURE, argument_layer
     from pytest_triton.plugin.markers import marker_layers
     from pytest_triton.plugin.session import end, fail, server_for, session_of
@@ -98,8 +110,18 @@ def make_triton_server(
 
     made: list[TritonServer] = []
 
-    def make(repo: RepositoryBuilder | Path | str | None = None, **arguments: Any) -> TritonServer:
+    def make(
+        repo: RepositoryBuilder | Path | str | None = None, *more: object, **arguments: Any
+    ) -> TritonServer:
         path = repo.path if isinstance(repo, RepositoryBuilder) else repo
+        if more:
+            fail(
+                OptionError(
+                    "make_triton_server takes one argument without a name, the repository, and got "
+                    f"{shown_value(more[0])} as another",
+                    fix=f"name it: make_triton_server{SIGNATURE.removeprefix('triton')}",
+                )
+            )
         try:
             own = argument_layer(
                 "fixture or factory",
@@ -132,11 +154,16 @@ def triton_gpu_loss(
     make_triton_server: MakeTritonServer, request: pytest.FixtureRequest
 ) -> GpuLoss:
     """What your models do when the GPUs are lost: each one before and after (simulated GPUs)."""
+    from pytest_triton.errors import PytestTritonError
     from pytest_triton.plugin.markers import marked_hardware
+    from pytest_triton.plugin.session import fail
 
     marked = marked_hardware(request.node)
     server = make_triton_server() if marked else make_triton_server(gpus="sim:2")
-    return server.lose_gpus()
+    try:
+        return server.lose_gpus()
+    except PytestTritonError as error:
+        fail(error)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from pytest_triton.arguments.kinds import NAME, either, one_of, optional, severa
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.options.arguments import argument_layer, check_names
 from pytest_triton.options.values import OptionError
+from pytest_triton.plugin.pytest_internals import defining_module
 
 if TYPE_CHECKING:
     from pytest_triton.checks.checked_deployment import CheckedDeployment
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pytest_triton.repository import Model
 
 MODELS_SIGNATURE = "triton_models(*, declares=None, backend=None, name=None)"
+_FIXTURES = "pytest_triton.plugin.fixtures"
 _DECLARES = ("gpu", "cpu", "model", "mixed", "nothing", "ensemble")
 
 
@@ -57,6 +59,8 @@ def check_markers(items: Iterable[pytest.Item]) -> None:
                 _check_use(item, mark)
             except PytestTritonError as error:
                 mistakes.append(f"{item.nodeid}: {error}")
+    if not mistakes:
+        mistakes = [text for item in items if (text := _no_gpus_to_lose(item))]
     if mistakes:
         raise pytest.UsageError("\n".join(mistakes))
 
@@ -69,6 +73,20 @@ def _check_use(item: pytest.Item, mark: pytest.Mark) -> None:
             "The marker triton_models gives models to a test that doesn't take them",
             fix="let the test take the fixture triton_model",
         )
+
+
+def _no_gpus_to_lose(item: pytest.Item) -> str:
+    """What is wrong with a test of a GPU loss whose marker names GPUs that can't be taken away."""
+    if defining_module(item, "triton_gpu_loss") != _FIXTURES:
+        return ""
+    others = [one for one in marked_hardware(item) if not one.simulated]
+    if not others:
+        return ""
+    error = OptionError(
+        f"triton_gpu_loss takes simulated GPUs away, and the marker triton says gpus={others[0]}",
+        fix='write gpus="sim:2", or leave gpus out: that is the default',
+    )
+    return f"{item.nodeid}: {error}"
 
 
 def parametrize(metafunc: pytest.Metafunc) -> None:

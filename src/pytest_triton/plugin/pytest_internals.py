@@ -67,3 +67,10 @@ def show_at(item: pytest.Item, path: str, name: str) -> None:
 def hide_parameters(item: pytest.Item) -> None:
     """Let an item that isn't run look like one without parameters, which have a `callspec`."""
     item.__dict__.pop("callspec", None)
+
+
+def defining_module(item: pytest.Item, fixture: str) -> str:
+    """The module of the fixture of this name that a test gets; "" if it gets none."""
+    info = getattr(item, "_fixtureinfo", None)
+    definitions = info.name2fixturedefs.get(fixture) if info is not None else None
+    return definitions[-1].func.__module__ if definitions else ""
