@@ -143,7 +143,7 @@ def read_json(path: Path) -> object:
         # Never open what isn't a file: a pipe would wait for its writer.
         if path.is_dir():
             raise LedgerUnusable(
-                f"{path} is a directory.",
+                f"{path} is not a file, but a directory.",
                 fix=f"name the files in it: {path}/*.json"
                 if any(one.suffix == ".json" for one in path.iterdir())
                 else "name a file; there is none in it whose name ends in .json",

@@ -308,7 +308,7 @@ def test_folder_in_place_of_a_ledger_is_called_one(run: Command) -> None:
     Path("ledgers").mkdir()
     said = run("report", "ledgers")
     assert said.code == 1
-    assert "ledgers is a directory." in said.err
+    assert "ledgers is not a file, but a directory." in said.err
     assert "there is none in it" in said.err
     write_ledger("ledgers/a.json", ledger(entry(placed="CPU")))
     for command in (["report", "ledgers"], ["diff", "ledgers", "ledgers"]):
