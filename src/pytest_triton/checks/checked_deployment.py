@@ -9,6 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -335,12 +336,14 @@ def _loaded_only(checked: CheckedDeployment, loads: Sequence[str]) -> CheckedDep
     missing = [name for name in loads if name not in names]
     if not loads or missing:
         what = "--model-control-mode=explicit without --load-model loads no model at the start"
+        close: list[str] = []
         if missing:
             what = f"--load-model={missing[0]}: no model is called so"
+            close = get_close_matches(missing[0], names, n=1)
         raise NotLoaded(
             f"{what}.",
             tried=[f"the models that there are: {', '.join(names[:_MOST_NAMES])}"],
-            fix="correct the server's arguments"
+            fix=(f"did you mean {close[0]}?" if close else "correct the server's arguments")
             if missing
             else "name the models that production loads (--load-model=NAME, * for all); what is "
             "loaded later, through the API, can't be known here",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from pytest_triton.checks.checked_deployment import CheckedDeployment
+from pytest_triton.checks.checked_deployment import CheckedDeployment, NotLoaded
 from pytest_triton.deployment.deployed_server import DeployedServer
 from pytest_triton.deployment.repositories import NotMounted, repository_paths
 from pytest_triton.options.values import Deployment
@@ -36,12 +37,7 @@ def checked_server(
     Raises PytestTritonError for arguments that aren't known, for a repository that isn't here, or
     can't be used.
     """
-    if server.unknown:
-        raise NotMounted(
-            f"{server.place('command')}: the arguments of tritonserver aren't known: "
-            f"{server.unknown}.",
-            fix=server.unknown_fix,
-        )
+    check_known(server)
     if server.bad_arguments is not None:
         bad = server.bad_arguments
         raise NotMounted(f"{server.place('command')}: {bad.what}", fix=bad.fix)
@@ -51,9 +47,34 @@ def checked_server(
         raise NotMounted(f"{server.place('command')}: {error.what}", fix=error.fix) from None
     paths = repository_paths(server, mapped)
     text = os.pathsep.join(os.path.relpath(path) for path in paths)
-    return CheckedDeployment.read(
-        Deployment(text, paths),
-        server.line,
-        own_backends=tuple(own_backends),
-        stated_release=release,
-    )
+    with placed(server):
+        return CheckedDeployment.read(
+            Deployment(text, paths),
+            server.line,
+            own_backends=tuple(own_backends),
+            stated_release=release,
+        )
+
+
+def check_known(server: DeployedServer) -> None:
+    """Raise NotMounted for a server whose arguments aren't known."""
+    if server.unknown:
+        raise NotMounted(
+            f"{server.place('command')}: {server.name}: the arguments of tritonserver aren't "
+            f"known: {server.unknown}.",
+            fix=server.unknown_fix,
+        )
+
+
+@contextmanager
+def placed(server: DeployedServer) -> Iterator[None]:
+    """What its command line names and that isn't there, with the place and the server."""
+    try:
+        yield
+    except NotLoaded as error:
+        place = server.place_of_word(
+            "--load-model" if server.line.all("load-model") else "explicit"
+        )
+        raise NotLoaded(
+            f"{place}: {server.name}: {error.what}", tried=error.tried, fix=error.fix
+        ) from None

@@ -10,6 +10,7 @@ from pathlib import Path
 from pytest_triton.audit.deployed import DeployedSubject
 from pytest_triton.audit.subject import Audited
 from pytest_triton.checks.checked_deployment import CheckedDeployment
+from pytest_triton.checks.checked_service import check_known, placed
 from pytest_triton.deployment.deployed_server import DeployedServer
 from pytest_triton.diagnostics.diagnostic import Version
 from pytest_triton.errors import PytestTritonError
@@ -84,14 +85,16 @@ def read_deployed(
         stated = release_of_image(server.image)
         version = release if stated is None else stated
         models = None
-        if server.bad_arguments is None and not server.unknown:
+        if server.bad_arguments is None:
             try:
+                check_known(server)
                 paths = repository_paths(server, mapped)
                 if (paths, server.line) not in read:
                     deployment = Deployment(":".join(map(str, paths)), paths)
-                    read[paths, server.line] = CheckedDeployment.read(
-                        deployment, server.line, own_backends=tuple(own_backends)
-                    )
+                    with placed(server):
+                        read[paths, server.line] = CheckedDeployment.read(
+                            deployment, server.line, own_backends=tuple(own_backends)
+                        )
                 key = (paths, server.line, _target(server, host), version)
                 if key not in known:
                     checked = read[paths, server.line]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from pytest_triton.deployment.commands import Found, find_tritonserver
-from pytest_triton.deployment.compose_parts import Part, extended, parts
-from pytest_triton.deployment.deployed_server import DeployedServer, Grant, Probe
+from pytest_triton.deployment.compose_gpus import granted_to
+from pytest_triton.deployment.compose_parts import RESOLVE, Part, alike, extended, parts
+from pytest_triton.deployment.deployed_server import DeployedServer, Probe
 from pytest_triton.deployment.dockerfile import Built, read_dockerfile
 from pytest_triton.deployment.probes import asked_by
 from pytest_triton.deployment.sizes import compose_bytes, seconds, whole
@@ -20,6 +22,9 @@ from pytest_triton.deployment.yaml_file import BadYaml, Node, Place
 from pytest_triton.text.paths import without_dots
 
 _TOP_LEVEL = {"name", "version", "include", "services", "networks", "volumes", "configs", "secrets"}
+
+
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def is_compose(document: Node) -> bool:
@@ -33,10 +38,22 @@ def compose_servers(
     document: Node, path: Path, environ: Mapping[str, str] = os.environ
 ) -> Iterator[DeployedServer]:
     """The Triton servers among the services. Raises BadYaml for what can't be resolved here."""
+    known: dict[str, Node] = {}
     for part in parts(document, path, environ, _filled):
         services = part.document.get("services")
-        if services is not None and services.kind == "map":
-            yield from _servers_of(services, part)
+        if services is None or services.kind != "map":
+            continue
+        for server in _servers_of(services, part):
+            service = services.entries[server.name]
+            first = known.setdefault(server.name, service)
+            if first is service:
+                yield server
+            elif not alike(first, service):
+                raise BadYaml(
+                    f"{service.place}: the service {server.name} is there for the second time, "
+                    f"after {first.place}; what Compose makes of it depends on its release.",
+                    fix="give one of them another name; or " + RESOLVE,
+                )
 
 
 def _servers_of(services: Node, part: Part) -> Iterator[DeployedServer]:
@@ -94,7 +111,7 @@ class _Service:
                 return None
             found = Found(unknown="the image's own command isn't known here")
         environment.update(found.sets)
-        grant, grant_place = self._grant(environment)
+        grant, grant_place = granted_to(node, environment, self._filled)
         places = {
             what: node.place_of(*keys)
             for what, keys in {
@@ -105,6 +122,7 @@ class _Service:
             }.items()
             if keys[0] in node.entries
         }
+        mounts = list(self._mounts())
         shm = self._text("shm_size")
         ipc = self._text("ipc")
         return DeployedServer(
@@ -119,7 +137,10 @@ class _Service:
             grant=grant,
             grant_place=grant_place,
             probes=tuple(self._healthcheck()),
-            mounts=dict(self._mounts()),
+            mounts={one.target: one.folder for one in mounts},
+            mounted_at={one.target: one.place for one in mounts},
+            unset={one.target: one.unset for one in mounts if one.unset},
+            assumed=tuple(self._assumed(environment)),
             shm_bytes=None if ipc == "host" else compose_bytes(shm) if shm else 64 << 20,
             restarts=self._text("restart") not in ("", "no", "false")
             or node.get("deploy", "restart_policy") is not None,
@@ -194,67 +215,18 @@ class _Service:
         found.update(self._pairs(self._node.get("environment")))
         return found
 
-    # --- GPUs --------------------------------------------------------------------------------
-
-    def _grant(self, environment: Mapping[str, str]) -> tuple[Grant, Place | None]:
-        devices = ("deploy", "resources", "reservations", "devices")
-        place = self._node.place_of(*devices)
-        asked = _listed(self._node, *devices)
-        gpus = self._node.get("gpus")
-        if gpus is not None:
-            place = self._node.place_of("gpus")
-            if gpus.kind == "scalar":
-                _check_all(self._filled(gpus), place)
-                return Grant("all"), place
-            asked = _listed(self._node, "gpus")
-        else:
-            for one in asked:
-                if one.get("capabilities") is None:
-                    raise BadYaml(
-                        f"{one.place}: a reserved device has no `capabilities`, which Compose "
-                        "asks for.",
-                        fix="add capabilities: [gpu]",
-                    )
-        found = [self._device(one) for one in asked if self._is_gpu(one, gpus is not None)]
-        if len(set(found)) > 1:
-            raise BadYaml(
-                f"{place}: GPUs are asked for {len(found)} times, also by what the service "
-                "extends, and which of them Docker grants isn't known here.",
-                fix="write one device, with a count or device_ids",
-            )
-        if found:
-            return found[0], place
-        if self._text("runtime") != "nvidia":
-            return Grant(), None
-        visible = environment.get("NVIDIA_VISIBLE_DEVICES", "all")
-        place = self._node.place_of("runtime")
-        if visible in ("void", "none", ""):
-            return Grant(), place
-        if visible == "all":
-            return Grant("all"), place
-        ids = tuple(visible.split(","))
-        return Grant("count", len(ids), ids), place
-
-    def _is_gpu(self, device: Node, gpus: bool) -> bool:
-        listed = _listed(device, "capabilities")
-        capabilities = [one.text or "" for one in listed]
-        nested = [one.text or "" for each in listed for one in each.items]
-        return gpus or "gpu" in (*capabilities, *nested) or device.string("driver") == "nvidia"
-
-    def _device(self, device: Node) -> Grant:
-        ids = [self._filled(one) for one in _listed(device, "device_ids")]
-        count = device.get("count")
-        if count is not None and device.get("device_ids") is not None:
-            raise BadYaml(
-                f"{device.place_of('count')}: `count` stands beside `device_ids`, which Compose "
-                "refuses.",
-                fix="keep one of them: device_ids for these GPUs, count for any so many",
-            )
-        if ids:
-            return Grant("count", len(ids), tuple(ids))
-        if count is None:
-            return Grant("all")
-        return _counted(self._filled(count), device.place_of("count"))
+    def _assumed(self, environment: Mapping[str, str]) -> Iterator[tuple[Place, str]]:
+        """What variables a file sets that isn't here."""
+        if _VISIBLE in environment:
+            return
+        files = self._node.get("env_file")
+        for one in () if files is None else files.items or (files,):
+            name = self._filled(one) if one.kind == "scalar" else one.string("path")
+            if one.string("required") != "false" and not (one.place.path.parent / name).is_file():
+                yield (
+                    one.place,
+                    (f"{name} isn't here; it may set {_VISIBLE}, which is taken as unset"),
+                )
 
     # --- the rest ----------------------------------------------------------------------------
 
@@ -275,69 +247,39 @@ class _Service:
             **asked_by(words, own),
         )
 
-    def _short_mount(self, node: Node) -> tuple[str, str]:
-        """Of `SOURCE:TARGET[:OPTIONS]`; the source is "" if its variable has no value here."""
+    def _short_mount(self, node: Node) -> tuple[str, str, str]:
+        """Of `SOURCE:TARGET[:OPTIONS]`, with the name of a variable that the source comes from and
+        that has no value here ("" for none)."""
         try:
-            source, _, rest = self._filled(node).partition(":")
-        except BadYaml:
-            found = re.search(r"\}:(/[^:]*)", node.text or "")
-            return "", found[1] if found is not None else ""
-        return source, rest.partition(":")[0]
+            source, _, rest = interpolated(node.text or "", self._variables).partition(":")
+        except Unresolved as error:
+            found = re.search(r"(?:\}|\$\w+)[^:{}]*:(/[^:]*)", node.text or "", re.ASCII)
+            return "", found[1] if found is not None else "", error.name
+        return source, rest.partition(":")[0], ""
 
-    def _mounts(self) -> Iterator[tuple[str, Path | None]]:
+    def _mounts(self) -> Iterator[_Mount]:
         for one in self._node.list("volumes"):
             if one.kind == "map":
-                source, target = one.string("source"), one.string("target")
-                source, target = self._short_mount(_joined(one, source, target))
+                joined = _joined(one, one.string("source"), one.string("target"))
+                source, target, unset = self._short_mount(joined)
             else:
-                source, target = self._short_mount(one)
+                source, target, unset = self._short_mount(one)
             if not target:
                 continue
+            folder = None
             if source.startswith((".", "/", "~")):
                 folder = without_dots(one.place.path.parent / os.path.expanduser(source))
-                yield target, folder
-            else:
-                yield target, None
+            yield _Mount(target, folder, one.place, unset)
 
 
-def _check_all(text: str, place: Place) -> None:
-    """`all` is the only word that Compose takes for `gpus`. Raises BadYaml."""
-    if text == "all":
-        return
-    count = whole(text)
-    listed = f"[{{ count: {1 if count is None else count} }}]"
-    raise BadYaml(
-        f"{place}: {f'`gpus: {text}`' if text else '`gpus`'} is neither `all` nor a list, which "
-        "Compose asks for.",
-        fix=f"write gpus: all, or a list of devices: gpus: {listed}",
-    )
+class _Mount(NamedTuple):
+    """A directory of a container, where it is here and where that stands; and the variable without
+    a value that its source comes from."""
 
-
-def _counted(text: str, place: Place) -> Grant:
-    """Of a number of GPUs, `all`, or -1, which Docker takes for all, too. Raises BadYaml."""
-    if text.lower() == "all" or text == "-1":
-        return Grant("all")
-    count = whole(text)
-    if count is None:
-        raise BadYaml(
-            f"{place}: {f'`count: {text}`' if text else '`count`'} is no number of GPUs.",
-            fix="write count: all, or a number: count: 1",
-        )
-    return Grant("count", count)
-
-
-def _listed(node: Node, *path: str) -> Sequence[Node]:
-    """The items of what has to be a list where it is there. Raises BadYaml."""
-    found = node.get(*path)
-    if found is None:
-        return ()
-    if found.kind != "list":
-        given = f" [{found.text}]" if found.text else ", each item after a `-`"
-        raise BadYaml(
-            f"{node.place_of(*path)}: `{path[-1]}` isn't a list.",
-            fix=f"write a list: {path[-1]}:{given}",
-        )
-    return found.items
+    target: str
+    folder: Path | None
+    place: Place
+    unset: str
 
 
 def _joined(node: Node, source: str, target: str) -> Node:

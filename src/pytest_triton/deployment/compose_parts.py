@@ -42,11 +42,12 @@ Fill = Callable[[Node, Part], str]
 
 
 def parts(document: Node, path: Path, environ: Mapping[str, str], filled: Fill) -> Iterator[Part]:
-    """The file itself, and those that it includes. Raises BadYaml."""
+    """The file itself, and those that it includes, each once. Raises BadYaml."""
     known: set[Path] = set()
-    waiting = [Part(path, document, {**env_file(path.parent / ".env"), **environ})]
+    first = Part(path, document, {**env_file(path.parent / ".env"), **environ})
+    waiting: list[tuple[Part, tuple[Path, ...]]] = [(first, (path,))]
     while waiting:
-        part = waiting.pop(0)
+        part, chain = waiting.pop(0)
         if part.path in known:
             continue
         known.add(part.path)
@@ -55,8 +56,16 @@ def parts(document: Node, path: Path, environ: Mapping[str, str], filled: Fill) 
         yield part
         for one in _listed(part.document.get("include")):
             file, variables = _included(one, part, filled)
+            if file in chain:
+                circle = " -> ".join(step.name for step in (*chain, file))
+                raise BadYaml(
+                    f"{one.place}: {circle} include each other, which Compose refuses.",
+                    fix="end the circle",
+                )
             waiting += [
-                Part(file, found, variables) for found in read_yaml(file)[1] if found.kind == "map"
+                (Part(file, found, variables), (*chain, file))
+                for found in _documents(file, one, "the file")
+                if found.kind == "map"
             ]
 
 
@@ -87,7 +96,7 @@ def extended(name: str, services: Node, filled: Filled) -> Node:
     while (node := layers[-1].get("extends")) is not None:
         file = node.get("file") if node.kind == "map" else None
         if file is not None:
-            services = _services(_beside(file, filled(file)))
+            services = _services(_beside(file, filled(file)), file, chain[-1][1])
         asked = node.get("service") if node.kind == "map" else node
         base = filled(asked) if asked is not None else ""
         path = services.place.path
@@ -113,8 +122,24 @@ def _beside(node: Node, text: str) -> Path:
     return without_dots(node.place.path.parent / text)
 
 
-def _services(path: Path) -> Node:
-    for document in read_yaml(path)[1]:
+def _documents(path: Path, node: Node, who: str) -> tuple[Node, ...]:
+    """The documents of a file that a node names. Raises BadYaml at the node if it isn't there."""
+    if path.exists():
+        return read_yaml(path)[1]
+    try:
+        there = [one for one in path.parent.iterdir() if one.is_file() and one != node.place.path]
+    except OSError:
+        there = []
+    names = {one.stem: one for one in there if one.suffix in (".yaml", ".yml")}
+    close = get_close_matches(path.stem, names, n=1)
+    raise BadYaml(
+        f"{node.place}: {who} needs {path}, which isn't there.",
+        fix=f"did you mean {names[close[0]]}?" if close else "name a file that is there",
+    )
+
+
+def _services(path: Path, node: Node, name: str) -> Node:
+    for document in _documents(path, node, f"the service {name} extends one of another file, and"):
         services = document.get("services")
         if services is not None and services.kind == "map":
             return services
@@ -135,6 +160,17 @@ def merged(base: Node, over: Node, at: tuple[str, ...] = ()) -> Node:
     if base.kind == over.kind == "list" and at not in _REPLACED:
         return replace(over, items=(*base.items, *over.items))
     return over
+
+
+def alike(one: Node, other: Node) -> bool:
+    """Whether two values are the same, wherever they stand."""
+    return (
+        (one.kind, one.text) == (other.kind, other.text)
+        and one.entries.keys() == other.entries.keys()
+        and all(alike(value, other.entries[key]) for key, value in one.entries.items())
+        and len(one.items) == len(other.items)
+        and all(map(alike, one.items, other.items))
+    )
 
 
 def _as_map(node: Node) -> Node:

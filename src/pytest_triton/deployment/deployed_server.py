@@ -89,7 +89,8 @@ class DeployedServer:
     `name` is the service's, or `kind/name` of a manifest, with the container's if there are
     several. `node` is what describes the container, `pod` the pod around it (None in compose).
     `arguments` are tritonserver's; `unknown` says why they aren't known. `mounts` are directories
-    of the container and where they are on this machine, None where they aren't. `shm_bytes` is
+    of the container and where they are on this machine, None where they aren't; `mounted_at` is
+    where each stands, `unset` the variable without a value that it is mounted from. `shm_bytes` is
     the size of /dev/shm, None for unlimited. `starts_others` is whether the container's command
     starts other programs beside tritonserver. `assumed` is what the file leaves open, where, and
     what is taken for it; `unknown_fix` is what to do about `unknown`.
@@ -108,6 +109,8 @@ class DeployedServer:
     grant_place: Place | None = None
     probes: tuple[Probe, ...] = ()
     mounts: Mapping[str, Path | None] = field(default_factory=dict)
+    mounted_at: Mapping[str, Place] = field(default_factory=dict)
+    unset: Mapping[str, str] = field(default_factory=dict)
     shm_bytes: int | None = 64 << 20
     restarts: bool = True
     starts_others: bool = False
@@ -146,6 +149,15 @@ class DeployedServer:
     def place(self, what: str) -> Place:
         """Where `image`, `command`, `environment`, ... stands; else the container itself."""
         return self.places.get(what, self.node.place)
+
+    def place_of_word(self, word: str) -> Place:
+        """Where a word of the command stands, if it is written as an item of its own; else the
+        command."""
+        for key in ("command", "args", "entrypoint"):
+            for one in self.node.list(key):
+                if one.text is not None and word in one.text:
+                    return one.place
+        return self.place("command")
 
     @cached_property
     def tag(self) -> str:
@@ -193,15 +205,22 @@ class DeployedServer:
 
     # --- repositories ------------------------------------------------------------------------
 
-    def directory(self, path: str) -> Path | None:
-        """Where a directory of the container is on this machine, None if it isn't."""
+    def mount_of(self, path: str) -> str | None:
+        """The mounted directory that a path of the container is in, None if in none."""
         for target in sorted(self.mounts, key=len, reverse=True):
             inside = target.rstrip("/")
             if path.rstrip("/") == inside or path.startswith(f"{inside}/"):
-                source = self.mounts[target]
-                rest = path[len(inside) :].strip("/")
-                return None if source is None else source / rest if rest else source
+                return target
         return None
+
+    def directory(self, path: str) -> Path | None:
+        """Where a directory of the container is on this machine, None if it isn't."""
+        target = self.mount_of(path)
+        source = None if target is None else self.mounts[target]
+        if target is None or source is None:
+            return None
+        rest = path[len(target.rstrip("/")) :].strip("/")
+        return source / rest if rest else source
 
 
 def visible_ids(text: str, count: int | None) -> list[str]:

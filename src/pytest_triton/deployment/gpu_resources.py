@@ -168,7 +168,7 @@ def _counted(name: str, amount: Node, place: Place) -> int:
         value = None
     if found is not None and value is not None:
         value *= Decimal(10) ** int(found[3]) if found[3] else _FACTORS[found[2]]
-    if value is None or value < 0 or value != int(value) or value > 10**9:
+    if value is None or not 0 <= value <= 10**9 or value != int(value):
         raise BadYaml(
             f"{place}: {name}: {text or 'nothing'} is no whole number, and Kubernetes refuses the "
             "pod.",

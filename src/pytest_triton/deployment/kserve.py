@@ -11,9 +11,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from pytest_triton.deployment.sizes import whole
 from pytest_triton.deployment.yaml_file import BadYaml, Node, Place
 
 RUNTIMES = ("ServingRuntime", "ClusterServingRuntime")
+STORED = "/mnt/models"  # where KServe puts what storageUri names
 OWN = "kserve-tritonserver"
 # What KServe's own runtime starts.
 _ARGUMENTS = (
@@ -77,7 +79,7 @@ class Runtimes:
         """The one that KServe chooses for a format, where a service names none."""
         for runtimes in (self.of_namespace.get(namespace, {}), self.of_cluster):
             fitting = [
-                (int(one.string("priority") or 0), runtime)
+                (whole(one.string("priority")) or 0, runtime)
                 for runtime in runtimes.values()
                 if runtime.string("spec", "disabled") != "true"
                 for one in runtime.list("spec", "supportedModelFormats")

@@ -11,7 +11,7 @@ from pathlib import Path
 from pytest_triton.deployment.commands import Found, find_tritonserver
 from pytest_triton.deployment.deployed_server import DeployedServer, Grant, Probe
 from pytest_triton.deployment.gpu_resources import granted_by
-from pytest_triton.deployment.kserve import Predictor, Runtimes, predictor_of
+from pytest_triton.deployment.kserve import STORED, Predictor, Runtimes, predictor_of
 from pytest_triton.deployment.probes import asked_of_kubelet
 from pytest_triton.deployment.sizes import kubernetes_bytes, whole
 from pytest_triton.deployment.variables import references_resolved
@@ -147,6 +147,14 @@ def _predicted(owner: _Owner, predictor: Predictor) -> Iterator[DeployedServer]:
         return
     name = f"{owner.kind}/{owner.name}"
     server = _server(owner, name, predictor.pod, container, found)
+    stored = [key for key in ("storageUri", "storageUris", "storage") if container.get(key)]
+    if stored and server.mount_of(STORED) is None:
+        place = container.place_of(stored[0])
+        server = replace(
+            server,
+            mounts={**server.mounts, STORED: None},
+            mounted_at={**server.mounted_at, STORED: place},
+        )
     if predictor.assumed:
         assumed = ((container.place, predictor.assumed), *server.assumed)
         server = replace(server, assumed=assumed)
@@ -177,7 +185,8 @@ def _server(owner: _Owner, name: str, pod: Node, node: Node, found: Found) -> De
     environment = {**variables.known, **dict(found.sets)}
     grant, grant_place = _grant(owner, node)
     assumed = [one for one in variables.open if one[1] not in environment]
-    mounts, shm = _mounts(owner, pod, node)
+    places: dict[str, Place] = {}
+    mounts, shm = _mounts(owner, pod, node, places)
     probes = tuple(_probes(node))
     return DeployedServer(
         name=name,
@@ -193,6 +202,7 @@ def _server(owner: _Owner, name: str, pod: Node, node: Node, found: Found) -> De
         grant_place=grant_place,
         probes=probes,
         mounts=mounts,
+        mounted_at=places,
         shm_bytes=shm,
         restarts=pod.string("restartPolicy") != "Never",
         starts_others=found.beside,
@@ -296,7 +306,9 @@ def _number(node: Node, key: str, default: int) -> int:
     return default if found is None else found
 
 
-def _mounts(owner: _Owner, pod: Node, container: Node) -> tuple[dict[str, Path | None], int | None]:
+def _mounts(
+    owner: _Owner, pod: Node, container: Node, places: dict[str, Place]
+) -> tuple[dict[str, Path | None], int | None]:
     """Where mounted directories are on this machine, and the size of /dev/shm."""
     volumes = {one.string("name"): one for one in pod.list("volumes")}
     mounts: dict[str, Path | None] = {}
@@ -309,5 +321,6 @@ def _mounts(owner: _Owner, pod: Node, container: Node) -> tuple[dict[str, Path |
             shm = kubernetes_bytes(limit) if limit else None if memory else shm
             continue
         source = volume.string("hostPath", "path") if volume is not None else ""
+        places[target] = one.place
         mounts[target] = without_dots(owner.path.parent / source) if source else None
     return mounts, shm

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_triton.deployment.deployed_server import DeployedServer, Probe
+from pytest_triton.deployment.sizes import whole
 from pytest_triton.deployment.yaml_file import Node
 from pytest_triton.placement.releases import release_of_image
 
@@ -125,14 +126,15 @@ def fault_of(server: DeployedServer, probe: Probe) -> Fault | None:
         return None
     if line.has("allow-sagemaker") or line.has("allow-vertex-ai") or "AIP_MODE" in environment:
         return None  # they have ports, paths and defaults of their own
-    if re.fullmatch(r"\d{1,9}", probe.port, re.ASCII) is None:
-        if not probe.port or "$" in probe.port or probe.command:
+    port = whole(probe.port)
+    if port is None:
+        if not probe.port or "$" in probe.port or probe.command or probe.port.isdigit():
             return None
         return Fault(
             f"the container has no port that is called {probe.port:.40}",
             f"write {_port_of(server, probe.how) or 'its number'}, or name the port in `ports`",
         )
-    found = _port_fault(server, probe)
+    found = _port_fault(server, probe, port)
     if found is None and probe.how in ("http", "https"):
         found = _curl_fault(probe)
     return found
@@ -149,8 +151,7 @@ def _port_of(server: DeployedServer, how: str) -> int | None:
     return server.line.number(f"{what}-port", default)
 
 
-def _port_fault(server: DeployedServer, probe: Probe) -> Fault | None:
-    port = int(probe.port)
+def _port_fault(server: DeployedServer, probe: Probe, port: int) -> Fault | None:
     ports = {what: _port_of(server, what) for what in ("http", "grpc", "metrics")}
     asked = [what for what, one in ports.items() if one == port]
     wanted = probe.how if probe.how in ("grpc", "tcp") else "http"

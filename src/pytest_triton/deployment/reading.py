@@ -35,7 +35,7 @@ def read_deployments(
             tried=[
                 f"read {len(files)} file{'s' if len(files) != 1 else ''}, and looked for "
                 "services of compose files and containers of Kubernetes manifests whose command "
-                "is tritonserver, or whose image is"
+                "is tritonserver, or whose image is Triton's (tritonserver in its name)"
             ],
             fix="name the compose file or the rendered manifest that starts it",
         )

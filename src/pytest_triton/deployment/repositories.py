@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 
 from pytest_triton.deployment.deployed_server import DeployedServer
@@ -24,14 +25,63 @@ def repository_paths(deployed: DeployedServer, mapped: Mapping[str, Path]) -> tu
         )
     found = []
     for name in named:
-        path = mapped.get(name.rstrip("/") or "/") or deployed.directory(name)
+        given = mapped.get(name.rstrip("/") or "/")
+        path = given or deployed.directory(name)
         if path is None or not os.path.isdir(path):
-            where = f"{path} isn't there" if path is not None else "no folder beside it is mounted"
-            raise NotMounted(
-                f"{deployed.place('command')}: the repository {name} isn't on this machine: "
-                f"{where}.",
-                fix=f"say which directory it is: --triton-deployment-repo={name}=DIR "
-                f"(--deployment-repo of the commands)",
-            )
+            raise _not_here(deployed, name, path, is_mapped=given is not None)
         found.append(path)
     return tuple(found)
+
+
+def _not_here(
+    deployed: DeployedServer, name: str, path: Path | None, *, is_mapped: bool
+) -> NotMounted:
+    target = deployed.mount_of(name)
+    place = None if target is None else deployed.mounted_at.get(target)
+    where = "" if place is None else f" ({place})"
+    asked = f"--triton-deployment-repo={name}=DIR (--deployment-repo of the commands)"
+    fix = f"say which directory it is: {asked}"
+    if path is not None:
+        why = f"{path} isn't there" + ("" if is_mapped else where)
+        close = _beside(path)
+        if close is not None:
+            fix = f"did you mean {close}? Else {fix}"
+    elif target is not None and target in deployed.unset:
+        variable = deployed.unset[target]
+        why = f"what is mounted at {target}{where} is ${{{variable}}}, which has no value here"
+        fix = f"set {variable} in the environment or in .env beside the file, or {fix}"
+    elif target is not None:
+        why = f"what is mounted at {target}{where} is a volume of production's"
+    elif not deployed.mounts or "://" in name:
+        why = "no folder beside it is mounted"
+    else:
+        why = f"nothing is mounted there; mounted are {_mounted(deployed)}"
+        near = get_close_matches(name.rstrip("/"), deployed.mounts, n=1, cutoff=0.75)
+        if near:
+            mounted = deployed.mounted_at.get(near[0])
+            at = "" if mounted is None else f" (mounted at {mounted})"
+            fix = f"did you mean {near[0]}{at}? If the image has {name}, {fix}"
+        else:
+            fix = f"mount it; or, if the image has {name}, {fix}"
+    return NotMounted(
+        f"{deployed.place_of_word(name)}: the repository {name} isn't on this machine: {why}.",
+        fix=fix,
+    )
+
+
+def _mounted(deployed: DeployedServer) -> str:
+    shown = [
+        f"{target} ({deployed.mounted_at[target]})" if target in deployed.mounted_at else target
+        for target in list(deployed.mounts)[:5]
+    ]
+    return ", ".join(shown)
+
+
+def _beside(path: Path) -> Path | None:
+    """A directory whose name is nearly that of one that isn't there."""
+    try:
+        names = [one.name for one in path.parent.iterdir() if one.is_dir()]
+    except OSError:
+        return None
+    close = get_close_matches(path.name, names, n=1, cutoff=0.75)
+    return path.parent / close[0] if close else None

@@ -237,3 +237,37 @@ def test_grpc_probe_asks_whether_the_server_is_ready(
     rules = found(capsys, f"--deployment-repo={folder}/models={folder}/models", "--select=TRT61")
     assert set(rules) == {"TRT610", "TRT612"}
     assert "asks gRPC's health service" in str(rules["TRT610"]["message"])
+
+
+def test_model_to_load_that_is_misspelt_is_error_with_place_and_service(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    explicit = "--model-control-mode=explicit --load-model"
+    (folder / "models" / "m").rename(folder / "models" / "det")
+    change(folder, "/models\n", f"/models {explicit}=dett\n")
+    assert main(["audit", "--deployment", "compose.yaml"]) == 2
+    said = capsys.readouterr().err
+    assert "compose.yaml:4:5: triton: --load-model=dett: no model is called so" in said
+    assert "did you mean det?" in said
+    assert main(["plan", "--deployment", "compose.yaml"]) == 2
+    assert "compose.yaml:4:5: triton: --load-model=dett" in capsys.readouterr().err
+    change(folder, "dett", "unlike")
+    assert main(["audit", "--deployment", "compose.yaml"]) == 2
+    assert "correct the server's arguments" in capsys.readouterr().err
+    line = f"tritonserver --model-repository=/models {explicit}=unlike"
+    change(folder, line, f"[{line.replace(' ', ', ')}]")
+    assert main(["audit", "--deployment", "compose.yaml"]) == 2
+    assert "compose.yaml:4:88: triton: --load-model" in capsys.readouterr().err
+
+
+def test_server_whose_arguments_are_not_known_is_error_beside_its_findings(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = "tritonserver --model-repository=/models"
+    change(folder, line, "bash -c 'tritonserver --model-repository=$$(find /)'")
+    change(folder, "24.10-py3", "latest")
+    assert main(["audit", "--deployment", "compose.yaml"]) == 2
+    said = capsys.readouterr()
+    assert "TRT621" in said.out
+    assert "compose.yaml:4:5: triton: the arguments of tritonserver aren't known: " in said.err
+    assert "write them in the file as they are" in said.err

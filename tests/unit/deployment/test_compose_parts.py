@@ -80,7 +80,12 @@ def test_service_that_extends_one_of_its_own_file_has_both_merged(folder: Path) 
         ("{ service: bose }", "no service 'bose' to extend in", "did you mean base?"),
         ("nothing-alike", "no service 'nothing-alike'", "did you mean base?"),
         ("{ file: ../common/base.yaml }", "no service '' to extend", "did you mean base?"),
-        ("{ file: none.yaml, service: base }", "none.yaml can't be read", "name a file"),
+        (
+            "{ file: none.yaml, service: base }",
+            "the service triton extends one of another file, and needs FOLDER/none.yaml, which",
+            "name a file",
+        ),
+        ("{ file: empt.yaml, service: base }", "empt.yaml, which isn't", "FOLDER/empty.yaml?"),
         ("{ file: empty.yaml, service: base }", "no service 'base'", "name a file with services"),
         ("{ file: 'oci://x/y', service: base }", "isn't fetched here", "docker compose config"),
         ("{ file: '${NO}.yaml', service: base }", "${NO} has no value", "set NO"),
@@ -100,8 +105,9 @@ def test_service_that_extends_what_is_not_there_is_error(
     text = f"{BASE}  triton:\n    extends: {extends}\n  last:\n    extends: triton\n"
     with pytest.raises(BadYaml) as caught:
         read(folder, text)
-    assert what in caught.value.what
-    assert fix in caught.value.fix
+    assert what.replace("FOLDER", str(folder)) in caught.value.what
+    assert fix.replace("FOLDER", str(folder)) in caught.value.fix
+    assert "compose.yaml:" in caught.value.what
 
 
 def test_files_that_are_included_are_read_beside_their_own_paths(folder: Path) -> None:
@@ -136,7 +142,7 @@ def test_variables_of_an_included_file_come_from_its_env_file(folder: Path) -> N
         ("[oci://registry/file]", "isn't fetched here", "docker compose config"),
         ("[{ path: [a.yaml, b.yaml] }]", "only one file's path is", "docker compose config"),
         ("[{ path: a.yaml, project_directory: .. }]", "only one file's", "docker compose config"),
-        ("[none.yaml]", "none.yaml can't be read", "name a file"),
+        ("[none.yaml]", "compose.yaml:1:11: the file needs", "name a file"),
         ("['${NO}.yaml']", "${NO} has no value", "set NO"),
     ],
 )
@@ -149,10 +155,45 @@ def test_include_that_is_not_read_here_is_error(
     assert fix in caught.value.fix
 
 
-def test_files_that_include_each_other_are_read_once(folder: Path) -> None:
-    (folder / "other.yaml").write_text(f"include: [compose.yaml]\n{BASE}")
-    (server,) = read(folder, "include: other.yaml\n")
+@pytest.mark.parametrize(
+    ("first", "other", "circle"),
+    [
+        ("other.yaml", "compose.yaml", "compose.yaml -> other.yaml -> compose.yaml"),
+        ("compose.yaml", "x", "compose.yaml -> compose.yaml"),
+    ],
+)
+def test_files_that_include_each_other_are_error(
+    folder: Path, first: str, other: str, circle: str
+) -> None:
+    (folder / "other.yaml").write_text(f"include: [{other}]\n{BASE}")
+    with pytest.raises(BadYaml, match=f"{circle} include each other") as caught:
+        read(folder, f"include: [{first}]\n{BASE.replace('base', 'own')}")
+    assert caught.value.what.startswith(f"{folder}/{circle.split(' -> ')[-2]}:1:")
+    assert caught.value.fix == "end the circle"
+
+
+def test_file_that_is_included_twice_is_read_once(folder: Path) -> None:
+    (folder / "base.yaml").write_text(BASE)
+    for name in ("one", "two"):
+        (folder / f"{name}.yaml").write_text("include: [base.yaml]\n")
+    (server,) = read(folder, "include: [one.yaml, two.yaml]\n")
     assert server.name == "base"
+
+
+def test_service_that_several_files_have_is_error_unless_it_is_the_same(folder: Path) -> None:
+    (folder / "one.yaml").write_text(BASE)
+    (folder / "two.yaml").write_text(f"# the same\n{BASE}")
+    (server,) = read(folder, "include: [one.yaml, two.yaml]\n")
+    assert server.title == f"{folder}/one.yaml::base"
+    (folder / "two.yaml").write_text(BASE.replace("LEVEL=1", "LEVEL=2"))
+    with pytest.raises(BadYaml, match="the service base is there for the second time") as caught:
+        read(folder, "include: [one.yaml, two.yaml]\n")
+    assert f"{folder}/two.yaml:3:5" in caught.value.what
+    assert f"{folder}/one.yaml:3:5" in caught.value.what
+    assert "docker compose config" in caught.value.fix
+    other = BASE.replace("tritonserver", "other")
+    (folder / "two.yaml").write_text(other)  # nobody's Triton
+    assert len(read(folder, "include: [one.yaml, two.yaml]\n")) == 1
 
 
 def test_directory_with_a_file_that_another_includes_has_its_server_once(folder: Path) -> None:

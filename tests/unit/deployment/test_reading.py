@@ -62,6 +62,15 @@ def test_gpus_of_a_service_are_those_that_cuda_shows(
         ("{driver: nvidia, device_ids: ['0', '3'], capabilities: [gpu]}", 2),
         ("{driver: nvidia, device_ids: ['${GPU}'], capabilities: [gpu]}", 1),
         ("{capabilities: [tpu]}", 0),
+        ("{capabilities: [compute, utility]}", 8),
+        ("{capabilities: [nvidia]}", 8),
+        ("{driver: nvidia, capabilities: [nvidia-compute]}", 8),
+        ("{driver: amd, count: 1, capabilities: [gpu]}", 0),
+        ("{driver: cdi, device_ids: [nvidia.com/gpu=all]}", 8),
+        ("{driver: cdi, device_ids: [nvidia.com/gpu=0, nvidia.com/gpu=1], capabilities: [gpu]}", 2),
+        ("{driver: cdi, device_ids: ['nvidia.com/gpu=${GPU}']}", 1),
+        ("{driver: cdi, device_ids: [amd.com/gpu=all]}", 0),
+        ("{driver: cdi, device_ids: [nix-direnv.cdi/shell=devshell]}", 0),
     ],
 )
 def test_reserved_devices_are_granted(tmp_path: Path, device: str, granted: int) -> None:
@@ -72,6 +81,16 @@ def test_reserved_devices_are_granted(tmp_path: Path, device: str, granted: int)
 @pytest.mark.parametrize(
     ("device", "what", "fix"),
     [
+        ("{driver: nvidai, capabilities: [gpu]}", "no device driver nvidai", "mean nvidia?"),
+        ("{driver: Nvidia, capabilities: [gpu]}", "no device driver Nvidia", "mean nvidia?"),
+        ("{driver: nvidia, capabilities: [gpus]}", "no capability gpus", "did you mean gpu?"),
+        ("{capabilities: [[GPU]]}", "no capability GPU", "did you mean gpu?"),
+        ("{driver: nvidia, capabilities: [utilty]}", "no capability utilty", "mean utility?"),
+        (
+            "{driver: cdi, device_ids: [nvidai.com/gpu=0]}",
+            "no CDI device is called nvidai.com/gpu=0",
+            "did you mean nvidia.com/gpu=0?",
+        ),
         ("{count: two, capabilities: [gpu]}", "`count: two` is no number", "count: all"),
         ("{count: -2, capabilities: [gpu]}", "`count: -2` is no number", "count: all"),
         ("{count: 1.5, capabilities: [gpu]}", "`count: 1.5` is no number", "count: 1"),
@@ -103,6 +122,8 @@ def test_reserved_devices_that_compose_refuses_are_errors(
         ("${GPU}", "`gpus: 4` is neither `all` nor a list", "gpus: [{ count: 4 }]"),
         ("-1", "`gpus: -1` is neither `all` nor a list", "gpus: [{ count: 1 }]"),
         ("{count: 1}", "`gpus` isn't a list", "after a `-`"),
+        ("[{driver: nvidai}]", "no device driver nvidai", "did you mean nvidia?"),
+        ("[{capabilities: [gpuu]}]", "no capability gpuu", "did you mean gpu?"),
         ("[{count: two}]", "`count: two` is no number", "count: all"),
         ("[{count: 1, device_ids: ['0']}]", "beside `device_ids`", "keep one"),
     ],
@@ -115,6 +136,73 @@ def test_gpus_that_compose_refuses_are_errors(
     assert "file.yaml:4:" in caught.value.what
     assert what in caught.value.what
     assert fix in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("lines", "what", "fix"),
+    [
+        ("    gpu: all\n", "file.yaml:4:5: Compose has no `gpu` here", "did you mean gpus?"),
+        (
+            "    deploy: {resources: {reservations: {device: [{capabilities: [gpu]}]}}}\n",
+            "file.yaml:4:41: Compose has no `device` here",
+            "did you mean devices?",
+        ),
+        ("    runtime: nvidai\n", "file.yaml:4:5: runtime: nvidai isn't", "did you mean nvidia?"),
+        (
+            "    devices: ['nvidia.com/gpus=0']\n",
+            "file.yaml:4:15: no CDI device is called nvidia.com/gpus=0",
+            "did you mean nvidia.com/gpu=0?",
+        ),
+    ],
+)
+def test_misspelt_words_about_gpus_are_errors_with_what_was_meant(
+    tmp_path: Path, lines: str, what: str, fix: str
+) -> None:
+    with pytest.raises(BadYaml) as caught:
+        service(tmp_path, lines)
+    assert what in caught.value.what
+    assert caught.value.fix == fix
+
+
+@pytest.mark.parametrize(
+    ("lines", "granted", "others"),
+    [
+        ("    devices: ['nvidia.com/gpu=all']\n", 8, ""),
+        ("    devices: ['nvidia.com/gpu=${GPU:-0}', /dev/fuse]\n", 1, ""),
+        ("    devices: ['/dev/nvidia0:/dev/nvidia0']\n", 0, ""),
+        ("    devices: [{source: /dev/x, target: /dev/y}]\n", 0, ""),
+        ("    runtime: runc\n", 0, ""),
+        ("    gpus: [{driver: amd}]\n", 0, "driver: amd grants no GPU of NVIDIA's"),
+        (
+            "    deploy: {resources: {reservations: {devices: [{capabilities: [tpu]}]}}}\n",
+            0,
+            "no driver of Docker for NVIDIA GPUs has the capability tpu",
+        ),
+        (
+            "    deploy: {resources: {reservations: {devices: [{capabilities: [tpu]},"
+            " {count: 2, capabilities: [gpu]}]}}}\n",
+            2,
+            "",
+        ),
+    ],
+)
+def test_other_devices_of_a_service_are_no_gpus(
+    tmp_path: Path, lines: str, granted: int, others: str
+) -> None:
+    found = service(tmp_path, lines)
+    assert found.granted(8) == granted
+    assert found.grant.others == others
+
+
+def test_variables_of_a_file_that_is_not_here_are_said_to_be_assumed(tmp_path: Path) -> None:
+    (tmp_path / "here.env").write_text("A=1\n")
+    (place, text) = service(tmp_path, "    env_file: [here.env, gone.env]\n").assumed[0]
+    assert (place.line, place.column) == (4, 26)
+    assert text == "gone.env isn't here; it may set CUDA_VISIBLE_DEVICES, which is taken as unset"
+    for more in ("{path: gone.env, required: false}", "here.env"):
+        assert service(tmp_path, f"    env_file: [{more}]\n").assumed == ()
+    known = "    environment: [CUDA_VISIBLE_DEVICES=0]\n"
+    assert service(tmp_path, f"    env_file: gone.env\n{known}").assumed == ()
 
 
 def test_service_is_read_with_all_that_matters(tmp_path: Path) -> None:
