@@ -164,6 +164,30 @@ def test_deployment_with_more_gpus_than_can_be_simulated_says_so(
     )
 
 
+def test_repository_in_a_store_is_mapped_by_its_url_and_shows_no_credential(
+    pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(pytester.path)
+    deploy(pytester, "cpu", triton="1 --cache-config=redis,password=hunter2")
+    file = pytester.path / "compose.yaml"
+    text = file.read_text()
+    file.write_text(text.replace("=/models ", "=s3://key:hunter2@bucket/models "))
+    result = run(pytester)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*--triton-deployment-repo=s3://bucket/models=DIR*"])
+    mapped = "deployment-repo=s3://bucket/models=models"
+    shown = result.stdout.str()
+    result = run(pytester, f"--triton-{mapped}", "--triton-ledger=l.json")
+    result.assert_outcomes(passed=6)
+    shown += result.stdout.str() + (pytester.path / "l.json").read_text()
+    for command in (["audit"], ["plan"], ["diff", "compose.yaml"]):
+        main([*command, "--deployment", "compose.yaml", f"--{mapped}"])
+        said = capsys.readouterr()
+        shown += said.out + said.err
+    assert "hunter2" not in shown
+    assert "holds a credential: --cache-config=redis,password=***" in shown
+
+
 def test_environment_of_the_deployment_decides_what_models_see(pytester: pytest.Pytester) -> None:
     deploy(pytester, "pinned", triton=2)
     file = pytester.path / "compose.yaml"

@@ -12,6 +12,7 @@ from pytest_triton.checks.result import (
     ServerFacts,
     ServerGpu,
 )
+from pytest_triton.placement.command_line import shown_arguments
 
 if TYPE_CHECKING:
     from pytest_triton.checks.run import Seen
@@ -93,7 +94,7 @@ def server_facts(server: RunningServer, hardware: Hardware, traits: ServerTraits
         image=server.image,
         image_digest=server.image_digest,
         gpus=tuple([ServerGpu(gpu.index, gpu.name, gpu.uuid) for gpu in hardware.gpus]),
-        arguments=server.spec.arguments,
+        arguments=shown_arguments(server.spec.arguments),
         gpu_support=traits.gpu_support,
         min_compute_capability="{}.{}".format(*traits.min_compute_capability),
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_triton.checks.checked_service import checked_server, release_of_server, title_of
-from pytest_triton.cli.plan_models import planned_models
+from pytest_triton.cli.plan_models import left_out_note, planned_models
 from pytest_triton.deployment.deployed_server import DeployedServer
 from pytest_triton.deployment.granted_gpus import why_unknown
 from pytest_triton.deployment.reading import read_deployments
@@ -95,14 +95,17 @@ def _planned(
         found.paths,
         found.backends,
         shards,
-        adapted(server.line, in_container=True).arguments,
+        adapted(server.line.public, in_container=True).arguments,
         jobs=jobs,
     )
     gpus = f"{count} GPU{'s' if count != 1 else ''}" if count else "no GPU"
     # Each server must be proven; runs of its models under the repository's name count for it.
     ours = tuple(replace(one, deployment=title, repository=one.deployment) for one in plan.needs)
     plan = replace(plan, needs=ours)
-    return plan, f"{printable(title)}: {gpus}, by Triton's rules for release {release}."
+    return plan, (
+        f"{printable(title)}: {gpus}, by Triton's rules for release {release}."
+        f"{left_out_note(server.line)}"
+    )
 
 
 def _given(arguments: argparse.Namespace) -> Iterator[str]:

@@ -119,7 +119,7 @@ def _rehearsed(text: str, arguments: argparse.Namespace) -> dict[str, Side]:
             seen = {OWN: rehearsal.on_its_gpus(), LOST: rehearsal.without_gpus()}
             sides[server.name] = Side(
                 facts=_facts(server, rehearsal.host),
-                arguments=server.line.arguments,
+                arguments=server.line.shown,
                 placed={
                     (label, name): placed
                     for label, one in seen.items()
@@ -164,7 +164,7 @@ def _side(subject: DeployedSubject) -> Side:
         service[label] = service_outcome(predictions, server.line).service
     return Side(
         facts=_facts(server, subject.host),
-        arguments=server.line.arguments,
+        arguments=server.line.shown,
         placed=placed,
         service=service,
     )

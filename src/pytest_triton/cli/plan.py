@@ -30,7 +30,7 @@ from typing import Any
 from pytest_triton.checks.checked_deployment import CheckedDeployment
 from pytest_triton.cli.deployed import add_deployments
 from pytest_triton.cli.deployments import read_deployment
-from pytest_triton.cli.plan_models import planned_models
+from pytest_triton.cli.plan_models import left_out_note, planned_models
 from pytest_triton.cli.reading_options import add_reading, check_values, readings_of
 from pytest_triton.cli.server_options import (
     add_own_backends,
@@ -146,7 +146,8 @@ def _plan(arguments: argparse.Namespace) -> tuple[Plan, Sequence[str]]:
         readings=readings_of(arguments),
         values=tuple(one.shown for one in arguments.values),
     )
-    return plan, [f"By Triton's rules for release {arguments.release}."]
+    note = left_out_note(arguments.server_args)
+    return plan, [f"By Triton's rules for release {arguments.release}.{note}"]
 
 
 def make_plan(
@@ -179,7 +180,7 @@ def make_plan(
         backends.update(found.backends)
         needs += needs_of_deployment(checked.name, found.models, traits)
     sets = tuple(one.values.name for one in readings if one.values is not None and one.values.name)
-    return plan_of(needs, paths, backends, shards, line.arguments, Values(values, sets))
+    return plan_of(needs, paths, backends, shards, line.public.arguments, Values(values, sets))
 
 
 def gpu_count(text: str) -> int:

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pytest_triton.checks.checked_deployment import CheckedDeployment
+from pytest_triton.placement.command_line import CommandLine
 from pytest_triton.plan.needs import PlannedModel, backends_of
 from pytest_triton.repository.engines import engine_gpus
 from pytest_triton.text.paths import path_from
+from pytest_triton.text.shown_text import printable
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,18 @@ class PlannedModels:
     models: Mapping[str, PlannedModel]
     paths: Mapping[tuple[str, str], str]
     backends: Mapping[tuple[str, str], frozenset[str]]
+
+
+def left_out_note(line: CommandLine) -> str:
+    """Which arguments of production's a plan doesn't have, since they hold credentials."""
+    left_out = line.private.without(("model-repository", "model-store")).shown
+    if not left_out:
+        return ""
+    plural = len(left_out) > 1
+    return (
+        f" Left out of the jobs, since {'they hold credentials' if plural else 'it holds a'}"
+        f"{'' if plural else ' credential'}: {printable(', '.join(left_out))}."
+    )
 
 
 def planned_models(checked: CheckedDeployment) -> PlannedModels:

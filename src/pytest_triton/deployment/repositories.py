@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pytest_triton.deployment.deployed_server import DeployedServer
 from pytest_triton.errors import PytestTritonError
+from pytest_triton.text.credentials import without_user
 
 
 class NotMounted(PytestTritonError):
@@ -24,18 +25,20 @@ def repository_paths(deployed: DeployedServer, mapped: Mapping[str, Path]) -> tu
             fix="name the repository in the command",
         )
     found = []
-    for name in named:
+    for written in named:
+        name = without_user(written)  # a URL's credentials are never shown
         given = mapped.get(name.rstrip("/") or "/")
         path = given or deployed.directory(name)
         if path is None or not os.path.isdir(path):
-            raise _not_here(deployed, name, path, is_mapped=given is not None)
+            raise _not_here(deployed, written, path, is_mapped=given is not None)
         found.append(path)
     return tuple(found)
 
 
 def _not_here(
-    deployed: DeployedServer, name: str, path: Path | None, *, is_mapped: bool
+    deployed: DeployedServer, written: str, path: Path | None, *, is_mapped: bool
 ) -> NotMounted:
+    name = without_user(written)
     target = deployed.mount_of(name)
     place = None if target is None else deployed.mounted_at.get(target)
     where = "" if place is None else f" ({place})"
@@ -52,7 +55,10 @@ def _not_here(
         fix = f"set {variable} in the environment or in .env beside the file, or {fix}"
     elif target is not None:
         why = f"what is mounted at {target}{where} is a volume of production's"
-    elif not deployed.mounts or "://" in name:
+    elif "://" in name:
+        why = "it is in an object store"
+        fix = f"copy it to this machine's disk, and say where: {asked}"
+    elif not deployed.mounts:
         why = "no folder beside it is mounted"
     else:
         why = f"nothing is mounted there; mounted are {_mounted(deployed)}"
@@ -64,7 +70,7 @@ def _not_here(
         else:
             fix = f"mount it; or, if the image has {name}, {fix}"
     return NotMounted(
-        f"{deployed.place_of_word(name)}: the repository {name} isn't on this machine: {why}.",
+        f"{deployed.place_of_word(written)}: the repository {name} isn't on this machine: {why}.",
         fix=fix,
     )
 

@@ -19,8 +19,10 @@ from pytest_triton.placement.predict import ServerTraits
 from pytest_triton.placement.rate_limits import RateLimits
 from pytest_triton.placement.releases import shown_version
 from pytest_triton.placement.server_flags import FLAGS, NEWEST, Version, since
+from pytest_triton.text.credentials import HIDDEN, without_credentials
 
 _TRUE = ("true", "on", "1")
+_RESTRICTED = ("http-restricted-api", "grpc-restricted-protocol")
 
 
 class BadArguments(PytestTritonError):
@@ -33,7 +35,8 @@ class BadArguments(PytestTritonError):
 class Given:
     """A flag as it was given: its full name, its value ("" for none), and how it stands there.
 
-    `at` is the number of its (first) word among the arguments.
+    What is `shown` of it has no credential. `at` is the number of its (first) word among the
+    arguments.
     """
 
     name: str
@@ -87,6 +90,26 @@ class CommandLine:
             f"--{one.name}" if FLAGS[one.name] == "nothing" else f"--{one.name}={one.value}"
             for one in self.given
         )
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The same to be read by people, without credentials."""
+        return tuple(
+            without_credentials(_hidden_header(one.name, word))
+            for one, word in zip(self.given, self.arguments, strict=True)
+        )
+
+    @property
+    def private(self) -> CommandLine:
+        """The flags that hold credentials."""
+        pairs = zip(self.given, self.shown, self.arguments, strict=True)
+        return CommandLine(tuple(one for one, shown, word in pairs if shown != word))
+
+    @property
+    def public(self) -> CommandLine:
+        """The flags that hold none."""
+        private = self.private.given
+        return CommandLine(tuple(one for one in self.given if one not in private))
 
     def without(self, names: Iterable[str]) -> CommandLine:
         left_out = frozenset(names)
@@ -318,6 +341,14 @@ def _check_host_policy(given: Given) -> None:
         )
 
 
+def shown_arguments(words: Sequence[str]) -> tuple[str, ...]:
+    """Arguments to be read by people, without credentials; also those that are wrong."""
+    try:
+        return CommandLine.read(words).shown
+    except BadArguments:
+        return tuple(map(without_credentials, words))
+
+
 def read_version(text: str | None) -> Version | None:
     """Of "2.51.0" or "2.51.0dev"; None for anything else."""
     found = re.match(r"(\d+)\.(\d+)\.(\d+)", text or "", re.ASCII)
@@ -361,7 +392,9 @@ def _read(arguments: Sequence[str]) -> Iterator[Given]:
         flag, shown = _full_name(name, word), word
         if FLAGS[flag] == "nothing":
             if equals:
-                raise BadArguments(f"{word}: --{flag} takes no value.", fix=f"write --{flag}")
+                raise BadArguments(
+                    f"{without_credentials(word)}: --{flag} takes no value.", fix=f"write --{flag}"
+                )
         elif not equals:
             _, following = next(waiting, (0, None))
             if following is None:
@@ -369,13 +402,22 @@ def _read(arguments: Sequence[str]) -> Iterator[Given]:
                     f"{word} needs a value, and none follows.", fix=f"write --{flag}=VALUE"
                 )
             value, shown = following, f"{word} {following}"
+        shown = without_credentials(_hidden_header(flag, shown))
         _check_value(flag, value, shown)
         yield Given(flag, value, shown, at)
+
+
+def _hidden_header(flag: str, text: str) -> str:
+    """A flag without the header's value that a restricted API asks for: a shared secret."""
+    if flag not in _RESTRICTED:
+        return text
+    return re.sub(r"(:[^:=]*=).*\Z", rf"\1{HIDDEN}", text, flags=re.DOTALL)
 
 
 def _full_name(name: str, word: str) -> str:
     if name in FLAGS:
         return name
+    word = without_credentials(word)
     meant = sorted(flag for flag in FLAGS if name and flag.startswith(name))
     if len(meant) == 1:
         return meant[0]
@@ -402,6 +444,8 @@ def _full_name(name: str, word: str) -> str:
 
 
 def _unexpected(word: str) -> BadArguments:
+    name, equals, value = without_credentials(word).partition("=")
+    word = f"{name}={HIDDEN}" if equals and value else name  # whose value it may be isn't known
     return BadArguments(
         f"{word!r} is no flag, and tritonserver takes nothing else: it prints its usage and ends.",
         fix="write --FLAG=VALUE; a text with spaces needs quotes",

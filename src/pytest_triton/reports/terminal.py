@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pytest_triton.checks.release import header_line
 from pytest_triton.checks.result import own_hardware
 from pytest_triton.options.production_arguments import server_arguments
+from pytest_triton.placement.command_line import shown_arguments
 from pytest_triton.reports.assumed import assumed_count, assumed_lines
 from pytest_triton.text.shown_text import node_name, printable, shown
 from pytest_triton.text.tables import lay_out, screen_width
@@ -64,7 +65,7 @@ def _production_lines(session: TritonSession) -> list[str]:
     given = server_arguments(settings)
     lines = []
     if settings.host.is_ours:
-        listed = shlex.join(given.arguments) or "none left"
+        listed = shlex.join(shown_arguments(given.arguments)) or "none left"
         lines.append(f"triton: production's arguments: {listed}")
         if given.replaced:
             names = ", ".join(f"--{name}" for name in given.replaced)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import random
 from pathlib import Path
@@ -27,7 +26,7 @@ services:
     image: nvcr.io/nvidia/tritonserver:24.10-py3
     entrypoint: [/opt/nvidia/nvidia_entrypoint.sh]
     command: bash -c "exec tritonserver --model-repository=/models --http-port=$${PORT:-8000}"
-    environment: { CUDA_VISIBLE_DEVICES: "0,1", PORT: 8000 }
+    environment: { CUDA_VISIBLE_DEVICES: "0,1", PORT: 8000, PASSWORD: hunter2 }
     env_file: [./env]
     volumes: ["./models:/models:ro", { type: bind, source: ./x, target: /x }]
     shm_size: 1g
@@ -41,15 +40,19 @@ services:
       resources: { reservations: { devices: [ { driver: nvidia, capabilities: [gpu],
         device_ids: ["0", "1"] } ] } }
   other:
-    build: { context: ., dockerfile: Dockerfile, args: { A: b } }
-    command: tritonserver --model-repository /models
+    build: { context: ., dockerfile: Dockerfile, args: { A: hunter2 } }
+    command: tritonserver --model-repository /models --cache-config=redis,password=hunter2
     gpus: [ { driver: nvidia, count: all } ]
   third:
     extends: { service: other }
     environment: [B=c]
     volumes: [./y:/y]
     healthcheck: { test: [CMD, curl, localhost/v2/health/live] }
-  fourth: { extends: third, command: [tritonserver, --model-repository=/models], shm_size: 2g }
+  fourth: { extends: third, shm_size: 2g,
+    command: [tritonserver, --model-repository=/models, --http-restricted-api, health:k=hunter2] }
+  fifth:
+    image: nvcr.io/nvidia/tritonserver:24.10-py3
+    command: tritonserver --model-repository=s3://key:hunter2@bucket/models
 """
 MANIFEST = """
 apiVersion: v1
@@ -72,9 +75,11 @@ items:
         - name: triton
           image: nvcr.io/nvidia/tritonserver:24.10-py3
           command: [sh, -c]
-          args: ["tritonserver --model-repository=$(REPO) --model-control-mode=$MODE"]
+          args: ["tritonserver --model-repository=$(REPO) --model-control-mode=$MODE
+            --grpc-restricted-protocol=health:k=hunter2"]
           env:
           - { name: REPO, value: /models }
+          - { name: PASSWORD, value: hunter2 }
           - { name: TOKEN, valueFrom: { secretKeyRef: { name: s, key: k } } }
           - { name: MODE, valueFrom: { configMapKeyRef: { name: settings, key: MODE } } }
           envFrom: [ { configMapRef: { name: settings } } ]
@@ -89,7 +94,7 @@ items:
 - apiVersion: serving.kserve.io/v1beta1
   kind: InferenceService
   metadata: { name: k }
-  spec: { predictor: { triton: { storageUri: "s3://x", args: [--log-verbose=1],
+  spec: { predictor: { triton: { storageUri: "s3://k:hunter2@x", args: [--log-verbose=1],
     resources: { limits: { nvidia.com/gpu: 1 } } } } }
 """
 ODD: tuple[Any, ...] = (
@@ -137,23 +142,29 @@ def spoil(document: Any, chance: random.Random) -> Any:
     return document
 
 
-def look_at(path: Path) -> int:
-    """Ask all that is asked of a file's servers; how many there are. 0 where it isn't usable."""
+def look_at(path: Path) -> tuple[int, str]:
+    """Ask all that is asked of a file's servers: how many there are, 0 where it isn't usable, and
+    all that is said of them."""
+    said: list[str] = []
     try:
         servers = read_deployments(path.name, path.parent, {"HOME": "/root"})
-    except PytestTritonError:
-        return 0
+    except PytestTritonError as error:
+        return 0, str(error)
     for server in servers:
         for host in (None, 0, 4):
             server.hardware(host)
             simulated = simulated_count(server, host)
             rehearsed_environment(server, simulated)
         for service in ("stops", "not ready", "degraded", "unnoticed"):
-            noticed_by(server, service)
-        with contextlib.suppress(PytestTritonError):
+            said += noticed_by(server, service)
+        try:
             repository_paths(server, {"/models": path.parent})
-    audit_deployments([DeployedSubject(one, None, host) for one in servers for host in (None, 2)])
-    return len(servers)
+        except PytestTritonError as error:
+            said.append(str(error))
+        said += [server.unknown, str(server.bad_arguments), *server.line.shown]
+    subjects = [DeployedSubject(one, None, host) for one in servers for host in (None, 2)]
+    said += map(str, audit_deployments(subjects))
+    return len(servers), "\n".join(said)
 
 
 @pytest.mark.parametrize("text", [COMPOSE, MANIFEST])
@@ -166,7 +177,8 @@ def test_document_with_odd_values_is_read_or_is_an_error(
     path = _folder(tmp_path_factory) / "file.yaml"
     spoilt = yaml.safe_dump(spoil(yaml.safe_load(text), chance), allow_unicode=True)
     path.write_text(spoilt)
-    look_at(path)
+    _, said = look_at(path)
+    assert "hunter2" not in said
 
 
 @pytest.mark.parametrize("text", [COMPOSE, MANIFEST])
@@ -188,9 +200,9 @@ def test_text_with_odd_bytes_is_read_or_is_an_error(
 
 
 def test_unspoilt_files_have_their_servers(tmp_path: Path) -> None:
-    for text, count in ((COMPOSE, 4), (MANIFEST, 2)):
+    for text, count in ((COMPOSE, 5), (MANIFEST, 2)):
         (tmp_path / "file.yaml").write_text(text)
-        assert look_at(tmp_path / "file.yaml") == count
+        assert look_at(tmp_path / "file.yaml")[0] == count
 
 
 _FOLDERS: list[Path] = []
