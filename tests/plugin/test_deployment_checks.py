@@ -123,9 +123,14 @@ def test_health_check_of_another_port_notices_nothing_and_is_failure(
             "triton is never healthy: its healthcheck fails always.",
             "*compose.yaml:6:5: it asks port 80, and Triton answers HTTP on port 8080",
             "  What to do: ask port 8080.",
+            "  If another program answers there: # triton: ignore TRT616 in the file.",
         ]
     )
     assert "nobody" in row(result)
+    run_service(pytester, "--triton-audit-ignore=TRT616").assert_outcomes(passed=1)
+    text = file.read_text().replace("retries: 3 }", "retries: 3 }  # triton: ignore TRT616")
+    file.write_text(text)
+    run_service(pytester).assert_outcomes(passed=1)
 
 
 def test_more_can_be_demanded_of_a_lost_gpu(pytester: pytest.Pytester) -> None:

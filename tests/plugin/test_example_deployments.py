@@ -18,6 +18,7 @@ BROKEN = {
     "hosts-numbers.yaml": {"TRT602", "TRT613"},
     "image.yaml": {"TRT615", "TRT620", "TRT622", "TRT623", "TRT624"},
     "cluster.yaml": {"TRT604", "TRT607", "TRT626"},
+    "mounts.yaml": {"TRT627"},
     "ports.yaml": {"TRT616", "TRT617"},
     "probes.yaml": {"TRT605", "TRT610", "TRT611", "TRT612", "TRT621", "TRT625"},
 }

@@ -17,6 +17,7 @@ from pytest_triton.placement.predict import ServerTraits
 from pytest_triton.placement.releases import shown_version
 from pytest_triton.placement.unserved import fewest_gpus
 
+_NEVER_UP = "TRT616"
 _MOST_LACKING = 10  # models whose backend an image lacks, in a text
 _MOST_REFUSED = 10
 
@@ -83,7 +84,7 @@ class DeploymentCheck:
                     ),
                 )
             )
-        yield from never_up(self.deployed)
+        yield from self._probes_that_fail()
         for one in (up, lost):
             if one is not None and one.seen.service != one.predicted.service:
                 yield (
@@ -136,6 +137,28 @@ class DeploymentCheck:
         known = (name for name in names if name in declared)
         traits = self.deployed.line.traits(ServerTraits(version=self.rehearsal.release.version))
         return max((fewest_gpus(name, declared, traits) or 0 for name in known), default=0)
+
+    def _probes_that_fail(self) -> Iterator[str]:
+        """What probes that fail always make of the server; those that are suppressed as the
+        audit's findings are left out."""
+        found = list(never_up(self.deployed))
+        if not found:
+            return
+        from pytest_triton.audit.deployed import DeployedSubject
+        from pytest_triton.audit.deployment_audit import audit_deployments
+
+        findings = audit_deployments(
+            [DeployedSubject(self.deployed)],
+            select=[_NEVER_UP],
+            ignore=self.session.settings.audit_ignore,
+        )
+        places = {(one.path, one.line, one.column) for one in findings}
+        for place, text in found:
+            if (place.path, place.line, place.column) in places:
+                yield (
+                    f"{text}\n  If another program answers there: # triton: ignore {_NEVER_UP} in "
+                    "the file."
+                )
 
     def _loss(self, seen: ServiceOutcome, wanted: str) -> Iterator[str]:
         yield (

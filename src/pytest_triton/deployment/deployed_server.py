@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -212,6 +213,13 @@ class DeployedServer:
             if path.rstrip("/") == inside or path.startswith(f"{inside}/"):
                 return target
         return None
+
+    def mount_like(self, path: str) -> str | None:
+        """A mounted directory that is nearly called like a path in which nothing is mounted."""
+        if self.mount_of(path) is not None or "://" in path:
+            return None
+        close = get_close_matches(path.rstrip("/"), self.mounts, n=1, cutoff=0.75)
+        return close[0] if close else None
 
     def directory(self, path: str) -> Path | None:
         """Where a directory of the container is on this machine, None if it isn't."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pytest_triton.deployment.deployed_server import DeployedServer
 from pytest_triton.deployment.probes import fault_of, faults
+from pytest_triton.deployment.yaml_file import Place
 
 
 def noticed_by(server: DeployedServer, service: str) -> tuple[str, ...]:
@@ -46,13 +47,14 @@ _NEVER = {
 }
 
 
-def never_up(server: DeployedServer) -> Iterator[str]:
-    """What becomes of a server whose probe fails always, with the place, the reason and the fix."""
+def never_up(server: DeployedServer) -> Iterator[tuple[Place, str]]:
+    """The places of probes that fail always, with what becomes of the server, why, and the fix."""
     for probe, fault in faults(server):
         if not fault.passes:
             name = probe.what if probe.what == "healthcheck" else f"{probe.what} probe"
             yield (
+                probe.place,
                 f"{server.name} {_NEVER[probe.what]}: its {name} fails always.\n"
                 f"  {probe.place}: {fault.what}\n"
-                f"  What to do: {fault.fix}."
+                f"  What to do: {fault.fix}.",
             )

@@ -62,11 +62,11 @@ def _not_here(
         why = "no folder beside it is mounted"
     else:
         why = f"nothing is mounted there; mounted are {_mounted(deployed)}"
-        near = get_close_matches(name.rstrip("/"), deployed.mounts, n=1, cutoff=0.75)
-        if near:
-            mounted = deployed.mounted_at.get(near[0])
+        near = deployed.mount_like(name)
+        if near is not None:
+            mounted = deployed.mounted_at.get(near)
             at = "" if mounted is None else f" (mounted at {mounted})"
-            fix = f"did you mean {near[0]}{at}? If the image has {name}, {fix}"
+            fix = f"did you mean {near}{at}? If the image has {name}, {fix}"
         else:
             fix = f"mount it; or, if the image has {name}, {fix}"
     return NotMounted(

@@ -260,6 +260,17 @@ def test_model_to_load_that_is_misspelt_is_error_with_place_and_service(
     assert "compose.yaml:4:88: triton: --load-model" in capsys.readouterr().err
 
 
+def test_repository_that_is_mapped_by_a_misspelt_name_is_found(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(folder, "--model-repository=/models", "--model-repository=/modles")
+    finding = found(capsys, "--deployment-repo=/modles=models", "--select=TRT627")["TRT627"]
+    assert finding["line"] == 4
+    assert str(finding["message"]).endswith("nothing is mounted at /modles; did you mean /models?")
+    change(folder, "--model-repository=/modles", "--model-repository=/elsewhere")
+    assert found(capsys, "--deployment-repo=/elsewhere=models", "--select=TRT627") == {}
+
+
 def test_server_whose_arguments_are_not_known_is_error_beside_its_findings(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

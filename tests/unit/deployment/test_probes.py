@@ -256,7 +256,8 @@ def test_health_check_that_fails_always_notices_nothing_and_keeps_the_service_do
     assert list(never_up(good)) == []
     bad = service(tmp_path, check, "--http-port=8080")
     assert noticed_by(bad, "not ready") == ()
-    (text,) = never_up(bad)
+    ((place, text),) = never_up(bad)
+    assert (place.line, place.column) == (5, 5)
     assert text.startswith("t is never healthy: its healthcheck fails always.\n")
     assert "file.yaml:5:5: it asks port 8000" in text
     assert "What to do: ask port 8080." in text

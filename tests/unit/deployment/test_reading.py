@@ -394,8 +394,9 @@ def test_directory_is_searched_and_one_server_chosen(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "services: {web: {image: nginx}}", "- 1\n- 2\n", "x"])
 def test_file_without_triton_is_error(tmp_path: Path, text: str) -> None:
-    with pytest.raises(NoTriton, match="No Triton server is started by"):
+    with pytest.raises(NoTriton, match="No Triton server is started by") as caught:
         servers(tmp_path, text)
+    assert caught.value.tried[0].endswith("or whose image is Triton's (tritonserver in its name)")
 
 
 NAMESPACED = """apiVersion: v1

@@ -29,9 +29,10 @@ def _compose(
     arguments: str = "",
     model: str = _GPU,
     image: str = "nvcr.io/nvidia/tritonserver:24.10-py3",
+    repository: str = "/models",
 ) -> dict[str, str]:
     """An example: a service with these lines more, and its model `m`."""
-    command = f"tritonserver --model-repository=/models{' ' if arguments else ''}{arguments}"
+    command = f"tritonserver --model-repository={repository}{' ' if arguments else ''}{arguments}"
     text = "\n".join(
         (
             "services:",
@@ -676,6 +677,31 @@ def not_in_the_file(subject: DeployedSubject) -> Iterator[Diagnostic]:
     """
     for place, text in subject.server.assumed:
         yield subject.at(place, text)
+
+
+@rule(
+    "TRT627",
+    "repository-beside-the-mount",
+    "warning",
+    scope="deployment",
+    reported_by="test_deployment",
+    failing=_compose("gpus: [{ count: 1 }]", repository="/modles"),
+    fixed=_compose("gpus: [{ count: 1 }]"),
+)
+def repository_beside_the_mount(subject: DeployedSubject) -> Iterator[Diagnostic]:
+    """The server's repository isn't mounted, and a directory of nearly that name is.
+
+    Unless the image has the repository, production finds no models, and ends. Where a repository
+    is on this machine (`--deployment-repo`) says nothing of that.
+    """
+    server = subject.server
+    for name in server.line.repositories:
+        near = server.mount_like(name)
+        if near is not None:
+            yield subject.at(
+                server.place_of_word(name),
+                f"nothing is mounted at {name}; did you mean {near}?",
+            )
 
 
 def _name(probe: Probe) -> str:
