@@ -232,6 +232,12 @@ def read_mapping(text: str, start: Path) -> tuple[str, Path]:
             "expected /PATH=DIR: a repository as the container knows it (a directory or a store's "
             "URL), and the directory of this machine that it is"
         )
+    if "://" in here:
+        raise OptionError(
+            "a URL where a directory of this machine is meant",
+            fix="copy the repository to this machine's disk, then name the copy",
+            secret=may_hold_credential(here),
+        )
     return inside.rstrip("/") or "/", _path(here, start)
 
 
