@@ -13,6 +13,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from pytest_triton.errors import PytestTritonError
 
@@ -29,6 +30,15 @@ COMMANDS = {
     "clean": "remove containers that were kept for reuse, or left behind",
 }
 PROGRAM = "pytest-triton"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Of one command, whose own options its errors name."""
+
+    def error(self, message: str) -> NoReturn:
+        from pytest_triton.cli.option_names import with_own_options
+
+        super().error(with_own_options(self.prog.rpartition(" ")[2], message))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,14 +68,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 2
     command = importlib.import_module(f"pytest_triton.cli.{chosen.command}")
-    subparser = argparse.ArgumentParser(prog=f"{PROGRAM} {chosen.command}")
+    subparser = _Parser(prog=f"{PROGRAM} {chosen.command}")
     command.add_arguments(subparser)
     try:
         code: int = command.run(subparser.parse_args(chosen.rest))
         sys.stdout.flush()
         return code
     except PytestTritonError as error:
-        print(f"error: {error}", file=sys.stderr)
+        from pytest_triton.cli.option_names import with_own_options
+
+        print(with_own_options(chosen.command, f"error: {error}"), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

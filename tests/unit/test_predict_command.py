@@ -265,10 +265,10 @@ tagger     nothing        CPU x2  <- fallback
 no GPU: 1 ready (1 fallback to the CPU), 4 refused
 
 models/detector/config.pbtxt: a model `detector` stands in third too; Triton loads neither
-  Rename one, or check the repositories one by one with a --triton-repo each.
+  Rename one, or name the repositories one by one, not joined by ':'.
 
 third/detector/config.pbtxt: a model `detector` stands in models too; Triton loads neither
-  Rename one, or check the repositories one by one with a --triton-repo each.
+  Rename one, or name the repositories one by one, not joined by ':'.
 """
     )
     assert said.err == (

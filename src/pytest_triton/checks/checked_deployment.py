@@ -324,7 +324,7 @@ def _check_namespaces(checked: CheckedDeployment) -> None:
         raise NamesInNamespaces(
             f"With --model-namespacing tritonserver serves several models called {twice[0]}, and "
             "pytest-triton knows models by their names.",
-            fix="check the repositories one by one, with a --triton-repo each",
+            fix="name the repositories one by one, not joined by ':'",
         )
 
 

@@ -26,6 +26,7 @@ import os
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from pytest_triton.audit.rule_text import explanation
 from pytest_triton.audit.rules import KNOWN
 from pytest_triton.checks.checked_deployment import CheckedDeployment, NotLoaded
 from pytest_triton.cli.deployed import add_deployments, read_deployed
+from pytest_triton.cli.option_names import with_own_options
 from pytest_triton.cli.reading_options import add_reading, assumed_note, check_values, readings_of
 from pytest_triton.cli.server_options import (
     add_own_backends,
@@ -173,7 +175,7 @@ def run(arguments: argparse.Namespace) -> int:
         StoreError,
         OptionError,
     ) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(_own(f"error: {error}"), file=sys.stderr)
         return 2
     findings, fixed = _audited(repositories, arguments)
     unusable: list[PytestTritonError] = []
@@ -183,12 +185,13 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             more, unusable, checked = _deployed(arguments)
         except PytestTritonError as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(_own(f"error: {error}"), file=sys.stderr)
             return 2
         known = set(map(place_of, more))  # which says more of the same: for which servers
         findings = [one for one in findings if place_of(one) not in known]
         findings = sorted([*findings, *more], key=order_of)
         repositories += checked
+    findings = [replace(one, message=_own(one.message)) for one in findings]
     if arguments.format == "text":
         print("\n".join(_text(findings, repositories, fixed, arguments)))
     elif arguments.format == "json":
@@ -202,7 +205,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(line)
     broken = {str(problem): None for one in repositories for problem in one.problems}
     for problem in (*broken, *unusable):
-        print(f"error: {problem}", file=sys.stderr)
+        print(_own(f"error: {problem}"), file=sys.stderr)
     bad = (
         SEVERITIES[: SEVERITIES.index(arguments.fail_on) + 1]
         if arguments.fail_on in (SEVERITIES)
@@ -211,6 +214,10 @@ def run(arguments: argparse.Namespace) -> int:
     if unusable:
         return 2
     return 1 if broken or any(finding.severity in bad for finding in findings) else 0
+
+
+def _own(text: str) -> str:
+    return with_own_options("audit", text)
 
 
 def _take_from_ini(arguments: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from pytest_triton.audit.deployed import DeployedSubject
 from pytest_triton.cli.deployed import read_deployed
+from pytest_triton.cli.option_names import with_own_options
 from pytest_triton.deployment.deployed_server import DeployedServer
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.placement.command_line import BadArguments
@@ -183,7 +184,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         found = compare(arguments.before, arguments.after, arguments)
     except PytestTritonError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(with_own_options("diff", f"error: {error}"), file=sys.stderr)
         return 2
     if arguments.json:
         print(json.dumps(as_json(found), indent=2))

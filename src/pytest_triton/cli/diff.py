@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_triton.cli.deployed import add_deployment_repo
+from pytest_triton.cli.option_names import with_own_options
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.ledger import Entry, read_ledger
 from pytest_triton.ledger.diff import Change, Difference, difference, placed
@@ -76,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
         before = latest(merged([read_ledger(arguments.before)]))
         after = latest(merged([read_ledger(arguments.after)]))
     except PytestTritonError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(with_own_options("diff", f"error: {error}"), file=sys.stderr)
         return 2
     found = difference(before, after)
     if not found.changes and not found.same:

@@ -31,6 +31,7 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+from pytest_triton.cli.option_names import with_own_options
 from pytest_triton.doctor.examine import ABILITIES, Wanted, examine
 from pytest_triton.doctor.report import Diagnosis, Finding
 from pytest_triton.servers.container.image import OFFICIAL_IMAGE
@@ -146,8 +147,8 @@ def as_json(
             {
                 "name": one.name,
                 "status": one.status,
-                "text": one.text,
-                "fix": one.fix,
+                "text": _own(one.text),
+                "fix": _own(one.fix),
                 "facts": dict(one.facts),
             }
             for one in diagnosis.findings
@@ -176,11 +177,15 @@ def _text(diagnosis: Diagnosis) -> Iterator[str]:
         yield from _finding(finding, width)
 
 
+def _own(text: str) -> str:
+    return with_own_options("doctor", text)
+
+
 def _finding(finding: Finding, width: int) -> Iterator[str]:
     start = f"  {_MARKS[finding.status]:7}  {finding.name:{width}}  "
-    yield from _wrapped(printable(finding.text), start)
+    yield from _wrapped(printable(_own(finding.text)), start)
     if finding.fix:
-        yield from _wrapped(f"fix: {printable(finding.fix)}", " " * len(start))
+        yield from _wrapped(f"fix: {printable(_own(finding.fix))}", " " * len(start))
 
 
 def _wrapped(text: str, start: str) -> list[str]:

@@ -99,8 +99,8 @@ def run(arguments: argparse.Namespace) -> int:
         }
         print(json.dumps(found, indent=2))
     elif not arguments.remove:
-        how = "" if is_default else f" with --triton-image={name} --triton-backends=stand-in"
-        print(f"rehearsals run in it{how or ' without further options'}")
+        how = f": pytest --triton-image={name} --triton-backends=stand-in"
+        print(f"rehearsals run in it{' without further options' if is_default else how}")
     return 0
 
 

@@ -38,6 +38,7 @@ from typing import Any, get_args
 
 from pytest_triton.cli.deployed import add_deployments
 from pytest_triton.cli.deployments import read_deployment
+from pytest_triton.cli.option_names import with_own_options
 from pytest_triton.cli.plan import gpu_count, make_plan
 from pytest_triton.cli.reading_options import add_reading, readings_of
 from pytest_triton.cli.report import render
@@ -146,7 +147,7 @@ def run(arguments: argparse.Namespace) -> int:
             if path is not None:
                 write_text(path, render(format, ledger))
     except PytestTritonError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(with_own_options("merge", f"error: {error}"), file=sys.stderr)
         return 2
     found = assess(plan, ledger, arguments.rehearsals)
     proof = Proof.of(found, ledger)

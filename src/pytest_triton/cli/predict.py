@@ -59,6 +59,7 @@ from pytest_triton.cli.measured import MeasuredModel, Results, check_any, compar
 from pytest_triton.cli.measured import as_json as measured_as_json
 from pytest_triton.cli.measured import failures as measured_failures
 from pytest_triton.cli.measured import rows as measured_rows
+from pytest_triton.cli.option_names import with_own_options
 from pytest_triton.cli.reading_options import add_reading, assumed_note, check_values, readings_of
 from pytest_triton.cli.server_options import (
     add_own_backends,
@@ -342,7 +343,7 @@ def _unreadable(model: Model, hardware: Hardware, server: ServerTraits) -> Predi
 def _failures(predicted: Sequence[PredictedDeployment]) -> Iterator[str]:
     for one in predicted:
         for problem in one.checked.repository.problems:
-            yield f"error: {problem}"
+            yield _own(f"error: {problem}")
     for one in predicted:
         names = [printable(model.model.name) for model in one.models if not model.is_served]
         where = f" ({one.text})" if len(predicted) > 1 else ""
@@ -376,6 +377,10 @@ def _counts(predicted: Iterable[PredictedDeployment], number: int) -> _Counts:
     ready = sum(prediction.ready for prediction in all_of_it)
     fallbacks = sum(prediction.fallback for prediction in all_of_it)
     return _Counts(ready, fallbacks, len(all_of_it) - ready)
+
+
+def _own(text: str) -> str:
+    return with_own_options("predict", text)
 
 
 # Text
@@ -423,9 +428,9 @@ def _reported(model: PredictedModel) -> Iterator[str]:
     for problem in model.problems:
         yield ""
         if model.refused is not None and problem is model.refused:
-            yield shown_problem(model.refused)
+            yield _own(shown_problem(model.refused))
         else:
-            yield str(problem)
+            yield _own(str(problem))
 
 
 def _side_by_side(
@@ -541,7 +546,7 @@ def _steps(prediction: Prediction, others: Mapping[str, Prediction]) -> Iterator
     advice = advise(prediction.declared, prediction)
     if advice is not None:
         yield ""
-        yield from _wrapped(advice.cause, "  ")
+        yield from _wrapped(_own(advice.cause), "  ")
         if advice.lines:
             yield ""
             yield textwrap.indent(advice.lines, "      ")
@@ -641,14 +646,14 @@ def _reasons(prediction: Prediction, readable: bool) -> Mapping[str, Any]:
     advice = advise(prediction.declared, prediction) if readable else None
     return {
         "steps": list(prediction.steps) if readable else [],
-        "advice": advice and {"cause": advice.cause, "lines": advice.lines},
+        "advice": advice and {"cause": _own(advice.cause), "lines": advice.lines},
     }
 
 
 def _problem(problem: Diagnostic) -> Mapping[str, str]:
     return {
         "place": problem.place,
-        "message": problem.message,
-        "fix": "\n".join(filter(None, (problem.fix, problem.lines))),
+        "message": _own(problem.message),
+        "fix": _own("\n".join(filter(None, (problem.fix, problem.lines)))),
         "triton": problem.triton,
     }

@@ -42,7 +42,7 @@ def _not_here(
     target = deployed.mount_of(name)
     place = None if target is None else deployed.mounted_at.get(target)
     where = "" if place is None else f" ({place})"
-    asked = f"--triton-deployment-repo={name}=DIR (--deployment-repo of the commands)"
+    asked = f"--triton-deployment-repo={name}=DIR"
     fix = f"say which directory it is: {asked}"
     if path is not None:
         why = f"{path} isn't there" + ("" if is_mapped else where)

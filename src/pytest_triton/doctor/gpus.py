@@ -163,8 +163,8 @@ def examine_driver(
             f"driver {driver} is too old for {needed_by} (CUDA {shown} needs {least} or newer). "
             f"{_SILENT}",
             f"update the driver to {least} or newer, or use an older Triton. Data-centre GPUs may "
-            "do with the compatibility package in NVIDIA's images: a run with "
-            "--triton-gpus=all --triton-require=gpus shows it",
+            "do with the compatibility package in NVIDIA's images: a run of "
+            "pytest --triton-gpus=all --triton-require=gpus shows it",
             facts,
         )
     text = f"driver {driver} is new enough for {needed_by} (CUDA {shown})"

@@ -106,7 +106,7 @@ def missing_backend_flaw(
         message = f"Triton has no backend `{backend}`, and the repository brings no library for it"
         fix = (
             f"If it is one of your own, name it: triton_own_backends = {backend} in pytest's ini "
-            f"file, or --own-backend {backend}."
+            f"file, or --triton-own-backends={backend}."
         )
     field = "backend" if backend else "platform"
     return Diagnostic("backend-missing", text, field, message, fix)

@@ -92,8 +92,8 @@ def _aoti(found: Diagnostic) -> Diagnostic:
         found,
         message="a Torch AOTI model (platform torch_aoti, or a lone model.pt2) needs Triton "
         f"{shown_release(AOTI_RELEASE)} or newer, which guess its backend",
-        fix=f"Take release {tag} or newer (--release {tag}, in a run of pytest "
-        f"--triton-release={tag}, goes by its rules), or export the model to TorchScript.",
+        fix=f"Take release {tag} or newer (--triton-release={tag} goes by its "
+        "rules), or export the model to TorchScript.",
         until=AOTI_RELEASE,
     )
 

@@ -105,8 +105,8 @@ def field_flaws(fields: tuple[str, ...], name: str) -> Iterator[Diagnostic]:
             path,
             f"`{field}` is a field of Triton {release} ({row.ngc}) and newer; older ones can't "
             "read a config that has it",
-            f"Take release {row.ngc} or newer (--release {row.ngc}, in a run of pytest "
-            f"--triton-release={row.ngc}, goes by its rules), or delete the field.",
+            f"Take release {row.ngc} or newer (--triton-release={row.ngc} goes by "
+            "its rules), or delete the field.",
             until=row.since,
             code="Internal",
         )

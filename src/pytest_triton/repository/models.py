@@ -507,7 +507,7 @@ def _duplicate(model: Model, homes: Sequence[Path]) -> Diagnostic:
         "duplicate",
         path=model.anchor,
         message=f"a model `{printable(model.name)}` stands in {others} too; Triton loads neither",
-        fix="Rename one, or check the repositories one by one with a --triton-repo each.",
+        fix="Rename one, or name the repositories one by one, not joined by ':'.",
         effect=Effect.POLL_FAILED,
         triton=f"failed to poll model '{model.name}': not unique across all model repositories",
     )

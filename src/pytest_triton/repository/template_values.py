@@ -58,7 +58,7 @@ def check_values(models: Iterable[Model]) -> None:
         f"{len(places)} placeholder{'s have' if len(places) > 1 else ' has'} no value:\n  "
         + "\n  ".join(lines),
         fix="give each a value: --triton-values=FILE (JSON, YAML, TOML, .env) or "
-        "--triton-values=NAME=VALUE (--values for commands); NAME= for one that may stay empty",
+        "--triton-values=NAME=VALUE; NAME= for one that may stay empty",
     )
 
 

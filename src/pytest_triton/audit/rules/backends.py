@@ -481,7 +481,7 @@ def backend_not_in_image(subject: Subject) -> Iterator[Diagnostic]:
         yield subject.at(
             ("backend", "platform"),
             "NVIDIA's images from 25.03 on have no tensorflow backend: export the model to ONNX, "
-            "stay with 25.02, or name a backend of your own (--own-backend)",
+            "stay with 25.02, or name a backend of your own (--triton-own-backends)",
         )
 
 

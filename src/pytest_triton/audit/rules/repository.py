@@ -353,7 +353,7 @@ def model_file_missing(subject: Subject) -> Iterator[Diagnostic]:
                     None,
                     None,
                     f"is empty, and Triton's python backend waits for its `{printable(file)}` "
-                    "without end. If it is fetched later: --weights=elsewhere",
+                    "without end. If it is fetched later: --triton-weights=elsewhere",
                 )
             continue
         readable = [name for name, is_dir in there.items() if _may_be_model(subject, name, is_dir)]
