@@ -16,7 +16,7 @@ SERVICE = """services:
     - VOLUME
     - cache:/cache
 """
-ASKED = "say which directory it is: --triton-deployment-repo=NAME=DIR (--deployment-repo of the"
+ASKED = "say which directory it is: --triton-deployment-repo=NAME=DIR"
 
 
 def refused(tmp_path: Path, text: str, *mapped: str, **environ: str) -> NotMounted:
@@ -56,7 +56,6 @@ def test_volume_from_a_variable_without_a_value_names_it(tmp_path: Path, source:
     assert error.fix == (
         "set MODELS in the environment or in .env beside the file, or "
         + ASKED.replace("NAME", "/models/a")
-        + " commands)"
     )
     (tmp_path / "models" / "a").mkdir()
     (server,) = read_deployments("file.yaml", tmp_path, {"MODELS": "./models"})
