@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
@@ -94,7 +94,8 @@ class DeployedServer:
     where each stands, `unset` the variable without a value that it is mounted from. `shm_bytes` is
     the size of /dev/shm, None for unlimited. `starts_others` is whether the container's command
     starts other programs beside tritonserver. `assumed` is what the file leaves open, where, and
-    what is taken for it; `unknown_fix` is what to do about `unknown`.
+    what is taken for it; `unknown_fix` is what to do about `unknown`. `uses` are the
+    containers of a runtime that it is made of.
     """
 
     name: str
@@ -116,6 +117,7 @@ class DeployedServer:
     restarts: bool = True
     starts_others: bool = False
     assumed: tuple[tuple[Place, str], ...] = ()
+    uses: Sequence[Node] = field(default=(), repr=False)
     places: Mapping[str, Place] = field(default_factory=dict)
 
     @property

@@ -32,6 +32,7 @@ _POD_SPECS: Mapping[str, tuple[str, ...]] = {
     "ClusterServingRuntime": ("spec",),
     "InferenceService": ("spec", "predictor"),
 }
+_SHARED = ("ConfigMap", "ServingRuntime", "ClusterServingRuntime")
 _DECIDING = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
 _SHARES = ("gpu-fraction", "gpu-memory")  # of Run:ai and the KAI scheduler
 
@@ -40,21 +41,32 @@ def is_kubernetes(document: Node) -> bool:
     return bool(document.string("kind") and document.string("apiVersion"))
 
 
-def kubernetes_servers(documents: Sequence[Node], path: Path) -> Iterator[DeployedServer]:
-    """The Triton servers among the containers of all documents of a file."""
+def is_shared(document: Node) -> bool:
+    """Whether other files' servers may be made of it: a ConfigMap, a runtime, or a list of some."""
+    kind = document.string("kind")
+    return is_kubernetes(document) and (kind in _SHARED or kind.endswith("List"))
+
+
+def kubernetes_servers(
+    documents: Sequence[Node], path: Path, beside: Sequence[Node] = ()
+) -> Iterator[DeployedServer]:
+    """The Triton servers among the containers of all documents of a file.
+
+    `beside` are the documents of other files, whose ConfigMaps and runtimes these may use.
+    """
     documents = [one for document in documents for one in _listed(document)]
     maps: dict[str, dict[str, Mapping[str, str]]] = {}
-    for one in documents:
+    known = [*_one_of_a_name(beside), *documents]
+    for one in known:
         if one.string("kind") == "ConfigMap":
             maps.setdefault(_namespace(one), {})[one.string("metadata", "name")] = _data(one)
-    runtimes = Runtimes.of([(_namespace(one), one) for one in documents])
+    runtimes = Runtimes.of([(_namespace(one), one) for one in known])
     predictors = {
         number: predictor_of(one, _namespace(one), runtimes)
         for number, one in enumerate(documents)
         if one.string("kind") == "InferenceService"
     }
     found: list[tuple[str, DeployedServer]] = []
-    used: list[Node] = []
     for number, document in enumerate(documents):
         kind, namespace = document.string("kind"), _namespace(document)
         pod = document.get(*_POD_SPECS[kind]) if kind in _POD_SPECS else None
@@ -66,18 +78,19 @@ def kubernetes_servers(documents: Sequence[Node], path: Path) -> Iterator[Deploy
         notes = around.get("metadata", "annotations") if around is not None else None
         owner = _Owner(kind, name, path, maps.get(namespace, {}), notes)
         predictor = predictors.get(number)
-        if predictor is not None:
-            servers = list(_predicted(owner, predictor))
-            if servers and predictor.runtime is not None:
-                used.append(predictor.runtime)
-        else:
-            servers = list(_servers(owner, pod))
+        servers = _servers(owner, pod) if predictor is None else _predicted(owner, predictor)
         found += [(namespace, server) for server in servers]
-    # A runtime that a service uses is no server of its own.
-    of_used = [server for one in used for server in one.list("spec", "containers")]
-    yield from _named_apart(
-        [one for one in found if all(one[1].node is not node for node in of_used)]
-    )
+    yield from _named_apart(found)
+
+
+def _one_of_a_name(documents: Sequence[Node]) -> Iterator[Node]:
+    """The documents but for those of which there are several: which one counts isn't known."""
+    listed = [one for document in documents for one in _listed(document)]
+    names = [
+        (one.string("kind"), _namespace(one), one.string("metadata", "name")) for one in listed
+    ]
+    counts = Counter(names)
+    yield from (one for one, name in zip(listed, names, strict=True) if counts[name] == 1)
 
 
 def _namespace(document: Node) -> str:
@@ -155,6 +168,8 @@ def _predicted(owner: _Owner, predictor: Predictor) -> Iterator[DeployedServer]:
             mounts={**server.mounts, STORED: None},
             mounted_at={**server.mounted_at, STORED: place},
         )
+    if predictor.runtime is not None:
+        server = replace(server, uses=predictor.runtime.list("spec", "containers"))
     if predictor.assumed:
         assumed = ((container.place, predictor.assumed), *server.assumed)
         server = replace(server, assumed=assumed)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
 from pytest_triton.deployment.compose import compose_servers, is_compose
 from pytest_triton.deployment.deployed_server import DeployedServer, NoTriton
-from pytest_triton.deployment.kubernetes import is_kubernetes, kubernetes_servers
+from pytest_triton.deployment.kubernetes import is_kubernetes, is_shared, kubernetes_servers
 from pytest_triton.deployment.yaml_file import BadYaml, Node, read_yaml
 
 _SUFFIXES = (".yaml", ".yml")
@@ -26,9 +26,12 @@ def read_deployments(
     name, _, wanted = text.partition("::")
     path = Path(os.path.abspath(start / os.path.expanduser(name)))
     files = sorted(_files(path)) if path.is_dir() else [path]
-    read = (server for file in files for server in _servers_in(file, environ, path.is_dir()))
+    read = list(_servers_in(files, environ, is_folder=path.is_dir()))
     # A file that another one includes stands in the same directory.
     found = [*{(server.name, server.node.place): server for server in read}.values()]
+    # A runtime of KServe that a service uses is no server of its own.
+    parts = [node for server in found for node in server.uses]
+    found = [one for one in found if all(one.node is not node for node in parts)]
     if not found:
         raise NoTriton(
             f"No Triton server is started by {text}.",
@@ -64,22 +67,27 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _servers_in(
-    path: Path, environ: Mapping[str, str], is_one_of_many: bool
+    files: Sequence[Path], environ: Mapping[str, str], *, is_folder: bool
 ) -> Iterator[DeployedServer]:
-    try:
-        _, documents = read_yaml(path)
-    except BadYaml:
-        if is_one_of_many and not _mentions_triton(path):
-            return  # another tool's file
-        raise
-    yield from servers_of(documents, path, environ)
+    read: dict[Path, tuple[Node, ...]] = {}
+    for file in files:
+        try:
+            _, read[file] = read_yaml(file)
+        except BadYaml:
+            if not is_folder or _mentions_triton(file):
+                raise
+            # another tool's file
+    shared = [(file, one) for file, those in read.items() for one in those if is_shared(one)]
+    for file, documents in read.items():
+        beside = [one for other, one in shared if other != file and other.parent == file.parent]
+        yield from _servers_of(documents, file, environ, beside)
 
 
-def servers_of(
-    documents: tuple[Node, ...], path: Path, environ: Mapping[str, str] = os.environ
+def _servers_of(
+    documents: Sequence[Node], path: Path, environ: Mapping[str, str], beside: Sequence[Node]
 ) -> Iterator[DeployedServer]:
     manifests = [one for one in documents if is_kubernetes(one)]
-    yield from kubernetes_servers(manifests, path)
+    yield from kubernetes_servers(manifests, path, beside)
     for document in documents:
         if is_compose(document):
             yield from compose_servers(document, path, environ)
@@ -87,6 +95,7 @@ def servers_of(
 
 def _mentions_triton(path: Path) -> bool:
     try:
-        return b"tritonserver" in path.read_bytes()
+        text = path.read_bytes()
     except OSError:
         return False
+    return b"tritonserver" in text or b"InferenceService" in text

@@ -187,3 +187,17 @@ def test_sidecar_of_the_runtime_may_answer_other_ports(tmp_path: Path) -> None:
     beside = wrong.replace("  volumes: [", "  - { name: proxy, image: x }\n  volumes: [")
     (server,) = read(tmp_path, beside + service("runtime: mine"))
     assert list(faults(server)) == []
+
+
+def test_runtime_of_another_file_of_the_folder_is_used(tmp_path: Path) -> None:
+    (tmp_path / "a-service.yaml").write_text(service("runtime: mine", format="onnx"))
+    (tmp_path / "runtime.yaml").write_text(runtime("mine"))
+    (server,) = read_deployments(".", tmp_path, {})
+    assert server.title == f"{tmp_path}/a-service.yaml::InferenceService/s"
+    assert server.line.number("http-port", 0) == 8080
+    with pytest.raises(NoTriton):
+        read_deployments("a-service.yaml", tmp_path, {})
+    # Of two runtimes of a name nobody knows which one counts.
+    (tmp_path / "runtime2.yaml").write_text(runtime("mine").replace("8080", "1"))
+    with pytest.raises(NoTriton):
+        read_deployments(".::InferenceService/s", tmp_path, {})

@@ -507,3 +507,18 @@ def test_prefix_of_variables_of_a_config_map_is_read(tmp_path: Path) -> None:
     config = CONFIG.replace("visible", "VISIBLE_DEVICES")
     (server,) = servers(tmp_path, config + VARIABLE + line)
     assert server.environment == {"CUDA_VISIBLE_DEVICES": "0"}
+
+
+def test_config_map_of_another_file_of_the_folder_is_read(tmp_path: Path) -> None:
+    reference = "{ configMapKeyRef: { name: gpus, key: visible } }"
+    line = f"env: [{{ name: CUDA_VISIBLE_DEVICES, valueFrom: {reference} }}]\n"
+    (tmp_path / "pod.yaml").write_text(VARIABLE + line)
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    (server,) = read_deployments(".", tmp_path, {})
+    assert (server.environment, server.assumed) == ({"CUDA_VISIBLE_DEVICES": "0"}, ())
+    (alone,) = read_deployments("pod.yaml", tmp_path, {})
+    assert len(alone.assumed) == 1
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "config.yaml").rename(tmp_path / "sub" / "config.yaml")
+    (server,) = read_deployments(".", tmp_path, {})
+    assert len(server.assumed) == 1  # of another folder, and maybe of another cluster
