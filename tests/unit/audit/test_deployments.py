@@ -282,3 +282,36 @@ def test_server_whose_arguments_are_not_known_is_error_beside_its_findings(
     assert "TRT621" in said.out
     assert "compose.yaml:4:5: triton: the arguments of tritonserver aren't known: " in said.err
     assert "write them in the file as they are" in said.err
+
+
+POD = """apiVersion: v1
+kind: Pod
+metadata: { name: p }
+spec:
+  containers:
+  - name: t
+    args: [tritonserver, --model-repository=/models, --http-port=8080]
+    resources: { limits: { RESOURCE: 1 } }
+    livenessProbe: { httpGet: { path: /v2/health/live, port: 8080 } }
+"""
+
+
+def test_lines_that_are_proposed_have_the_servers_port(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "compose.yaml").write_text(POD.replace("RESOURCE", "nvidia.com/gpu"))
+    proposed = found(capsys, "--deployment-repo=/models=models")["TRT612"]
+    assert "port: 8080 }" in str(proposed)
+
+
+def test_accelerators_that_are_no_gpus_are_named_where_gpus_are_missing(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "compose.yaml").write_text(POD.replace("RESOURCE", "amd.com/gpu"))
+    rules = found(capsys, "--deployment-repo=/models=models")
+    assert "no GPU is granted (amd.com/gpu is AMD's" in str(rules["TRT604"]["message"])
+    assert rules["TRT607"]["line"] == 8
+    (folder / "compose.yaml").write_text(POD.replace("RESOURCE", "corp.example/vgpu"))
+    rules = found(capsys, "--deployment-repo=/models=models", "--target=2")
+    assert "TRT604" not in rules
+    assert "--target counts them" in str(rules["TRT607"]["message"])
