@@ -19,6 +19,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
+from pytest_triton.audit import audit
 from pytest_triton.client.endpoints import Endpoints
 from pytest_triton.client.inference import Client, Protocol
 from pytest_triton.inference.arrays import randoms
@@ -34,6 +35,7 @@ from pytest_triton.inference.infer import (
 from pytest_triton.options.hosts import ProcessHost
 from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.rehearsal.simulation import NATIVE_DIRECTORY, OFFICIAL_BACKENDS
+from pytest_triton.repository import read_repository
 from pytest_triton.servers.launching import launch
 from pytest_triton.servers.process.releases import RELEASES, Release, install
 from pytest_triton.servers.process.server import ServerExited
@@ -529,3 +531,29 @@ def test_real_python_models(
         assert result["Y"].any()
     finally:
         server.stop()
+
+
+@pytest.mark.parametrize("wrong", ['model_name="gone"', 'model_name="python", model_version=7'])
+def test_request_to_a_model_that_is_not_there_is_an_error_in_the_response_only(
+    repository: RepositoryBuilder, python_with_numpy_1: Path, wrong: str
+) -> None:
+    """As rule TRT237 has it."""
+    repository.add("python", "{ kind: KIND_CPU }")
+    repository.add("asking", "{ kind: KIND_CPU }")
+    (repository.path / "asking/1/model.py").write_text(
+        "import triton_python_backend_utils as pb_utils\n"
+        "class TritonPythonModel:\n  def execute(self, requests):\n"
+        f"    asked = pb_utils.InferenceRequest({wrong}, inputs=requests[0].inputs(),"
+        ' requested_output_names=["Y"])\n'
+        "    answer = asked.exec()\n    assert answer.has_error()\n"
+        "    return [pb_utils.InferenceResponse([], answer.error())]\n"
+    )
+    server = running(repository, stand_ins=(), host=ProcessHost(python=python_with_numpy_1))
+    try:
+        name = "gone" if "gone" in wrong else "python"
+        with pytest.raises(InferenceFailed, match=f"Model '{name}' is not ready"):
+            infer(server.view.endpoints, "asking")
+    finally:
+        server.stop()
+    findings = audit(read_repository([repository.path]), select=("TRT237",))
+    assert [one.model for one in findings] == ["asking"]

@@ -28,6 +28,7 @@ from pytest_triton.repository.predicted import PredictedModels, with_unreadable
 from pytest_triton.repository.refusals import with_known_backends
 
 if TYPE_CHECKING:
+    from pytest_triton.audit.model_code.requests import ModelRequest
     from pytest_triton.audit.model_code.uses import Use
     from pytest_triton.repository.schema import ModelConfig
 
@@ -173,6 +174,15 @@ class Subject:
 
         repository = self.model.directory.parent
         return tuple(one for path in self._codes_there for one in obstacles(path, repository))
+
+    @cached_property
+    def model_requests(self) -> tuple[ModelRequest, ...]:
+        """The requests of a python model to models that its code names by literals."""
+        if not self._codes_there:
+            return ()
+        from pytest_triton.audit.model_code.requests import model_requests
+
+        return tuple(one for path in self._codes_there for one in model_requests(path))
 
     @cached_property
     def code_uses(self) -> tuple[Use, ...]:

@@ -10,6 +10,7 @@ from pytest_triton.audit.parameters import parameter, parameter_fields
 from pytest_triton.audit.rule import rule
 from pytest_triton.audit.subject import Subject, diagnostic_at
 from pytest_triton.diagnostics.diagnostic import Diagnostic
+from pytest_triton.placement.predict import model_like
 from pytest_triton.repository.bounded_read import read_bytes
 from pytest_triton.text.paths import is_circle
 from pytest_triton.text.shown_text import printable
@@ -256,3 +257,83 @@ def python_environment_outside(subject: Subject) -> Iterator[Diagnostic]:
             f"{_KEY} is {printable(value)!r}, which isn't on this machine: the model is refused "
             "unless it is on the server's",
         )
+
+
+_CALLING = """\
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        return [self._answer(request) for request in requests]
+
+    def _answer(self, request):
+        asked = pb_utils.InferenceRequest(
+            model_name="encoder", requested_output_names=["Y"], inputs=request.inputs()
+        )
+        return pb_utils.InferenceResponse(asked.exec().output_tensors())
+"""
+
+
+@rule(
+    "TRT237",
+    "python-requests-missing-model",
+    "warning",
+    failing=_example(_CALLING, **{"encoders/config.pbtxt": _CPU, "encoders/1/model.py": _GOOD}),
+    fixed=_example(_CALLING, **{"encoder/config.pbtxt": _CPU, "encoder/1/model.py": _GOOD}),
+)
+def python_requests_missing_model(subject: Subject) -> Iterator[Diagnostic]:
+    """A python model sends requests to a model, or a version, that isn't in the repository.
+
+    `pb_utils.InferenceRequest(model_name="x")` is looked up when it is sent: the model itself is
+    READY, and each such request ends with `Failed for execute the inference request. Model 'x' is
+    not ready.` (`RequestExecutor::Infer` in request_executor.cc of
+    https://github.com/triton-inference-server/python_backend). It is an error in the response
+    (`response.has_error()`), no exception: code that doesn't look fails later, or answers without
+    outputs. Correct the name, or add the model. Models of another repository count if the same
+    server gets both (`a:b`).
+
+    Only literal names and versions are looked at, in model.py. Nothing is reported of names that
+    the code loads by itself (`pb_utils.load_model`) or asks for (`pb_utils.is_model_ready`), of
+    servers whose models are loaded on request (`--model-control-mode=explicit`) or are in
+    namespaces, and of versions where some are assumed.
+    """
+    line = subject.audited.line
+    if line.control_mode == "explicit" or line.namespacing:
+        return
+    names = subject.audited.names
+    for one in subject.model_requests:
+        shown = printable(one.model)
+        if one.model in names:
+            versions = _served_versions(subject, one.model)
+            if one.version is not None and versions and one.version not in versions:
+                served = ", ".join(map(str, versions))
+                yield diagnostic_at(
+                    one.path,
+                    *one.version_place,
+                    f"requests version {one.version} of `{shown}`, which serves {served}",
+                )
+        elif not any(_is_directory(path, one.model) for path in subject.audited.repository.paths):
+            close = model_like(one.model, names)
+            yield diagnostic_at(
+                one.path,
+                *one.place,
+                f"requests the model `{shown}`, which isn't in the repository"
+                + (f". {close.replace(': ', '=')}" if close else ""),
+            )
+
+
+def _served_versions(subject: Subject, name: str) -> tuple[int, ...]:
+    """The versions that a model serves; empty where that isn't known."""
+    found = subject.audited.by_name.get(name)
+    if found is None or found.model.assumed:
+        return ()
+    return found.model.versions_to_load
+
+
+def _is_directory(repository: Path, name: str) -> bool:
+    """Whether it is there, though it may not be one of the models that are loaded at the start."""
+    try:
+        return "/" not in name and os.path.isdir(repository / name)
+    except ValueError:
+        return False
