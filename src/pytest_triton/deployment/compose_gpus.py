@@ -110,9 +110,9 @@ class _Requests:
             )
         if driver not in ("", "nvidia"):
             yield Grant(others=f"driver: {driver} grants no GPU of NVIDIA's")
-        elif not driver and not self._is_gpus and not set(capabilities) <= set(_CAPABILITIES):
-            strange = ", ".join(one for one in capabilities if one not in _CAPABILITIES)
-            yield Grant(others=f"no driver of Docker for NVIDIA GPUs has the capability {strange}")
+        elif strange := [one for one in capabilities if one not in _CAPABILITIES]:
+            shown = ", ".join(strange)
+            yield Grant(others=f"no driver of Docker for NVIDIA GPUs has the capability {shown}")
         elif ids:
             yield Grant("count", len(ids), tuple(ids))
         elif count is None:

@@ -64,7 +64,7 @@ def test_gpus_of_a_service_are_those_that_cuda_shows(
         ("{capabilities: [tpu]}", 0),
         ("{capabilities: [compute, utility]}", 8),
         ("{capabilities: [nvidia]}", 8),
-        ("{driver: nvidia, capabilities: [nvidia-compute]}", 8),
+        ("{driver: nvidia, capabilities: [nvidia-compute]}", 0),
         ("{driver: amd, count: 1, capabilities: [gpu]}", 0),
         ("{driver: cdi, device_ids: [nvidia.com/gpu=all]}", 8),
         ("{driver: cdi, device_ids: [nvidia.com/gpu=0, nvidia.com/gpu=1], capabilities: [gpu]}", 2),
@@ -177,6 +177,11 @@ def test_misspelt_words_about_gpus_are_errors_with_what_was_meant(
             "    deploy: {resources: {reservations: {devices: [{capabilities: [tpu]}]}}}\n",
             0,
             "no driver of Docker for NVIDIA GPUs has the capability tpu",
+        ),
+        (
+            "    gpus: [{driver: nvidia, capabilities: [nvidia-compute]}]\n",
+            0,
+            "no driver of Docker for NVIDIA GPUs has the capability nvidia-compute",
         ),
         (
             "    deploy: {resources: {reservations: {devices: [{capabilities: [tpu]},"
