@@ -116,14 +116,14 @@ def test_backends_module_is_known_by_any_name(tmp_path: Path, head: str) -> None
         call('model_name="zzz"', '; pb_utils.load_model(model_name="zzz", files={})'),
         call('model_name="zzz"', "; pb_utils.load_model(requests[0].name)"),
         call('model_name="zzz"', '; pb_utils.is_model_ready("zzz")'),
-        call('model_name="not_loaded"'),
-        GOOD.replace("...", 'Other.InferenceRequest(model_name="zzz")'),
-        GOOD.replace("...", 'InferenceRequest(model_name="zzz")'),
+        call('model_name="broken"'),
+        CODE.format(body='Other.InferenceRequest(model_name="zzz")'),
+        CODE.format(body='InferenceRequest(model_name="zzz")'),
         "def broken(:\n",
     ],
 )
 def test_what_may_be_there_is_no_finding(tmp_path: Path, code: str) -> None:
-    (tmp_path / "models/not_loaded").mkdir(parents=True)
+    (tmp_path / "models/broken").mkdir(parents=True)
     assert found(tmp_path, code) == []
 
 

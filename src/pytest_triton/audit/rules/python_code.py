@@ -313,7 +313,7 @@ def python_requests_missing_model(subject: Subject) -> Iterator[Diagnostic]:
                     *one.version_place,
                     f"requests version {one.version} of `{shown}`, which serves {served}",
                 )
-        elif not any(_is_directory(path, one.model) for path in subject.audited.repository.paths):
+        else:
             close = model_like(one.model, names)
             yield diagnostic_at(
                 one.path,
@@ -329,11 +329,3 @@ def _served_versions(subject: Subject, name: str) -> tuple[int, ...]:
     if found is None or found.model.assumed:
         return ()
     return found.model.versions_to_load
-
-
-def _is_directory(repository: Path, name: str) -> bool:
-    """Whether it is there, though it may not be one of the models that are loaded at the start."""
-    try:
-        return "/" not in name and os.path.isdir(repository / name)
-    except ValueError:
-        return False
