@@ -297,3 +297,15 @@ def test_missing_credentials_are_named_as_such(store: Store) -> None:
     )
     assert result.returncode == 2
     assert "NoCredentialsError: Unable to locate credentials" in result.stderr
+
+
+def test_pointers_of_dvc_in_a_store_are_not_pulled_there(store: Store) -> None:
+    store.put("d/config.pbtxt", GPU)
+    store.put("d/1.dvc", "outs:\n- path: 1\n")
+    strict = ("audit", "s3://bucket/models", "--weights", "present")
+    said = " ".join(store.run("pytest_triton", *strict).stdout.split())
+    assert "only its pointer s3://bucket/models/d/1.dvc is there" in said
+    assert "where the repository is uploaded from (dvc pull), and upload it" in said
+    store.put("only/a.dvc", "outs:\n- path: a\n")
+    empty = store.run("pytest_triton", "audit", "s3://bucket/models/only")
+    assert "What to do: Fetch what they stand for (dvc pull), and upload it" in empty.stderr

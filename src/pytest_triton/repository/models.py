@@ -456,7 +456,9 @@ def _no_model(root: Path, here: Sequence[Model]) -> RepositoryEmpty:
         if pointers:
             return RepositoryEmpty(
                 f"The model repository {shown} holds pointers of DVC, and no model",
-                fix=f"Fetch them: dvc pull {' '.join(map(shown_path, pointers))}",
+                fix=f"Fetch them: dvc pull {' '.join(map(shown_path, pointers))}"
+                if not url_of_copy(str(root))
+                else "Fetch what they stand for (dvc pull), and upload it",
             )
         return RepositoryEmpty(
             f"The model repository {shown} is empty",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_triton.repository.assumed import DVC
-from pytest_triton.text.paths import shown_path
+from pytest_triton.text.paths import shown_path, url_of_copy
 from pytest_triton.text.shown_text import printable
 
 _MOST_BYTES = 1 << 20
@@ -29,21 +29,28 @@ class NotFetched:
 
     what: str
     command: str
+    in_store: bool = False  # an object store, where no such command works
 
     @property
     def fix(self) -> str:
+        if self.in_store:
+            return f"Fetch it where the repository is uploaded from ({self.command}), and upload it"
         return f"Fetch it: {self.command}"
 
 
 def not_fetched(path: Path) -> NotFetched | None:
     """Why something may be missing, or empty, at this path; None if nothing says so."""
     path = Path(os.path.abspath(path))
-    top, git = _checkout(path)
+    in_store = bool(url_of_copy(str(path)))
+    top, git = (None, None) if in_store else _checkout(path)
     is_there = os.path.lexists(path)
     at = str(path)
     while not is_there and at != os.path.dirname(at):
         if os.path.isfile(at + DVC) and not os.path.lexists(at):
             pointer = Path(at + DVC)
+            if in_store:
+                what = f"is kept by DVC, and only its pointer {shown_path(pointer)} is there"
+                return NotFetched(what, "dvc pull", in_store=True)
             return NotFetched(
                 f"is kept by DVC, and only its pointer {shown_path(pointer)} is here",
                 f"dvc pull {_quoted(pointer)}",

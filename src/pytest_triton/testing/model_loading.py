@@ -69,7 +69,8 @@ class ModelLoading:
             if refusal is None:
                 from pytest_triton.placement.refusal import classify
 
-                refusal = Refusal(classify(str(refused)), str(refused), "load")
+                text = self._state.running.spec.as_given(str(refused))
+                refusal = Refusal(classify(text), text, "load")
             return refusal
         if message is not None:
             self._state.configs[name] = message
