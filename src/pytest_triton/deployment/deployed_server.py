@@ -91,7 +91,8 @@ class DeployedServer:
     several. `node` is what describes the container, `pod` the pod around it (None in compose).
     `arguments` are tritonserver's; `unknown` says why they aren't known. `mounts` are directories
     of the container and where they are on this machine, None where they aren't; `mounted_at` is
-    where each stands, `unset` the variable without a value that it is mounted from. `shm_bytes` is
+    where each stands, `unset` the variable without a value that it is mounted from, and `sources`
+    are URLs of what is mounted (pvc://CLAIM, s3://BUCKET/PATH), without credentials. `shm_bytes` is
     the size of /dev/shm, None for unlimited. `starts_others` is whether the container's command
     starts other programs beside tritonserver. `assumed` is what the file leaves open, where, and
     what is taken for it; `unknown_fix` is what to do about `unknown`. `uses` are the
@@ -113,6 +114,7 @@ class DeployedServer:
     mounts: Mapping[str, Path | None] = field(default_factory=dict)
     mounted_at: Mapping[str, Place] = field(default_factory=dict)
     unset: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
     shm_bytes: int | None = 64 << 20
     restarts: bool = True
     starts_others: bool = False

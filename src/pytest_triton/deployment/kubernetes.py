@@ -16,6 +16,7 @@ from pytest_triton.deployment.probes import asked_of_kubelet
 from pytest_triton.deployment.sizes import kubernetes_bytes, whole
 from pytest_triton.deployment.variables import references_resolved
 from pytest_triton.deployment.yaml_file import BadYaml, Node, Place
+from pytest_triton.text.credentials import without_user
 from pytest_triton.text.paths import without_dots
 
 _POD_SPECS: Mapping[str, tuple[str, ...]] = {
@@ -167,6 +168,7 @@ def _predicted(owner: _Owner, predictor: Predictor) -> Iterator[DeployedServer]:
             server,
             mounts={**server.mounts, STORED: None},
             mounted_at={**server.mounted_at, STORED: place},
+            sources={**server.sources, **_stored_at(container)},
         )
     if predictor.runtime is not None:
         server = replace(server, uses=predictor.runtime.list("spec", "containers"))
@@ -174,6 +176,12 @@ def _predicted(owner: _Owner, predictor: Predictor) -> Iterator[DeployedServer]:
         assumed = ((container.place, predictor.assumed), *server.assumed)
         server = replace(server, assumed=assumed)
     yield server
+
+
+def _stored_at(container: Node) -> dict[str, str]:
+    """The URL of what KServe fetches, by where it puts it; nothing if several are fetched."""
+    url = container.string("storageUri") or container.string("storage", "uri")
+    return {STORED: without_user(url.partition("?")[0]).rstrip("/")} if "://" in url else {}
 
 
 def _found(owner: _Owner, container: Node) -> Found | None:
@@ -202,6 +210,7 @@ def _server(owner: _Owner, name: str, pod: Node, node: Node, found: Found) -> De
     assumed = [one for one in variables.open if one[1] not in environment]
     places: dict[str, Place] = {}
     mounts, shm = _mounts(owner, pod, node, places)
+    sources = dict(_claims(pod, node))
     probes = tuple(_probes(node))
     return DeployedServer(
         name=name,
@@ -218,6 +227,7 @@ def _server(owner: _Owner, name: str, pod: Node, node: Node, found: Found) -> De
         probes=probes,
         mounts=mounts,
         mounted_at=places,
+        sources=sources,
         shm_bytes=shm,
         restarts=pod.string("restartPolicy") != "Never",
         starts_others=found.beside,
@@ -319,6 +329,19 @@ def _probes(container: Node) -> Iterator[Probe]:
 def _number(node: Node, key: str, default: int) -> int:
     found = whole(node.string(key))
     return default if found is None else found
+
+
+def _claims(pod: Node, container: Node) -> Iterator[tuple[str, str]]:
+    """Mounted directories, with the claims whose volumes they are: pvc://CLAIM/SUBPATH."""
+    claims = {
+        one.string("name"): one.string("persistentVolumeClaim", "claimName")
+        for one in pod.list("volumes")
+    }
+    for one in container.list("volumeMounts"):
+        claim = claims.get(one.string("name"), "")
+        if claim:
+            inside = one.string("subPath").strip("/")
+            yield one.string("mountPath"), f"pvc://{claim}/{inside}".rstrip("/")
 
 
 def _mounts(

@@ -27,12 +27,19 @@ def repository_paths(deployed: DeployedServer, mapped: Mapping[str, Path]) -> tu
     found = []
     for written in named:
         name = without_user(written)  # a URL's credentials are never shown
-        given = mapped.get(name.rstrip("/") or "/")
+        given = mapped.get(name.rstrip("/") or "/") or _of_source(deployed, name, mapped)
         path = given or deployed.directory(name)
         if path is None or not os.path.isdir(path):
             raise _not_here(deployed, written, path, is_mapped=given is not None)
         found.append(path)
     return tuple(found)
+
+
+def _of_source(deployed: DeployedServer, name: str, mapped: Mapping[str, Path]) -> Path | None:
+    """Where a repository is that is mounted from what a URL names."""
+    target = deployed.mount_of(name)
+    source = mapped.get(deployed.sources.get(target or "", ""))
+    return None if source is None or target is None else source / name[len(target) :].strip("/")
 
 
 def _not_here(
@@ -42,7 +49,8 @@ def _not_here(
     target = deployed.mount_of(name)
     place = None if target is None else deployed.mounted_at.get(target)
     where = "" if place is None else f" ({place})"
-    asked = f"--triton-deployment-repo={name}=DIR"
+    source = deployed.sources.get(target or "", "")
+    asked = f"--triton-deployment-repo={source or name}=DIR"
     fix = f"say which directory it is: {asked}"
     if path is not None:
         why = f"{path} isn't there" + ("" if is_mapped else where)
@@ -54,7 +62,7 @@ def _not_here(
         why = f"what is mounted at {target}{where} is ${{{variable}}}, which has no value here"
         fix = f"set {variable} in the environment or in .env beside the file, or {fix}"
     elif target is not None:
-        why = f"what is mounted at {target}{where} is a volume of production's"
+        why = f"what is mounted at {target}{where} is {source or 'a volume of production'}"
     elif "://" in name:
         why = "it is in an object store"
         fix = f"copy it to this machine's disk, and say where: {asked}"

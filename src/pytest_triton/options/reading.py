@@ -43,7 +43,7 @@ from pytest_triton.placement.hardware import Hardware, HardwareRequest, target_h
 from pytest_triton.placement.releases import NotARelease, read_release
 from pytest_triton.plan.sharding import Shard
 from pytest_triton.text.paths import without_dots
-from pytest_triton.text.store_urls import may_hold_credential, url_at_start
+from pytest_triton.text.store_urls import may_hold_credential
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _LONGEST = 4096  # characters of a value; paths are no longer
@@ -223,14 +223,17 @@ def _text(text: str, start: Path) -> str:
     return text.strip()
 
 
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]", re.ASCII)
+
+
 def read_mapping(text: str, start: Path) -> tuple[str, Path]:
     """A repository as the container knows it, a directory or a URL, and our directory, of
     `/models=./models`. Raises OptionError."""
     inside, equals, here = text.partition("=")
-    if not (equals and (inside.startswith("/") or url_at_start(inside)) and here):
+    if not (equals and (inside.startswith("/") or _URL.match(inside)) and here):
         raise OptionError(
-            "expected /PATH=DIR: a repository as the container knows it (a directory or a store's "
-            "URL), and the directory of this machine that it is"
+            "expected /PATH=DIR or URL=DIR: a repository as the deployment names it, and the "
+            "directory of this machine that it is"
         )
     if "://" in here:
         raise OptionError(

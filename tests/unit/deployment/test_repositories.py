@@ -72,7 +72,7 @@ def test_long_form_of_a_volume_names_its_variable(tmp_path: Path) -> None:
 def test_volume_of_production_is_named_with_its_place(tmp_path: Path) -> None:
     text = SERVICE.replace("NAME", "/cache").replace("VOLUME", "./models:/models")
     error = refused(tmp_path, text)
-    assert f"at /cache ({tmp_path}/file.yaml:6:7) is a volume of production's" in error.what
+    assert f"at /cache ({tmp_path}/file.yaml:6:7) is a volume of production." in error.what
     assert error.fix.startswith(ASKED.replace("NAME", "/cache"))
 
 
@@ -111,5 +111,42 @@ def test_models_that_kserve_fetches_are_named_with_their_place(tmp_path: Path) -
         "spec:\n  predictor:\n    model:\n      modelFormat: { name: triton }\n"
         "      storageUri: s3://bucket?token=secret\n",
     )
-    assert f"at /mnt/models ({tmp_path}/file.yaml:8:7) is a volume of production's" in error.what
+    assert f"at /mnt/models ({tmp_path}/file.yaml:8:7) is s3://bucket." in error.what
+    assert error.fix.startswith(ASKED.replace("NAME", "s3://bucket"))
     assert "secret" not in str(error)
+
+
+def test_services_of_kserve_are_mapped_apart_by_what_they_store(tmp_path: Path) -> None:
+    service = (
+        "apiVersion: serving.kserve.io/v1beta1\nkind: InferenceService\n"
+        "metadata: {{ name: {0} }}\nspec:\n  predictor:\n    model:\n"
+        "      modelFormat: {{ name: triton }}\n      storageUri: s3://k:secret@bucket/{0}/\n"
+    )
+    (tmp_path / "file.yaml").write_text(service.format("a") + "---\n" + service.format("b"))
+    mapped = {}
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        mapped[f"s3://bucket/{name}"] = tmp_path / name
+    servers = read_deployments("file.yaml", tmp_path)
+    assert [repository_paths(one, mapped) for one in servers] == [
+        (tmp_path / "a",),
+        (tmp_path / "b",),
+    ]
+
+
+def test_claims_of_kubernetes_are_mapped_by_their_name(tmp_path: Path) -> None:
+    text = (
+        "apiVersion: v1\nkind: Pod\nmetadata: { name: p }\nspec:\n"
+        "  volumes: [ { name: v, persistentVolumeClaim: { claimName: store } } ]\n"
+        "  containers:\n  - name: t\n    image: x/tritonserver\n"
+        "    args: [ tritonserver, --model-repository=/data/triton ]\n"
+        "    volumeMounts: [ { name: v, mountPath: /data, subPath: prod } ]\n"
+    )
+    error = refused(tmp_path, text)
+    assert "is pvc://store/prod." in error.what
+    (tmp_path / "copy" / "triton").mkdir(parents=True)
+    (server,) = read_deployments("file.yaml", tmp_path)
+    mapped = {"pvc://store/prod": tmp_path / "copy"}
+    assert repository_paths(server, mapped) == (tmp_path / "copy" / "triton",)
+    # what is mapped by its path in the container is that very directory
+    assert repository_paths(server, {"/data/triton": tmp_path}) == (tmp_path,)

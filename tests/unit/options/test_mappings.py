@@ -18,13 +18,14 @@ from pytest_triton.options.reading import read_mapping
         ("/=m", "/", "/start/m"),
         ("s3://bucket/models/=m", "s3://bucket/models", "/start/m"),
         ("gs://bucket=m", "gs://bucket", "/start/m"),
+        ("pvc://claim/models=m", "pvc://claim/models", "/start/m"),
     ],
 )
 def test_mapping_of_a_directory_or_a_url_is_read(text: str, inside: str, here: str) -> None:
     assert read_mapping(text, Path("/start")) == (inside, Path(here))
 
 
-@pytest.mark.parametrize("text", ["models=m", "/models", "/models=", "=m", "", "ftp://x=m"])
+@pytest.mark.parametrize("text", ["models=m", "/models", "/models=", "=m", "", "://x=m", "s3://=m"])
 def test_mapping_of_anything_else_is_an_error(text: str) -> None:
     with pytest.raises(OptionError, match="expected /PATH=DIR"):
         read_mapping(text, Path("/start"))
