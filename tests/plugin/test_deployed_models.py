@@ -107,8 +107,6 @@ def test_deployment_whose_gpus_nobody_counts_asks_for_their_number(
     unknown = "How many GPUs triton has isn't known: it is granted all GPUs of its host*"
     result.stdout.fnmatch_lines(
         [
-            "triton: how many GPUs triton has isn't known: it is granted all GPUs of its host "
-            "(compose.yaml:*). 1 GPU is assumed; --triton-target=N says how many",
             "triton doesn't come up on its own hardware*",
             "  second: refused: no such GPU",
             f"  {unknown}",
@@ -117,11 +115,33 @@ def test_deployment_whose_gpus_nobody_counts_asks_for_their_number(
             unknown,
             "    --triton-target=2",
             "triton *all GPUs, 1 assumed *",
+            "assumed: triton: 1 GPU, --triton-target=N says how many: it is granted all GPUs *"
+            "(compose.yaml:*)",
         ]
     )
     again = run(pytester, "--triton-target=2")
     again.assert_outcomes(passed=6)
     again.stdout.no_fnmatch_line("*assumed*")
+
+
+def test_runtime_of_kserve_that_is_not_in_the_file_is_said_to_be_assumed(
+    pytester: pytest.Pytester,
+) -> None:
+    deploy(pytester, "pinned", triton=1)
+    (pytester.path / "compose.yaml").write_text(
+        "apiVersion: serving.kserve.io/v1beta1\nkind: InferenceService\nmetadata: { name: s }\n"
+        "spec:\n  predictor:\n    model:\n      modelFormat: { name: triton }\n"
+        "      storageUri: s3://bucket/models\n      runtimeVersion: 24.10-py3\n"
+        "      resources: { limits: { nvidia.com/gpu: 1 } }\n"
+    )
+    result = run(pytester, "-q", "--triton-deployment-repo=s3://bucket/models=models")
+    result.assert_outcomes(passed=6)
+    result.stdout.fnmatch_lines(
+        [
+            "InferenceService/s *1 GPU *",
+            "assumed: InferenceService/s: the runtime kserve-tritonserver isn't in the file: *",
+        ]
+    )
 
 
 def test_gpu_that_the_environment_hides_fails_with_the_variables_name(

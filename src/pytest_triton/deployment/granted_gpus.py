@@ -20,10 +20,7 @@ def assumed_note(server: DeployedServer, host: int | None, option: str) -> str:
     """That a number of GPUs is assumed, and the option that says how many; "" if it is known."""
     if server.visible(host) is not None:
         return ""
-    return (
-        f"how many GPUs {printable(server.name)} has isn't known: {why_unknown(server)}. "
-        f"1 GPU is assumed; {option}=N says how many"
-    )
+    return f"1 GPU, {option}=N says how many: {why_unknown(server)}"
 
 
 def advise_on_fewer(server: DeployedServer, host: int | None, fewest: int, option: str) -> Advice:

@@ -102,10 +102,7 @@ class DeploymentChecks:
             f"{one.name} ({ServiceRehearsal(one, self.session).planned_on})" for one in servers[:10]
         )
         files = ", ".join(os.path.relpath(path) for path in list(self._servers)[:5])
-        lines = [f"triton: {count} of {files}, rehearsed on a real core: {names}"]
-        assumed = (ServiceRehearsal(one, self.session).assumed for one in servers)
-        lines += [f"triton: {one}" for one in assumed if one][:10]
-        return [shown(line) for line in lines]
+        return [shown(f"triton: {count} of {files}, rehearsed on a real core: {names}")]
 
     def pytest_sessionstart(self) -> None:
         if self._ledger is not None:
@@ -185,6 +182,13 @@ class DeploymentChecks:
         for lines in lay_out([head, *rows], screen_width()):
             for line in lines:
                 terminalreporter.line(shown(line))
+        seen = {row[0] for row in rows}
+        servers = (one for found in self._servers.values() for one in found)
+        for note in dict.fromkeys(
+            _assumed(one, self.session) for one in servers if one.name in seen
+        ):
+            if note:
+                terminalreporter.line(shown(note))
 
 
 class DeploymentFile(pytest.File):
@@ -344,6 +348,15 @@ class DeployedModelItem(DeployedItem):
     def result(self, *, failed: bool) -> CheckResult:
         assert self.node.models is not None
         return self.node.models.result(self.check, self.test, self.hardware, failed=failed)
+
+
+def _assumed(server: DeployedServer, session: TritonSession) -> str:
+    """What is assumed of a server, since its file doesn't say; "" if nothing is."""
+    from pytest_triton.checks.rehearsed_service import ServiceRehearsal
+
+    notes = [f"{text} ({place})" for place, text in server.assumed]
+    notes += filter(None, [ServiceRehearsal(server, session).assumed])
+    return f"assumed: {server.name}: {'; '.join(notes)}" if notes else ""
 
 
 def _selected(items: Iterable[pytest.Item]) -> frozenset[object]:

@@ -57,8 +57,7 @@ def test_too_few_gpus_name_who_grants_or_hides_them(
 def test_number_that_nobody_knows_is_said_to_be_assumed(folder: Path) -> None:
     one = server(folder, "    gpus: all\n")
     assert assumed_note(one, None, "--target") == (
-        "how many GPUs t has isn't known: it is granted all GPUs of its host (c.yaml:5:5). "
-        "1 GPU is assumed; --target=N says how many"
+        "1 GPU, --target=N says how many: it is granted all GPUs of its host (c.yaml:5:5)"
     )
     assert assumed_note(one, 2, "--target") == ""
     assert assumed_note(server(folder, "    gpus: [{ count: 1 }]\n"), None, "--target") == ""
