@@ -38,7 +38,8 @@ def advise_on_fewer(server: DeployedServer, host: int | None, fewest: int, optio
             f"variable out there, or name {fewest} GPUs in it."
         )
     place = server.grant_place or server.node.place
-    return Advice(f"{_gpus(granted)} granted ({place}). Grant {fewest} there.")
+    why = f": {server.grant.others}" if server.grant.others and not granted else ""
+    return Advice(f"{_gpus(granted)} granted ({place}){why}. Grant {fewest} there.")
 
 
 def shown_by_variable(server: DeployedServer, visible: int) -> str:

@@ -43,7 +43,13 @@ def server(folder: Path, *lines: str) -> DeployedServer:
         (["    gpus: all\n", FIRST], None, "shows Triton 1 of its GPUs (c.yaml:6:5)", ""),
         (["    gpus: [{ count: 4 }]\n", FIRST], None, "shows Triton 1 of 4 GPUs (c.yaml:6:5)", ""),
         (["    gpus: [{ count: 1 }]\n", FIRST], None, "1 GPU is granted (c.yaml:5:5)", ""),
-        ([], None, "No GPU is granted (c.yaml:3:5)", ""),
+        ([], None, "No GPU is granted (c.yaml:3:5). Grant 3 there.", ""),
+        (
+            ["    gpus: [{ driver: amd }]\n"],
+            None,
+            "(c.yaml:5:5): driver: amd grants no GPU of NVIDIA's. Grant 3 there.",
+            "",
+        ),
     ],
 )
 def test_too_few_gpus_name_who_grants_or_hides_them(
