@@ -133,6 +133,58 @@ def test_health_check_of_another_port_notices_nothing_and_is_failure(
     run_service(pytester).assert_outcomes(passed=1)
 
 
+def deploy_engine(pytester: pytest.Pytester, gpus: int, engine: str) -> None:
+    """A vLLM model, with engine arguments, and a server with so many GPUs."""
+    repository = RepositoryBuilder(pytester.path / "models")
+    repository.add("llm", "{ kind: KIND_MODEL }", backend="vllm")
+    (repository.path / "llm/1/model.json").write_text(engine)
+    text = SERVICE.format(ARGUMENTS="", GPUS=gpus).replace("-py3", "-vllm-python-py3")
+    (pytester.path / "compose.yaml").write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "granted"), [(0, "No GPU is granted (compose.yaml:"), (1, "1 GPU is granted (")]
+)
+def test_engine_that_needs_more_gpus_than_are_granted_is_failure(
+    pytester: pytest.Pytester, gpus: int, granted: str
+) -> None:
+    deploy_engine(pytester, gpus, '{"model": "x", "tensor_parallel_size": 2}')
+    result = run_service(pytester)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "triton doesn't come up on its own hardware*: the server stops.",
+            "  llm: its engine needs 2 GPUs (assumed: a stand-in needs none)",
+            f"  {granted}*Grant 2 there.",
+            "triton *stops (assumed*",
+        ]
+    )
+
+
+def test_engine_that_loses_its_gpus_ends_the_server(pytester: pytest.Pytester) -> None:
+    deploy_engine(pytester, 2, '{"model": "x", "tensor_parallel_size": 2}')
+    result = run_service(pytester)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["triton *2 GPUs *unaffected *stops (assumed *"])
+
+
+def test_probe_of_a_model_that_is_not_loaded_is_failure(pytester: pytest.Pytester) -> None:
+    deploy(pytester, "pinned")
+    file = pytester.path / "compose.yaml"
+    file.write_text(file.read_text().replace("/v2/health/ready", "/v2/models/pined/ready"))
+    result = run_service(pytester)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "triton is never healthy: its healthcheck fails always.",
+            "  compose.yaml:6:5: it asks about the model pined, which isn't loaded",
+            "  What to do: did you mean pinned? Else ask /v2/health/ready.",
+        ]
+    )
+    result = run_service(pytester, "--triton-audit-ignore=TRT616: */compose.yaml")
+    result.assert_outcomes(passed=1)
+
+
 def test_more_can_be_demanded_of_a_lost_gpu(pytester: pytest.Pytester) -> None:
     deploy(pytester, "pinned", arguments="--exit-on-error=false")
     run_service(pytester, "--triton-on-gpu-loss=not-ready").assert_outcomes(passed=1)

@@ -62,6 +62,13 @@ class DeployedSubject:
                     found.setdefault(gpu, name)
         return found
 
+    @cached_property
+    def served(self) -> Mapping[str, tuple[int, ...]] | None:
+        """The versions of each model that it loads; None if its repository isn't known."""
+        if self.models is None:
+            return None
+        return {one.name: one.versions_to_load for one in self.models.repository.models}
+
     @property
     def engines(self) -> Iterator[tuple[str, int]]:
         """The models, and how many GPUs there must be for their engines."""

@@ -21,7 +21,8 @@ from pytest_triton.deployment.granted_gpus import advise_on_fewer, assumed_note
 from pytest_triton.options.hosts import ContainerHost
 from pytest_triton.options.settings import Settings
 from pytest_triton.placement.advice import Advice
-from pytest_triton.placement.command_line import Given, read_version
+from pytest_triton.placement.backends import backend_named
+from pytest_triton.placement.command_line import CommandLine, Given, read_version
 from pytest_triton.placement.compare import READY, Observed
 from pytest_triton.placement.hardware import (
     MAX_SIMULATED_GPUS,
@@ -31,7 +32,7 @@ from pytest_triton.placement.hardware import (
     HardwareRequest,
     simulated_gpus,
 )
-from pytest_triton.placement.outcome import ServiceOutcome, service_outcome
+from pytest_triton.placement.outcome import ServiceOutcome, service_outcome, with_refused
 from pytest_triton.placement.predict import Prediction, ServerTraits
 from pytest_triton.placement.releases import (
     NEWEST_KNOWN,
@@ -41,6 +42,7 @@ from pytest_triton.placement.releases import (
     shown_release,
     tag_of,
 )
+from pytest_triton.repository.engines import engine_gpus
 from pytest_triton.repository.predicted import with_unreadable
 from pytest_triton.servers.running_server import RunningServer
 from pytest_triton.servers.server_errors import ServerExited
@@ -56,7 +58,8 @@ class SeenService:
 
     `server` is which core, `hardware` the GPUs that it saw; `placed` says of each model where it
     runs, or why it was refused. `predicted` goes by the core's own release, `own` by that of
-    production's image.
+    production's image. `engines` are models that a real backend wouldn't load, which needs more
+    GPUs than there are: it is assumed, for stand-ins need none.
     """
 
     server: str
@@ -66,11 +69,14 @@ class SeenService:
     predicted: ServiceOutcome
     own: ServiceOutcome
     placed: Mapping[str, str]
+    line: CommandLine
+    engines: Mapping[str, int]
 
     @property
     def judged(self) -> ServiceOutcome:
-        """What production's own release does: as seen, unless its rules are others."""
-        return self.seen if self.own.service == self.predicted.service else self.own
+        """What production's own release does: as seen, unless its rules or engines are others."""
+        outcome = self.seen if self.own.service == self.predicted.service else self.own
+        return with_refused(outcome, self.engines, self.line)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +158,15 @@ class ServiceRehearsal:
         """The server that shows what becomes of each model, whatever the service does then."""
         return self._spec(granted, exits=False)
 
+    @cached_property
+    def engines(self) -> Mapping[str, int]:
+        """How many GPUs the models need whose backends take them by themselves."""
+        return {
+            model.name: engine_gpus(model)
+            for model in self.checked.repository.models
+            if backend_named(model.declared.backend).places_itself
+        }
+
     def on_its_gpus(self) -> SeenService:
         return self._see(self.granted)
 
@@ -188,6 +203,10 @@ class ServiceRehearsal:
             predicted=self._outcome_of(looked.predicted),
             own=self._predicted(hardware, own),
             placed={name: _shown(looked.observed[name], name in fallbacks) for name in names},
+            line=self.deployed.line,
+            engines={
+                name: count for name, count in self.engines.items() if count > len(hardware.gpus)
+            },
         )
 
     def _started(self, spec: ServerSpec) -> RunningServer:

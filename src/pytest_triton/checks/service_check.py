@@ -46,7 +46,11 @@ class DeploymentCheck:
         rehearsal = self.rehearsal
         up = rehearsal.on_its_gpus()
         lost = rehearsal.without_gpus() if rehearsal.visible else None
-        who = () if lost is None else noticed_by(self.deployed, lost.judged.service)
+        who = (
+            ()
+            if lost is None
+            else noticed_by(self.deployed, lost.judged.service, lost.judged.refused)
+        )
         return DeploymentResult(
             row=(
                 f"{self.deployed.grant}{', 1 assumed' if rehearsal.assumed else ''}",
@@ -120,8 +124,7 @@ class DeploymentCheck:
             f"the server {_verb(up.judged.service)}."
         )
         for name in refused[:_MOST_REFUSED]:
-            was_seen = name in up.seen.refused
-            yield f"  {name}: {up.placed[name] if was_seen else 'refused by its own release'}"
+            yield f"  {name}: {_why_refused(up, name)}"
         if len(refused) > _MOST_REFUSED:
             yield f"  and {len(refused) - _MOST_REFUSED} more"
         fewest = self._fewest_gpus(refused)
@@ -136,19 +139,28 @@ class DeploymentCheck:
         declared = self.rehearsal.checked.declared
         known = (name for name in names if name in declared)
         traits = self.deployed.line.traits(ServerTraits(version=self.rehearsal.release.version))
-        return max((fewest_gpus(name, declared, traits) or 0 for name in known), default=0)
+        return max(
+            (
+                max(fewest_gpus(name, declared, traits) or 0, self.rehearsal.engines.get(name, 0))
+                for name in known
+            ),
+            default=0,
+        )
 
     def _probes_that_fail(self) -> Iterator[str]:
         """What probes that fail always make of the server; those that are suppressed as the
         audit's findings are left out."""
-        found = list(never_up(self.deployed))
+        repository = self.rehearsal.checked.repository
+        served = {one.name: one.versions_to_load for one in repository.models}
+        found = list(never_up(self.deployed, served))
         if not found:
             return
         from pytest_triton.audit.deployed import DeployedSubject
         from pytest_triton.audit.deployment_audit import audit_deployments
+        from pytest_triton.audit.subject import Audited
 
         findings = audit_deployments(
-            [DeployedSubject(self.deployed)],
+            [DeployedSubject(self.deployed, Audited(repository, None))],
             select=[_NEVER_UP],
             ignore=self.session.settings.audit_ignore,
         )
@@ -169,7 +181,7 @@ class DeploymentCheck:
             yield f"  on the CPU: {_names(seen.fallbacks)}"
         if seen.refused:
             yield f"  refused: {_names(seen.refused)}"
-        who = noticed_by(self.deployed, seen.service)
+        who = noticed_by(self.deployed, seen.service, seen.refused)
         yield f"  noticed by: {'; '.join(who) or 'nobody'}"
         if seen.service == "unnoticed":
             yield (
@@ -180,6 +192,15 @@ class DeploymentCheck:
             yield "  What to do: leave out --exit-on-error=false: then the server ends."
 
 
+def _why_refused(up: SeenService, name: str) -> str:
+    if name in up.seen.refused:
+        return up.placed[name]
+    if name in up.engines:
+        gpus = f"{up.engines[name]} GPU{'s' if up.engines[name] > 1 else ''}"
+        return f"its engine needs {gpus} (assumed: a stand-in needs none)"
+    return "refused by its own release"
+
+
 def who_matters(lost: SeenService) -> bool:
     return lost.judged.service != "unaffected"
 
@@ -188,6 +209,8 @@ def _cell(one: SeenService) -> str:
     """What becomes of the service, and what the core of another release made of it."""
     if one.seen.service == one.judged.service:
         return one.seen.service
+    if one.engines:
+        return f"{one.judged.service} (assumed of engines that need GPUs)"
     return f"{one.judged.service} (predicted; {shown_version(one.version)}: {one.seen.service})"
 
 

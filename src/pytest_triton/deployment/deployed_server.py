@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote
 
 from pytest_triton.deployment.yaml_file import Node, Place
 from pytest_triton.errors import PytestTritonError
@@ -16,6 +17,7 @@ from pytest_triton.placement.command_line import NO_ARGUMENTS, BadArguments, Com
 from pytest_triton.placement.hardware import NO_GPU, Hardware, newest_gpus
 
 _MOST_GPUS = 1024
+_OF_MODEL = re.compile(r"/v2/models/(?P<name>[^/?]+)(?:/versions/(?P<version>[^/?]+))?", re.ASCII)
 
 
 class NoTriton(PytestTritonError):
@@ -76,6 +78,12 @@ class Probe:
     def asked(self) -> str:
         """What it asks, for people."""
         return self.path or ("gRPC's health service" if self.how == "grpc" else "")
+
+    @property
+    def model(self) -> tuple[str, str]:
+        """The model that it asks about, and the version; ("", "") for the whole server."""
+        found = _OF_MODEL.match(self.path)
+        return ("", "") if found is None else (unquote(found["name"]), found["version"] or "")
 
     @property
     def patience(self) -> int:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from pytest_triton.deployment.deployed_server import DeployedServer
-from pytest_triton.deployment.probes import fault_of, faults
+from pytest_triton.deployment.probes import Served, fault_of, faults
 from pytest_triton.deployment.yaml_file import Place
 
 
-def noticed_by(server: DeployedServer, service: str) -> tuple[str, ...]:
-    """What the file's own means show of a server that `stops`, is `not ready`, ...; () for none."""
+def noticed_by(
+    server: DeployedServer, service: str, refused: Collection[str] = ()
+) -> tuple[str, ...]:
+    """What the file's own means show of a server that `stops`, is `not ready`, ...; () for none.
+
+    `refused` are the models that it doesn't load.
+    """
     if service == "stops":
         return (_exit(server),)
-    if service == "not ready":
-        return tuple(_asking_ready(server))
+    if service in ("not ready", "degraded"):
+        return tuple(_asking_ready(server, refused, whole=service == "not ready"))
     return ()
 
 
@@ -26,9 +31,15 @@ def _exit(server: DeployedServer) -> str:
     return f"the container ends with an exit code; {again}"
 
 
-def _asking_ready(server: DeployedServer) -> Iterator[str]:
+def _asking_ready(
+    server: DeployedServer, refused: Collection[str], *, whole: bool
+) -> Iterator[str]:
+    """The probes that fail for these models; `whole`: those that ask about the server, too."""
     for probe in server.probes:
         if not probe.asks_ready or fault_of(server, probe) is not None:
+            continue
+        name, _ = probe.model
+        if name not in refused if name else not whole:
             continue
         after = f"{probe.patience} s after the start"
         if probe.what == "healthcheck":
@@ -47,9 +58,9 @@ _NEVER = {
 }
 
 
-def never_up(server: DeployedServer) -> Iterator[tuple[Place, str]]:
+def never_up(server: DeployedServer, served: Served | None = None) -> Iterator[tuple[Place, str]]:
     """The places of probes that fail always, with what becomes of the server, why, and the fix."""
-    for probe, fault in faults(server):
+    for probe, fault in faults(server, served):
         if not fault.passes:
             name = probe.what if probe.what == "healthcheck" else f"{probe.what} probe"
             yield (

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from pytest_triton.deployment.deployed_server import DeployedServer, Probe
 from pytest_triton.deployment.sizes import whole
@@ -111,12 +112,41 @@ def _port(asked: Node, container: Node) -> str:
 # --- judging -------------------------------------------------------------------------------------
 
 
-def faults(server: DeployedServer) -> Iterator[tuple[Probe, Fault]]:
-    """The probes that show nothing of the server."""
+Served = Mapping[str, Sequence[int]]
+"""The models that a server loads at its start, and the versions of each."""
+
+
+def faults(server: DeployedServer, served: Served | None = None) -> Iterator[tuple[Probe, Fault]]:
+    """The probes that show nothing of the server; `served` is None where that isn't known."""
     for probe in server.probes:
         found = fault_of(server, probe)
+        if found is None and served is not None:
+            found = _model_fault(server, probe, served)
         if found is not None:
             yield probe, found
+
+
+def _model_fault(server: DeployedServer, probe: Probe, served: Served) -> Fault | None:
+    """Why a probe of a model fails always: the server doesn't load it."""
+    name, version = probe.model
+    if not name or "$" in probe.path or not probe.how:
+        return None
+    if server.line.control_mode != "none" or server.line.namespacing:
+        return None  # models may come later, or have other names
+    if name not in served:
+        close = get_close_matches(name, served, n=1)
+        meant = f"did you mean {close[0]}? Else " if close else ""
+        return Fault(
+            f"it asks about the model {name}, which isn't loaded", f"{meant}ask /v2/health/ready"
+        )
+    if version and version not in map(str, served[name]):
+        there = ", ".join(map(str, served[name])) or "none"
+        return Fault(
+            f"it asks about version {version} of {name}, and the versions that are loaded are: "
+            f"{there}",
+            "leave out the version, or ask /v2/health/ready",
+        )
+    return None
 
 
 def fault_of(server: DeployedServer, probe: Probe) -> Fault | None:

@@ -8,7 +8,7 @@ without it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -34,6 +34,21 @@ class ServiceOutcome:
 
     def __str__(self) -> str:
         return self.service
+
+
+def with_refused(
+    outcome: ServiceOutcome, names: Collection[str], line: CommandLine
+) -> ServiceOutcome:
+    """The same where these models fail to load as well."""
+    if not names:
+        return outcome
+    service: Service = "degraded"
+    if line.exits_on_error:
+        service = "stops"
+    elif line.strict_readiness:
+        service = "not ready"
+    fallbacks = tuple(one for one in outcome.fallbacks if one not in names)
+    return ServiceOutcome(service, tuple(sorted({*outcome.refused, *names})), fallbacks)
 
 
 def service_outcome(predictions: Mapping[str, Prediction], line: CommandLine) -> ServiceOutcome:

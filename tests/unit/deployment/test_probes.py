@@ -8,7 +8,7 @@ import pytest
 
 from pytest_triton.deployment.deployed_server import DeployedServer
 from pytest_triton.deployment.noticing import never_up, noticed_by
-from pytest_triton.deployment.probes import Fault, fault_of
+from pytest_triton.deployment.probes import Fault, fault_of, faults
 from pytest_triton.deployment.reading import read_deployments
 
 POD = """apiVersion: v1
@@ -245,6 +245,62 @@ def test_health_check_of_a_service_is_judged_by_its_address(
         return
     assert fault is not None
     assert what in fault.what
+
+
+MODEL = "httpGet: { path: /v2/models/PATH, port: 8000 }"
+
+
+@pytest.mark.parametrize(
+    ("path", "flags", "what"),
+    [
+        ("intnt/ready", (), "asks about the model intnt, which isn't loaded"),
+        ("intent/versions/4/ready", (), "version 4 of intent, and the versions that are loaded "),
+        ("intnt", (), "which isn't loaded"),
+        ("intent/ready", (), ""),
+        ("intent/versions/1/ready", (), ""),
+        ("a%20b/ready", (), ""),
+        ("intnt/ready", ("--model-control-mode=explicit",), ""),
+        ("intnt/ready", ("--model-namespacing=true",), ""),
+        ("$NAME/ready", (), ""),
+    ],
+)
+def test_probe_of_a_model_fails_always_if_that_is_not_loaded(
+    tmp_path: Path, path: str, flags: tuple[str, ...], what: str
+) -> None:
+    words = ", ".join(["tritonserver", "--model-repository=/m", *flags])
+    probe = MODEL.replace("PATH", path)
+    found = server(tmp_path, POD.format(probe=probe, command=words, image=IMAGE, pod="", more=""))
+    assert list(faults(found)) == []  # what is loaded isn't known
+    shown = [fault.what for _, fault in faults(found, {"intent": (1, 3), "a b": (1,)})]
+    assert shown == [] if not what else what in shown[0]
+    if "intnt" in path and what:
+        ((_, fault),) = faults(found, {"intent": (1,)})
+        assert fault.fix == "did you mean intent? Else ask /v2/health/ready"
+
+
+@pytest.mark.parametrize(
+    ("service", "refused", "noticed"),
+    [
+        ("not ready", ["m"], True),
+        ("not ready", ["other"], False),
+        ("degraded", ["m"], True),
+        ("degraded", ["other"], False),
+        ("unnoticed", [], False),
+    ],
+)
+def test_probe_of_a_model_notices_what_becomes_of_that_model_only(
+    tmp_path: Path, service: str, refused: list[str], noticed: bool
+) -> None:
+    probe = MODEL.replace("PATH", "m/ready")
+    words = "tritonserver, --model-repository=/m"
+    found = server(tmp_path, POD.format(probe=probe, command=words, image=IMAGE, pod="", more=""))
+    shown = ("the readiness probe: no traffic from the start",)
+    assert noticed_by(found, service, refused) == (shown if noticed else ())
+
+
+def test_probe_of_the_server_does_not_notice_a_degraded_one(tmp_path: Path) -> None:
+    found = service(tmp_path, "curl -f localhost:8000/v2/health/ready")
+    assert noticed_by(found, "degraded", ["m"]) == ()
 
 
 def test_health_check_that_fails_always_notices_nothing_and_keeps_the_service_down(

@@ -451,10 +451,11 @@ def probe_fails_always(subject: DeployedSubject) -> Iterator[Diagnostic]:
     """A probe or health check asks where Triton doesn't answer.
 
     Another port than the server's (`--http-port`, `--grpc-port`), a port that has no such name, a
-    path that Triton doesn't have, or what `--allow-http=false` switches off: the check fails for
-    ever. A pod is then never ready, or is restarted over and over, and a service never healthy.
+    path that Triton doesn't have, a model or version that isn't loaded, or what
+    `--allow-http=false` switches off: the check fails for ever. A pod is then never ready, or is
+    restarted over and over, and a service never healthy.
     """
-    for probe, fault in faults(subject.server):
+    for probe, fault in faults(subject.server, subject.served):
         if not fault.passes:
             yield subject.at(
                 probe.place, f"the {_name(probe)} fails always: {fault.what}; {fault.fix}"
@@ -478,7 +479,7 @@ def probe_never_fails(subject: DeployedSubject) -> Iterator[Diagnostic]:
     `-f` ends with 0 whatever the status of the answer is. A server that isn't ready, since its
     GPUs are lost or models are refused, goes on getting traffic.
     """
-    for probe, fault in faults(subject.server):
+    for probe, fault in faults(subject.server, subject.served):
         if fault.passes:
             yield subject.at(
                 probe.place, f"the {_name(probe)} never fails: {fault.what}; {fault.fix}"

@@ -373,7 +373,8 @@ def no_gpu_on_target(subject: Subject) -> Iterator[Diagnostic]:
         if not group.gpus:
             yield subject.at(
                 kind_place(number),
-                "the target has no GPU that Triton can use: the model is refused there",
+                "the target has no GPU that Triton can use: the model is refused there. Give it "
+                "one, or declare the CPU if that is meant",
                 lines_with(subject, number, kind="CPU"),
             )
 

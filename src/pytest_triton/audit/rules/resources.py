@@ -27,12 +27,14 @@ def unused_gpu(audited: Audited) -> Iterator[Diagnostic]:
     """No model has an instance on one of the target's GPUs.
 
     Somebody pays for it. Nothing is said where a model places itself (KIND_MODEL, vLLM,
-    TensorRT-LLM).
+    TensorRT-LLM), or where a config can't be read.
 
     Needs a target (`--target 2`).
     """
     if not audited.usable:
         return
+    if len(audited.by_name) < len(audited.subjects):
+        return  # what can't be read may use them
     for one in audited.by_name.values():
         if one.backend.places_itself or any(one.groups("MODEL")):
             return
