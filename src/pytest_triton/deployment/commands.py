@@ -13,6 +13,11 @@ from dataclasses import dataclass, replace
 
 from pytest_triton.deployment.variables import Unresolved, interpolated
 
+# Its entrypoint, nvidia_entrypoint.sh, ends with `exec "$@"`:
+# https://github.com/triton-inference-server/server/issues/1632, for 23.04 issues/6952.
+_OFFICIAL = re.compile(r"nvcr\.io/nvidia/tritonserver(:[^/@]*)?(@.*)?", re.DOTALL)
+_ONE_TEXT = re.compile(r"(\S*/)?tritonserver\s+-")
+_REPOSITORY = re.compile(r"--model-(repository|store|control-mode)\b")
 _SHELLS = ("sh", "bash", "ash", "dash", "zsh")
 _SUBSTITUTION = re.compile(r"\$\([^()]*\)|`[^`]*`")
 _SUBSTITUTED = "__SUBSTITUTED__"
@@ -25,14 +30,53 @@ class Found:
     """tritonserver's arguments, and the words that keep them from being known ("" for none).
 
     `sets` are variables that the command sets for tritonserver, `beside` is whether it starts
-    other programs that go on.
+    other programs that go on. `refused` says why the container never runs.
     """
 
     arguments: tuple[str, ...] = ()
     unknown: str = ""
     sets: tuple[tuple[str, str], ...] = ()
     beside: bool = False
+    refused: str = ""
     fix: str = "write them in the file as they are"
+
+
+def find_in_container(
+    entrypoint: Sequence[str], command: Sequence[str], image: str, variables: Mapping[str, str]
+) -> Found | None:
+    """The same in a container of an image; `entrypoint` are the words that replace the image's own,
+    if there are any, `command` those that follow."""
+    official = not entrypoint and _OFFICIAL.fullmatch(image) is not None
+    if entrypoint and posixpath.basename(entrypoint[0]) == "nvidia_entrypoint.sh":
+        official, entrypoint, command = True, (), [*entrypoint[1:], *command]
+    words = [*entrypoint, *command]
+    first = words[0] if words else ""
+    if _ONE_TEXT.match(first):
+        why = "the whole command line of tritonserver is one item"
+        fix = 'write each argument as an item of its own: ["tritonserver", "--FLAG=VALUE", ...]'
+        if entrypoint or official:
+            why += ", which is taken for the name of a program: there is none"
+            return Found(refused=why, fix=fix)
+        return Found(
+            unknown=f"{why}, and what the image's entrypoint does with it isn't known", fix=fix
+        )
+    if not entrypoint and first.startswith("-"):
+        if official:
+            why = (
+                "the image executes its command as it stands, and this one names no program: the "
+                "container ends at once (`exec: --: invalid option`)"
+            )
+            return Found(refused=why, fix="write tritonserver first")
+        if may_be_triton(image) or _REPOSITORY.match(first):
+            # Flags for an entrypoint that isn't seen here.
+            return find_tritonserver(("tritonserver", *words), variables)
+    return find_tritonserver(words, variables)
+
+
+def may_be_triton(image: str) -> bool:
+    """Whether an image is called as those of Triton's servers are."""
+    name = image.partition("@")[0].rpartition("/")[2]
+    return "tritonserver" in name and not name.endswith(("-sdk", "-min"))
 
 
 def find_tritonserver(words: Sequence[str], variables: Mapping[str, str]) -> Found | None:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from pytest_triton.deployment.commands import Found, find_tritonserver
+from pytest_triton.deployment.commands import Found, find_in_container, may_be_triton
 from pytest_triton.deployment.compose_gpus import granted_to
 from pytest_triton.deployment.compose_parts import RESOLVE, Part, alike, extended, parts
 from pytest_triton.deployment.deployed_server import DeployedServer, Probe
@@ -25,6 +25,10 @@ _TOP_LEVEL = {"name", "version", "include", "services", "networks", "volumes", "
 
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+class _EndsAtOnce(BadYaml):
+    """A service that starts Triton, if its command were right."""
 
 
 def is_compose(document: Node) -> bool:
@@ -63,6 +67,8 @@ def _servers_of(services: Node, part: Part) -> Iterator[DeployedServer]:
         service = extended(name, services, partial(_filled, part=part))
         try:
             server = _Service(name, service, part).server()
+        except _EndsAtOnce:
+            raise
         except BadYaml:
             if _mentions_triton(service):
                 raise
@@ -101,15 +107,17 @@ class _Service:
         built = self._built()
         image = self._text("image") or built.image
         environment = {**dict(built.environment), **self._environment()}
-        words = self._command(built)
-        found = find_tritonserver(words, environment)
-        if found is None and words[:1] and words[0].startswith("--model-"):
-            # Flags for an entrypoint that isn't seen here.
-            found = find_tritonserver(("tritonserver", *words), environment)
+        entrypoint, command = self._command(built)
+        known = node.get("build") is None or (built.image and not self._text("build", "target"))
+        base = (built.image or image) if known else ""
+        found = find_in_container(entrypoint, command, base, environment)
         if found is None:
-            if not _may_be_triton(image) or words:
+            if not may_be_triton(image) or entrypoint or command:
                 return None
             found = Found(unknown="the image's own command isn't known here")
+        if found.refused:
+            keys = ("entrypoint",) if entrypoint and not command else ("command",)
+            raise _EndsAtOnce(f"{node.place_of(*keys)}: {found.refused}.", fix=found.fix)
         environment.update(found.sets)
         grant, grant_place = granted_to(node, environment, self._filled)
         places = {
@@ -170,13 +178,14 @@ class _Service:
                 f"{node.place}: not readable as shell words ({error})", fix="correct the quotes"
             ) from None
 
-    def _command(self, built: Built) -> list[str]:
+    def _command(self, built: Built) -> tuple[list[str], list[str]]:
+        """The words of the entrypoint and of the command."""
         entrypoint = self._words(self._node.get("entrypoint"))
         command = self._words(self._node.get("command"))
         if entrypoint is None:
             entrypoint = list(built.entrypoint)
             command = list(built.command) if command is None else command
-        return [*entrypoint, *(command or [])]
+        return entrypoint, command or []
 
     def _built(self) -> Built:
         build = self._node.get("build")
@@ -284,8 +293,3 @@ class _Mount(NamedTuple):
 
 def _joined(node: Node, source: str, target: str) -> Node:
     return Node(node.place, f"{source}:{target}")
-
-
-def _may_be_triton(image: str) -> bool:
-    name = image.partition("@")[0].rpartition("/")[2]
-    return "tritonserver" in name and not name.endswith(("-sdk", "-min"))

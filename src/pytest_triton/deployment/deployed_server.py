@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -147,17 +148,27 @@ class DeployedServer:
     def line(self) -> CommandLine:
         """Its command line; an empty one if tritonserver would refuse it (`bad_arguments`)."""
         try:
-            return CommandLine.parse(self.arguments)
+            return self._parsed()
         except BadArguments:
             return NO_ARGUMENTS
 
     @cached_property
     def bad_arguments(self) -> BadArguments | None:
         try:
-            CommandLine.parse(self.arguments)
+            self._parsed()
         except BadArguments as error:
             return error
         return None
+
+    def _parsed(self) -> CommandLine:
+        if self.arguments and posixpath.basename(self.arguments[0]) == "tritonserver":
+            raise BadArguments(
+                "`tritonserver` is started with `tritonserver` as its first argument, which it "
+                "doesn't expect, and ends.",
+                fix="write tritonserver once: in "
+                + ("`entrypoint` or in `command`" if self.is_compose else "`command` or in `args`"),
+            )
+        return CommandLine.parse(self.arguments)
 
     def place(self, what: str) -> Place:
         """Where `image`, `command`, `environment`, ... stands; else the container itself."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from pytest_triton.deployment.commands import Found, find_tritonserver
+from pytest_triton.deployment.commands import Found, find_in_container, may_be_triton
 from pytest_triton.deployment.deployed_server import DeployedServer, Grant, Probe
 from pytest_triton.deployment.gpu_resources import granted_by
 from pytest_triton.deployment.kserve import STORED, Predictor, Runtimes, predictor_of
@@ -33,6 +33,8 @@ _POD_SPECS: Mapping[str, tuple[str, ...]] = {
     "ClusterServingRuntime": ("spec",),
     "InferenceService": ("spec", "predictor"),
 }
+_TEMPLATE = ("spec", "template", "spec")  # of Argo's Rollout, Knative's Service, ...
+_GROUP = ("spec", "leaderWorkerTemplate")  # of a LeaderWorkerSet
 _SHARED = ("ConfigMap", "ServingRuntime", "ClusterServingRuntime")
 _DECIDING = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
 _SHARES = ("gpu-fraction", "gpu-memory")  # of Run:ai and the KAI scheduler
@@ -70,18 +72,28 @@ def kubernetes_servers(
     found: list[tuple[str, DeployedServer]] = []
     for number, document in enumerate(documents):
         kind, namespace = document.string("kind"), _namespace(document)
-        pod = document.get(*_POD_SPECS[kind]) if kind in _POD_SPECS else None
-        if pod is None:
-            continue
-        name = document.string("metadata", "name") or "unnamed"
-        above = () if kind == "InferenceService" else _POD_SPECS[kind][:-1]
-        around = document.get(*above)
-        notes = around.get("metadata", "annotations") if around is not None else None
-        owner = _Owner(kind, name, path, maps.get(namespace, {}), notes)
-        predictor = predictors.get(number)
-        servers = _servers(owner, pod) if predictor is None else _predicted(owner, predictor)
-        found += [(namespace, server) for server in servers]
+        for part, keys in _pods(document):
+            pod = document.get(*keys)
+            if pod is None:
+                continue
+            name = (document.string("metadata", "name") or "unnamed") + part
+            above = () if kind == "InferenceService" else keys[:-1]
+            around = document.get(*above)
+            notes = around.get("metadata", "annotations") if around is not None else None
+            owner = _Owner(kind, name, path, maps.get(namespace, {}), notes)
+            predictor = predictors.get(number)
+            servers = _servers(owner, pod) if predictor is None else _predicted(owner, predictor)
+            found += [(namespace, server) for server in servers]
     yield from _named_apart(found)
+
+
+def _pods(document: Node) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The paths of an object's pods, each with what its servers' names have more."""
+    if document.get(*_GROUP) is None:
+        yield "", _POD_SPECS.get(document.string("kind"), _TEMPLATE)
+        return
+    yield "", (*_GROUP, "leaderTemplate", "spec")
+    yield "/worker", (*_GROUP, "workerTemplate", "spec")
 
 
 def _one_of_a_name(documents: Sequence[Node]) -> Iterator[Node]:
@@ -187,16 +199,18 @@ def _stored_at(container: Node) -> dict[str, str]:
 def _found(owner: _Owner, container: Node) -> Found | None:
     variables = _environment(owner, container)
     environment = variables.known
-    words = [one.text or "" for key in ("command", "args") for one in container.list(key)]
-    words = [references_resolved(word, environment) for word in words]
-    found = find_tritonserver(words, environment)
-    image = container.string("image").rpartition("/")[2]
-    if found is None and not container.list("command") and "tritonserver" in image:
-        # The official images' entrypoint executes what it is given.
-        if not words and "-sdk" not in image:
-            return Found(unknown="the image's own command isn't known here")
-        if words and words[0].startswith("--"):
-            return find_tritonserver(("tritonserver", *words), environment)
+    command, args = (
+        [references_resolved(one.text or "", environment) for one in container.list(key)]
+        for key in ("command", "args")
+    )
+    words = [*command, *args]
+    image = container.string("image")
+    found = find_in_container(command, args, image, environment)
+    if found is None and not words and may_be_triton(image):
+        return Found(unknown="the image's own command isn't known here")
+    if found is not None and found.refused:
+        place = container.place_of("command" if command else "args")
+        raise BadYaml(f"{place}: {found.refused}.", fix=found.fix)
     missing = next((name for name in variables.unknown if found and f"${name}" in str(words)), "")
     return Found(unknown=f"${missing} comes from elsewhere") if missing else found
 

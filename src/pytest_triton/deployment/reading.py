@@ -38,7 +38,9 @@ def read_deployments(
             tried=[
                 f"read {len(files)} file{'s' if len(files) != 1 else ''}, and looked for "
                 "services of compose files and containers of Kubernetes manifests whose command "
-                "is tritonserver, or whose image is Triton's (tritonserver in its name)"
+                "is tritonserver, or whose image is Triton's (tritonserver in its name)",
+                "of manifests, the pods of Kubernetes' own kinds, of KServe's, of "
+                "LeaderWorkerSets, and of any kind with spec.template.spec.containers are read",
             ],
             fix="name the compose file or the rendered manifest that starts it",
         )
