@@ -11,7 +11,7 @@ from pathlib import Path
 from pytest_triton.deployment.commands import Found, find_in_container, may_be_triton
 from pytest_triton.deployment.deployed_server import DeployedServer, Grant, Probe
 from pytest_triton.deployment.gpu_resources import granted_by
-from pytest_triton.deployment.kserve import STORED, Predictor, Runtimes, predictor_of
+from pytest_triton.deployment.kserve import RUNTIMES, STORED, Predictor, Runtimes, predictor_of
 from pytest_triton.deployment.probes import asked_of_kubelet
 from pytest_triton.deployment.sizes import kubernetes_bytes, whole
 from pytest_triton.deployment.variables import references_resolved
@@ -83,6 +83,8 @@ def kubernetes_servers(
             owner = _Owner(kind, name, path, maps.get(namespace, {}), notes)
             predictor = predictors.get(number)
             servers = _servers(owner, pod) if predictor is None else _predicted(owner, predictor)
+            if kind in RUNTIMES:
+                servers = map(_with_services_gpus, servers)
             found += [(namespace, server) for server in servers]
     yield from _named_apart(found)
 
@@ -94,6 +96,14 @@ def _pods(document: Node) -> Iterator[tuple[str, tuple[str, ...]]]:
         return
     yield "", (*_GROUP, "leaderTemplate", "spec")
     yield "/worker", (*_GROUP, "workerTemplate", "spec")
+
+
+def _with_services_gpus(server: DeployedServer) -> DeployedServer:
+    """A runtime that no service in the file uses: the services say what GPUs it gets."""
+    if server.grant.kind != "none" or server.grant.others:
+        return server
+    why = "an InferenceService, which isn't in the file, gives the runtime its GPUs"
+    return replace(server, grant=Grant("unknown", unknown=why))
 
 
 def _one_of_a_name(documents: Sequence[Node]) -> Iterator[Node]:

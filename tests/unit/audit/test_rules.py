@@ -195,3 +195,13 @@ def test_ensemble_of_a_model_that_cannot_be_loaded_points_at_its_problem(
     assert finding.message.startswith(start)
     assert "m/config.pbtxt:" in finding.message
     assert [also.path.parent.name for also in finding.also] == ["m"]
+
+
+def test_gpu_is_not_called_unused_where_a_config_can_not_be_read(tmp_path: Path) -> None:
+    files = {
+        "m/config.pbtxt": 'backend: "onnxruntime"\ninstance_group [ { kind: KIND_CPU } ]\n',
+        "m/1/model.onnx": "x",
+    }
+    assert "TRT401" in ids(audit_files(tmp_path / "good", files, target=1))
+    files["bad/config.pbtxt"] = 'backend: "onnxruntime" instance_group [ { kind: KIND_GPUS } ]\n'
+    assert "TRT401" not in ids(audit_files(tmp_path / "bad", files, target=1))

@@ -53,6 +53,20 @@ def service(*lines: str, format: str = "triton") -> str:
     return text + "".join(f"      {line}\n" for line in lines)
 
 
+def test_runtime_alone_gets_its_gpus_from_services_that_are_elsewhere(tmp_path: Path) -> None:
+    text = (
+        "apiVersion: serving.kserve.io/v1alpha1\nkind: ServingRuntime\nmetadata: { name: r }\n"
+        "spec:\n  containers:\n  - name: kserve-container\n    image: x/tritonserver:24.10-py3\n"
+        "    args: [ tritonserver, --model-repository=/mnt/models ]\n"
+    )
+    (server,) = read(tmp_path, text)
+    assert server.grant.kind == "unknown"
+    assert "InferenceService" in server.grant.unknown
+    limits = "    resources: { limits: { nvidia.com/gpu: 2 } }\n"
+    (server,) = read(tmp_path, text + limits)
+    assert server.granted(None) == 2
+
+
 @pytest.mark.parametrize("kind", ["ServingRuntime", "ClusterServingRuntime"])
 def test_model_is_merged_over_its_runtimes_container(tmp_path: Path, kind: str) -> None:
     text = runtime("mine", kind) + service(
