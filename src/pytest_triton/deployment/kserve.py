@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 
 from pytest_triton.deployment.sizes import whole
 from pytest_triton.deployment.yaml_file import BadYaml, Node, Place
@@ -122,6 +123,8 @@ def predictor_of(document: Node, namespace: str, runtimes: Runtimes) -> Predicto
     if name == OWN and not stored:
         given = _with_arguments(given, "--model-control-mode=explicit")
     if runtime is not None:
+        if model is not None and given.string("runtime"):
+            _check_supported(given, runtime)
         return _of_runtime(pod, given, runtime)
     if name == OWN:
         # Which image it has, only the cluster knows, unless the service says its tag.
@@ -133,6 +136,49 @@ def predictor_of(document: Node, namespace: str, runtimes: Runtimes) -> Predicto
         return None
     why = f"they are those of the runtime {name}, which isn't in the file"
     return Predictor(pod, given, unknown=why)
+
+
+def _check_supported(given: Node, runtime: Node) -> None:
+    """What KServe asks of a runtime that a model names (components/predictor.go). Raises BadYaml.
+
+    A version of the format, which KServe compares too, is left to it.
+    """
+    name = given.string("runtime")
+    if runtime.string("spec", "disabled") == "true":
+        raise BadYaml(
+            f"{given.place_of('runtime')}: the runtime {name} is disabled, and KServe starts "
+            "nothing.",
+            fix=f"name another runtime, or delete `disabled: true` "
+            f"({_place_in(runtime, 'disabled')})",
+        )
+    protocol = given.string("protocolVersion")
+    protocols = [one.text or "" for one in runtime.list("spec", "protocolVersions")]
+    if protocol and protocols and protocol not in protocols:
+        raise BadYaml(
+            f"{given.place_of('protocolVersion')}: the runtime {name} has no protocolVersion "
+            f"{protocol}, and KServe starts nothing.",
+            fix=f"write one that it has: {', '.join(protocols)} "
+            f"({_place_in(runtime, 'protocolVersions')})",
+        )
+    format = given.string("modelFormat", "name")
+    formats = [one.string("name") for one in runtime.list("spec", "supportedModelFormats")]
+    if format and format not in formats:
+        close = get_close_matches(format, formats, n=1)
+        listed = ", ".join(dict.fromkeys(formats)) or "none"
+        raise BadYaml(
+            f"{given.place_of('modelFormat', 'name')}: the runtime {name} doesn't support the "
+            f"format {format}, and KServe starts nothing.",
+            fix=f"did you mean {close[0]}?"
+            if close
+            else f"write one that it supports: {listed} "
+            f"({_place_in(runtime, 'supportedModelFormats')})",
+        )
+
+
+def _place_in(runtime: Node, key: str) -> Place:
+    spec = runtime.get("spec")
+    assert spec is not None
+    return spec.place_of(key)
 
 
 def _of_runtime(pod: Node, given: Node, runtime: Node) -> Predictor:

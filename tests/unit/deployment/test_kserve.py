@@ -215,3 +215,45 @@ def test_runtime_of_another_file_of_the_folder_is_used(tmp_path: Path) -> None:
     (tmp_path / "runtime2.yaml").write_text(runtime("mine").replace("8080", "1"))
     with pytest.raises(NoTriton):
         read_deployments(".::InferenceService/s", tmp_path, {})
+
+
+@pytest.mark.parametrize(
+    ("spec", "format", "what", "fix"),
+    [
+        (
+            "",
+            "tritn",
+            "file.yaml:23:22: the runtime mine doesn't support the format tritn",
+            "triton?",
+        ),
+        (
+            "",
+            "sklearn",
+            "doesn't support the format sklearn",
+            "/file.yaml:5:3)",
+        ),
+        ("disabled: true", "triton", "the runtime mine is disabled", "/file.yaml:5:3)"),
+        (
+            "protocolVersions: [v1, grpc-v2]",
+            "triton",
+            "file.yaml:25:7: the runtime mine has no protocolVersion v2",
+            "/file.yaml:5:3)",
+        ),
+    ],
+)
+def test_runtime_that_kserve_would_not_use_for_a_model_is_error(
+    tmp_path: Path, spec: str, format: str, what: str, fix: str
+) -> None:
+    text = runtime("mine")
+    if spec:
+        text = text.replace("spec:\n", f"spec:\n  {spec}\n", 1)
+    with pytest.raises(BadYaml) as caught:
+        read(tmp_path, text + service("runtime: mine", format=format))
+    assert what in caught.value.what
+    assert fix in caught.value.fix
+
+
+def test_runtime_that_supports_format_and_protocol_is_used(tmp_path: Path) -> None:
+    text = runtime("mine").replace("spec:\n", "spec:\n  protocolVersions: [v2, grpc-v2]\n", 1)
+    (found,) = read(tmp_path, text + service("runtime: mine", format="onnx"))
+    assert found.name == "InferenceService/s"
