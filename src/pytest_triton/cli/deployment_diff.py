@@ -10,14 +10,15 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pytest_triton.audit.deployed import DeployedSubject
 from pytest_triton.cli.deployed import read_deployed
 from pytest_triton.cli.option_names import with_own_options
-from pytest_triton.deployment.deployed_server import DeployedServer
+from pytest_triton.deployment.deployed_server import DeployedServer, Probe
+from pytest_triton.deployment.probes import Fault, Served, faults, shown_name
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.placement.command_line import BadArguments
 from pytest_triton.placement.hardware import NO_GPU, target_hardware
@@ -26,6 +27,7 @@ from pytest_triton.placement.releases import NEWEST_RELEASE
 from pytest_triton.text.shown_text import printable
 from pytest_triton.text.tables import lay_out, screen_width
 
+FAILS = "fails always"
 OWN, LOST = "its own GPUs", "GPUs lost"
 
 
@@ -34,13 +36,15 @@ class Side:
     """A server in one of the two files: what it is, and what is predicted of it.
 
     `placed` are texts such as "GPU 0", by hardware and model; `service` what becomes of the whole
-    server, by hardware. `source` is the core that showed it, "" for predictions.
+    server, by hardware. `probes` says of each that there is whether it can succeed. `source` is the
+    core that showed it, "" for predictions.
     """
 
     facts: Mapping[str, str]
     arguments: tuple[str, ...]
     placed: Mapping[tuple[str, str], str]
     service: Mapping[str, str]
+    probes: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
 
 
@@ -54,7 +58,7 @@ class ServerChange:
 
     @property
     def settings(self) -> list[str]:
-        """What the files say otherwise: image, GPUs, arguments."""
+        """What the files say otherwise: image, GPUs, probes, arguments."""
         before, after = self.before, self.after
         if before is None or after is None:
             return [f"not in the {'first' if before is None else 'second'} file"]
@@ -91,7 +95,12 @@ class ServerChange:
             for hardware in before.service
             if before.service[hardware] != after.service[hardware]
         ]
-        return [*services, *models]
+        probes = [
+            ("", what, before.probes.get(what, "-"), after.probes.get(what, "-"))
+            for what in sorted({*before.probes, *after.probes})
+            if (before.probes.get(what) == FAILS) != (after.probes.get(what) == FAILS)
+        ]
+        return [*services, *probes, *models]
 
 
 def compare(before: Path, after: Path, arguments: argparse.Namespace) -> list[ServerChange]:
@@ -118,8 +127,10 @@ def _rehearsed(text: str, arguments: argparse.Namespace) -> dict[str, Side]:
         for server in read_deployments(text, Path.cwd()):
             rehearsal = ServiceRehearsal(server, session)
             seen = {OWN: rehearsal.on_its_gpus(), LOST: rehearsal.without_gpus()}
+            models = rehearsal.checked.repository.models
+            faulty = _faulty(server, {one.name: one.versions_to_load for one in models})
             sides[server.name] = Side(
-                facts=_facts(server, rehearsal.host),
+                facts=_facts(server, rehearsal.host, faulty),
                 arguments=server.line.shown,
                 placed={
                     (label, name): placed
@@ -127,6 +138,7 @@ def _rehearsed(text: str, arguments: argparse.Namespace) -> dict[str, Side]:
                     for name, placed in one.placed.items()
                 },
                 service={label: one.seen.service for label, one in seen.items()},
+                probes=_probes(server, faulty),
                 source=rehearsal.rehearsed_on(seen[OWN]),
             )
     finally:
@@ -163,21 +175,58 @@ def _side(subject: DeployedSubject) -> Side:
         predictions = subject.models.predictions(hardware)
         placed |= {(label, name): str(one) for name, one in predictions.items()}
         service[label] = service_outcome(predictions, server.line).service
+    faulty = _faulty(server, subject.served)
     return Side(
-        facts=_facts(server, subject.host),
+        facts=_facts(server, subject.host, faulty),
         arguments=server.line.shown,
         placed=placed,
         service=service,
+        probes=_probes(server, faulty),
     )
 
 
-def _facts(server: DeployedServer, host: int | None) -> dict[str, str]:
+_VARIABLES = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES")
+_PROBES = ("healthcheck", "startup probe", "liveness probe", "readiness probe")
+
+
+def _faulty(server: DeployedServer, served: Served | None) -> dict[str, Fault]:
+    """The probes that show nothing of the server, by name."""
+    return {shown_name(probe): fault for probe, fault in faults(server, served)}
+
+
+def _facts(server: DeployedServer, host: int | None, faulty: Mapping[str, Fault]) -> dict[str, str]:
+    shm = server.shm_bytes
     assumed = " (1 assumed: --target=N says how many)" if server.visible(host) is None else ""
     return {
         "image": server.image or "built here",
         "GPUs": f"{server.grant}{assumed}",
-        "CUDA_VISIBLE_DEVICES": server.environment.get("CUDA_VISIBLE_DEVICES", "not set"),
+        **{name: server.environment.get(name, "not set") for name in _VARIABLES},
+        "shared memory": "unlimited" if shm is None else f"{shm >> 20} MB",
+        "restarted when it ends": "yes" if server.restarts else "no",
+        **dict.fromkeys(_PROBES, "none"),
+        **{shown_name(one): _asked(one, faulty) for one in server.probes},
     }
+
+
+def _asked(probe: Probe, faulty: Mapping[str, Fault]) -> str:
+    """What a probe asks, and how patiently."""
+    what = " ".join(filter(None, (probe.how, probe.asked))) or "a command"
+    port = f" on port {probe.port}" if probe.port else ""
+    fault = faulty.get(shown_name(probe))
+    never = ", which never fails" if fault is not None and fault.passes else ""
+    return (
+        f"{what}{port}{never} (after {probe.delay} s, every {probe.period} s, "
+        f"{probe.failures} times)"
+    )
+
+
+def _probes(server: DeployedServer, faulty: Mapping[str, Fault]) -> dict[str, str]:
+    """What becomes of each probe, by its name."""
+    found = {}
+    for name in map(shown_name, server.probes):
+        fails = name in faulty and not faulty[name].passes
+        found[name] = FAILS if fails else "may succeed"
+    return found
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ With `--deployment` both are deployment files (compose, rendered manifests), and
 make of each is compared, on the GPUs that it grants and without any; no server is started, unless
 `--rehearse` has the real core show it. `--json` then prints {format, source, servers}; a server is
 {name, rehearsed_on, settings, changes}, a change {model, hardware, before, after} (model: "" for
-the service as a whole).
+the service as a whole; hardware: also the name of a probe, that fails always before or after).
 """
 
 from __future__ import annotations

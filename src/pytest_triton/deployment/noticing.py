@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from pytest_triton.deployment.deployed_server import DeployedServer
-from pytest_triton.deployment.probes import Served, fault_of, faults
+from pytest_triton.deployment.probes import Served, fault_of, faults, shown_name
 from pytest_triton.deployment.yaml_file import Place
 
 
@@ -62,10 +62,9 @@ def never_up(server: DeployedServer, served: Served | None = None) -> Iterator[t
     """The places of probes that fail always, with what becomes of the server, why, and the fix."""
     for probe, fault in faults(server, served):
         if not fault.passes:
-            name = probe.what if probe.what == "healthcheck" else f"{probe.what} probe"
             yield (
                 probe.place,
-                f"{server.name} {_NEVER[probe.what]}: its {name} fails always.\n"
+                f"{server.name} {_NEVER[probe.what]}: its {shown_name(probe)} fails always.\n"
                 f"  {probe.place}: {fault.what}\n"
                 f"  What to do: {fault.fix}.",
             )

@@ -109,6 +109,11 @@ def _port(asked: Node, container: Node) -> str:
     return text
 
 
+def shown_name(probe: Probe) -> str:
+    """`liveness probe`, `healthcheck`."""
+    return probe.what if probe.what == "healthcheck" else f"{probe.what} probe"
+
+
 # --- judging -------------------------------------------------------------------------------------
 
 

@@ -160,3 +160,55 @@ def test_what_can_not_be_compared_is_error(
     (folder / "new.yaml").write_text(text)
     assert diff() == 2
     assert words in capsys.readouterr().err
+
+
+CHECK = "    healthcheck: { test: curl -f http://localhost:8000/v2/health/ready }\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "settings"),
+    [
+        (
+            CHECK,
+            "",
+            "healthcheck: http /v2/health/ready on port 8000 (after 0 s, every 30 s, 3 times) -> "
+            "none",
+        ),
+        ("ready }", "live }", "healthcheck: http /v2/health/ready on port 8000 (after 0 s, "),
+        ("curl -f", "curl", "healthcheck: http /v2/health/ready on port 8000 (after 0 s, "),
+        (
+            CHECK,
+            f"{CHECK}    environment: {{ NVIDIA_DRIVER_CAPABILITIES: utility }}\n",
+            "NVIDIA_DRIVER_CAPABILITIES: not set -> utility",
+        ),
+        (CHECK, f"{CHECK}    restart: always\n", "restarted when it ends: no -> yes"),
+        (CHECK, f"{CHECK}    shm_size: 1g\n", "shared memory: 64 MB -> 1024 MB"),
+    ],
+)
+def test_setting_that_changes_no_prediction_is_named(
+    folder: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, settings: str
+) -> None:
+    (folder / "old.yaml").write_text(FILE + CHECK)
+    (folder / "new.yaml").write_text((FILE + CHECK).replace(old, new))
+    assert diff("--json") == 0
+    (server,) = json.loads(capsys.readouterr().out)["servers"]
+    (one,) = server["settings"]
+    assert one.startswith(settings)
+    assert server["changes"] == []
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_probe_that_fails_always_from_now_on_is_a_change(
+    folder: Path, capsys: pytest.CaptureFixture[str], before: bool
+) -> None:
+    (folder / "old.yaml").write_text(FILE + (CHECK if before else ""))
+    (folder / "new.yaml").write_text(
+        (FILE + CHECK).replace("=/models\n", "=/models --http-port=8080\n")
+    )
+    assert diff("--json") == 1
+    (server,) = json.loads(capsys.readouterr().out)["servers"]
+    (one,) = server["changes"]
+    was = "may succeed" if before else "-"
+    assert tuple(one.values()) == ("", "healthcheck", was, "fails always")
+    assert diff() == 1
+    assert "(the service)   healthcheck" in capsys.readouterr().out
