@@ -110,6 +110,30 @@ def test_lost_gpu_that_nobody_notices_is_failure_with_fix(pytester: pytest.Pytes
     run_service(pytester).assert_outcomes(passed=1)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "text", "rule"),
+    [
+        (
+            "count: 1",
+            "count: 1, capabilities: [gpu, utility]",
+            "triton: 1 GPU granted, and capabilities: [[]gpu, utility] has no `compute`*",
+            "TRT608",
+        ),
+        ("-py3", "-py3-sdk", "triton: `24.10-py3-sdk` has clients*no tritonserver*", "TRT628"),
+    ],
+)
+def test_what_a_rehearsal_does_not_show_of_the_file_is_failure(
+    pytester: pytest.Pytester, old: str, new: str, text: str, rule: str
+) -> None:
+    deploy(pytester, "pinned")
+    file = pytester.path / "compose.yaml"
+    file.write_text(file.read_text().replace(old, new))
+    result = run_service(pytester)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([text, "*compose.yaml:*", f"*# triton: ignore {rule} in the file."])
+    run_service(pytester, f"--triton-audit-ignore={rule}").assert_outcomes(passed=1)
+
+
 def test_health_check_of_another_port_notices_nothing_and_is_failure(
     pytester: pytest.Pytester,
 ) -> None:

@@ -12,12 +12,14 @@ from pytest_triton.checks.run import TritonSession
 from pytest_triton.deployment.deployed_server import DeployedServer
 from pytest_triton.deployment.image_variants import lacking_backends
 from pytest_triton.deployment.noticing import never_up, noticed_by
+from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.placement.outcome import SERVICES, ServiceOutcome
 from pytest_triton.placement.predict import ServerTraits
 from pytest_triton.placement.releases import shown_version
 from pytest_triton.placement.unserved import fewest_gpus
 
 _NEVER_UP = "TRT616"
+_OTHER_FAULTS = ("TRT608", "TRT628")  # of the file itself, whatever a rehearsal shows
 _MOST_LACKING = 10  # models whose backend an image lacks, in a text
 _MOST_REFUSED = 10
 
@@ -88,6 +90,7 @@ class DeploymentCheck:
                     ),
                 )
             )
+        yield from self._faults_of_the_file()
         yield from self._probes_that_fail()
         for one in (up, lost):
             if one is not None and one.seen.service != one.predicted.service:
@@ -155,22 +158,34 @@ class DeploymentCheck:
         found = list(never_up(self.deployed, served))
         if not found:
             return
-        from pytest_triton.audit.deployed import DeployedSubject
-        from pytest_triton.audit.deployment_audit import audit_deployments
-        from pytest_triton.audit.subject import Audited
-
-        findings = audit_deployments(
-            [DeployedSubject(self.deployed, Audited(repository, None))],
-            select=[_NEVER_UP],
-            ignore=self.session.settings.audit_ignore,
-        )
-        places = {(one.path, one.line, one.column) for one in findings}
+        places = {(one.path, one.line, one.column) for one in self._findings(_NEVER_UP)}
         for place, text in found:
             if (place.path, place.line, place.column) in places:
                 yield (
                     f"{text}\n  If another program answers there: # triton: ignore {_NEVER_UP} in "
                     "the file."
                 )
+
+    def _faults_of_the_file(self) -> Iterator[str]:
+        """What the file asks for that a rehearsal doesn't show: GPUs that are hidden, an image
+        without a server."""
+        for one in self._findings(*_OTHER_FAULTS):
+            yield (
+                f"{one.message}.\n  {one.path}:{one.line}:{one.column}\n"
+                f"  If that is known: # triton: ignore {one.rule} in the file."
+            )
+
+    def _findings(self, *rules: str) -> Sequence[Diagnostic]:
+        """The audit's findings of some rules, without those that are suppressed."""
+        from pytest_triton.audit.deployed import DeployedSubject
+        from pytest_triton.audit.deployment_audit import audit_deployments
+        from pytest_triton.audit.subject import Audited
+
+        return audit_deployments(
+            [DeployedSubject(self.deployed, Audited(self.rehearsal.checked.repository, None))],
+            select=list(rules),
+            ignore=self.session.settings.audit_ignore,
+        )
 
     def _loss(self, seen: ServiceOutcome, wanted: str) -> Iterator[str]:
         yield (

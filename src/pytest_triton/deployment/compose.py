@@ -118,8 +118,8 @@ class _Service:
         if found.refused:
             keys = ("entrypoint",) if entrypoint and not command else ("command",)
             raise _EndsAtOnce(f"{node.place_of(*keys)}: {found.refused}.", fix=found.fix)
-        environment.update(found.sets)
         grant, grant_place = granted_to(node, environment, self._filled)
+        environment.update(found.sets)
         places = {
             what: node.place_of(*keys)
             for what, keys in {

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
 from pytest_triton.deployment.deployed_server import Grant
+from pytest_triton.deployment.granted_gpus import NO_DEVICES, without_libcuda
 from pytest_triton.deployment.sizes import whole
 from pytest_triton.deployment.yaml_file import BadYaml, Node, Place
 
@@ -39,9 +40,9 @@ def granted_to(
         place = service.place_of("gpus")
         if gpus.kind == "scalar":
             _check_all(filled(gpus), place)
-            return Grant("all"), place
+            return without_libcuda(Grant("all"), environment), place
         asked = _listed(service, "gpus")
-    requests = _Requests(filled, is_gpus=gpus is not None)
+    requests = _Requests(filled, environment, is_gpus=gpus is not None)
     found = [grant for one in asked for grant in requests.of(one)]
     listed = [(one, filled(one)) for one in _listed(service, "devices") if one.kind == "scalar"]
     devices = [text for one, text in listed if _is_nvidias(text, one.place)]
@@ -79,8 +80,9 @@ def _check_keys(service: Node) -> None:
 class _Requests:
     """Devices that are asked for, in `gpus` or in `deploy.resources.reservations.devices`."""
 
-    def __init__(self, filled: Filled, *, is_gpus: bool) -> None:
+    def __init__(self, filled: Filled, environment: Mapping[str, str], *, is_gpus: bool) -> None:
         self._filled = filled
+        self._environment = environment
         self._is_gpus = is_gpus
 
     def of(self, device: Node) -> Iterator[Grant]:
@@ -113,12 +115,14 @@ class _Requests:
         elif strange := [one for one in capabilities if one not in _CAPABILITIES]:
             shown = ", ".join(strange)
             yield Grant(others=f"no driver of Docker for NVIDIA GPUs has the capability {shown}")
-        elif ids:
-            yield Grant("count", len(ids), tuple(ids))
-        elif count is None:
-            yield Grant("all")
         else:
-            yield _counted(self._filled(count), device.place_of("count"))
+            if ids:
+                grant = Grant("count", len(ids), tuple(ids))
+            elif count is None:
+                grant = Grant("all")
+            else:
+                grant = _counted(self._filled(count), device.place_of("count"))
+            yield without_libcuda(grant, self._environment, capabilities)
 
     def _driver(self, device: Node) -> str:
         node = device.get("driver")
@@ -184,12 +188,12 @@ def _of_runtime(
             )
         return Grant(), None
     visible = environment.get("NVIDIA_VISIBLE_DEVICES", "all")
-    if visible in ("void", "none", ""):
+    if visible in NO_DEVICES:
         return Grant(), place
     if visible == "all":
-        return Grant("all"), place
+        return without_libcuda(Grant("all"), environment), place
     ids = tuple(visible.split(","))
-    return Grant("count", len(ids), ids), place
+    return without_libcuda(Grant("count", len(ids), ids), environment), place
 
 
 def _check_all(text: str, place: Place) -> None:

@@ -32,7 +32,8 @@ class Grant:
     """The GPUs that a container is given.
 
     `all`: every one of the host. `unknown` says why nobody can count them here. `ids` are the
-    host's, where it names them. `others` says what is granted that isn't known to be NVIDIA's.
+    host's, where it names them. `others` says what is granted that isn't known to be NVIDIA's,
+    `hidden` what keeps CUDA from showing the GPUs that are granted.
     """
 
     kind: Literal["none", "count", "all", "unknown"] = "none"
@@ -40,6 +41,7 @@ class Grant:
     ids: tuple[str, ...] = ()
     unknown: str = ""
     others: str = ""
+    hidden: str = ""
 
     def __str__(self) -> str:
         if self.kind == "count":

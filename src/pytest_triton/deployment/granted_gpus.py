@@ -2,11 +2,58 @@
 
 from __future__ import annotations
 
-from pytest_triton.deployment.deployed_server import DeployedServer
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from pytest_triton.deployment.deployed_server import DeployedServer, Grant
+from pytest_triton.deployment.yaml_file import Place
 from pytest_triton.placement.advice import Advice
 from pytest_triton.text.shown_text import printable
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
+_DEVICES = "NVIDIA_VISIBLE_DEVICES"
+_LIBRARIES = "NVIDIA_DRIVER_CAPABILITIES"
+NO_DEVICES = ("void", "none", "")
+
+
+def hidden_in_pod(grant: Grant, environment: Mapping[str, str]) -> Grant:
+    """A pod's grant, with what its container's variables hide of it.
+
+    The kubelet writes them behind those of the device plugin, so that theirs count.
+    """
+    devices = environment.get(_DEVICES)
+    if devices in NO_DEVICES:
+        shown = f"{_DEVICES}={devices}" if devices else f"an empty {_DEVICES}"
+        return replace(
+            grant, hidden=f"{shown} takes the place of what the device plugin sets: no GPU is there"
+        )
+    return without_libcuda(grant, environment)
+
+
+def without_libcuda(
+    grant: Grant, environment: Mapping[str, str], capabilities: Sequence[str] = ()
+) -> Grant:
+    """A grant, with what keeps the driver's CUDA library out of the container.
+
+    `capabilities` are those of a device of Docker; if any is one of the driver's, they count, and
+    else the variable. Without either the image's count.
+    """
+    asked = [one for one in capabilities if one not in ("gpu", "nvidia")]
+    written = f"capabilities: [{', '.join(capabilities)}]"
+    if not asked:
+        text = environment.get(_LIBRARIES, "")
+        asked = [one.strip() for one in text.split(",") if one.strip()]
+        written = f"{_LIBRARIES}={text}"
+    if not asked or "compute" in asked or "all" in asked:
+        return grant
+    return replace(grant, hidden=f"{written} has no `compute`: libcuda isn't there")
+
+
+def hidden_at(server: DeployedServer) -> Place:
+    """Where it stands that a server's GPUs are hidden."""
+    if server.grant.hidden.startswith("capabilities"):
+        return server.grant_place or server.node.place
+    return server.place("environment")
 
 
 def why_unknown(server: DeployedServer) -> str:

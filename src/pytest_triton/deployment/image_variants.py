@@ -1,7 +1,8 @@
-"""Which backends the variants of NVIDIA's images have; images of users' own are not judged."""
+"""What the variants of NVIDIA's images have; images of users' own are not judged."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -17,7 +18,31 @@ _IN_VARIANTS = {
     "vllm-python-py3": frozenset({"vllm", "python"}),
     "trtllm-python-py3": frozenset({"tensorrtllm", "python"}),
 }
+_SERVERLESS = {
+    "-sdk": "clients and their tools",
+    "-clientsdk": "clients and their tools",
+    "-min": "only what images of your own are built on",
+}
 _VARIANT_OF = {"vllm": "vllm-python-py3", "tensorrtllm": "trtllm-python-py3"}
+
+
+def lacking_server(server: DeployedServer) -> str:
+    """Why NVIDIA's image has no tritonserver, or isn't there at all; "" for any that may have."""
+    if server.is_built or server.has_digest or not server.image.startswith(_OFFICIAL):
+        return ""
+    tag = server.tag
+    found = re.fullmatch(r"(\d\d)\.(\d\d)(-.+)?", tag, re.ASCII)
+    if found is None:
+        return ""
+    release, variant = f"{found[1]}.{found[2]}", found[3] or ""
+    if not 1 <= int(found[2]) <= 12:
+        return f"NVIDIA has no image `{tag}`: a tag begins with a year and a month"
+    if not variant:
+        return f"NVIDIA has no image `{tag}` without a variant: take `{release}-py3`"
+    for ending, has in _SERVERLESS.items():
+        if variant.endswith(ending):
+            return f"`{tag}` has {has}, and no tritonserver: take `{release}-py3`"
+    return ""
 
 
 class LackingBackend(NamedTuple):

@@ -11,6 +11,7 @@ from pathlib import Path
 from pytest_triton.deployment.commands import Found, find_in_container, may_be_triton
 from pytest_triton.deployment.deployed_server import DeployedServer, Grant, Probe
 from pytest_triton.deployment.gpu_resources import granted_by
+from pytest_triton.deployment.granted_gpus import hidden_in_pod
 from pytest_triton.deployment.kserve import RUNTIMES, STORED, Predictor, Runtimes, predictor_of
 from pytest_triton.deployment.probes import asked_of_kubelet
 from pytest_triton.deployment.sizes import kubernetes_bytes, whole
@@ -231,6 +232,8 @@ def _server(owner: _Owner, name: str, pod: Node, node: Node, found: Found) -> De
         raise variables.refused
     environment = {**variables.known, **dict(found.sets)}
     grant, grant_place = _grant(owner, node)
+    if grant.kind == "count":
+        grant = hidden_in_pod(grant, variables.known)
     assumed = [one for one in variables.open if one[1] not in environment]
     places: dict[str, Place] = {}
     mounts, shm = _mounts(owner, pod, node, places)

@@ -315,3 +315,135 @@ def test_accelerators_that_are_no_gpus_are_named_where_gpus_are_missing(
     rules = found(capsys, "--deployment-repo=/models=models", "--target=2")
     assert "TRT604" not in rules
     assert "--target counts them" in str(rules["TRT607"]["message"])
+
+
+TRITON_POD = """apiVersion: v1
+kind: Pod
+metadata: { name: triton }
+spec:
+  containers:
+    - name: triton
+      image: nvcr.io/nvidia/tritonserver:24.10-py3
+      args: ["tritonserver", "--model-repository=/models"]
+      resources: { limits: { nvidia.com/gpu: 1 } }
+      readinessProbe: { httpGet: { path: /v2/health/ready, port: 8000 } }
+"""
+LIVE = "livenessProbe: { httpGet: { path: /v2/health/live, port: 8000 } }"
+
+
+def pod(folder: Path, *lines: str) -> None:
+    (folder / "compose.yaml").write_text(TRITON_POD + "".join(f"      {line}\n" for line in lines))
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("NVIDIA_VISIBLE_DEVICES, value: void", "NVIDIA_VISIBLE_DEVICES=void takes the place"),
+        ("NVIDIA_VISIBLE_DEVICES, value: none", "NVIDIA_VISIBLE_DEVICES=none takes the place"),
+        ('NVIDIA_VISIBLE_DEVICES, value: ""', "an empty NVIDIA_VISIBLE_DEVICES takes the place"),
+        ("NVIDIA_VISIBLE_DEVICES, value: all", ""),
+        ("NVIDIA_DRIVER_CAPABILITIES, value: utility", "=utility has no `compute`: libcuda isn't"),
+        ('NVIDIA_DRIVER_CAPABILITIES, value: "utility,video"', "has no `compute`"),
+        ('NVIDIA_DRIVER_CAPABILITIES, value: "utility, compute"', ""),
+        ("NVIDIA_DRIVER_CAPABILITIES, value: all", ""),
+        ('NVIDIA_DRIVER_CAPABILITIES, value: ""', ""),
+    ],
+)
+def test_variable_that_hides_a_pods_gpus_is_found(
+    folder: Path, capsys: pytest.CaptureFixture[str], variable: str, text: str
+) -> None:
+    pod(folder, "env:", f"- {{ name: {variable} }}")
+    rules = found(capsys, "--deployment-repo=/models=models")
+    assert ("TRT608" in rules) == bool(text)
+    if text:
+        assert text in str(rules["TRT608"]["message"])
+        assert rules["TRT608"]["line"] == 11
+    pod(folder, "env:", f"- {{ name: {variable} }}")
+    change(folder, "nvidia.com/gpu: 1", "cpu: 1")
+    assert "TRT608" not in found(capsys, "--deployment-repo=/models=models")
+
+
+@pytest.mark.parametrize(
+    ("lines", "text"),
+    [
+        ("gpus: [{ count: 1, capabilities: [gpu, utility] }]", "[gpu, utility] has no `compute`"),
+        ("gpus: [{ count: 1, capabilities: [utility] }]", "[utility] has no `compute`"),
+        ("gpus: [{ count: 1, capabilities: [gpu] }]", ""),
+        ("gpus: [{ count: 1, capabilities: [gpu, utility, compute] }]", ""),
+        ("gpus: [{ driver: cdi, device_ids: [nvidia.com/gpu=0], capabilities: [gpu] }]", ""),
+        ("gpus: all\n    environment: { NVIDIA_DRIVER_CAPABILITIES: utility }", "=utility has no"),
+        ("gpus: all\n    environment: { NVIDIA_VISIBLE_DEVICES: void }", ""),
+        (
+            "runtime: nvidia\n    environment: { NVIDIA_DRIVER_CAPABILITIES: video }",
+            "=video has no",
+        ),
+        (
+            "gpus: [{ count: 1, capabilities: [gpu, compute] }]\n"
+            "    environment: { NVIDIA_DRIVER_CAPABILITIES: utility }",
+            "",
+        ),
+        (
+            "devices: [nvidia.com/gpu=all]\n"
+            "    environment: { NVIDIA_DRIVER_CAPABILITIES: utility }",
+            "",
+        ),
+    ],
+)
+def test_capabilities_without_compute_are_found_in_a_service(
+    folder: Path, capsys: pytest.CaptureFixture[str], lines: str, text: str
+) -> None:
+    change(folder, "gpus: [{ count: 1 }]", lines)
+    rules = found(capsys)
+    assert ("TRT608" in rules) == bool(text)
+    if text:
+        assert text in str(rules["TRT608"]["message"])
+
+
+@pytest.mark.parametrize(
+    ("image", "text"),
+    [
+        ("24.10-py3-sdk", "has clients and their tools, and no tritonserver: take `24.10-py3`"),
+        ("24.10-py3-igpu-sdk", "no tritonserver"),
+        ("24.10-py3-min", "and no tritonserver: take `24.10-py3`"),
+        ("24.10", "NVIDIA has no image `24.10` without a variant: take `24.10-py3`"),
+        ("24.13-py3", "NVIDIA has no image `24.13-py3`"),
+        ("24.10-py3", ""),
+        ("24.10-vllm-python-py3", ""),
+        ("27.01-py3", ""),
+        ("latest", ""),
+        ("24.10-py3-sdk@sha256:0", ""),
+    ],
+)
+def test_official_image_without_a_server_is_found(
+    folder: Path, capsys: pytest.CaptureFixture[str], image: str, text: str
+) -> None:
+    change(folder, "24.10-py3", image)
+    rules = found(capsys)
+    assert ("TRT628" in rules) == bool(text)
+    if text:
+        assert text in str(rules["TRT628"]["message"])
+        assert rules["TRT628"]["line"] == 3
+    change(folder, "nvcr.io/nvidia/", "mirror.example/nvidia/")
+    assert "TRT628" not in found(capsys)
+
+
+def test_base_of_an_image_that_is_built_may_lack_the_server(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "Dockerfile").write_text("FROM nvcr.io/nvidia/tritonserver:24.10-py3-min\n")
+    change(folder, "image: nvcr.io/nvidia/tritonserver:24.10-py3", "build: .")
+    assert "TRT628" not in found(capsys)
+
+
+def test_startup_probe_that_gives_up_early_is_named_with_its_own_patience(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = "httpGet: { path: /v2/health/live, port: 8000 }"
+    startup = f"startupProbe: {{ failureThreshold: 1, periodSeconds: 1, {asked} }}"
+    pod(folder, LIVE, startup)
+    rule = found(capsys, "--deployment-repo=/models=models")["TRT612"]
+    assert "restarted 1 s after its start" in str(rule["message"])
+    assert rule["line"] == 12
+    assert "failureThreshold: 600  # 10 minutes" in str(rule)
+    pod(folder, LIVE, startup.replace("failureThreshold: 1,", "failureThreshold: 600,"))
+    assert "TRT612" not in found(capsys, "--deployment-repo=/models=models")

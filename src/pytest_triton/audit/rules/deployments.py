@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pytest_triton.audit.deployed import DeployedSubject
 from pytest_triton.audit.rule import rule
 from pytest_triton.deployment.deployed_server import Probe, visible_ids
-from pytest_triton.deployment.granted_gpus import shown_by_variable, why_unknown
-from pytest_triton.deployment.image_variants import lacking_backends
-from pytest_triton.deployment.probes import faults
+from pytest_triton.deployment.granted_gpus import hidden_at, shown_by_variable, why_unknown
+from pytest_triton.deployment.image_variants import lacking_backends, lacking_server
+from pytest_triton.deployment.probes import faults, shown_name
 from pytest_triton.diagnostics.diagnostic import NEVER, Diagnostic
 from pytest_triton.placement.releases import shown_version
 from pytest_triton.placement.server_flags import since
@@ -288,6 +288,36 @@ def other_accelerators(subject: DeployedSubject) -> Iterator[Diagnostic]:
         yield subject.at(subject.grant_place, subject.server.grant.others)
 
 
+@rule(
+    "TRT608",
+    "gpus-hidden",
+    "error",
+    scope="deployment",
+    reported_by="test_deployment",
+    failing=_manifest('env: [ { name: NVIDIA_VISIBLE_DEVICES, value: "void" } ]'),
+    fixed=_manifest(),
+)
+def gpus_hidden(subject: DeployedSubject) -> Iterator[Diagnostic]:
+    """GPUs are granted, and a variable or a capability keeps them from Triton.
+
+    NVIDIA_VISIBLE_DEVICES in a manifest (`void`, `none`, empty) takes the place of what the device
+    plugin writes into it. NVIDIA_DRIVER_CAPABILITIES, and the `capabilities` of a device in a
+    compose file, say which libraries of the driver the container gets: without `compute` there is
+    no libcuda, and Triton sees no GPU, though `nvidia-smi` shows it
+    (https://github.com/mudler/LocalAI/issues/11973).
+
+    Where GPUs are passed by CDI (`--device-list-strategy` of the device plugin, and recent releases
+    of Docker and of NVIDIA's container toolkit, if so configured) both have no effect. Suppress the
+    rule if that is so on every host.
+    """
+    hidden = subject.server.grant.hidden
+    if hidden and subject.server.granted(subject.host) != 0:
+        yield subject.at(
+            hidden_at(subject.server),
+            f"{subject.server.grant} granted, and {hidden} (unless all hosts pass GPUs by CDI)",
+        )
+
+
 # --- who notices -------------------------------------------------------------------------------
 
 
@@ -352,15 +382,26 @@ def nobody_asks_ready(subject: DeployedSubject) -> Iterator[Diagnostic]:
     ),
 )
 def no_startup_probe(subject: DeployedSubject) -> Iterator[Diagnostic]:
-    """A liveness probe may end a server that is still loading.
+    """A liveness probe, or a startup probe, may end a server that is still loading.
 
     Triton opens no port before all models are loaded, which takes minutes where weights are large.
     Until then a liveness probe fails, and the container is restarted from the beginning
-    (https://github.com/triton-inference-server/server/issues/6469).
+    (https://github.com/triton-inference-server/server/issues/6469). A startup probe keeps the
+    others waiting, for as long as its own `periodSeconds` and `failureThreshold` say.
     """
-    starting = [probe.patience for probe in _probes(subject, "startup")]
+    starting = next(_probes(subject, "startup"), None)
+    if starting is not None:
+        # Until it has succeeded no other probe is asked.
+        if starting.patience < _LOADING:
+            yield subject.at(
+                starting.place,
+                f"the container is restarted {starting.patience} s after its start if it is still "
+                "loading then: raise the startup probe's failureThreshold",
+                f"failureThreshold: {_attempts(starting)}  # 10 minutes",
+            )
+        return
     for probe in _probes(subject, "liveness"):
-        patience = max([probe.patience, *starting])
+        patience = probe.patience
         if patience < _LOADING:
             yield subject.at(
                 probe.place,
@@ -458,7 +499,7 @@ def probe_fails_always(subject: DeployedSubject) -> Iterator[Diagnostic]:
     for probe, fault in faults(subject.server, subject.served):
         if not fault.passes:
             yield subject.at(
-                probe.place, f"the {_name(probe)} fails always: {fault.what}; {fault.fix}"
+                probe.place, f"the {shown_name(probe)} fails always: {fault.what}; {fault.fix}"
             )
 
 
@@ -482,7 +523,7 @@ def probe_never_fails(subject: DeployedSubject) -> Iterator[Diagnostic]:
     for probe, fault in faults(subject.server, subject.served):
         if fault.passes:
             yield subject.at(
-                probe.place, f"the {_name(probe)} never fails: {fault.what}; {fault.fix}"
+                probe.place, f"the {shown_name(probe)} never fails: {fault.what}; {fault.fix}"
             )
 
 
@@ -705,8 +746,30 @@ def repository_beside_the_mount(subject: DeployedSubject) -> Iterator[Diagnostic
             )
 
 
-def _name(probe: Probe) -> str:
-    return probe.what if probe.what == "healthcheck" else f"{probe.what} probe"
+@rule(
+    "TRT628",
+    "image-without-server",
+    "error",
+    scope="deployment",
+    reported_by="test_deployment",
+    failing=_compose("gpus: [{ count: 1 }]", image="nvcr.io/nvidia/tritonserver:24.10-py3-sdk"),
+    fixed=_compose("gpus: [{ count: 1 }]", image="nvcr.io/nvidia/tritonserver:24.10-py3"),
+)
+def image_without_server(subject: DeployedSubject) -> Iterator[Diagnostic]:
+    """The image has no tritonserver, or there is no such image.
+
+    NVIDIA's `-sdk` images have clients and their tools, `-min` images what images of one's own are
+    built on; a tag names a release, which is a month, and a variant. Images of your own are not
+    judged.
+    """
+    why = lacking_server(subject.server)
+    if why:
+        yield subject.at(subject.server.place("image"), why)
+
+
+def _attempts(probe: Probe) -> int:
+    """How often a probe has to fail until ten minutes are over."""
+    return -(-max(2 * _LOADING - probe.delay, 1) // max(probe.period, 1))
 
 
 def _probes(subject: DeployedSubject, *whats: str) -> Iterator[Probe]:
