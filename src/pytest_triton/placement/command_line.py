@@ -388,6 +388,7 @@ def _read(arguments: Sequence[str]) -> Iterator[Given]:
             return
         if not word.startswith("--"):
             raise _unexpected(word)
+        _check_single(word, word)
         name, equals, value = word[2:].partition("=")
         flag, shown = _full_name(name, word), word
         if FLAGS[flag] == "nothing":
@@ -401,10 +402,24 @@ def _read(arguments: Sequence[str]) -> Iterator[Given]:
                 raise BadArguments(
                     f"{word} needs a value, and none follows.", fix=f"write --{flag}=VALUE"
                 )
+            _check_single(word, following)
             value, shown = following, f"{word} {following}"
         shown = without_credentials(_hidden_header(flag, shown))
         _check_value(flag, value, shown)
         yield Given(flag, value, shown, at)
+
+
+def _check_single(word: str, text: str) -> None:
+    """Raise BadArguments for a text that has a flag behind the one that it begins with."""
+    more = [one for one in re.findall(r"\s--([a-z][a-z-]*)", text) if one in FLAGS]
+    if more:
+        first = re.split(r"[=\s]", word[2:], maxsplit=1)[0]
+        names = [f"--{one}" for one in (first, *more)]
+        raise BadArguments(
+            f"{' and '.join(names)} are in one string, and tritonserver takes all that follows "
+            f"{names[0]} for its value.",
+            fix=f"write each as an argument of its own: {', '.join(f'{one}=...' for one in names)}",
+        )
 
 
 def _hidden_header(flag: str, text: str) -> str:

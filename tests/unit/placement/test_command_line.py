@@ -197,3 +197,26 @@ def test_pool_of_no_memory_is_an_error_before_2_51() -> None:
     given.check_known((2, 51, 0))
     with pytest.raises(BadArguments, match=r"2\.50\.0 doesn't come up without a pool"):
         given.check_known((2, 50, 0))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--model-repository=/models --strict-readiness=true"],
+        ["--model-repository", "/models --strict-readiness=true"],
+        ["--model-repository /models --strict-readiness=true"],
+    ],
+)
+def test_two_arguments_in_one_string_are_named(arguments: list[str]) -> None:
+    with pytest.raises(BadArguments) as caught:
+        CommandLine.parse(arguments)
+    assert "--model-repository and --strict-readiness are in one string" in caught.value.what
+    assert caught.value.fix == (
+        "write each as an argument of its own: --model-repository=..., --strict-readiness=..."
+    )
+
+
+def test_two_arguments_in_one_string_show_no_credential() -> None:
+    with pytest.raises(BadArguments) as caught:
+        CommandLine.parse(["--cache-config=redis,password=hunter2 --log-verbose=1"])
+    assert "hunter2" not in str(caught.value)
