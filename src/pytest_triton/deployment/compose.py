@@ -13,7 +13,7 @@ from typing import NamedTuple
 from pytest_triton.deployment.commands import Found, find_in_container, may_be_triton
 from pytest_triton.deployment.compose_gpus import granted_to
 from pytest_triton.deployment.compose_parts import RESOLVE, Part, alike, extended, parts
-from pytest_triton.deployment.deployed_server import DeployedServer, Probe
+from pytest_triton.deployment.deployed_server import DeployedServer, Probe, unset_in_command
 from pytest_triton.deployment.dockerfile import Built, read_dockerfile
 from pytest_triton.deployment.probes import asked_by
 from pytest_triton.deployment.sizes import compose_bytes, seconds, whole
@@ -120,6 +120,8 @@ class _Service:
             raise _EndsAtOnce(f"{node.place_of(*keys)}: {found.refused}.", fix=found.fix)
         grant, grant_place = granted_to(node, environment, self._filled)
         environment.update(found.sets)
+        for one in found.unsets:
+            environment.pop(one, None)
         places = {
             what: node.place_of(*keys)
             for what, keys in {
@@ -131,6 +133,7 @@ class _Service:
             if keys[0] in node.entries
         }
         mounts = list(self._mounts())
+        restart = self._restart()
         shm = self._text("shm_size")
         ipc = self._text("ipc")
         return DeployedServer(
@@ -148,11 +151,12 @@ class _Service:
             mounts={one.target: one.folder for one in mounts},
             mounted_at={one.target: one.place for one in mounts},
             unset={one.target: one.unset for one in mounts if one.unset},
-            assumed=tuple(self._assumed(environment)),
+            assumed=(*self._assumed(environment), *unset_in_command(found, places, node.place)),
             shm_bytes=None if ipc == "host" else compose_bytes(shm) if shm else 64 << 20,
-            restarts=self._text("restart") not in ("", "no", "false")
-            or node.get("deploy", "restart_policy") is not None,
+            restarts=restart not in ("no", "false", "none"),
+            restarts_after_success=not restart.startswith(("no", "false", "on-failure")),
             starts_others=found.beside,
+            ending=found.ending,
             places=places,
         )
 
@@ -236,6 +240,12 @@ class _Service:
                     one.place,
                     (f"{name} isn't here; it may set {_VISIBLE}, which is taken as unset"),
                 )
+
+    def _restart(self) -> str:
+        """`no`, `on-failure`, or another policy."""
+        if self._node.get("restart") is None and self._node.get("deploy", "restart_policy"):
+            return self._text("deploy", "restart_policy", "condition") or "any"
+        return self._text("restart") or "no"
 
     # --- the rest ----------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote
 
+from pytest_triton.deployment.commands import Ending, Found
 from pytest_triton.deployment.yaml_file import Node, Place
 from pytest_triton.errors import PytestTritonError
 from pytest_triton.placement.command_line import NO_ARGUMENTS, BadArguments, CommandLine
@@ -104,7 +105,9 @@ class DeployedServer:
     of the container and where they are on this machine, None where they aren't; `mounted_at` is
     where each stands, `unset` the variable without a value that it is mounted from, and `sources`
     are URLs of what is mounted (pvc://CLAIM, s3://BUCKET/PATH), without credentials. `shm_bytes` is
-    the size of /dev/shm, None for unlimited. `starts_others` is whether the container's command
+    the size of /dev/shm, None for unlimited. `restarts` is whether it is restarted when it ends
+    with an error, `restarts_after_success` whether it is, too, with exit code 0; `ending` is what
+    becomes of it when tritonserver ends. `starts_others` is whether the container's command
     starts other programs beside tritonserver. `assumed` is what the file leaves open, where, and
     what is taken for it; `unknown_fix` is what to do about `unknown`. `uses` are the
     containers of a runtime that it is made of.
@@ -128,7 +131,9 @@ class DeployedServer:
     sources: Mapping[str, str] = field(default_factory=dict)
     shm_bytes: int | None = 64 << 20
     restarts: bool = True
+    restarts_after_success: bool = True
     starts_others: bool = False
+    ending: Ending = "its code"
     assumed: tuple[tuple[Place, str], ...] = ()
     uses: Sequence[Node] = field(default=(), repr=False)
     places: Mapping[str, Place] = field(default_factory=dict)
@@ -254,6 +259,18 @@ class DeployedServer:
             return None
         rest = path[len(target.rstrip("/")) :].strip("/")
         return source / rest if rest else source
+
+
+def unset_in_command(
+    found: Found, places: Mapping[str, Place], default: Place
+) -> Iterator[tuple[Place, str]]:
+    """Where a command sets CUDA_VISIBLE_DEVICES to what isn't known here, and what is taken."""
+    if "CUDA_VISIBLE_DEVICES" in found.open:
+        yield (
+            places.get("command", default),
+            "the command sets CUDA_VISIBLE_DEVICES to what is known only when it runs; it is taken "
+            "as unset",
+        )
 
 
 def visible_ids(text: str, count: int | None) -> list[str]:

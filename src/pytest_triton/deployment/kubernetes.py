@@ -9,7 +9,12 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from pytest_triton.deployment.commands import Found, find_in_container, may_be_triton
-from pytest_triton.deployment.deployed_server import DeployedServer, Grant, Probe
+from pytest_triton.deployment.deployed_server import (
+    DeployedServer,
+    Grant,
+    Probe,
+    unset_in_command,
+)
 from pytest_triton.deployment.gpu_resources import granted_by
 from pytest_triton.deployment.granted_gpus import hidden_in_pod
 from pytest_triton.deployment.kserve import RUNTIMES, STORED, Predictor, Runtimes, predictor_of
@@ -231,14 +236,22 @@ def _server(owner: _Owner, name: str, pod: Node, node: Node, found: Found) -> De
     if variables.refused is not None:
         raise variables.refused
     environment = {**variables.known, **dict(found.sets)}
+    for one in found.unsets:
+        environment.pop(one, None)
     grant, grant_place = _grant(owner, node)
     if grant.kind == "count":
         grant = hidden_in_pod(grant, variables.known)
-    assumed = [one for one in variables.open if one[1] not in environment]
+    decided = environment.keys() | set(found.unsets)
+    assumed = [one for one in variables.open if one[1] not in decided]
     places: dict[str, Place] = {}
     mounts, shm = _mounts(owner, pod, node, places)
     sources = dict(_claims(pod, node))
     probes = tuple(_probes(node))
+    written = {
+        "image": node.place_of("image"),
+        "command": node.place_of("args" if "args" in node.entries else "command"),
+        "environment": node.place_of("env"),
+    }
     return DeployedServer(
         name=name,
         path=owner.path,
@@ -257,13 +270,14 @@ def _server(owner: _Owner, name: str, pod: Node, node: Node, found: Found) -> De
         sources=sources,
         shm_bytes=shm,
         restarts=pod.string("restartPolicy") != "Never",
+        restarts_after_success=pod.string("restartPolicy") in ("", "Always"),
         starts_others=found.beside,
-        assumed=tuple((place, text) for place, _, text in assumed),
-        places={
-            "image": node.place_of("image"),
-            "command": node.place_of("args" if "args" in node.entries else "command"),
-            "environment": node.place_of("env"),
-        },
+        ending=found.ending,
+        assumed=(
+            *((place, text) for place, _, text in assumed),
+            *unset_in_command(found, written, node.place),
+        ),
+        places=written,
     )
 
 

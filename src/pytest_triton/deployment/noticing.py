@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from pytest_triton.deployment.deployed_server import DeployedServer
+from pytest_triton.deployment.deployed_server import DeployedServer, Probe
 from pytest_triton.deployment.probes import Served, fault_of, faults, shown_name
+from pytest_triton.deployment.sizes import whole as number
 from pytest_triton.deployment.yaml_file import Place
 
 
@@ -17,10 +18,28 @@ def noticed_by(
     `refused` are the models that it doesn't load.
     """
     if service == "stops":
-        return (_exit(server),)
+        return tuple(_stopped(server))
     if service in ("not ready", "degraded"):
         return tuple(_asking_ready(server, refused, whole=service == "not ready"))
     return ()
+
+
+def _stopped(server: DeployedServer) -> Iterator[str]:
+    if server.ending == "goes on":
+        asking = [_seen_by(probe) for probe in server.probes if _asks_triton(server, probe)]
+        yield from asking or ["nobody: the container goes on with other programs"]
+    elif server.ending == "another code" and not server.restarts_after_success:
+        yield "nobody restarts it: the container ends with another command's exit code"
+    else:
+        yield _exit(server)
+
+
+def _asks_triton(server: DeployedServer, probe: Probe) -> bool:
+    """Whether a probe fails where nobody listens on Triton's ports."""
+    fault = fault_of(server, probe)
+    defaults = {"http": 8000, "grpc": 8001, "metrics": 8002}
+    ports = [server.line.number(f"{what}-port", port) for what, port in defaults.items()]
+    return probe.how != "" and number(probe.port) in ports and (fault is None or fault.passes)
 
 
 def _exit(server: DeployedServer) -> str:
@@ -41,13 +60,16 @@ def _asking_ready(
         name, _ = probe.model
         if name not in refused if name else not whole:
             continue
-        after = f"{probe.patience} s after the start"
-        if probe.what == "healthcheck":
-            yield f"the healthcheck: unhealthy {after}"
-        elif probe.what == "readiness":
-            yield "the readiness probe: no traffic from the start"
-        else:
-            yield f"the {probe.what} probe: restarted {after}, over and over"
+        yield _seen_by(probe)
+
+
+def _seen_by(probe: Probe) -> str:
+    after = f"{probe.patience} s after the start"
+    if probe.what == "healthcheck":
+        return f"the healthcheck: unhealthy {after}"
+    if probe.what == "readiness":
+        return "the readiness probe: no traffic from the start"
+    return f"the {probe.what} probe: restarted {after}, over and over"
 
 
 _NEVER = {
