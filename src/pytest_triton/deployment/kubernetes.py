@@ -43,6 +43,7 @@ _TEMPLATE = ("spec", "template", "spec")  # of Argo's Rollout, Knative's Service
 _GROUP = ("spec", "leaderWorkerTemplate")  # of a LeaderWorkerSet
 _SHARED = ("ConfigMap", "ServingRuntime", "ClusterServingRuntime")
 _DECIDING = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
+_GKE = "cloud.google.com/gke-"
 _SHARES = ("gpu-fraction", "gpu-memory")  # of Run:ai and the KAI scheduler
 
 
@@ -238,9 +239,7 @@ def _server(owner: _Owner, name: str, pod: Node, node: Node, found: Found) -> De
     environment = {**variables.known, **dict(found.sets)}
     for one in found.unsets:
         environment.pop(one, None)
-    grant, grant_place = _grant(owner, node)
-    if grant.kind == "count":
-        grant = hidden_in_pod(grant, variables.known)
+    grant, grant_place = _grant(owner, pod, node, variables.known)
     decided = environment.keys() | set(found.unsets)
     assumed = [one for one in variables.open if one[1] not in decided]
     places: dict[str, Place] = {}
@@ -342,14 +341,30 @@ def _referred(owner: _Owner, node: Node, name: str, found: _Variables) -> None:
         found.open.append((node.place, "", f"{name} is {where}; it is taken as unset"))
 
 
-def _grant(owner: _Owner, container: Node) -> tuple[Grant, Place | None]:
+def _grant(
+    owner: _Owner, pod: Node, container: Node, environment: Mapping[str, str]
+) -> tuple[Grant, Place | None]:
     grant, place = granted_by(container)
     notes = owner.annotations
     if place is None and notes is not None and any(key in notes.entries for key in _SHARES):
         share = next(key for key in _SHARES if key in notes.entries)
         count = whole(notes.string("gpu-fraction-num-devices"))
         return Grant("count", 1 if count is None else count), notes.keys[share]
+    if grant.kind == "count" and not _is_of_gke(pod):
+        grant = hidden_in_pod(grant, environment)
     return grant, place
+
+
+def _is_of_gke(pod: Node) -> bool:
+    """Whether a pod is for nodes of GKE, whose device plugin mounts devices and libraries: the
+    variables of NVIDIA's container toolkit have no effect there."""
+    within = [one for key in ("nodeSelector", "affinity") if (one := pod.get(key)) is not None]
+    while within:
+        node = within.pop()
+        if any(text.startswith(_GKE) for text in (*node.entries, node.text or "")):
+            return True
+        within += [*node.entries.values(), *node.items]
+    return False
 
 
 def _probes(container: Node) -> Iterator[Probe]:

@@ -364,6 +364,24 @@ def test_variable_that_hides_a_pods_gpus_is_found(
 
 
 @pytest.mark.parametrize(
+    "selects",
+    [
+        "nodeSelector: { cloud.google.com/gke-accelerator: nvidia-l4 }",
+        "affinity: { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: "
+        "{ nodeSelectorTerms: [{ matchExpressions: [{ key: cloud.google.com/gke-accelerator, "
+        "operator: Exists }] }] } } }",
+    ],
+)
+def test_variables_of_the_toolkit_hide_nothing_on_gke(
+    folder: Path, capsys: pytest.CaptureFixture[str], selects: str
+) -> None:
+    pod(folder, "env: [{ name: NVIDIA_VISIBLE_DEVICES, value: void }]")
+    assert "TRT608" in found(capsys, "--deployment-repo=/models=models")
+    change(folder, "spec:\n", f"spec:\n  {selects}\n")
+    assert "TRT608" not in found(capsys, "--deployment-repo=/models=models")
+
+
+@pytest.mark.parametrize(
     ("lines", "text"),
     [
         ("gpus: [{ count: 1, capabilities: [gpu, utility] }]", "[gpu, utility] has no `compute`"),

@@ -307,14 +307,18 @@ def gpus_hidden(subject: DeployedSubject) -> Iterator[Diagnostic]:
     (https://github.com/mudler/LocalAI/issues/11973).
 
     Where GPUs are passed by CDI (`--device-list-strategy` of the device plugin, and recent releases
-    of Docker and of NVIDIA's container toolkit, if so configured) both have no effect. Suppress the
-    rule if that is so on every host.
+    of Docker and of NVIDIA's container toolkit, if so configured), or mounted as on GKE, both have
+    no effect. Suppress the rule if that is so on every host; a pod that selects GKE's nodes
+    (`cloud.google.com/gke-accelerator`) isn't judged.
     """
     hidden = subject.server.grant.hidden
+    unless = "all hosts pass GPUs by CDI"
+    if not subject.server.is_compose:
+        unless += ", or are GKE's"
     if hidden and subject.server.granted(subject.host) != 0:
         yield subject.at(
             hidden_at(subject.server),
-            f"{subject.server.grant} granted, and {hidden} (unless all hosts pass GPUs by CDI)",
+            f"{subject.server.grant} granted, and {hidden} (unless {unless})",
         )
 
 
