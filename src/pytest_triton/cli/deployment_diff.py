@@ -196,10 +196,11 @@ def _faulty(server: DeployedServer, served: Served | None) -> dict[str, Fault]:
 
 def _facts(server: DeployedServer, host: int | None, faulty: Mapping[str, Fault]) -> dict[str, str]:
     shm = server.shm_bytes
+    hidden = f", but {server.grant.hidden}" if server.grant.hidden else ""
     assumed = " (1 assumed: --target=N says how many)" if server.visible(host) is None else ""
     return {
         "image": server.image or "built here",
-        "GPUs": f"{server.grant}{assumed}",
+        "GPUs": f"{server.grant}{assumed}{hidden}",
         **{name: server.environment.get(name, "not set") for name in _VARIABLES},
         "shared memory": "unlimited" if shm is None else f"{shm >> 20} MB",
         "restarted when it ends": "yes" if server.restarts else "no",

@@ -178,8 +178,13 @@ CHECK = "    healthcheck: { test: curl -f http://localhost:8000/v2/health/ready 
         ("curl -f", "curl", "healthcheck: http /v2/health/ready on port 8000 (after 0 s, "),
         (
             CHECK,
-            f"{CHECK}    environment: {{ NVIDIA_DRIVER_CAPABILITIES: utility }}\n",
-            "NVIDIA_DRIVER_CAPABILITIES: not set -> utility",
+            f"{CHECK}    environment: {{ NVIDIA_DRIVER_CAPABILITIES: 'compute,utility' }}\n",
+            "NVIDIA_DRIVER_CAPABILITIES: not set -> compute,utility",
+        ),
+        (
+            "count: 2",
+            "count: 2, capabilities: [gpu, utility]",
+            "GPUs: 2 GPUs -> 2 GPUs, but capabilities: [gpu, utility] has no `compute`",
         ),
         (CHECK, f"{CHECK}    restart: always\n", "restarted when it ends: no -> yes"),
         (CHECK, f"{CHECK}    shm_size: 1g\n", "shared memory: 64 MB -> 1024 MB"),
