@@ -89,7 +89,8 @@ def calls(
     """
     parameters = list(inspect.signature(function).parameters.values())[len(first) :]
     public = [one for one in parameters if not one.name.startswith("_")]
-    assert {one.name for one in public if one.kind is not one.VAR_KEYWORD} == set(valid), name
+    several = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    assert {one.name for one in public if one.kind not in several} == set(valid), name
     for parameter in public:
         if parameter.kind is parameter.VAR_KEYWORD:
             continue
