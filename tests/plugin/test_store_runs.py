@@ -309,3 +309,51 @@ def test_pointers_of_dvc_in_a_store_are_not_pulled_there(store: Store) -> None:
     store.put("only/a.dvc", "outs:\n- path: a\n")
     empty = store.run("pytest_triton", "audit", "s3://bucket/models/only")
     assert "What to do: Fetch what they stand for (dvc pull), and upload it" in empty.stderr
+
+
+MANIFEST = """apiVersion: apps/v1
+kind: Deployment
+metadata: { name: triton }
+spec:
+  selector: { matchLabels: { app: t } }
+  template:
+    metadata: { labels: { app: t } }
+    spec:
+      containers:
+      - name: triton
+        image: nvcr.io/nvidia/tritonserver:24.10-py3
+        args: [ tritonserver, "--model-repository=s3://bucket/models" ]
+        resources: { limits: { nvidia.com/gpu: 1 } }
+        readinessProbe: { httpGet: { path: /v2/health/ready, port: 8000 } }
+"""
+MAPPED = "s3://bucket/models=s3://bucket/models"
+
+
+@pytest.mark.parametrize("workers", [[], ["-n2"]], ids=["alone", "workers"])
+def test_repository_of_a_deployment_is_read_in_its_store(store: Store, workers: list[str]) -> None:
+    (store.folder / "k.yaml").write_text(MANIFEST)
+    arguments = ("pytest", "-p", "no:cacheprovider", "--triton-deployment=k.yaml", *workers)
+    asked = store.run(*arguments)
+    assert f"read it there: --triton-deployment-repo={MAPPED}" in asked.stdout
+    result = store.run(*arguments, f"--triton-deployment-repo={MAPPED}")
+    assert result.returncode == 0, result.stdout
+    assert (result.stdout + result.stderr).count("fetching 4 of 5 files") == 1
+    assert "16 passed" in result.stdout
+    assert str(store.cache) not in result.stdout
+
+
+def test_commands_read_the_repository_of_a_deployment_in_its_store(store: Store) -> None:
+    (store.folder / "k.yaml").write_text(MANIFEST)
+    given = ("--deployment", "k.yaml", f"--deployment-repo={MAPPED}")
+    audit = store.run("pytest_triton", "audit", *given)
+    assert audit.returncode == 0, audit.stdout + audit.stderr
+    assert "3 models: " in audit.stdout
+    plan = store.run("pytest_triton", "plan", *given)
+    assert f"--triton-deployment-repo={MAPPED}" in plan.stdout
+    (store.folder / "new.yaml").write_text(MANIFEST.replace("gpu: 1", "gpu: 2"))
+    diff = ("pytest_triton", "diff", "--deployment", "k.yaml", "new.yaml")
+    for more in ((), ("--rehearse",)):
+        changed = store.run(*diff, f"--deployment-repo={MAPPED}", *more)
+        assert "GPUs: 1 GPU -> 2 GPUs" in changed.stdout, changed.stderr
+    shown = audit.stdout + plan.stdout + changed.stdout + audit.stderr + changed.stderr
+    assert str(store.cache) not in shown

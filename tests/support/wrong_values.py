@@ -90,10 +90,9 @@ def calls(
     parameters = list(inspect.signature(function).parameters.values())[len(first) :]
     public = [one for one in parameters if not one.name.startswith("_")]
     several = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-    assert {one.name for one in public if one.kind not in several} == set(valid), name
+    public = [one for one in public if one.kind not in several or one.name in valid]
+    assert {one.name for one in public} == set(valid), name
     for parameter in public:
-        if parameter.kind is parameter.VAR_KEYWORD:
-            continue
         for label, value in WRONG.items():
             yield Wrong(
                 name, parameter.name, label, _call(function, parameter, value, valid, first)

@@ -13,6 +13,7 @@ from pytest_triton.deployment.repositories import NotMounted, repository_paths
 from pytest_triton.options.values import Deployment
 from pytest_triton.placement.command_line import BadArguments
 from pytest_triton.placement.releases import NEWEST_KNOWN, ChosenRelease, release_of_image
+from pytest_triton.repository.stores import RepositoryPlace, Say, Store, to_standard_error
 
 
 def title_of(server: DeployedServer, start: Path) -> str:
@@ -26,13 +27,28 @@ def release_of_server(server: DeployedServer, default: ChosenRelease) -> ChosenR
     return default if found is None else ChosenRelease(found, f"the image {server.image}")
 
 
+def deployment_of(server: DeployedServer, mapped: Mapping[str, RepositoryPlace]) -> Deployment:
+    """The repositories of a deployed server. Raises NotMounted."""
+    stores = {one.path: one for one in mapped.values() if isinstance(one, Store)}
+    directories = {
+        name: one.path if isinstance(one, Store) else one for name, one in mapped.items()
+    }
+    paths = repository_paths(server, directories, stores)
+    names = (stores[path].url if path in stores else os.path.relpath(path) for path in paths)
+    used = tuple(stores[path] for path in paths if path in stores)
+    return Deployment(os.pathsep.join(names), paths, used)
+
+
 def checked_server(
     server: DeployedServer,
-    mapped: Mapping[str, Path],
+    mapped: Mapping[str, RepositoryPlace],
     own_backends: Sequence[str] = (),
     release: ChosenRelease = NEWEST_KNOWN,
+    say: Say | None = to_standard_error,
 ) -> CheckedDeployment:
     """The models that a deployed server loads; `mapped` are repositories that are elsewhere.
+
+    What is in object stores is fetched, unless there is nobody to `say` that to: then it has been.
 
     Raises PytestTritonError for arguments that aren't known, for a repository that isn't here, or
     can't be used.
@@ -45,14 +61,14 @@ def checked_server(
         server.line.check_known(release.version)
     except BadArguments as error:
         raise NotMounted(f"{server.place('command')}: {error.what}", fix=error.fix) from None
-    paths = repository_paths(server, mapped)
-    text = os.pathsep.join(os.path.relpath(path) for path in paths)
+    deployment = deployment_of(server, mapped)
     with placed(server):
         return CheckedDeployment.read(
-            Deployment(text, paths),
+            deployment,
             server.line,
             own_backends=tuple(own_backends),
             stated_release=release,
+            say=say,
         )
 
 

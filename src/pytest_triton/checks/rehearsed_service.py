@@ -100,7 +100,11 @@ class ServiceRehearsal:
         """Raises PytestTritonError for a repository that isn't here, or can't be used."""
         settings = self.session.settings
         return checked_server(
-            self.deployed, dict(settings.deployment_repo), settings.own_backends, self.release
+            self.deployed,
+            dict(settings.deployment_repo),
+            settings.own_backends,
+            self.release,
+            say=None,  # the run has fetched what is in object stores
         )
 
     @property

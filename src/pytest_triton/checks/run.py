@@ -39,7 +39,7 @@ from pytest_triton.placement.releases import ChosenRelease, Version
 from pytest_triton.placement.unserved import with_models
 from pytest_triton.plan.sharding import needed
 from pytest_triton.repository.reading import Reading
-from pytest_triton.repository.stores import Say, Store, to_standard_error
+from pytest_triton.repository.stores import Say, Store, fetch_all, to_standard_error
 from pytest_triton.repository.template_values import check_used
 from pytest_triton.repository.templates import ValueSet
 from pytest_triton.servers.pool import Pool, ServerPool
@@ -404,6 +404,12 @@ class TritonSession:
         known = str(what) in self._reported
         self._reported.add(str(what))
         return known
+
+    def fetch(self) -> None:
+        """Make the copies of the object stores that deployments map. Raises StoreError."""
+        stores = [one for _, one in self.settings.deployment_repo if isinstance(one, Store)]
+        if stores and self._say is not None:
+            fetch_all(stores, self._say)
 
     def close(self) -> None:
         self.pool.close()

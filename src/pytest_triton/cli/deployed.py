@@ -10,15 +10,16 @@ from pathlib import Path
 from pytest_triton.audit.deployed import DeployedSubject
 from pytest_triton.audit.subject import Audited
 from pytest_triton.checks.checked_deployment import CheckedDeployment
-from pytest_triton.checks.checked_service import check_known, placed
+from pytest_triton.checks.checked_service import check_known, deployment_of, placed
 from pytest_triton.deployment.deployed_server import DeployedServer
 from pytest_triton.diagnostics.diagnostic import Version
 from pytest_triton.errors import PytestTritonError
-from pytest_triton.options.values import Deployment, OptionError
+from pytest_triton.options.values import OptionError
 from pytest_triton.placement.command_line import CommandLine
 from pytest_triton.placement.hardware import Hardware
 from pytest_triton.placement.predict import ServerTraits
 from pytest_triton.placement.releases import release_of_image
+from pytest_triton.repository.stores import RepositoryPlace
 
 
 def add_deployments(parser: argparse.ArgumentParser) -> None:
@@ -40,11 +41,12 @@ def add_deployment_repo(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=_mapping,
         metavar="/PATH=DIR",
-        help="where a repository is that a deployment mounts from elsewhere (repeatable)",
+        help="where a repository is that a deployment mounts from elsewhere: a directory, or the "
+        "URL of an object store (repeatable)",
     )
 
 
-def _mapping(text: str) -> tuple[str, Path]:
+def _mapping(text: str) -> tuple[str, RepositoryPlace]:
     from pytest_triton.options.reading import read_mapping
 
     try:
@@ -63,7 +65,7 @@ class Deployed:
 
 def read_deployed(
     texts: Sequence[str],
-    mapped: Mapping[str, Path],
+    mapped: Mapping[str, RepositoryPlace],
     host: int | None,
     own_backends: Sequence[str],
     release: Version,
@@ -74,7 +76,6 @@ def read_deployed(
     """
     # Most runs have no such files.
     from pytest_triton.deployment.reading import read_deployments
-    from pytest_triton.deployment.repositories import repository_paths
 
     servers = [one for text in texts for one in read_deployments(text, Path.cwd())]
     read: dict[tuple[tuple[Path, ...], CommandLine], CheckedDeployment] = {}
@@ -88,9 +89,9 @@ def read_deployed(
         if server.bad_arguments is None:
             try:
                 check_known(server)
-                paths = repository_paths(server, mapped)
+                deployment = deployment_of(server, mapped)
+                paths = deployment.paths
                 if (paths, server.line) not in read:
-                    deployment = Deployment(":".join(map(str, paths)), paths)
                     with placed(server):
                         read[paths, server.line] = CheckedDeployment.read(
                             deployment, server.line, own_backends=tuple(own_backends)

@@ -21,6 +21,7 @@ from pytest_triton.plan.jobs import InJobs, plan_of
 from pytest_triton.plan.needs import Production, needs_of_deployment
 from pytest_triton.plan.plan_file import Plan
 from pytest_triton.repository.refusals import with_known_backends
+from pytest_triton.repository.stores import RepositoryPlace, Store
 from pytest_triton.text.shown_text import printable
 
 
@@ -67,7 +68,7 @@ def _unique(server: DeployedServer, known: set[str]) -> str:
 def _planned(
     server: DeployedServer,
     name: str,
-    mapped: Mapping[str, Path],
+    mapped: Mapping[str, RepositoryPlace],
     arguments: argparse.Namespace,
     shards: int,
 ) -> tuple[Plan, str]:
@@ -111,7 +112,8 @@ def _planned(
 def _given(arguments: argparse.Namespace) -> Iterator[str]:
     """What else the test of a deployment must be given as it was given here."""
     for path, directory in arguments.deployment_repo:
-        yield f"--triton-deployment-repo={path}={os.path.relpath(directory)}"
+        here = directory.url if isinstance(directory, Store) else os.path.relpath(directory)
+        yield f"--triton-deployment-repo={path}={here}"
     if arguments.target is not None:
         yield f"--triton-target={arguments.target}"
 

@@ -122,6 +122,7 @@ def _rehearsed(text: str, arguments: argparse.Namespace) -> dict[str, Side]:
     target = None if arguments.target is None else target_hardware(str(arguments.target))
     settings = Settings(deployment_repo=tuple(arguments.deployment_repo), target=target)
     session = TritonSession(settings)
+    session.fetch()
     sides = {}
     try:
         for server in read_deployments(text, Path.cwd()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -16,8 +16,13 @@ class NotMounted(PytestTritonError):
     """A deployed server's repository isn't on this machine."""
 
 
-def repository_paths(deployed: DeployedServer, mapped: Mapping[str, Path]) -> tuple[Path, ...]:
-    """The directories of this machine that a server serves. Raises NotMounted."""
+def repository_paths(
+    deployed: DeployedServer, mapped: Mapping[str, Path], copies: Collection[Path] = ()
+) -> tuple[Path, ...]:
+    """The directories of this machine that a server serves. Raises NotMounted.
+
+    `copies` are those of object stores, which need not be there yet.
+    """
     named = deployed.line.repositories
     if not named:
         raise NotMounted(
@@ -29,7 +34,7 @@ def repository_paths(deployed: DeployedServer, mapped: Mapping[str, Path]) -> tu
         name = without_user(written)  # a URL's credentials are never shown
         given = mapped.get(name.rstrip("/") or "/") or _of_source(deployed, name, mapped)
         path = given or deployed.directory(name)
-        if path is None or not os.path.isdir(path):
+        if path is None or not (path in copies or os.path.isdir(path)):
             raise _not_here(deployed, written, path, is_mapped=given is not None)
         found.append(path)
     return tuple(found)
@@ -65,7 +70,9 @@ def _not_here(
         why = f"what is mounted at {target}{where} is {source or 'a volume of production'}"
     elif "://" in name:
         why = "it is in an object store"
-        fix = f"copy it to this machine's disk, and say where: {asked}"
+        fix = f"copy it to this machine's disk, and say where: {asked}; or read it there: " + (
+            f"--triton-deployment-repo={name}={name}"
+        )
     elif not deployed.mounts:
         why = "no folder beside it is mounted"
     else:

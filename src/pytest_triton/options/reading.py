@@ -42,8 +42,9 @@ from pytest_triton.options.values import (
 from pytest_triton.placement.hardware import Hardware, HardwareRequest, target_hardware
 from pytest_triton.placement.releases import NotARelease, read_release
 from pytest_triton.plan.sharding import Shard
+from pytest_triton.repository.stores import RepositoryPlace, Store, StoreError
 from pytest_triton.text.paths import without_dots
-from pytest_triton.text.store_urls import may_hold_credential
+from pytest_triton.text.store_urls import may_hold_credential, url_at_start
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _LONGEST = 4096  # characters of a value; paths are no longer
@@ -226,22 +227,31 @@ def _text(text: str, start: Path) -> str:
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]", re.ASCII)
 
 
-def read_mapping(text: str, start: Path) -> tuple[str, Path]:
+def read_mapping(text: str, start: Path) -> tuple[str, RepositoryPlace]:
     """A repository as the container knows it, a directory or a URL, and our directory, of
     `/models=./models`. Raises OptionError."""
     inside, equals, here = text.partition("=")
     if not (equals and (inside.startswith("/") or _URL.match(inside)) and here):
         raise OptionError(
             "expected /PATH=DIR or URL=DIR: a repository as the deployment names it, and the "
-            "directory of this machine that it is"
+            "directory of this machine, or the store's URL, that it is"
         )
-    if "://" in here:
+    return inside.rstrip("/") or "/", _place_of(here, start)
+
+
+def _place_of(text: str, start: Path) -> RepositoryPlace:
+    if url_at_start(text) == text:
+        try:
+            return Store.of(text)
+        except StoreError as error:
+            raise OptionError(error.what, fix=error.fix, secret=error.secret) from None
+    if "://" in text:
         raise OptionError(
-            "a URL where a directory of this machine is meant",
+            "a URL where a directory of this machine, or a store, is meant",
             fix="copy the repository to this machine's disk, then name the copy",
-            secret=may_hold_credential(here),
+            secret=may_hold_credential(text),
         )
-    return inside.rstrip("/") or "/", _path(here, start)
+    return _path(text, start)
 
 
 def _deployment_file(text: str, start: Path) -> DeploymentFile:

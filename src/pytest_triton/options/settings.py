@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     )
     from pytest_triton.placement.hardware import Hardware, HardwareRequest
     from pytest_triton.plan.sharding import Shard
+    from pytest_triton.repository.stores import RepositoryPlace
 
 Source = Literal[
     "fixture or factory",
@@ -310,10 +311,11 @@ class Settings:
         "Each Triton server in it becomes a test (repeatable)",
         repeatable=True,
     )
-    deployment_repo: tuple[tuple[str, Path], ...] = option(
+    deployment_repo: tuple[tuple[str, RepositoryPlace], ...] = option(
         "mapping",
         "/PATH=DIR",
-        "where a repository is that a deployment mounts from elsewhere (repeatable)",
+        "where a repository is that a deployment mounts from elsewhere: a directory, or the URL of "
+        "an object store (repeatable)",
         repeatable=True,
     )
     on_gpu_loss: OnGpuLoss = option(

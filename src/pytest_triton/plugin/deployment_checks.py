@@ -105,11 +105,12 @@ class DeploymentChecks:
         return [shown(f"triton: {count} of {files}, rehearsed on a real core: {names}")]
 
     def pytest_sessionstart(self) -> None:
-        if self._ledger is not None:
-            try:
+        try:
+            self.session.fetch()
+            if self._ledger is not None:
                 self._ledger.start()
-            except PytestTritonError as error:
-                raise pytest.UsageError(shown(str(error))) from None
+        except PytestTritonError as error:
+            raise pytest.UsageError(shown(str(error))) from None
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self.config.stash[SELECTED] = _selected(session.items)

@@ -64,6 +64,10 @@ class Store:
         return cls(url, cache_dir() / STORES / key / name[:100])
 
 
+RepositoryPlace = Path | Store
+"""Where a repository is: a directory of this machine, or an object store."""
+
+
 def to_standard_error(line: str) -> None:
     """Say what is fetched, where no one has a better place for it."""
     print(line, file=sys.stderr)

@@ -8,6 +8,7 @@ import pytest
 
 from pytest_triton.errors import OptionError
 from pytest_triton.options.reading import read_mapping
+from pytest_triton.repository.stores import Store
 
 
 @pytest.mark.parametrize(
@@ -31,8 +32,20 @@ def test_mapping_of_anything_else_is_an_error(text: str) -> None:
         read_mapping(text, Path("/start"))
 
 
-def test_url_for_our_directory_is_an_error_that_asks_for_a_copy() -> None:
-    with pytest.raises(OptionError, match="a URL where a directory") as raised:
+def test_store_may_be_what_a_directory_is() -> None:
+    inside, here = read_mapping("/models=s3://bucket/models", Path("/start"))
+    assert (inside, here) == ("/models", Store.of("s3://bucket/models"))
+
+
+def test_store_with_a_credential_is_an_error_without_it() -> None:
+    with pytest.raises(OptionError, match="with credentials") as raised:
         read_mapping("/models=s3://KEY:SECRET@bucket/models", Path("/start"))
+    assert raised.value.secret
+    assert "SECRET" not in str(raised.value)
+
+
+def test_other_url_for_our_directory_is_an_error_that_asks_for_a_copy() -> None:
+    with pytest.raises(OptionError, match="a URL where a directory") as raised:
+        read_mapping("/models=https://user@host/models", Path("/start"))
     assert "copy the repository" in raised.value.fix
     assert raised.value.secret
