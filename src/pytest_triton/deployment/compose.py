@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from pytest_triton.deployment.commands import Found, find_in_container, may_be_triton
 from pytest_triton.deployment.compose_gpus import granted_to
+from pytest_triton.deployment.compose_keys import check_service
 from pytest_triton.deployment.compose_parts import RESOLVE, Part, alike, extended, parts
 from pytest_triton.deployment.deployed_server import DeployedServer, Probe, unset_in_command
 from pytest_triton.deployment.dockerfile import Built, read_dockerfile
@@ -104,6 +105,7 @@ class _Service:
 
     def server(self) -> DeployedServer | None:
         node = self._node
+        check_service(node, self._filled)
         built = self._built()
         image = self._text("image") or built.image
         environment = {**dict(built.environment), **self._environment()}

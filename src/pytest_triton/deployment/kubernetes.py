@@ -18,6 +18,7 @@ from pytest_triton.deployment.deployed_server import (
 from pytest_triton.deployment.gpu_resources import granted_by
 from pytest_triton.deployment.granted_gpus import hidden_in_pod
 from pytest_triton.deployment.kserve import RUNTIMES, STORED, Predictor, Runtimes, predictor_of
+from pytest_triton.deployment.manifest_checks import check_object, not_a_text
 from pytest_triton.deployment.probes import asked_of_kubelet
 from pytest_triton.deployment.sizes import kubernetes_bytes, whole
 from pytest_triton.deployment.variables import references_resolved
@@ -65,7 +66,7 @@ def kubernetes_servers(
     `beside` are the documents of other files, whose ConfigMaps and runtimes these may use.
     """
     documents = [one for document in documents for one in _listed(document)]
-    maps: dict[str, dict[str, Mapping[str, str]]] = {}
+    maps: dict[str, dict[str, Mapping[str, Node]]] = {}
     known = [*_one_of_a_name(beside), *documents]
     for one in known:
         if one.string("kind") == "ConfigMap":
@@ -92,7 +93,9 @@ def kubernetes_servers(
             servers = _servers(owner, pod) if predictor is None else _predicted(owner, predictor)
             if kind in RUNTIMES:
                 servers = map(_with_services_gpus, servers)
-            found += [(namespace, server) for server in servers]
+            started = list(servers)
+            check_object(document, pod, [server.node for server in started])
+            found += [(namespace, server) for server in started]
     yield from _named_apart(found)
 
 
@@ -151,9 +154,9 @@ def _listed(document: Node) -> Iterator[Node]:
         yield document
 
 
-def _data(config_map: Node) -> dict[str, str]:
+def _data(config_map: Node) -> Mapping[str, Node]:
     data = config_map.get("data")
-    return {} if data is None else {name: one.text or "" for name, one in data.entries.items()}
+    return {} if data is None else data.entries
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,7 @@ class _Owner:
     kind: str
     name: str
     path: Path
-    maps: Mapping[str, Mapping[str, str]]
+    maps: Mapping[str, Mapping[str, Node]]
     annotations: Node | None = None
 
 
@@ -290,6 +293,12 @@ class _Variables:
     open: list[tuple[Place, str, str]] = field(default_factory=list)
     refused: BadYaml | None = None
 
+    def take(self, name: str, key: str, value: Node) -> None:
+        """A variable that a key of a ConfigMap gives."""
+        self.known[name] = value.text or ""
+        if value.type or value.kind != "scalar":
+            self.refused = not_a_text(value, f"the value of the ConfigMap's key {key}")
+
 
 def _environment(owner: _Owner, container: Node) -> _Variables:
     found = _Variables()
@@ -297,8 +306,8 @@ def _environment(owner: _Owner, container: Node) -> _Variables:
         name = one.string("configMapRef", "name")
         if name in owner.maps:
             prefix = one.string("prefix")
-            values = owner.maps[name].items()
-            found.known.update((f"{prefix}{key}", value) for key, value in values)
+            for key, value in owner.maps[name].items():
+                found.take(f"{prefix}{key}", key, value)
         elif name and one.string("configMapRef", "optional") != "true":
             text = (
                 f"the ConfigMap {name} isn't in the file; it may set {_DECIDING[0]}, which is "
@@ -321,7 +330,7 @@ def _referred(owner: _Owner, node: Node, name: str, found: _Variables) -> None:
     if reference is not None:
         source, key = reference.string("name"), reference.string("key")
         if key in owner.maps.get(source, {}):
-            found.known[name] = owner.maps[source][key]
+            found.take(name, key, owner.maps[source][key])
             return
     found.known.pop(name, None)
     found.unknown.append(name)

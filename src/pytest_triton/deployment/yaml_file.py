@@ -38,7 +38,10 @@ class Place:
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """A value of a YAML file. `text` is a scalar's, as it is written; None for others and null."""
+    """A value of a YAML file. `text` is a scalar's, as it is written; None for others and null.
+
+    `type` is `int`, `float` or `bool` of what tools take for one, "" for others.
+    """
 
     place: Place
     text: str | None = None
@@ -46,6 +49,7 @@ class Node:
     items: Sequence[Node] = ()
     kind: str = "scalar"
     keys: Mapping[str, Place] = field(default_factory=dict)
+    type: str = ""
 
     def get(self, *path: str) -> Node | None:
         """What stands at a path of keys; None if any of them isn't there, or null."""
@@ -198,7 +202,8 @@ class _Converter:
             made = Node(place, kind="list", items=tuple(one for one, _ in converted))
         else:
             null = node.tag == "tag:yaml.org,2002:null"
-            made = Node(place, None if null else str(node.value))
+            text = str(node.value)
+            made = Node(place, None if null else text, type=_type(str(node.tag), text))
         if size > _MOST_NODES:
             raise BadYaml(
                 f"{place}: more than {_MOST_NODES:,} values once all aliases are followed",
@@ -240,6 +245,14 @@ class _Converter:
 
     def _place(self, node: Any) -> Place:
         return Place(self._path, node.start_mark.line + 1, node.start_mark.column + 1)
+
+
+def _type(tag: str, text: str) -> str:
+    name = tag.rpartition(":")[2]
+    # Only YAML 1.1 takes 1:30 for a number, and `on` for a truth value.
+    if name == "bool":
+        return name if text.lower() in ("true", "false") else ""
+    return name if name in ("int", "float") and ":" not in text else ""
 
 
 def texts(nodes: Sequence[Node]) -> Iterator[str]:

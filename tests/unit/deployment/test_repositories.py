@@ -98,7 +98,8 @@ def test_manifests_mounts_are_named_too(tmp_path: Path) -> None:
         "apiVersion: v1\nkind: Pod\nmetadata: { name: p }\nspec:\n  containers:\n  - name: t\n"
         "    args:\n    - tritonserver\n    - --model-repository=/modles\n"
         "    image: x/tritonserver\n"
-        "    volumeMounts:\n    - { name: v, mountPath: /models }\n",
+        "    volumeMounts:\n    - { name: v, mountPath: /models }\n"
+        "  volumes: [{ name: v, emptyDir: {} }]\n",
     )
     assert error.what.startswith(f"{tmp_path}/file.yaml:9:7: ")
     assert f"did you mean /models (mounted at {tmp_path}/file.yaml:12:7)?" in error.fix
