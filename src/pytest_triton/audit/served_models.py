@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from pytest_triton.audit.auditing import audit_models, order_of
 from pytest_triton.audit.deployed import DeployedSubject
 from pytest_triton.audit.ignoring import Ignored
 from pytest_triton.diagnostics.diagnostic import Diagnostic
+from pytest_triton.text.paths import shown_path
 from pytest_triton.text.shown_text import printable
 
 _Seen = tuple[DeployedSubject, Diagnostic]
@@ -65,32 +67,46 @@ def _for_all(seen: Sequence[_Seen], loading: Sequence[DeployedSubject]) -> Diagn
     others = [one for one in loading if all(one is not subject for subject, _ in seen)]
     if not apart and not others:
         return finding
+    called = _labels([*loading, *(subject for subject, _ in seen)])
+
+    def names(subjects: Sequence[DeployedSubject]) -> str:
+        return " and ".join(f"`{called[one.server.title]}`" for one in subjects)
+
     parts = [finding.message.rstrip(".")]
     if not apart:
-        so = f"This is so on {_names(mine)}"
+        so = f"This is so on {names(mine)}"
         if finding.lines:
-            copy = _variant(mine)
-            parts += [so, f"{_names(others)} must keep this config: make the change in {copy}"]
+            copy = _variant(mine, called)
+            parts += [so, f"{names(others)} must keep this config: make the change in {copy}"]
         else:
-            parts += [f"{so}, not on {_names(others)}"]
+            parts += [f"{so}, not on {names(others)}"]
         return replace(finding, message=". ".join(parts), edits=())
-    parts += [f"The lines are for {_names(mine)}"]
+    parts += [f"The lines are for {names(mine)}"]
     alike: dict[str, list[DeployedSubject]] = {}
     for subject, one in apart:
         alike.setdefault(" ".join(one.lines.split()), []).append(subject)
     for lines, of in alike.items():
         shown = f", with `{printable(lines)}` in it" if lines else ""
-        parts += [f"For {_names(of)}, write {_variant(of)}{shown}"]
+        parts += [f"For {names(of)}, write {_variant(of, called)}{shown}"]
     return replace(finding, message=". ".join(parts), edits=())
 
 
-def _variant(subjects: Sequence[DeployedSubject]) -> str:
+def _variant(subjects: Sequence[DeployedSubject], called: Mapping[str, str]) -> str:
     """What gives these servers a config of their own."""
-    line = subjects[0].server.line
-    name = printable(line.config_name or re.sub(r"[^\w.-]+", "-", subjects[0].server.name))
+    server = subjects[0].server
+    line = server.line
+    name = printable(line.config_name or re.sub(r"[^\w.-]+", "-", called[server.title]))
     started = "" if line.config_name else f" (and start the server with --model-config-name={name})"
     return f"a copy of it, configs/{name}.pbtxt{started}"
 
 
-def _names(subjects: Sequence[DeployedSubject]) -> str:
-    return " and ".join(f"`{printable(one.server.name)}`" for one in subjects)
+def _labels(subjects: Sequence[DeployedSubject]) -> dict[str, str]:
+    """What servers are called, by their titles: with the file where several have one name."""
+    servers = {one.server.title: one.server for one in subjects}
+    counts = Counter(one.name for one in servers.values())
+    return {
+        title: printable(one.name)
+        if counts[one.name] == 1
+        else f"{shown_path(one.path)}::{printable(one.name)}"
+        for title, one in servers.items()
+    }

@@ -105,3 +105,17 @@ def test_finding_of_one_server_of_a_config_of_two_names_it(
         in (finding["message"])
     )
     assert "configs/cpu.pbtxt" in finding["message"]
+
+
+def test_servers_of_one_name_in_two_files_are_told_apart(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service, cpu = _BOTH.split("  cpu:")
+    (folder / "compose.yaml").write_text(service)
+    (folder / "other.yaml").write_text(f"services:\n  triton:{cpu}")
+    [finding] = [
+        one for one in findings(capsys, "--deployment", "other.yaml") if one["rule"] == "TRT101"
+    ]
+    message = finding["message"]
+    assert "The lines are for `compose.yaml::triton`. For `other.yaml::triton`, write" in message
+    assert "configs/other.yaml-triton.pbtxt" in message
