@@ -114,16 +114,21 @@ def _is_tritonserver(word: str) -> bool:
 
 
 def _script_of(words: Sequence[str]) -> str | None:
-    """The text that a shell is given with -c (or -lc, -ec, ...), wherever the shell stands."""
+    """The text that a shell is given with -c (or -lc, -ec, ...), wherever the shell stands; behind
+    a `set` with its other options."""
     for number, word in enumerate(words):
         if posixpath.basename(word) not in _SHELLS:
             continue
-        for at in range(number + 1, len(words) - 1):
-            option = words[at]
-            if re.fullmatch(r"-[a-z]*c", option):
-                return words[at + 1]
-            if not option.startswith(("-", "+")):
-                break
+        options: list[str] = []
+        rest = list(words[number + 1 :])
+        while len(rest) > 1 and rest[0].startswith(("-", "+")):
+            option = rest.pop(0)
+            if re.fullmatch(r"-[a-z]*o[a-z]*", option):  # its value follows
+                options.append(f"-o {rest.pop(0)}")
+                option = option.replace("o", "", 1)
+            options += ["-e"] * ("e" in option and not option.startswith("--"))
+            if re.fullmatch(r"-[a-z]*c", option) and rest:
+                return f"set {' '.join(sorted(options))}; {rest[0]}" if options else rest[0]
     return None
 
 

@@ -129,6 +129,25 @@ def test_end_of_tritonserver_is_what_its_shell_makes_of_it(
     assert seen == ending
 
 
+@pytest.mark.parametrize(
+    ("shell", "ending"),
+    [
+        (["bash", "-c"], "another code"),
+        (["bash", "-ec"], "its code"),
+        (["/bin/bash", "-euo", "pipefail", "-c"], "its code"),
+        (["bash", "-o", "pipefail", "-c"], "another code"),
+        (["bash", "-e", "-l", "-c"], "its code"),
+    ],
+)
+def test_options_of_the_shell_count(shell: list[str], ending: Ending) -> None:
+    one = find_tritonserver([*shell, "tritonserver --id=x; echo ended"], {})
+    assert one is not None
+    assert (one.arguments, one.ending) == (("--id=x",), ending)
+    piped = find_tritonserver([*shell, "tritonserver --id=x | tee log"], {})
+    assert piped is not None
+    assert piped.ending == ("its code" if "pipefail" in shell else "another code")
+
+
 def compose(tmp_path: Path, script: str, lines: str = "") -> DeployedServer:
     (tmp_path / "file.yaml").write_text(
         f"services:\n  t:\n    image: x\n    command: [bash, -c, '{script}']\n{lines}"
