@@ -157,6 +157,31 @@ def test_health_check_of_another_port_notices_nothing_and_is_failure(
     run_service(pytester).assert_outcomes(passed=1)
 
 
+def test_server_that_ends_while_its_container_goes_on_is_failure(
+    pytester: pytest.Pytester,
+) -> None:
+    deploy(pytester, "pinned")
+    file = pytester.path / "compose.yaml"
+    text = file.read_text()
+    (check,) = [line for line in text.splitlines() if "healthcheck" in line]
+    command = "command: tritonserver --model-repository=/models --http-port=80"
+    goes_on = command.replace("tritonserver", "bash -c 'tritonserver", 1) + "; sleep infinity'"
+    file.write_text(text.replace(command, goes_on).replace(f"{check}\n", ""))
+    result = run_service(pytester)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "When its GPUs are lost, triton stops, and nobody notices: its container goes on *",
+            "  refused: pinned",
+            "  What to do: let `exec tritonserver` be the command's last program, *",
+            "triton *1 GPU *stops *nobody: the *",
+        ]
+    )
+    run_service(pytester, "--triton-on-gpu-loss=unnoticed").assert_outcomes(passed=1)
+    file.write_text(text.replace(command, goes_on))  # whose health check fails then
+    run_service(pytester).assert_outcomes(passed=1)
+
+
 def deploy_engine(pytester: pytest.Pytester, gpus: int, engine: str) -> None:
     """A vLLM model, with engine arguments, and a server with so many GPUs."""
     repository = RepositoryBuilder(pytester.path / "models")

@@ -11,7 +11,7 @@ from pytest_triton.checks.rehearsed_service import SeenService, ServiceRehearsal
 from pytest_triton.checks.run import TritonSession
 from pytest_triton.deployment.deployed_server import DeployedServer
 from pytest_triton.deployment.image_variants import lacking_backends
-from pytest_triton.deployment.noticing import never_up, noticed_by
+from pytest_triton.deployment.noticing import ends_unseen, never_up, noticed_by
 from pytest_triton.diagnostics.diagnostic import Diagnostic
 from pytest_triton.placement.outcome import SERVICES, ServiceOutcome
 from pytest_triton.placement.predict import ServerTraits
@@ -116,6 +116,14 @@ class DeploymentCheck:
         without = lost.judged
         if without.service == "unaffected" or self._is_allowed(without):
             return
+        if without.service == "stops" and ends_unseen(self.deployed) and wanted != "unnoticed":
+            yield (
+                f"When its GPUs are lost, {self.deployed.name} stops, and nobody notices: its "
+                "container goes on with other programs.\n"
+                f"  refused: {_names(without.refused)}\n"
+                "  What to do: let `exec tritonserver` be the command's last program, or let a "
+                "probe or health check ask /v2/health/ready."
+            )
         if SERVICES.index(without.service) > SERVICES.index(wanted):
             yield "\n".join(self._loss(without, wanted))
 

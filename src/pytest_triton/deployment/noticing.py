@@ -24,10 +24,17 @@ def noticed_by(
     return ()
 
 
+def ends_unseen(server: DeployedServer) -> bool:
+    """Whether nothing shows that tritonserver has ended: its container goes on, and none asks."""
+    asking = any(_asks_triton(server, probe) for probe in server.probes)
+    return server.ending == "goes on" and not asking
+
+
 def _stopped(server: DeployedServer) -> Iterator[str]:
-    if server.ending == "goes on":
-        asking = [_seen_by(probe) for probe in server.probes if _asks_triton(server, probe)]
-        yield from asking or ["nobody: the container goes on with other programs"]
+    if ends_unseen(server):
+        yield "nobody: the container goes on with other programs"
+    elif server.ending == "goes on":
+        yield from (_seen_by(probe) for probe in server.probes if _asks_triton(server, probe))
     elif server.ending == "another code" and not server.restarts_after_success:
         yield "nobody restarts it: the container ends with another command's exit code"
     else:
