@@ -173,7 +173,7 @@ def test_python_that_is_none(doctor: Doctor) -> None:
     found = doctor("--python", "/bin/false")
     backend = found.finding("python backend")
     assert backend["status"] == "missing"
-    assert "--triton-python" in backend["fix"]
+    assert "--python=PYTHON" in backend["fix"]
     assert found.possible("rehearsal")
     assert not found.possible("real-backends")
 

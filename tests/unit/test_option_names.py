@@ -20,7 +20,9 @@ from pytest_triton.options.settings import OPTIONS
 from pytest_triton.placement.server_flags import FLAGS
 from support.audit_examples import DEPLOYMENT, write_files
 
-FLAGS_OF_OTHERS = {"shm-size", "ipc", "gpus", "pids-limit", "no-deps", "init", "endpoint-url"}
+FLAGS_OF_OTHERS = {
+    *("shm-size", "ipc", "gpus", "pids-limit", "no-deps", "init", "endpoint-url", "runtime")
+}
 """Of docker, pip and git, in what they say to run."""
 
 _COMMAND_LINE = re.compile(
