@@ -105,6 +105,12 @@ COMPONENTS = (
         fixtures=("browser",),
     ),
     Component(
+        "compose",
+        "docker-compose",
+        lambda: shutil.which("docker-compose") is not None,
+        packages=("docker-compose",),
+    ),
+    Component(
         "openssl",
         "openssl",
         lambda: shutil.which("openssl") is not None,
