@@ -15,7 +15,9 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import docker.errors
 import pytest
+import requests
 
 from pytest_triton import TritonContainer
 from pytest_triton.__main__ import main
@@ -26,7 +28,7 @@ from pytest_triton.placement.hardware import HardwareRequest
 from pytest_triton.servers.attached.log import AttachedLog
 from pytest_triton.servers.container import docker_deadline
 from pytest_triton.servers.container.docker_deadline import AnswerTime, within
-from pytest_triton.servers.container.engine import NoDocker
+from pytest_triton.servers.container.engine import NoDocker, Otherwise, no_docker
 from pytest_triton.servers.container.server import ContainerServer
 from pytest_triton.servers.spec import ServerSpec
 from support.fake_servers import HEAD, Answer, drip, fake_server, is_silent, never_ends
@@ -71,6 +73,14 @@ def test_daemon_without_a_proper_answer_meets_the_timeout(
         with pytest.raises(NoDocker, match=said) as raised:
             TritonContainer(MODELS, timeout=1.5 if "larger" not in said else 30).start()
     assert ("more time (timeout=...)" in raised.value.fix) is ("larger" not in said)
+
+
+def test_read_that_times_out_within_dockers_own_error_asks_for_more_time() -> None:
+    error = docker.errors.DockerException("Error while fetching server API version: ...")
+    error.__cause__ = requests.ReadTimeout("Read timed out. (read timeout=1.5)")
+    assert "; or, if it is that slow, wait; " in no_docker(error, Otherwise(slow="wait")).fix
+    error.__cause__ = requests.ConnectionError("refused")
+    assert "slow" not in no_docker(error, Otherwise(slow="wait")).fix
 
 
 def test_all_answers_to_a_start_have_one_deadline_together(

@@ -92,7 +92,8 @@ def connected(seconds: float) -> Iterator[docker.DockerClient]:
 
 def no_docker(error: Exception, otherwise: Otherwise = NOTHING_ELSE) -> NoDocker:
     """For an engine that doesn't answer."""
-    is_slow = isinstance(error, requests.Timeout) and otherwise.slow
+    timed_out = any(isinstance(one, requests.Timeout) for one in causes_of(error))
+    is_slow = timed_out and otherwise.slow
     slow = f"or, if it is that slow, {otherwise.slow}; " if is_slow else ""
     without = f". {otherwise.without}" if otherwise.without else ""
     return NoDocker(
