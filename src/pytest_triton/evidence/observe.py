@@ -51,8 +51,8 @@ def observe(
     names = tuple(models)
     with open_api(server.endpoints) as api:
         index: dict[str, dict[str, str]] = {}
-        for told in api.index():
-            entry = {**told, "reason": server.spec.as_given(told.get("reason", ""))}
+        for given in api.index():
+            entry = {**given, "reason": server.spec.as_given(given.get("reason", ""))}
             known = index.get(entry["name"])
             if known is None or entry.get("state") == READY:
                 index[entry["name"]] = entry
