@@ -144,29 +144,25 @@ def test_runtime_of_kserve_that_is_not_in_the_file_is_said_to_be_assumed(
     )
 
 
-def test_gpu_that_the_environment_hides_fails_with_the_variables_name(
-    pytester: pytest.Pytester,
+@pytest.mark.parametrize(
+    ("gpus", "why"),
+    [
+        (
+            'gpus: [{ count: 2 }]\n    environment: { CUDA_VISIBLE_DEVICES: "0" }',
+            "CUDA_VISIBLE_DEVICES=0 shows Triton 1 of 2 GPUs (compose.yaml:*). Leave the *",
+        ),
+        ("gpus: [{ count: 1 }]", "1 GPU is granted (compose.yaml:*). Grant 2 there."),
+    ],
+    ids=["hidden", "not granted"],
+)
+def test_deployment_without_enough_gpus_says_who_hides_or_grants_them(
+    pytester: pytest.Pytester, gpus: str, why: str
 ) -> None:
-    hiding = 'environment: { CUDA_VISIBLE_DEVICES: "0" }'
-    deploy_with(pytester, f"gpus: [{{ count: 2 }}]\n    {hiding}")
+    deploy_with(pytester, gpus)
     result = run(pytester)
     result.assert_outcomes(failed=2, passed=4)
-    hidden = "CUDA_VISIBLE_DEVICES=0 shows Triton 1 of 2 GPUs (compose.yaml:*). Leave the *"
     result.stdout.fnmatch_lines(
-        ["  second: refused: no such GPU", f"  {hidden}", "READY on none of this*", hidden]
-    )
-    result.stdout.no_fnmatch_line("*--triton-gpus=*")
-
-
-def test_deployment_without_enough_gpus_says_where_to_grant_more(
-    pytester: pytest.Pytester,
-) -> None:
-    deploy_with(pytester, "gpus: [{ count: 1 }]")
-    result = run(pytester)
-    result.assert_outcomes(failed=2, passed=4)
-    granted = "1 GPU is granted (compose.yaml:*). Grant 2 there."
-    result.stdout.fnmatch_lines(
-        ["  second: refused: no such GPU", f"  {granted}", "READY on none of this*", granted]
+        ["  second: refused: no such GPU", f"  {why}", "READY on none of this*", why]
     )
     result.stdout.no_fnmatch_line("*--triton-gpus=*")
 

@@ -65,9 +65,7 @@ class DeployedSubject:
     @cached_property
     def served(self) -> Mapping[str, tuple[int, ...]] | None:
         """The versions of each model that it loads; None if its repository isn't known."""
-        if self.models is None:
-            return None
-        return {one.name: one.versions_to_load for one in self.models.repository.models}
+        return None if self.models is None else self.models.repository.versions_to_load
 
     @property
     def engines(self) -> Iterator[tuple[str, int]]:

@@ -161,8 +161,7 @@ class DeploymentCheck:
     def _probes_that_fail(self) -> Iterator[str]:
         """What probes that fail always make of the server; those that are suppressed as the
         audit's findings are left out."""
-        repository = self.rehearsal.checked.repository
-        served = {one.name: one.versions_to_load for one in repository.models}
+        served = self.rehearsal.checked.repository.versions_to_load
         found = list(never_up(self.deployed, served))
         if not found:
             return

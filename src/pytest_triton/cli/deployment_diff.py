@@ -128,8 +128,7 @@ def _rehearsed(text: str, arguments: argparse.Namespace) -> dict[str, Side]:
         for server in read_deployments(text, Path.cwd()):
             rehearsal = ServiceRehearsal(server, session)
             seen = {OWN: rehearsal.on_its_gpus(), LOST: rehearsal.without_gpus()}
-            models = rehearsal.checked.repository.models
-            faulty = _faulty(server, {one.name: one.versions_to_load for one in models})
+            faulty = _faulty(server, rehearsal.checked.repository.versions_to_load)
             sides[server.name] = Side(
                 facts=_facts(server, rehearsal.host, faulty),
                 arguments=server.line.shown,

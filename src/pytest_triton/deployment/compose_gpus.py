@@ -32,7 +32,6 @@ def granted_to(
     service: Node, environment: Mapping[str, str], filled: Filled
 ) -> tuple[Grant, Place | None]:
     """The GPUs of a service, and where they stand. Raises BadYaml for what Docker refuses."""
-    _check_keys(service)
     place = service.place_of(*_DEVICES)
     asked = _listed(service, *_DEVICES)
     gpus = service.get("gpus")
@@ -59,22 +58,6 @@ def granted_to(
     if found:
         return (nvidias or found)[0], place
     return _of_runtime(service, environment, filled)
-
-
-def _check_keys(service: Node) -> None:
-    """Keys that Compose doesn't know, and that are about GPUs."""
-    for path, key in (((), "gpus"), (_DEVICES[:-1], "devices")):
-        node = service.get(*path) if path else service
-        for given in node.entries if node is not None else ():
-            if given in ("gpu", "GPUs", "GPU", "device", "Devices") and given.lower() in (
-                key,
-                key[:-1],
-            ):
-                assert node is not None
-                raise BadYaml(
-                    f"{node.keys[given]}: Compose has no `{given}` here, and refuses the file.",
-                    fix=f"did you mean {key}?",
-                )
 
 
 class _Requests:

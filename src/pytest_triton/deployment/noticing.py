@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from pytest_triton.deployment.deployed_server import DeployedServer, Probe
-from pytest_triton.deployment.probes import Served, fault_of, faults, shown_name
+from pytest_triton.deployment.probes import Served, fault_of, faults, ports_of, shown_name
 from pytest_triton.deployment.sizes import whole as number
 from pytest_triton.deployment.yaml_file import Place
 
@@ -44,9 +44,9 @@ def _stopped(server: DeployedServer) -> Iterator[str]:
 def _asks_triton(server: DeployedServer, probe: Probe) -> bool:
     """Whether a probe fails where nobody listens on Triton's ports."""
     fault = fault_of(server, probe)
-    defaults = {"http": 8000, "grpc": 8001, "metrics": 8002}
-    ports = [server.line.number(f"{what}-port", port) for what, port in defaults.items()]
-    return probe.how != "" and number(probe.port) in ports and (fault is None or fault.passes)
+    port = number(probe.port)
+    is_triton = port is not None and port in ports_of(server).values()
+    return probe.how != "" and is_triton and (fault is None or fault.passes)
 
 
 def _exit(server: DeployedServer) -> str:

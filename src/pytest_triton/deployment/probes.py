@@ -186,8 +186,13 @@ def _port_of(server: DeployedServer, how: str) -> int | None:
     return server.line.number(f"{what}-port", default)
 
 
+def ports_of(server: DeployedServer) -> dict[str, int | None]:
+    """The ports on which Triton answers, by what it answers there."""
+    return {what: _port_of(server, what) for what in ("http", "grpc", "metrics")}
+
+
 def _port_fault(server: DeployedServer, probe: Probe, port: int) -> Fault | None:
-    ports = {what: _port_of(server, what) for what in ("http", "grpc", "metrics")}
+    ports = ports_of(server)
     asked = [what for what, one in ports.items() if one == port]
     wanted = probe.how if probe.how in ("grpc", "tcp") else "http"
     if wanted == "http" and probe.path.startswith("/metrics"):
@@ -274,7 +279,7 @@ def _metrics_fault(server: DeployedServer, probe: Probe, http: int | None) -> Fa
 
 
 def _curl_fault(probe: Probe) -> Fault | None:
-    """curl takes an answer that says `not ready` for a success, unless it is told otherwise."""
+    """curl takes an answer that says `not ready` for a success, unless `-f` is given."""
     command = probe.command
     if not probe.asks_ready or re.search(r"(^|[\s/])curl\s", command) is None:
         return None

@@ -16,7 +16,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
@@ -262,6 +262,11 @@ class Repository:
     models: tuple[Model, ...]
     problems: tuple[Diagnostic, ...] = ()
     reading: Reading = AS_IT_IS
+
+    @property
+    def versions_to_load(self) -> Mapping[str, tuple[int, ...]]:
+        """The versions of each model that would be loaded, by the model's name."""
+        return {model.name: model.versions_to_load for model in self.models}
 
     def __repr__(self) -> str:
         return f"<Repository {':'.join(map(str, self.paths))}, {len(self.models)} models>"
